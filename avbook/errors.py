@@ -1,0 +1,7 @@
+"""The one exception a user of avbook is meant to read."""
+
+__all__ = ["AvbookError"]
+
+
+class AvbookError(ValueError):
+    """Input that cannot be used: one line with the file, what was found, what was expected and what to do."""
