@@ -1,10 +1,26 @@
-"""The papers as data: what each claims, and which of our functions implements which equation."""
+"""The papers as data: the one place where a number of theirs stands, and the register of who implements which equation.
+
+A `Table` holds the cells a paper prints; a cell that we can run names the recipe and the options that do. A `Direction` is a
+statement such as "PSP beats ASP" that can be checked on any data set. `ledger` joins both with run records.
+"""
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
 
-__all__ = ["paper", "implementations"]
+from .errors import AvbookError
 
+__all__ = ["paper", "implementations", "Cell", "Table", "Direction", "Figure", "PAPERS", "TABLES", "DIRECTIONS", "FIGURES", "EQUATIONS",
+           "find_table"]
+
+PAPERS = {
+    "psp": "Zhou, Zheng, Zhong, Hao, Wang: Positive Sample Propagation along the Audio-Visual Event Line. CVPR 2021",
+    "ma": "Wu, Yang: Exploring Heterogeneous Clues for Weakly-Supervised Audio-Visual Video Parsing. CVPR 2021",
+    "cmlcl": "Bao, Yang, Ng, Er, Kot: Cross-Modal Label Contrastive Learning for Unsupervised Audio-Visual Event Localization. AAAI 2023",
+}
+
+# ---------------------------------------------------------------------------------------------------------- equations
 _IMPLEMENTATIONS: dict[tuple[str, int], list[str]] = defaultdict(list)
 
 
@@ -14,11 +30,13 @@ def paper(
     eq: int | tuple[int, ...],  # the equation's number, or several
 ):
     """A decorator that notes which numbered equations a function or class implements and returns it unchanged."""
+    if key not in PAPERS:
+        raise AvbookError(f"paper({key!r}): expected one of {', '.join(PAPERS)}")
     numbers = (eq,) if isinstance(eq, int) else tuple(eq)
 
     def note(thing):
+        name = f"{thing.__module__}.{thing.__qualname__}"
         for number in numbers:
-            name = f"{thing.__module__}.{thing.__qualname__}"
             if name not in _IMPLEMENTATIONS[key, number]:
                 _IMPLEMENTATIONS[key, number].append(name)
         return thing
@@ -30,5 +48,193 @@ def implementations(
     key: str,  # the paper
     eq: int,  # the equation's number
 ) -> list[str]:
-    """The dotted names that `paper(key, eq=…)` was put on, in the order they were imported."""
+    """The dotted names that carry `@paper(key, eq=…)`, in the order they were imported."""
     return list(_IMPLEMENTATIONS.get((key, eq), []))
+
+
+EQUATIONS: dict[str, dict[int, str]] = {  # numbered equations, said in our words
+    "psp": {
+        1: "similarity of every visual with every audio segment",
+        2: "cut the pairs whose share is below τ",
+        3: "add what the kept pairs of the other modality say",
+        4: "fuse: mean of the two normalised features",
+        5: "weak setting: weigh the segments, average, softmax",
+        6: "weak setting without the weights",
+        7: "cross entropy over segments",
+        8: "similarity of sound and picture, normalised over the clip",
+        9: "its mean squared distance from the event's segments",
+        10: "sum of both losses, the second times λ",
+        11: "weak setting: binary cross entropy against the clip's label distribution",
+    },
+}
+
+
+# ------------------------------------------------------------------------------------------------------------- tables
+@dataclass(frozen=True)
+class Cell:
+    """One number of a table: the paper's value and, where we can run it, the recipe and options that do."""
+
+    row: str
+    column: str
+    value: float | None  # percent, as printed; None where the paper prints a dash
+    recipe: str | None = None  # None: a method of others that we do not rebuild
+    options: dict[str, Any] = field(default_factory=dict)
+    mark: str = ""  # the paper's own mark on the number, such as * for "reproduced by the authors"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a paper: its cells in reading order and what it is about."""
+
+    key: str  # "psp-1"
+    title: str
+    source: str  # where it stands
+    metric: str  # the score a record is asked for
+    cells: tuple[Cell, ...]
+    note: str = ""
+
+    @property
+    def rows(self) -> list[str]:
+        """Row names in the paper's order."""
+        return list(dict.fromkeys(cell.row for cell in self.cells))
+
+    @property
+    def columns(self) -> list[str]:
+        """Column names in the paper's order."""
+        return list(dict.fromkeys(cell.column for cell in self.cells))
+
+    def cell(self, row: str, column: str) -> Cell | None:
+        """The cell at a row and a column, or None where the table has no such cell."""
+        return next((c for c in self.cells if c.row == row and c.column == column), None)
+
+
+@dataclass(frozen=True)
+class Direction:
+    """A claim that one setting scores higher than another, wherever both are run."""
+
+    key: str
+    text: str
+    source: str
+    metric: str
+    better: tuple[str, dict[str, Any]]  # recipe and options
+    worse: tuple[str, dict[str, Any]]
+    paper_gap: float | None = None  # points, from the paper's own cells
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of a paper and what a reader is meant to see in it."""
+
+    key: str
+    source: str
+    shows: str
+
+
+_SETTINGS = {"full": "psp-full", "weak": "psp-weak"}
+_BASELINES = {"full": "avel-full", "weak": "avel-weak"}
+
+
+def _both(rows: dict[str, tuple[float, float]], options: dict[str, dict], recipes=_SETTINGS) -> tuple[Cell, ...]:
+    return tuple(Cell(row, column, value, recipes[column], options[row])
+                 for row, values in rows.items() for column, value in zip(recipes, values))
+
+
+_PSP_1 = _both(
+    {"w/o PSP": (73.7, 70.2), "ASP": (75.9, 71.2), "WPSP": (76.0, 71.2), "SAPSP": (75.4, 70.8), "PSP": (77.8, 73.5)},
+    {"w/o PSP": {"prune": "none"}, "ASP": {"prune": "asp"}, "WPSP": {"prune": "wpsp"}, "SAPSP": {"prune": "sapsp"}, "PSP": {}},
+)
+
+_PSP_2 = (
+    Cell("full: CE", "PSP", 76.6, "psp-full", {"lam": 0.0}),
+    Cell("full: CE", "AVEL", 69.8, "avel-full", {"lam": 0.0}, "*"),
+    Cell("full: CE + λ AVPS", "PSP", 77.8, "psp-full", {}),
+    Cell("full: CE + λ AVPS", "AVEL", 71.3, "avel-full", {}, "*"),
+    Cell("weak: without weights", "PSP", 71.6, "psp-weak", {"weighting": False}),
+    Cell("weak: without weights", "AVEL", 66.9, "avel-weak", {"weighting": False}, "*"),
+    Cell("weak: with weights", "PSP", 73.5, "psp-weak", {}),
+    Cell("weak: with weights", "AVEL", 69.2, "avel-weak", {}, "*"),
+)
+
+_TAUS = (0.0, 0.025, 0.075, 0.095, 0.115)
+
+
+def _tau_options(tau: float) -> dict:
+    if tau == 0:  # the same setting as Table 1's WPSP: one run serves both tables
+        return {"prune": "wpsp"}
+    return {} if tau == 0.095 else {"tau": tau}
+
+
+_PSP_3 = tuple(
+    Cell(f"τ = {tau:g}", column, value, _SETTINGS[column], _tau_options(tau))
+    for tau, values in zip(_TAUS, [(75.9, 71.2), (76.1, 71.7), (75.3, 70.4), (77.8, 73.5), (76.6, 72.8)])
+    for column, value in zip(_SETTINGS, values)
+)
+
+_OTHERS = {"AVEL": (68.6, 66.7, ""), "AVSDN": (72.6, 67.3, ""), "CMAN": (73.3, 70.4, "*"), "DAM": (74.5, None, ""),
+           "AVRB": (74.8, 68.9, ""), "AVIN": (75.2, 69.4, ""), "AVT": (76.8, 70.2, ""), "CMRA": (77.4, 72.9, "")}
+_PSP_4 = tuple(
+    Cell(name, column, values[i], _BASELINES[column] if name == "AVEL" else None,
+         ({"lam": 0.0} if column == "full" else {"weighting": False}) if name == "AVEL" else {}, values[2])
+    for name, values in _OTHERS.items() for i, column in enumerate(_SETTINGS)
+) + tuple(Cell("PSP", column, value, _SETTINGS[column], {}) for column, value in zip(_SETTINGS, (77.8, 73.5)))
+
+TABLES = {
+    table.key: table for table in (
+        Table("psp-1", "What the pruning of pairs is worth", "PSP, Table 1", "accuracy", _PSP_1,
+              "WPSP is the threshold τ = 0: the same setting stands in Table 3 with 75.9 instead of 76.0 (full)."),
+        Table("psp-2", "The pair-similarity loss and the weighting branch", "PSP, Table 2", "accuracy", _PSP_2,
+              "* numbers that the paper's authors produced themselves."),
+        Table("psp-3", "The threshold τ", "PSP, Table 3", "accuracy", _PSP_3,
+              "Five values of τ, one run each: the paper gives no spread over seeds."),
+        Table("psp-4", "Against other methods", "PSP, Table 4", "accuracy", _PSP_4,
+              "Methods of others are cited, not rebuilt, except AVEL. * reproduced by the paper's authors."),
+    )
+}
+
+
+def find_table(
+    key: str,  # such as "psp-1"
+) -> Table:
+    """The table with this key; raises `AvbookError` naming the known keys."""
+    if key not in TABLES:
+        raise AvbookError(f"table {key!r} is not known: expected one of {', '.join(TABLES)}")
+    return TABLES[key]
+
+
+# --------------------------------------------------------------------------------------------------------- directions
+def _directions() -> tuple[Direction, ...]:
+    out = []
+    table = TABLES["psp-1"]
+    for column, recipe in _SETTINGS.items():
+        best = table.cell("PSP", column)
+        for row in ("w/o PSP", "ASP", "WPSP", "SAPSP"):
+            cell = table.cell(row, column)
+            slug = row.replace("w/o ", "no-").lower()
+            out.append(Direction(f"psp-1-{column}-{slug}", f"PSP beats {row} ({column})", "PSP, Table 1", "accuracy",
+                                 (recipe, {}), (recipe, cell.options), round(best.value - cell.value, 1)))
+    for name, full, weak in (("PSP", "psp-full", "psp-weak"), ("AVEL", "avel-full", "avel-weak")):
+        gaps = {c.row: c.value for c in _PSP_2 if c.column == name}
+        out.append(Direction(f"psp-2-avps-{name.lower()}", f"the pair-similarity loss helps {name} (full)", "PSP, Table 2", "accuracy",
+                             (full, {}), (full, {"lam": 0.0}), round(gaps["full: CE + λ AVPS"] - gaps["full: CE"], 1)))
+        out.append(Direction(f"psp-2-weighting-{name.lower()}", f"the weighting branch helps {name} (weak)", "PSP, Table 2", "accuracy",
+                             (weak, {}), (weak, {"weighting": False}),
+                             round(gaps["weak: with weights"] - gaps["weak: without weights"], 1)))
+    for column, recipe in _SETTINGS.items():
+        best = next(c for c in _PSP_3 if c.column == column and not c.options)
+        for cell in _PSP_3:
+            if cell.column == column and cell.options:
+                out.append(Direction(f"psp-3-{column}-{cell.row.split()[-1]}", f"τ = 0.095 beats {cell.row} ({column})", "PSP, Table 3",
+                                     "accuracy", (recipe, {}), (recipe, cell.options), round(best.value - cell.value, 1)))
+    for column, recipe in _SETTINGS.items():
+        own, base = TABLES["psp-4"].cell("PSP", column), TABLES["psp-4"].cell("AVEL", column)
+        out.append(Direction(f"psp-4-{column}-avel", f"PSP beats AVEL ({column})", "PSP, Table 4", "accuracy",
+                             (recipe, {}), (base.recipe, base.options), round(own.value - base.value, 1)))
+    return tuple(out)
+
+
+DIRECTIONS = _directions()
+
+FIGURES = (
+    Figure("psp-fig-4", "PSP, Fig. 4", "attention over a clip's frames, predictions beside the truth, and γ^va, γ^av: few pairs are kept, those of the event"),
+    Figure("psp-fig-5", "PSP, Fig. 5", "t-SNE of audio and visual features: raw, after the Bi-LSTM, after PSP: classes draw together"),
+)
