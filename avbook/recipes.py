@@ -12,8 +12,9 @@ import os
 import re
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Iterable
 
 from .errors import AvbookError
 
@@ -24,8 +25,9 @@ _FIT = {"epochs": 300, "batch_size": 128, "lr": 1e-3, "decay_every": 60, "decay"
 _SIZES = {"attention_dim": 512, "bottleneck": 256, "width": 128, "hidden": 128, "head": 64}
 _QUICK_SIZES = {"attention_dim": 64, "bottleneck": 64, "width": 64, "hidden": 64, "head": 64}
 _QUICK_FIT = {"epochs": 40, "batch_size": 32, "decay_every": 10, "decay_until": 40, "threads": 1}
-_PSP = {"prune": "psp", "tau": 0.095, "lam": 100.0, "literal": False, "stale_targets": False, "weighting": True, "strict": True,
-        "dropout": 0.1, "project": "code"}
+_PSP = {"prune": "psp", "tau": 0.095, "strict": True, "renormalise": True, "project": "code", "dropout": 0.1}
+_AVPS = {"lam": 100.0, "literal": False, "stale_targets": False}
+_WEIGHTING = {"weighting": True, "weighting_relu": True}
 
 
 @dataclass(frozen=True)
@@ -133,11 +135,11 @@ def open_data(
 ):
     """The data set at a folder, or the embedded world of a task (built on first use and kept)."""
     if where == "world" or where.startswith("world:"):
-        from .world import world_folder
-
         parts = where.split(":")[1:]
         if len(parts) > 2 or (len(parts) == 2 and not parts[1].isdecimal()):
             raise AvbookError(f"--data {where}: expected world, world:SIZE or world:SIZE:SEED, for example world:small:1")
+        from .world import world_folder
+
         folder = world_folder(task, size=parts[0] if parts else "small", seed=int(parts[1]) if len(parts) == 2 else 0)
     else:
         folder = Path(where)
@@ -344,22 +346,27 @@ def _is_main_process() -> bool:
 
 
 # ------------------------------------------------------------------------------------------------------------ recipes
-def _build_psp(settings: dict[str, Any], dims: dict[str, int], weak: bool):
-    from .psp import PSP, PSPMethod
+def _pick(settings: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {name: settings[name] for name in names if name in settings}
 
-    names = ("attention_dim", "bottleneck", "width", "hidden", "head", "prune", "tau", "strict", "project", "dropout", "weighting")
-    sizes = {name: dims[name] for name in ("categories", "audio_dim", "visual_dim", "positions")}
-    net = PSP(weak=weak, **sizes, **{name: settings[name] for name in names})
-    method = PSPMethod(weak=weak, lam=settings["lam"], literal=settings["literal"], stale_targets=settings["stale_targets"])
-    return net, method
+
+def _build_ave(kind: str, weak: bool, settings: dict[str, Any], dims: dict[str, int]):
+    from . import avel, psp
+
+    net = {"psp": psp.PSP, "avel": avel.AVEL}[kind]
+    own = _pick(settings, [*_SIZES, *_PSP, *_WEIGHTING])
+    return (net(weak=weak, **_pick(dims, ("categories", "audio_dim", "visual_dim", "positions")), **own),
+            psp.PSPMethod(weak=weak, **_pick(settings, _AVPS)))
+
+
+_WEAK_FIT = {**_FIT, "decay_every": 80, "decay_until": 200}
 
 
 def _register(*recipes: Recipe) -> None:
-    for recipe in recipes:
-        RECIPES[recipe.name] = recipe
+    RECIPES.update({recipe.name: recipe for recipe in recipes})
 
 
 _register(
-    Recipe("psp-full", "ave", "PSP, every second labelled (cross entropy + λ times the pair-similarity loss)", {**_SIZES, **_PSP, **_FIT},
-           {**_QUICK_SIZES, **_QUICK_FIT}, lambda settings, dims: _build_psp(settings, dims, weak=False)),
+    Recipe("psp-full", "ave", "PSP, every second labelled: cross entropy + λ · pair-similarity loss",
+           {**_SIZES, **_PSP, **_AVPS, **_FIT}, {**_QUICK_SIZES, **_QUICK_FIT}, partial(_build_ave, "psp", False)),
 )

@@ -1,0 +1,105 @@
+"""Records to tables: means, intervals, verdicts, and what is shown where nothing was run."""
+import json
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from avbook import ledger, paper
+from avbook.errors import AvbookError
+from avbook.ledger import Records, compare, direction_rows, summarise, table_rows, to_markdown
+
+TABLE = paper.find_table("psp-1")
+
+
+def put(folder, recipe, options, seed, accuracy, kind="world", data="w", hash="h", preset="quick"):
+    path = folder / recipe / f"{data}-{sorted(options.items())}-{hash}" / f"seed-{seed}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scores = {s: {"accuracy": accuracy + d} for s, d in (("val_selected", 0), ("last", -1), ("test_selected", 1))}
+    path.write_text(json.dumps({"recipe": recipe, "options": options, "preset": preset, "seed": seed, "data": {"kind": kind, "name": data, "hash": hash},
+                                "metrics": {"test": scores}, "command": f"avbook run {recipe} --data world --preset quick --seed {seed}"}))
+
+
+def test_an_interval_over_seeds_is_students(tmp_path):
+    values = np.random.default_rng(0).normal(70, 2, 5)
+    got = summarise(values)
+    low, high = stats.t.interval(0.95, 4, values.mean(), stats.sem(values))
+    assert (got.low, got.high) == pytest.approx((low, high)) and got.sd == pytest.approx(values.std(ddof=1))
+    assert summarise([]) is None and math.isnan(summarise([3.0]).sd) and str(summarise([3.0])) == "3.0"
+
+
+def test_a_table_shows_paper_ours_and_what_was_not_run(tmp_path):
+    for seed, accuracy in enumerate((70.0, 72.0, 74.0)):
+        put(tmp_path, "psp-full", {}, seed, accuracy)
+    rows = table_rows(TABLE, Records(tmp_path), only="full")
+    by_row = {r["row"]: r for r in rows}
+    assert len(rows) == 5 and by_row["PSP"]["ours"] == 72.0 and by_row["PSP"]["paper"] == 77.8 and by_row["PSP"]["verdict"] == "world"
+    assert by_row["ASP"]["ours"] is None and by_row["ASP"]["verdict"] == "not run"
+    assert by_row["PSP"]["command"].endswith("--seeds 3")
+    text = to_markdown(TABLE, rows)
+    assert "| PSP | 77.8 | 72.0 ± 2.0 |" in text and "| ASP | 75.9 | not run |" in text
+    assert "world: w" in text and "3 seeds" in text and "best epoch on validation" in text
+
+
+@pytest.mark.parametrize("selection, expected", [("val_selected", 70.0), ("last", 69.0), ("test_selected", 71.0)])
+def test_the_selection_decides_the_figure(tmp_path, selection, expected):
+    put(tmp_path, "psp-full", {}, 0, 70.0)
+    rows = table_rows(TABLE, Records(tmp_path), selection=selection)
+    assert next(r for r in rows if r["row"] == "PSP" and r["column"] == "full")["ours"] == expected
+
+
+def test_only_official_data_is_judged_against_the_papers_number(tmp_path):
+    for seed, accuracy in enumerate((77.0, 78.0, 78.6)):
+        put(tmp_path, "psp-full", {}, seed, accuracy, kind="official")
+        put(tmp_path, "psp-full", {"prune": "asp"}, seed, accuracy + 4, kind="official")
+    by_row = {r["row"]: r["verdict"] for r in table_rows(TABLE, Records(tmp_path), only="full")}
+    assert by_row["PSP"] == "agrees" and by_row["ASP"] == "disagrees"
+
+
+@pytest.mark.parametrize("gaps, verdict", [((2, 3, 2.5), "agrees"), ((-2, -3, -2.5), "disagrees"), ((-2, 3, 0.5), "undecided"), ((2,), "undecided"), ((), "not run")])
+def test_a_direction_is_judged_seed_by_seed(tmp_path, gaps, verdict):
+    for seed, gap in enumerate(gaps):
+        put(tmp_path, "psp-full", {"prune": "none"}, seed, 60.0 + 7 * seed)  # seeds differ by more than the gap: pairing must matter
+        put(tmp_path, "psp-full", {}, seed, 60.0 + 7 * seed + gap)
+    claims = direction_rows("psp-1", Records(tmp_path), only="full")
+    assert len(claims) == 4
+    claim = claims[0]
+    assert claim["claim"] == "PSP beats w/o PSP (full)" and claim["verdict"] == verdict and claim["paper"] == 4.1
+
+
+def test_records_of_two_data_sets_are_not_mixed(tmp_path):
+    put(tmp_path, "psp-full", {}, 0, 70.0, hash="a")
+    put(tmp_path, "psp-full", {}, 1, 70.0, hash="b", data="v")
+    with pytest.raises(AvbookError, match="2 data sets"):
+        Records(tmp_path).of("psp-full", {})
+    assert [r["seed"] for r in Records(tmp_path).of("psp-full", {}, data="v")] == [1]
+
+
+def test_a_record_without_the_figure_is_named(tmp_path):
+    put(tmp_path, "psp-full", {}, 0, 70.0)
+    record = Records(tmp_path).of("psp-full")[0]
+    with pytest.raises(AvbookError, match="seed-0.json.*mean_iou"):
+        ledger.figure(record, "mean_iou", "last")
+    assert compare([record], []).verdict == "not run"
+
+
+def test_csv_keeps_every_cell(tmp_path):
+    import pandas
+
+    put(tmp_path, "psp-full", {}, 0, 70.0)
+    ledger.write_csv(tmp_path / "t.csv", table_rows(TABLE, Records(tmp_path)))
+    frame = pandas.read_csv(tmp_path / "t.csv")
+    assert len(frame) == len(TABLE.cells) and frame["ours"].notna().sum() == 1 and set(frame["verdict"]) == {"world", "not run"}
+
+
+def test_paper_gaps_follow_from_the_papers_cells():
+    gaps = {d.key: d.paper_gap for d in paper.DIRECTIONS}
+    assert gaps["psp-1-full-no-psp"] == 4.1 and gaps["psp-2-weighting-avel"] == 2.3 and gaps["psp-4-weak-avel"] == 6.8
+    assert len(gaps) == len(paper.DIRECTIONS)
+
+
+def test_a_cell_that_stands_in_two_tables_is_one_setting():
+    wpsp = paper.find_table("psp-1").cell("WPSP", "full")
+    tau_0 = paper.find_table("psp-3").cell("τ = 0", "full")
+    assert (wpsp.recipe, wpsp.options) == (tau_0.recipe, tau_0.options) and wpsp.value != tau_0.value
