@@ -359,7 +359,10 @@ def _build_ave(kind: str, weak: bool, settings: dict[str, Any], dims: dict[str, 
             psp.PSPMethod(weak=weak, **_pick(settings, _AVPS)))
 
 
+_AVEL_SIZES = _pick(_SIZES, ("attention_dim", "hidden", "head"))
+_AVEL_QUICK = {**_pick(_QUICK_SIZES, _AVEL_SIZES), **_QUICK_FIT}
 _WEAK_FIT = {**_FIT, "decay_every": 80, "decay_until": 200}
+_WEAK = {"open": {"weak": True}}  # the training split with its clips of background alone
 
 
 def _register(*recipes: Recipe) -> None:
@@ -369,4 +372,11 @@ def _register(*recipes: Recipe) -> None:
 _register(
     Recipe("psp-full", "ave", "PSP, every second labelled: cross entropy + λ · pair-similarity loss",
            {**_SIZES, **_PSP, **_AVPS, **_FIT}, {**_QUICK_SIZES, **_QUICK_FIT}, partial(_build_ave, "psp", False)),
+    Recipe("psp-weak", "ave", "PSP, each clip labelled with its share of seconds: weighting branch, binary cross entropy",
+           {**_SIZES, **_PSP, "renormalise": False, **_WEIGHTING, **_WEAK_FIT}, {**_QUICK_SIZES, **_QUICK_FIT},
+           partial(_build_ave, "psp", True), **_WEAK),
+    Recipe("avel-full", "ave", "AVEL, the baseline, every second labelled, with PSP's pair-similarity loss",
+           {**_AVEL_SIZES, **_AVPS, **_FIT}, _AVEL_QUICK, partial(_build_ave, "avel", False)),
+    Recipe("avel-weak", "ave", "AVEL, each clip labelled, with PSP's weighting branch",
+           {**_AVEL_SIZES, **_WEIGHTING, **_WEAK_FIT}, _AVEL_QUICK, partial(_build_ave, "avel", True), **_WEAK),
 )

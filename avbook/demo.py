@@ -1,0 +1,106 @@
+"""What the main job draws: how training went, a test clip parsed, and which pairs of seconds PSP kept for it."""
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from .errors import AvbookError
+
+__all__ = ["draw_figures", "trained", "telling_clip"]
+
+
+def trained(
+    recipe_name: str,  # such as "psp-full"
+    where: str,  # the data, as `--data` takes it
+    out: str | os.PathLike = "runs",
+    *,
+    preset: str | None = None,
+    options: dict[str, Any] | None = None,
+    seed: int = 0,
+):
+    """The network of a finished run with the weights that validation chose, in eval mode, its data set and its record."""
+    from .recipes import data_dims, default_preset, find_recipe, read_record, run_key, settle
+    from .weights import load_weights
+
+    recipe = find_recipe(recipe_name)
+    preset = preset or default_preset(where)
+    data = recipe.open_data(where)
+    settings, changed = settle(recipe, preset, options or {})
+    path = Path(out) / recipe.name / run_key(recipe, preset, changed, data) / f"seed-{seed}.json"
+    if not path.exists():
+        raise AvbookError(f"{path}: no such record; run it first with `avbook run {recipe.name} --data {where} --seed {seed} --out {out}`")
+    net, _ = recipe.build(settings, data_dims(data))
+    load_weights(net, path.with_suffix(".safetensors"))
+    return net.eval(), data, read_record(path)
+
+
+def telling_clip(
+    labels,  # (N, T, C+1), one-hot, background last
+    predicted,  # (N, T)
+) -> int:
+    """The row of a clip worth showing: its event fills part of it, and the prediction is neither perfect nor wrong in name."""
+    import numpy as np
+
+    truth = np.asarray(labels).argmax(-1)
+    background = np.asarray(labels).shape[-1] - 1
+    seconds = (truth != background).sum(1)
+    right = (truth == np.asarray(predicted)).mean(1)
+    named = ((truth == np.asarray(predicted)) & (truth != background)).any(1)
+    candidates = np.flatnonzero(named & (seconds >= 3) & (seconds <= truth.shape[1] - 2))
+    if not len(candidates):
+        return int(right.argmax())
+    return int(candidates[np.argsort(-right[candidates], kind="stable")[len(candidates) // 3]])
+
+
+def draw_figures(
+    where: str,  # the data, as `--data` takes it
+    out: str | os.PathLike = "runs",
+) -> list[Path]:
+    """The PNG files drawn from the run of `psp-full`, seed 0: training curves, a clip's timeline, its frames, its similarity maps."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    import torch
+
+    from . import plots
+
+    net, data, record = trained("psp-full", where, out)
+    folder = Path(out) / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn: list[Path] = []
+
+    def keep(figure, name: str) -> None:
+        figure.savefig(folder / f"{name}.png", dpi=150, bbox_inches="tight", facecolor="white")
+        plt.close(figure)
+        drawn.append(folder / f"{name}.png")
+
+    history = {name: [entry[name] for entry in record["history"]] for name in ("val", "test")}
+    keep(plots.curves(history, y="accuracy (%)", marks={"chosen": record["epochs"]["val_selected"]},
+                      names={"val": "validation", "test": "test (not used)"}, title=f"PSP, full supervision ({data.kind}: {data.name})").figure,
+         "training")
+
+    with torch.inference_mode():
+        batches = [net(data.test.batch(range(i, min(i + 64, len(data.test))))) for i in range(0, len(data.test), 64)]
+    outputs = {name: torch.cat([b[name] for b in batches]) for name in ("scores", "attention", "beta_va", "gamma_va")}
+    row = telling_clip(data.test.labels, outputs["scores"].argmax(-1))
+    truth, predicted = data.test.labels[row].argmax(-1), outputs["scores"][row].argmax(-1)
+    event = (truth != len(data.categories)).numpy() if hasattr(truth, "numpy") else truth != len(data.categories)
+    clip_id = data.test.ids[row]
+    keep(plots.timeline_bars({"truth": truth, "PSP": predicted}, names=data.categories, title=f"Test clip {clip_id} ({data.kind})").figure, "timeline")
+
+    figure, axes = plt.subplots(1, 2, figsize=(9.6, 4))
+    plots.similarity_map(outputs["beta_va"][row], threshold=net.propagation.tau, event=event, title="shares of all pairs (× is cut)", ax=axes[0])
+    plots.similarity_map(outputs["gamma_va"][row], event=event, title="what is propagated", ax=axes[1])
+    figure.tight_layout()
+    keep(figure, "pairs")
+
+    if data.kind == "world":
+        from .scenes import render_frames
+        from .world import open_clip
+
+        frames = render_frames(open_clip(data.folder, clip_id), size=160, fps=1)
+        keep(plots.attention_over_frames(frames, outputs["attention"][row], event=event,
+                                         title="Where the sound draws the eye (framed: seconds of the event)"), "attention")
+    return drawn
