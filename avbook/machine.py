@@ -1,0 +1,135 @@
+"""What the machine offers a run: a device, several processes that act as one, and the cost to be noted in a record."""
+from __future__ import annotations
+
+import os
+import platform
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .errors import AvbookError
+
+__all__ = ["default_device", "seed_everything", "start_accelerator", "sum_gradients", "gather_rows", "same_everywhere", "peak_memory_mb", "device_name", "versions"]
+
+
+# ----------------------------------------------------------------------------------------------------- device, chance
+def default_device() -> torch.device:
+    """The device a run uses when none is named: a CUDA card, else Apple's, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def seed_everything(
+    seed: int,  # 0 to 2**32 - 1
+    process: int = 0,  # which of several processes this is; each gets a stream of its own
+) -> None:
+    """Seeds torch, NumPy and Python, and asks CUDA for deterministic kernels where there are any."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**32:
+        raise AvbookError(f"seed {seed!r}: expected a whole number from 0 to 2**32 - 1")
+    own = (int(seed) + 7919 * process) % 2**32
+    random.seed(own)
+    np.random.seed(own)
+    torch.manual_seed(own)
+    if torch.cuda.is_available():
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.benchmark = False
+        torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def start_accelerator(
+    device: str = "auto",  # "auto", "cpu", "cuda" or "mps"
+    precision: str = "no",  # "no", "bf16" or "fp16": what Accelerate's autocast computes in
+) -> Any:
+    """An `accelerate.Accelerator` on that device; raises `AvbookError` where the machine has no such device or precision."""
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    here = {"auto": True, "cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not here.get(device):
+        why = "this machine has none" if device in here else "no such device"
+        raise AvbookError(f"device {device!r}: {why}; expected one of {', '.join(name for name in here if here[name])}")
+    if precision not in ("no", "bf16", "fp16"):
+        raise AvbookError(f"precision {precision!r}: expected 'no', 'bf16' or 'fp16'")
+    AcceleratorState._reset_state(reset_partial_state=True)
+    try:
+        accelerator = Accelerator(cpu=device == "cpu", mixed_precision=precision)
+    except (ValueError, ImportError) as error:
+        raise AvbookError(f"precision {precision!r} on device {device!r}: {error}") from None
+    if device not in ("auto", accelerator.device.type):
+        raise AvbookError(f"device {device!r}: this process was launched for {accelerator.device.type}; use device='auto'")
+    return accelerator
+
+
+# ----------------------------------------------------------------------------------------------------------- processes
+def sum_gradients(
+    parameters: list[nn.Parameter],
+    accelerator: Any,  # an `accelerate.Accelerator`
+) -> None:
+    """Nothing: each parameter's gradient is now the sum over processes, or still None where no process has one."""
+    flags = torch.tensor([float(p.grad is not None) for p in parameters], device=accelerator.device)
+    flat = [torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in parameters]
+    *parts, flags = accelerator.reduce(torch.cat([*flat, flags]), reduction="sum").split([*map(len, flat), len(flags)])
+    for parameter, part, held in zip(parameters, parts, flags.tolist()):
+        parameter.grad = part.view_as(parameter).clone() if held else None
+
+
+def gather_rows(rows: Tensor, shares: list[np.ndarray], accelerator: Any) -> Tensor:
+    """The rows of all processes in order, on the CPU; `shares` says which rows each process has."""
+    if rows.is_floating_point():
+        rows = rows.float()  # autocast may have left 16 bits
+    if len(shares) == 1:
+        return rows.cpu().clone()
+    most, mine = max(map(len, shares)), len(shares[accelerator.process_index])
+    padded = rows.new_zeros((most, *rows.shape[1:]))
+    padded[:mine] = rows[:mine]
+    everyone = accelerator.gather(padded).cpu().split(most)
+    return torch.cat([piece[:len(share)] for piece, share in zip(everyone, shares)])
+
+
+def same_everywhere(net: nn.Module, accelerator: Any) -> None:
+    """Nothing: every process has the first one's weights and buffers."""
+    from accelerate.utils import broadcast
+
+    if accelerator.num_processes > 1:
+        with torch.no_grad():
+            for tensor in net.state_dict().values():
+                tensor.copy_(broadcast(tensor.clone()))
+
+
+# ---------------------------------------------------------------------------------------------------------------- cost
+def peak_memory_mb(device: torch.device) -> float:
+    """Megabytes at most: of the card (CUDA), else of this process since it began; 0 where the system does not say."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0.0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def device_name(device: torch.device) -> str:
+    """The kind of device and, where the system says, its model."""
+    if device.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(device)})"
+    model = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), model)
+    return f"{device.type} ({model}, {torch.get_num_threads()} threads)"
+
+
+def versions() -> dict[str, str]:
+    """The versions that a number may depend on."""
+    import accelerate
+
+    from . import __version__
+
+    return {"avbook": __version__, "python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__,
+            "accelerate": accelerate.__version__}
