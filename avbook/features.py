@@ -83,15 +83,18 @@ def _sample_sounds(
     t = np.arange(RATE) / RATE
     partials = np.arange(1, 25)
     waves = np.empty((seconds, RATE))
+
+    def noise():
+        coloured = np.fft.irfft(np.fft.rfft(rng.standard_normal(RATE)) * np.arange(1, RATE // 2 + 2) ** -rng.uniform(0, 1))
+        return coloured / coloured.std()
+
     for wave in waves:
         pitch, tilt, rate = 60 * 2 ** rng.uniform(0, 5), rng.uniform(0.3, 2.0), rng.uniform(0.5, 12)
-        strength = partials ** -tilt * (rng.random(24) < 0.7) * (partials * pitch < 7800)
+        strength = partials**-tilt * (rng.random(24) < 0.7) * (partials * pitch < 7800)
         tone = strength @ np.sin(2 * np.pi * (np.outer(partials, pitch * t) + rng.random((24, 1))))
-        noise = np.fft.irfft(np.fft.rfft(rng.standard_normal(RATE)) * np.arange(1, RATE // 2 + 2) ** -rng.uniform(0, 1.2))
-        noise *= 1 / noise.std()
         beat = np.clip(1 + rng.uniform(0, 1.5) * np.sin(2 * np.pi * rate * t), 0, None)
-        mixed = (rng.random() ** 2 * tone + rng.random() ** 2 * noise) * beat
-        wave[:] = mixed * (0.25 * 10 ** rng.uniform(-1.5, 0) / (mixed.std() + 1e-9))
+        mixed = (rng.random() ** 2 * tone / (tone.std() + 1e-9) + rng.random() ** 2 * noise()) * beat
+        wave[:] = mixed / (mixed.std() + 1e-9) * rng.uniform(0.03, 0.25) + noise() * 0.08 * 10 ** -rng.uniform(0, 1)
     return log_mel(np.clip(waves, -1, 1).reshape(-1))
 
 # %% ../nbs/1_problem/03_features.ipynb #c008
