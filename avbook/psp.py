@@ -69,7 +69,7 @@ class PositiveSamplePropagation(nn.Module):
     def __init__(
         self,
         dim: int = 256,  # width of both features
-        prune: str = "psp",  # "psp": threshold tau; "wpsp": only the negative cut; "asp": no cut; "none": nothing is propagated
+        prune: str = "psp",  # "psp", "sapsp": threshold tau; "wpsp": only the negative cut; "asp": no cut; "none": no propagation
         tau: float = 0.095,  # shares below are cut, under "psp"
         strict: bool = True,  # cut a share equal to tau too (code)
         renormalise: bool = True,  # rows sum to 1 again after the cut
@@ -77,8 +77,8 @@ class PositiveSamplePropagation(nn.Module):
         dropout: float = 0.1,  # of the projections, under "code"
     ):
         super().__init__()
-        if prune not in ("psp", "wpsp", "asp", "none"):
-            raise AvbookError(f"prune={prune!r}: expected 'psp', 'wpsp', 'asp' or 'none'")
+        if prune not in ("psp", "wpsp", "asp", "sapsp", "none"):
+            raise AvbookError(f"prune={prune!r}: expected 'psp', 'wpsp', 'asp', 'sapsp' or 'none'")
         if project not in ("code", "paper"):
             raise AvbookError(f"project={project!r}: expected 'code' or 'paper'")
         self.prune, self.tau, self.strict, self.renormalise = prune, 0.0 if prune == "wpsp" else tau, strict, renormalise
@@ -167,8 +167,7 @@ class PSP(nn.Module):
         renormalise, third = (not weak if choice is None else choice for choice in (renormalise, third))
         inputs = inputs or ("one-layer" if weak else "two-layer")
         self.encoder = Encoder(audio_dim, visual_dim, positions, attention_dim, inputs, bottleneck, width, hidden, prune == "sapsp")
-        pruning = "psp" if prune == "sapsp" else prune
-        self.propagation = PositiveSamplePropagation(2 * hidden, pruning, tau, strict, renormalise, project, dropout)
+        self.propagation = PositiveSamplePropagation(2 * hidden, prune, tau, strict, renormalise, project, dropout)
         self.fusion = Fusion(2 * hidden, third, dropout, after=project == "code")
         self.head = Head(2 * hidden, categories, head, weak=weak, weighting=weighting, weighting_relu=weighting_relu)
 

@@ -15,7 +15,7 @@ class Released:
     """A kind of released network: how its names map to ours and how its sizes are read from the shapes."""
 
     names: dict[str, str]  # prefix of a released name -> prefix of ours; the longest that fits is taken
-    build: Callable[[dict[str, tuple[int, ...]]], Any]  # the shapes by released name -> our network
+    build: Callable[[dict[str, tuple[int, ...]]], Any]  # the matrices' shapes by released name -> our network
     unused: tuple[str, ...] = ()  # prefixes that the released class defines and its forward pass never reads
 
 
@@ -46,12 +46,7 @@ def load_released(
     released = RELEASED[kind]
     names = _weight_names(arrays, released.unused)
     shapes = {name: tuple(arrays[key].shape) for name, key in names.items()}
-    try:
-        net = released.build(shapes)
-    except KeyError as error:
-        net, first = None, error.args[0]
-    if net is None:
-        raise AvbookError(f"weights of {kind}: {first} is missing, and the network's sizes are read from it; {_what_is_there(shapes, first)}")
+    net = released.build(_Shapes(kind, shapes))
 
     ours = net.state_dict()
     expected = {_translate(name, {new: old for old, new in released.names.items()}): name for name in ours}
@@ -90,11 +85,23 @@ def _translate(name: str, prefixes: dict[str, str]) -> str:
     return name
 
 
-def _what_is_there(shapes: Mapping[str, Any], wanted: str) -> str:
-    if not shapes:
-        return "there are no weights at all"
-    near = difflib.get_close_matches(wanted, list(shapes), n=1)
-    return f"the nearest name given is {near[0]}" if near else f"the first name given is {next(iter(shapes))}"
+class _Shapes(dict):
+    """Shapes by released name, for reading sizes: a name that is not there, or has too few axes, is the user's to know."""
+
+    def __init__(self, kind: str, shapes: dict[str, tuple[int, ...]]):
+        super().__init__(shapes)
+        self.kind = kind
+
+    def __getitem__(self, name: str) -> tuple[int, ...]:
+        shape = super().__getitem__(name)
+        if len(shape) != 2:
+            raise AvbookError(f"weights of {self.kind}: {name} {shape}: expected a matrix; give the state dict of the released network")
+        return shape
+
+    def __missing__(self, name: str):
+        near = difflib.get_close_matches(name, list(self), n=1)
+        there = f"the nearest name given is {(near or list(self))[0]}" if self else "there are no weights at all"
+        raise AvbookError(f"weights of {self.kind}: {name} is missing, and a size of the network is read from it; {there}")
 
 
 # -------------------------------------------------------------------------------------------------------- AVEL and PSP
@@ -150,3 +157,28 @@ register_released("psp-weak", Released(
     {**_PSP, "linear_v.": "encoder.visual_in.", "W3.": "head.weight."}, _build_psp_weak, unused=("temperature", "W1.", "W2.")))
 register_released("avel-full", Released(_AVEL, _build_avel))
 register_released("avel-weak", Released(_AVEL, lambda shapes: _build_avel(shapes, weak=True, pool="max")))
+
+
+# ---------------------------------------------------------------------------------------------------------- HAN and MA
+_LAYER = "hat_encoder.layers.0."
+_HAN = {
+    "fc_a.": "audio.", "fc_v.": "visual_2d.", "fc_st.": "visual_3d.", "fc_fusion.": "visual.", "fc_prob.": "classifier.",
+    "fc_frame_att.": "pooling.frame.", "fc_av_att.": "pooling.modality.",
+    _LAYER + "linear1.": "attention.feed.0.", _LAYER + "linear2.": "attention.feed.3.",
+    _LAYER + "norm1.": "attention.first.", _LAYER + "norm2.": "attention.second.",
+    **{f"{_LAYER}{old}.{theirs}": f"attention.{new}.{mine}" for old, new in (("self_attn", "own"), ("cm_attn", "cross"))
+       for theirs, mine in (("in_proj_", "qkv."), ("out_proj.", "out."))},
+}
+
+
+def _build_parser(kind: str, shapes):
+    from . import han, ma
+
+    return (ma.MA if kind == "ma" else han.HAN)(
+        audio_dim=shapes["fc_a.weight"][1], visual_2d_dim=shapes["fc_v.weight"][1], visual_3d_dim=shapes["fc_st.weight"][1],
+        categories=shapes["fc_prob.weight"][0], width=shapes["fc_a.weight"][0], hidden=shapes[_LAYER + "linear1.weight"][0])
+
+
+for _kind in ("han", "ma"):
+    register_released(_kind, Released(_HAN, lambda shapes, kind=_kind: _build_parser(kind, shapes), unused=(
+        "audio_encoder.", "visual_encoder.", "cmt_encoder.", "hat_encoder.norm", "t_att.", "t_att2.", "fc1.", "fc2.")))
