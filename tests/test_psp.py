@@ -33,7 +33,8 @@ def module(seed=0, **options):
 
 
 def matrices():
-    return st.lists(st.lists(st.floats(-3, 3, width=32), min_size=4, max_size=4), min_size=3, max_size=3).map(torch.tensor)
+    hundredths = st.integers(-300, 300).map(lambda n: n / 100)  # never so small that the guard against empty rows counts
+    return st.lists(st.lists(hundredths, min_size=4, max_size=4), min_size=3, max_size=3).map(torch.tensor)
 
 
 @given(matrices())
@@ -42,8 +43,8 @@ def test_row_shares_sum_to_one_or_stay_empty(x):
     for total, share in zip(x.abs().sum(-1), sums):
         if total == 0:
             assert share == 0
-        elif total > 1e-3:
-            assert share == pytest.approx(1, abs=1e-4)
+        else:
+            assert share == pytest.approx(1, abs=1e-5)
 
 
 @given(matrices(), st.floats(0, 1))
@@ -169,7 +170,8 @@ def test_settings_share_one_network():
 def test_what_the_two_released_models_differ_in():
     full, weak = PSP(**SMALL), PSP(**SMALL, weak=True)
     assert full.propagation.renormalise and not weak.propagation.renormalise
-    names = {name.rsplit(".", 1)[0] for name, _ in full.named_parameters()} ^ {name.rsplit(".", 1)[0] for name, _ in weak.named_parameters()}
+    full, weak = ({name.rsplit(".", 1)[0] for name, _ in net.named_parameters()} for net in (full, weak))
+    names = full ^ weak
     assert names == {"encoder.audio_in.0", "encoder.audio_in.1", "encoder.visual_in.0", "encoder.visual_in.1", "encoder.visual_in",
                      "fusion.v3", "fusion.a3", "head.weight"}
 
