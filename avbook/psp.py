@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['pair_similarity', 'row_shares', 'keep_positive', 'propagate', 'PositiveSamplePropagation', 'segment_similarity',
-           'Fusion', 'PSP', 'avps_targets', 'avps_loss', 'StaleTargets', 'PSPMethod']
+           'Fusion', 'PSP', 'avps_targets', 'avps_loss', 'StaleTargets', 'frozen', 'PSPMethod']
 
 # %% ../nbs/2_supervised/03_psp.ipynb #c002
 import math
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -206,15 +207,28 @@ class StaleTargets:
 
     def __call__(self, labels):
         fresh = avps_targets(labels)
-        if self.rows is None or len(self.rows) < len(fresh):
-            held, self.rows = self.rows, torch.zeros_like(fresh)
+        held, n = self.rows, len(fresh)
+        if held is None or len(held) < n:
+            self.rows = torch.zeros_like(fresh)
             if held is not None:
                 self.rows[: len(held)] = held
-        rows = self.rows[: len(fresh)]
-        rows[fresh > 0] = fresh[fresh > 0]
-        return rows.clone()
+        self.rows = self.rows.to(fresh.device)
+        self.rows[:n] = torch.where(fresh > 0, fresh, self.rows[:n])
+        return self.rows[:n].clone()
 
 # %% ../nbs/2_supervised/03_psp.ipynb #c014
+def frozen(
+    split,  # the training split
+    epoch: int,
+    seed: int,
+    batch_size: int,
+) -> list:
+    """An epoch's batches of rows as the released weak loader draws them: the first at random, the others the same in every epoch."""
+    first = np.random.default_rng((seed, epoch)).permutation(len(split))[:batch_size]
+    starts = range(batch_size, len(split) - batch_size + 1, batch_size)  # a last batch that is not full is left out
+    return [first, *(np.arange(start, start + batch_size) for start in starts)]
+
+# %% ../nbs/2_supervised/03_psp.ipynb #c015
 @paper("psp", eq=10)
 class PSPMethod(AVEMethod):
     """PSP's losses: cross entropy plus `lam` times the pair-similarity loss; in the weak setting the video's alone. For AVEL as well."""
@@ -225,10 +239,13 @@ class PSPMethod(AVEMethod):
         lam: float = 100.0,  # weight of the pair-similarity loss; 0: without it
         stale_targets: bool = False,  # the released loader's targets, never cleared between batches
         literal: bool = False,  # Eq. 8 as printed
+        frozen_batches: bool = False,  # the released weak loader's batches: only the first of an epoch is drawn at random
     ):
         super().__init__(weak)
-        self.lam, self.literal = lam, literal
+        self.lam, self.literal, self.stale_targets, self.frozen_batches = lam, literal, stale_targets, frozen_batches
         self.stale = StaleTargets() if stale_targets else None
+        if frozen_batches:
+            self.batches = frozen
 
     def loss_of(self, out, batch, training):
         loss, parts = super().loss_of(out, batch, training)
@@ -241,3 +258,12 @@ class PSPMethod(AVEMethod):
             similarity = segment_similarity(out[names[0]], out[names[1]], literal=True)
         avps = avps_loss(similarity, targets, self.literal)
         return loss + self.lam * avps, parts | {"avps": avps.detach()}
+
+    def state_dict(self):
+        """What a resumed run must know beside the network: the stale targets, where there are any."""
+        return {} if self.stale is None or self.stale.rows is None else {"stale": self.stale.rows}
+
+    def load_state_dict(self, state):
+        """Nothing: the stale targets stand where `state_dict` found them."""
+        if self.stale is not None:
+            self.stale.rows = state.get("stale")

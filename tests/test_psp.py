@@ -264,3 +264,23 @@ def test_scores_against_the_split():
 def test_all_eleven_equations_have_an_implementation():
     for number in range(1, 12):
         assert implementations("psp", number), number
+
+
+def test_frozen_batches_are_the_released_weak_loaders():
+    method = PSPMethod(weak=True, frozen_batches=True)
+    first, second = (method.batches(range(70), epoch, seed=0, batch_size=16) for epoch in (1, 2))
+    assert [len(rows) for rows in first] == [16] * 4 and len(set(first[0])) == 16
+    assert all((one == two).all() for one, two in zip(first[1:], second[1:])) and (first[0] != second[0]).any()
+    assert sorted(row for rows in first[1:] for row in rows) == list(range(16, 64))
+    assert not hasattr(PSPMethod(weak=True), "batches")
+
+
+def test_stale_targets_go_with_a_checkpoint():
+    one, two, labels = PSPMethod(stale_targets=True), PSPMethod(stale_targets=True), one_hot([[0, 2, 2, 2]])
+    assert one.state_dict() == {}
+    one.stale(labels)
+    two.load_state_dict(one.state_dict())
+    later = one_hot([[2, 2, 2, 0]])
+    assert one.stale(later).tolist() == two.stale(later).tolist() == [[1, 0, 0, 1]]
+    two.load_state_dict({})
+    assert two.stale(later).tolist() == [[0, 0, 0, 1]]
