@@ -107,11 +107,11 @@ def restore_rng(
 ) -> None:
     """Puts every generator back where it was; the device's only where the state was taken on such a device."""
     numpy_words, gauss = state["numpy"].tolist(), state["gauss"].tolist()
-    torch.set_rng_state(state["torch"])
+    torch.set_rng_state(state["torch"].clone())  # of a view into a larger tensor PyTorch would read the wrong bytes
     np.random.set_state(("MT19937", np.array(numpy_words[:-2], dtype=np.uint32), *numpy_words[-2:], gauss[0]))
     random.setstate((3, tuple(state["python"].tolist()), None if gauss[1] != gauss[1] else gauss[1]))
     if device.type in ("cuda", "mps") and "device" in state:
-        getattr(torch, device.type).set_rng_state(state["device"])
+        getattr(torch, device.type).set_rng_state(state["device"].cpu().clone())
 
 
 def optimizer_tensors(

@@ -63,6 +63,8 @@ def start_accelerator(
         raise AvbookError(f"precision {precision!r} on device {device!r}: {error}") from None
     if device not in ("auto", accelerator.device.type):
         raise AvbookError(f"device {device!r}: this process was launched for {accelerator.device.type}; use device='auto'")
+    if precision == "fp16" and accelerator.device.type == "cpu":  # Accelerate would silently compute in full precision
+        raise AvbookError("precision 'fp16': not on a CPU; expected 'no' or 'bf16' there")
     return accelerator
 
 

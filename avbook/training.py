@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import random
 import sys
 import time
 from contextlib import nullcontext
@@ -91,16 +90,18 @@ def make_optimizer(
     lr: float,
     weight_decay: float,
 ) -> torch.optim.Optimizer:
-    """The optimiser of the network's parameters; one fused kernel does the step where the device has it."""
+    """The optimiser of the network's parameters; Adam's step is one fused kernel where the device has it."""
     if hasattr(method, "optimizer"):
         return method.optimizer(net, lr=lr, weight_decay=weight_decay)
-    kinds = {"adam": (torch.optim.Adam, {}), "adamw": (torch.optim.AdamW, {}), "sgd": (torch.optim.SGD, {"momentum": 0.9})}
+    parameters = [p for p in net.parameters() if p.requires_grad]
+    # no fused SGD: PyTorch's fails on a parameter whose first gradient comes later than the others'
+    fused = all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in parameters) or None
+    kinds = {"adam": (torch.optim.Adam, {"fused": fused}), "adamw": (torch.optim.AdamW, {"fused": fused}),
+             "sgd": (torch.optim.SGD, {"momentum": 0.9})}
     if name not in kinds:
         raise AvbookError(f"optimizer {name!r}: expected one of {', '.join(kinds)}")
-    parameters = [p for p in net.parameters() if p.requires_grad]
-    fused = all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in parameters)
     kind, more = kinds[name]
-    return kind(parameters, lr=lr, weight_decay=weight_decay, fused=fused or None, **more)
+    return kind(parameters, lr=lr, weight_decay=weight_decay, **more)
 
 # %% ../nbs/1_problem/07_training.ipynb #c065
 def train_epoch(
@@ -113,6 +114,8 @@ def train_epoch(
     net, method, accelerator, options = run.net.train(), run.method, run.accelerator, run.options
     parameters = [p for group in run.optimizer.param_groups for p in group["params"]]
     batches = epoch_batches(run)
+    if not batches:
+        raise AvbookError(f"epoch {run.epoch + 1}: {type(method).__name__}.batches gave no batch; expected lists of rows")
     shares = [share_of(rows, accelerator.process_index, accelerator.num_processes) for rows in batches]
     steps, names = [], ()
     for (_, share), batch in zip(shares, batches_of(run.sources["train"], [rows for rows, _ in shares], accelerator.device, run.workers)):

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,8 @@ def write_tensors(
     except OSError as error:
         raise AvbookError(f"{path}: could not be written ({error}); free some space or choose another folder") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # where even the folder could not be made
+            partial.unlink()
     return path
 
 
@@ -77,8 +79,8 @@ def load_weights(
     tensors, meta = read_tensors(path)
     if meta.get("class", type(net).__name__) != type(net).__name__:
         raise AvbookError(f"{path}: holds weights of {meta['class']}, expected {type(net).__name__}")
-    found = differences({n: list(t.shape) for n, t in tensors.items()}, {n: list(t.shape) for n, t in net.state_dict().items()},
-                        was="in the file", now="in the network")
+    found = differences({n: list(t.shape) for n, t in net.state_dict().items()}, {n: list(t.shape) for n, t in tensors.items()},
+                        was="in the network", now="in the file")
     if found:
         raise AvbookError(f"{path}: weights do not fit {type(net).__name__}: {_some(found)}; build it with the options of that run")
     net.load_state_dict(tensors)
