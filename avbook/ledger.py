@@ -119,11 +119,12 @@ def figure(
     metric: str,
     selection: str,
 ) -> float:
-    """One figure of a record's test scores; raises `AvbookError` where the record lacks it."""
+    """One figure of a record's test scores, NaN where it had nothing to count; raises `AvbookError` where the record lacks it."""
     try:
-        return float(record["metrics"]["test"][selection][metric])
+        value = record["metrics"]["test"][selection][metric]
     except KeyError as error:
         raise AvbookError(f"{record.get('path', 'a record')}: no figure {error} under metrics.test.{selection}.{metric}") from None
+    return math.nan if value is None else float(value)
 
 
 # ------------------------------------------------------------------------------------------------------------- tables

@@ -214,7 +214,7 @@ def run_seed(
     }
     if _is_main_process():
         write_predictions(path.with_suffix(".npz"), result.predictions)
-        write_text(path, json.dumps(record, indent=1) + "\n")
+        write_text(path, json.dumps(_without_nan(record), indent=1, allow_nan=False) + "\n")
         _drop_checkpoints(folder / f"seed-{seed}")
     return record
 
@@ -329,6 +329,15 @@ def write_predictions(path: Path, predictions: dict[str, Any]) -> None:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _without_nan(value: Any) -> Any:
+    """The same with null for every figure that has nothing to count: JSON knows no NaN."""
+    if isinstance(value, dict):
+        return {key: _without_nan(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(part) for part in value]
+    return None if isinstance(value, float) and value != value else value
 
 
 def _drop_checkpoints(folder: Path) -> None:

@@ -82,3 +82,7 @@ def test_what_is_no_record_is_named(tmp_path):
         (tmp_path / "seed-0.json").write_text(text)
         with pytest.raises(AvbookError, match="seed-0.json"):
             read_record(tmp_path / "seed-0.json")
+
+
+def test_a_figure_with_nothing_to_count_is_null_in_a_record():
+    assert recipes._without_nan({"a": [float("nan"), 1.5], "b": (2, "x")}) == {"a": [None, 1.5], "b": [2, "x"]}
