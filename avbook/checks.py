@@ -239,6 +239,7 @@ def folder_name(folder: Path, world: dict | None, manifest: dict | None, officia
     """A short name for run records and paths: of the world by size and seed, of the official data by its own, else the folder's."""
     if world is not None:
         name = "-".join(str(world[key]) for key in ("task", "size", "seed") if world.get(key) is not None)
+        name += "-annotations" if world.get("scripts") == "annotations" else ""
         return "world-" + re.sub(r"[^A-Za-z0-9._-]+", "-", name)
     if official is not None:
         return official

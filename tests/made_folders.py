@@ -14,7 +14,7 @@ LETTERS = np.array(list("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
 def video_ids(count, seed=0):
     """`count` different ids of 11 characters."""
     rng = np.random.default_rng(seed)
-    return [f"{i:03d}" + "".join(rng.choice(LETTERS, 8)) for i in range(count)]
+    return [f"{i:05d}" + "".join(rng.choice(LETTERS, 6)) for i in range(count)]
 
 
 def write_h5(path, array, name="avadataset", **options):
