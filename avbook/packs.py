@@ -249,16 +249,21 @@ def _write_arrays(partial: Path, plan: dict, stores: dict[str, Rows], progress: 
 
 def _half(rows: Rows, start: int, stop: int) -> tuple[memoryview, float]:
     """The rows as float16 bytes, and the largest magnitude among them; AvbookError for values that float16 has not."""
+    import torch
+
     with rows._opened() as source:
-        block = native(checked_block(rows, start, rows._run(source, start, stop)))
-    magnitude = np.abs(block).reshape(len(block), -1).max(1).astype(np.float64)
-    if magnitude.max() > LARGEST:
-        row = start + int(magnitude.argmax())
+        block = native(rows._run(source, start, stop))
+    values = torch.from_numpy(block)
+    low, high = (float(end) for end in torch.aminmax(values))  # NaN when there is one
+    largest = max(-low, high)
+    if not largest <= LARGEST:
+        checked_block(rows, start, block)
+        row = start + int(np.abs(block).reshape(len(block), -1).max(1).argmax())
         where = f"{rows.path / str(rows.ids[row])}.npy" if isinstance(rows, NpyFolderRows) else f"{rows.path}: row {row}"
-        raise AvbookError(f"{where} holds a value of {magnitude.max():.6g}; float16 ends at {LARGEST:,.0f}: scale the features first, or "
+        raise AvbookError(f"{where} holds a value of {largest:.6g}; float16 ends at {LARGEST:,.0f}: scale the features first, or "
                           "use the official files as they are")
-    half = block.astype(np.float32, copy=False).astype("<f2", copy=False)
-    return memoryview(np.ascontiguousarray(half).reshape(-1).view(np.uint8)), float(magnitude.max())
+    half = values.float().half().numpy().astype("<f2", copy=False)
+    return memoryview(half.reshape(-1).view(np.uint8)), largest
 
 
 def _finish(partial: Path, out: Path, plan: dict, notes: dict[str, list[dict]], folder: Path) -> None:
