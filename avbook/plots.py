@@ -45,11 +45,16 @@ def style() -> tuple[str, ...]:
 
 
 def styled(function):
-    """`function`, drawing in the book's style whatever the reader's own settings are."""
+    """`function`, drawing in the book's style whatever the reader's own settings are, which come back afterwards."""
     @wraps(function)
     def drawing(*args, **kwargs):
-        with matplotlib.rc_context(STYLE):
+        # not rc_context: around a session's first figure it would switch interactive drawing off again
+        before = {name: plt.rcParams[name] for name in STYLE}
+        plt.rcParams.update(STYLE)
+        try:
             return function(*args, **kwargs)
+        finally:
+            plt.rcParams.update(before)
     return drawing
 
 
