@@ -205,7 +205,8 @@ def segment_counts(
     true: np.ndarray,  # (N, C, T) booleans
 ) -> np.ndarray:
     """(3, N, C): true positives, false negatives, false positives of the segments of each class in each video."""
-    hits, support, called = (np.count_nonzero(mask, axis=2) for mask in (predicted & true, true, predicted))
+    ones = np.ones(true.shape[2], dtype=np.float32)  # a product counts faster than a sum over a short axis, and as exactly
+    hits, support, called = ((mask.astype(np.float32) @ ones).astype(np.int64) for mask in (predicted & true, true, predicted))
     return np.stack([hits, support - hits, called - hits])
 
 # %% ../nbs/1_problem/06_metrics.ipynb #c011
