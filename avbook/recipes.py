@@ -28,6 +28,7 @@ _QUICK_FIT = {"epochs": 40, "batch_size": 32, "decay_every": 10, "decay_until": 
 _PSP = {"prune": "psp", "tau": 0.095, "strict": True, "renormalise": True, "project": "code", "dropout": 0.1}
 _AVPS = {"lam": 100.0, "literal": False, "stale_targets": False}
 _WEIGHTING = {"weighting": True, "weighting_relu": True}
+_LOADER = {"frozen_batches": False}
 
 
 @dataclass(frozen=True)
@@ -365,7 +366,7 @@ def _build_ave(kind: str, weak: bool, settings: dict[str, Any], dims: dict[str, 
     net = {"psp": psp.PSP, "avel": avel.AVEL}[kind]
     own = _pick(settings, [*_SIZES, *_PSP, *_WEIGHTING])
     return (net(weak=weak, **_pick(dims, ("categories", "audio_dim", "visual_dim", "positions")), **own),
-            psp.PSPMethod(weak=weak, **_pick(settings, _AVPS)))
+            psp.PSPMethod(weak=weak, **_pick(settings, [*_AVPS, *_LOADER])))
 
 
 _AVEL_SIZES = _pick(_SIZES, ("attention_dim", "hidden", "head"))
@@ -382,10 +383,10 @@ _register(
     Recipe("psp-full", "ave", "PSP, every second labelled: cross entropy + λ · pair-similarity loss",
            {**_SIZES, **_PSP, **_AVPS, **_FIT}, {**_QUICK_SIZES, **_QUICK_FIT}, partial(_build_ave, "psp", False)),
     Recipe("psp-weak", "ave", "PSP, each clip labelled with its share of seconds: weighting branch, binary cross entropy",
-           {**_SIZES, **_PSP, "renormalise": False, **_WEIGHTING, **_WEAK_FIT}, {**_QUICK_SIZES, **_QUICK_FIT},
+           {**_SIZES, **_PSP, "renormalise": False, **_WEIGHTING, **_LOADER, **_WEAK_FIT}, {**_QUICK_SIZES, **_QUICK_FIT},
            partial(_build_ave, "psp", True), **_WEAK),
     Recipe("avel-full", "ave", "AVEL, the baseline, every second labelled, with PSP's pair-similarity loss",
            {**_AVEL_SIZES, **_AVPS, **_FIT}, _AVEL_QUICK, partial(_build_ave, "avel", False)),
     Recipe("avel-weak", "ave", "AVEL, each clip labelled, with PSP's weighting branch",
-           {**_AVEL_SIZES, **_WEIGHTING, **_WEAK_FIT}, _AVEL_QUICK, partial(_build_ave, "avel", True), **_WEAK),
+           {**_AVEL_SIZES, **_WEIGHTING, **_LOADER, **_WEAK_FIT}, _AVEL_QUICK, partial(_build_ave, "avel", True), **_WEAK),
 )
