@@ -9,11 +9,12 @@ import numpy as np
 
 from .errors import AvbookError
 from .looks import LOOKS, Look
-from .shapes import MOTIONS, Canvas, cosine, hsv, ripple, sine, stripes
+from .canvas import MOTIONS, Canvas, hsv
+from .shapes import cosine, ripple, sine, stripes
 
 # %% auto #0
-__all__ = ['WORLD', 'SMALLEST', 'LARGEST', 'STRAY', 'Nuisances', 'Actor', 'actor', 'stage', 'render_at', 'render_frames', 'LOOKS',
-           'Look']
+__all__ = ['WORLD', 'SMALLEST', 'LARGEST', 'STRAY', 'BEHIND', 'Nuisances', 'Actor', 'actor', 'stage', 'render_at',
+           'render_frames', 'LOOKS', 'Look']
 
 # %% ../nbs/1_problem/02b_scenes.ipynb #c003
 _all_ = ['LOOKS', 'Look']
@@ -51,7 +52,7 @@ class Actor:
     gain: float  # how far it moves, 0..1
     tempo: float
     phase: float
-    vary: np.ndarray
+    vary: tuple[float, ...]
     ink: np.ndarray
     accent: np.ndarray
     skin: np.ndarray
@@ -59,8 +60,9 @@ class Actor:
     seen: np.ndarray
 
 # %% ../nbs/1_problem/02b_scenes.ipynb #c006
-SMALLEST, LARGEST = 0.17, 0.36  # half-extent of a source of size 0 and of size 1, in picture widths
-STRAY = 0.25  # share of the individuals whose colour is any colour at all
+SMALLEST, LARGEST = 0.25, 0.43  # half-extent of a source of size 0 and of size 1, in picture widths
+STRAY = 0.08  # share of the individuals whose colour is any colour at all
+BEHIND = 0.85  # a later source's scale, times this for each source before it: it stands further back
 
 
 def actor(
@@ -87,25 +89,29 @@ def actor(
         scale=SMALLEST + (LARGEST - SMALLEST) * float(np.clip(source.size, 0, 1)),
         lean=0.055 * (2 * r[23] - 1) * nuisances.pose, stretch=1 + 0.22 * (2 * r[24] - 1) * nuisances.pose,
         mirror=-1.0 if r[25] < 0.5 and nuisances.pose > 0 else 1.0, gain=0.3 + 0.7 * float(np.clip(source.motion, 0, 1)),
-        tempo=float(source.tempo), phase=float(source.phase), vary=2 * r[:8] - 1, ink=colour[0], accent=colour[1], skin=skin,
+        tempo=float(source.tempo), phase=float(source.phase), vary=tuple(2 * r[:8] - 1), ink=colour[0], accent=colour[1], skin=skin,
         wander=wander, seen=np.asarray(source.seen, bool))
 
 
 def stage(
-    actors: list[Actor],  # in drawing order
+    actors: list[Actor],  # in the order of the clip's sources: the nearest first
 ) -> list[Actor]:
-    """The same actors at places where none hides another fully: each keeps its place, or takes the freest mirrored one."""
+    """The same actors placed so that none hides another fully, nearest first.
+
+    The first keeps its place. Each further one stands behind and looks smaller (85 %, then 72 %, ...); where it would be
+    too close to an earlier one it takes the freest of eight other places. No actor's place depends on a later one.
+    """
     placed = []
-    for one in actors:
-        x, y = one.x, one.y
-        choices = [(x, y), (1 - x, y), (x, 1 - y), (1 - x, 1 - y), (0.25, 0.35), (0.75, 0.35), (0.25, 0.68), (0.75, 0.68)]
+    for k, one in enumerate(actors):
+        scale = one.scale * max(BEHIND ** k, 0.6)
+        choices = [(one.x, one.y), (1 - one.x, one.y), (one.x, 1 - one.y), (1 - one.x, 1 - one.y)]
+        choices += [(x, y) for x in (0.25, 0.75) for y in (0.33, 0.67)]
 
         def clearance(place):
-            gaps = [((place[0] - p.x) ** 2 + (place[1] - p.y) ** 2) ** 0.5 / (p.scale + one.scale) for p in placed]
-            return min(gaps, default=9.0)
+            return min((((place[0] - p.x) ** 2 + (place[1] - p.y) ** 2) ** 0.5 / (p.scale + scale) for p in placed), default=9.0)
 
-        place = choices[0] if clearance(choices[0]) > 0.75 else max(choices, key=clearance)
-        placed.append(replace(one, x=place[0], y=place[1]))
+        x, y = choices[0] if clearance(choices[0]) > 0.75 else max(choices, key=clearance)
+        placed.append(replace(one, x=x, y=y, scale=scale))
     return placed
 
 # %% ../nbs/1_problem/02b_scenes.ipynb #c007
@@ -117,34 +123,25 @@ def _pose(a: Actor, times):
     return turn, x, y, (a.lean + angle) * a.mirror
 
 
-def _window(centre, half, size):
-    start = np.floor((centre - half) * size).astype(np.int64)
-    return start, int(np.ceil(2 * half * size)) + 1
-
-
 def _draw(picture, a: Actor, times, camera):
     turn, x, y, angle = _pose(a, times)
-    x, y = x + camera[0], y + camera[1]
     size = picture.shape[-1]
-    left, k = _window(x, 1.25 * a.scale, size)
-    top, _ = _window(y, 1.25 * a.scale, size)
-    grid = np.arange(k) + 0.5
-    du = (((left[:, None] + grid) / size - x[:, None]) / (a.scale * a.stretch)).astype(np.float32)[:, None, :]
-    dv = (((top[:, None] + grid) / size - y[:, None]) / a.scale).astype(np.float32)[:, :, None]
-    c, s = (cosine(angle).astype(np.float32)[:, None, None], sine(angle).astype(np.float32)[:, None, None])
-    u, v = (du * c + dv * s) * np.float32(a.mirror), dv * c - du * s
-    canvas = Canvas(u, v, np.full((len(times), 1, 1), 1 / (size * a.scale), np.float32), turn, a.gain, a.vary, a.ink, a.accent,
-                    a.skin, a.look.texture)
-    a.look.paint(canvas)
-    keep = 1 - canvas.alpha
-    for f in range(len(times)):
-        y0, y1, x0, x1 = max(top[f], 0), min(top[f] + k, size), max(left[f], 0), min(left[f] + k, size)
-        if y0 >= y1 or x0 >= x1:
-            continue
-        part = (slice(y0 - top[f], y1 - top[f]), slice(x0 - left[f], x1 - left[f]))
-        under = picture[f, :, y0:y1, x0:x1]
-        under *= keep[f][part]
-        under += canvas.planes[(slice(None), f) + part]
+    centre = (np.stack([x, y]) + camera) * size
+    reach = 1.25 * a.scale * size
+    corner = np.floor(centre - reach).astype(np.int64)  # of each frame's window: column, row
+    k = int(np.ceil(2 * reach)) + 1
+    low, high = np.clip(corner, 0, size), np.clip(corner + k, 0, size)
+    window = np.zeros((3, len(times), k, k), np.float32)
+    parts = []
+    for f, ((x0, y0), (x1, y1), (left, top)) in enumerate(zip(low.T, high.T, corner.T)):
+        parts.append((picture[f, :, y0:y1, x0:x1], window[:, f, y0 - top:y1 - top, x0 - left:x1 - left]))
+        parts[-1][1][:] = parts[-1][0]
+    c, s, unit = cosine(angle), sine(angle), a.scale * size
+    along = unit * a.stretch * a.mirror
+    place = np.stack([centre - corner, [along * c, along * s], [-unit * s, unit * c]])
+    a.look.paint(Canvas(window, place, turn, a.gain, a.vary, a.ink, a.accent, a.skin, a.look.texture))
+    for under, over in parts:
+        under[:] = over
 
 # %% ../nbs/1_problem/02b_scenes.ipynb #c008
 def _camera(clip, times, nuisances):
@@ -158,8 +155,8 @@ def _camera(clip, times, nuisances):
 
 def _background(clip, times, camera, size, nuisances):
     r = np.random.default_rng([int(clip.seed), 37]).random(24)
-    near = hsv(r[0], 0.08 + 0.42 * r[1], 0.35 + 0.55 * r[2])
-    far = hsv(r[0] + 0.25 * (r[3] - 0.5), 0.08 + 0.35 * r[4], 0.3 + 0.6 * r[5])
+    near = hsv(r[0], 0.03 + 0.17 * r[1], 0.42 + 0.25 * r[2])
+    far = hsv(r[0] + 0.25 * (r[3] - 0.5), 0.03 + 0.17 * r[4], 0.42 + 0.25 * r[5])
     grid = (np.arange(size) + 0.5) / size
     u = (grid[None, None, :] - camera[0][:, None, None]).astype(np.float32)
     v = (grid[None, :, None] - camera[1][:, None, None]).astype(np.float32)
@@ -183,7 +180,7 @@ def _background(clip, times, camera, size, nuisances):
         row = np.floor(v / period * 2)
         mark = stripes(u / period + np.float32(0.5) * row, pixel / period, 0.12)
         mark = np.maximum(mark, stripes(v / period * 2, pixel / period * 2, 0.14))
-    mark = mark * np.float32((0.15 + 0.5 * r[9]) * nuisances.texture)
+    mark = mark * np.float32((0.12 + 0.43 * r[9]) * nuisances.texture)
     edge = 0.55 + 0.3 * r[10]
     floor = np.clip(0.5 + (v - np.float32(edge)) / pixel, 0, 1) * np.float32(0.5 * r[11])
     mark = mark + (np.float32(1) - mark) * floor + (v - np.float32(0.5)) * np.float32(0.3 * r[12])
@@ -198,7 +195,7 @@ def _background(clip, times, camera, size, nuisances):
 
 def _bars(picture, clip, times, camera, nuisances):
     r = np.random.default_rng([int(clip.seed), 41]).random(12)
-    if r[0] >= 0.45 * nuisances.bars:
+    if r[0] >= 0.3 * nuisances.bars:
         return
     size = picture.shape[-1]
     grid = (np.arange(size) + 0.5) / size
@@ -208,7 +205,7 @@ def _bars(picture, clip, times, camera, nuisances):
         u, v = v, u
     tilt = np.float32(0.5 * (2 * r[2] - 1))
     across = u + tilt * (v - np.float32(0.5))
-    gap, width = 0.3 + 0.4 * r[3], 0.03 + 0.05 * r[4]
+    gap, width = 0.3 + 0.4 * r[3], 0.025 + 0.04 * r[4]
     ink = stripes((across - np.float32(r[5])) / np.float32(gap), np.float32((1 + abs(tilt)) / size / gap), width / gap)
     colour = hsv(r[6], 0.5 * r[7], 0.1 + 0.6 * r[8])
     keep = 1 - ink
@@ -237,15 +234,15 @@ def render_at(
         if s.category not in LOOKS:
             actor(s)
     r = np.random.default_rng([int(clip.seed), 53]).random(4)
-    light = 1 + (0.5 * r[0] - 0.35) * nuisances.light
-    tint = 1 + 0.12 * (2 * r[1:] - 1) * nuisances.light
+    light = 1 + (0.2 * r[0] - 0.11) * nuisances.light
+    tint = 1 + 0.04 * (2 * r[1:] - 1) * nuisances.light
     frames = np.empty((len(times), size, size, 3), np.uint8)
-    chunk = max(1, 65536 // (size * size))
+    chunk = max(1, 131072 // (size * size))
     for first in range(0, len(times), chunk):
         part = times[first:first + chunk]
         camera = _camera(clip, part, nuisances)
         picture = _background(clip, part, camera, size, nuisances)
-        for a in actors:
+        for a in reversed(actors):  # back to front
             now = a.seen[np.floor(part).astype(np.int64)]
             if now.all():
                 _draw(picture, a, part, camera)
