@@ -22,7 +22,7 @@ class Voice:
     """How a class sounds: one synthesiser's settings. An individual source varies around them by its own seed."""
 
     pitch: tuple[float, float]  # Hz of a source of size 1 and of one of size 0
-    spread: float = 0.2  # octaves (standard deviation) by which individuals differ in pitch
+    spread: float = 0.15  # octaves (standard deviation) by which individuals differ in pitch
     partials: tuple[float, ...] = ()  # their ratios to the pitch, to the nearest tenth; empty: 1, 2, 3, …
     tilt: float = 1.2  # partial r has strength r to the power -tilt
     even: float = 1.0  # strength of the even partials
@@ -46,11 +46,11 @@ class Voice:
     loud: float = 0.0  # decibels against the other classes
 
 # %% ../nbs/1_problem/02c_sounds.ipynb #c004
-_ENGINE = Voice((45, 130), spread=0.2, tilt=0.9, formants=((300, 8), (1100, 5)), hiss=0.35, band=(900, 2.5), depth=0.35,
+_ENGINE = Voice((45, 130), spread=0.15, tilt=0.9, formants=((300, 8), (1100, 5)), hiss=0.35, band=(900, 2.5), depth=0.35,
                 attack=0.1, duty=0.8, skip=0, melody=1.0, wander=1.5, rough=(14, 0.3))
-_PLUCK = Voice((110, 330), spread=0.2, tilt=1.3, formants=((250, 4), (900, 2)), hiss=0.03, band=(2500, 2), beats=2, attack=0.004,
+_PLUCK = Voice((110, 330), spread=0.15, tilt=1.3, formants=((250, 4), (900, 2)), hiss=0.03, band=(2500, 2), beats=2, attack=0.004,
                decay=0.45, melody=4, skip=0.15, wander=0.1)
-_SPEECH = Voice((85, 260), spread=0.2, tilt=1.1, formants=((600, 10), (1100, 7), (2600, 5)), vowels=((320, 10), (2200, 8), (3000, 5)),
+_SPEECH = Voice((85, 260), spread=0.15, tilt=1.1, formants=((600, 10), (1100, 7), (2600, 5)), vowels=((320, 10), (2200, 8), (3000, 5)),
                 hiss=0.12, band=(4000, 1.5), beats=2.5, attack=0.04, duty=0.75, skip=0.2, melody=2, glide=-2, wander=1.5)
 _BOWED = Voice((196, 700), spread=0.3, tilt=1.0, formants=((450, 5), (1200, 6), (2800, 4)), hiss=0.06, band=(4500, 2), attack=0.09,
                duty=0.95, depth=0.7, melody=4, vibrato=(5.5, 0.35), skip=0.05, wander=0.2)
@@ -65,23 +65,23 @@ _NAMED = {
     "Cheering": Voice((220, 500), 0.3, tilt=0.9, formants=((700, 9), (1300, 6)), hiss=0.65, band=(1400, 1.6), depth=0.35, duty=0.8, attack=0.15, wander=2.5, rough=(9, 0.3)),
     "Baby cry, infant cry": _BABY,
     "Baby_laughter": replace(_BABY, beats=3, duty=0.5, arch=2, glide=-3, hiss=0.2, skip=0.25, attack=0.02),
-    "Cat": replace(_BABY, pitch=(380, 750), formants=((900, 8), (2000, 6)), arch=6, glide=-3, skip=0.25, duty=0.65),
+    "Cat": replace(_BABY, pitch=(420, 800), tilt=0.6, formants=((1300, 9), (3400, 8)), arch=3, glide=-6, skip=0.25, duty=0.6),
     "Goat": replace(_BABY, pitch=(220, 420), formants=((800, 8), (1900, 7)), vibrato=(9, 1.2), arch=1, glide=-2, skip=0.3, rough=(9, 0.5)),
     "Bark": Voice((180, 520), 0.3, tilt=0.8, formants=((700, 8), (1500, 6)), hiss=0.3, band=(1300, 2), attack=0.015, decay=0.09, glide=-5, melody=1, skip=0.25),
-    "Horse": Voice((90, 220), 0.3, tilt=1.0, formants=((900, 8),), hiss=0.6, band=(900, 1.6), beats=2, attack=0.003, decay=0.04, skip=0.2, melody=3),
+    "Horse": Voice((110, 220), 0.2, tilt=1.0, formants=((900, 9), (1800, 5)), hiss=0.6, band=(1100, 1.3), beats=3, attack=0.003, decay=0.035, skip=0.15, melody=3),
     "Chicken_rooster": Voice((380, 700), 0.2, tilt=0.7, formants=((1300, 8), (2800, 6)), hiss=0.2, duty=0.6, arch=5, attack=0.03, melody=2, skip=0.25, rough=(25, 0.3)),
     "Rodents, rats, mice": Voice((1200, 3200), 0.3, tilt=1.2, hiss=0.45, band=(4500, 1.5), crackle=2, beats=2, attack=0.01, decay=0.06, glide=4, melody=3, skip=0.4),
-    "Race car, auto racing": replace(_ENGINE, pitch=(110, 300), glide=-4, wander=3, hiss=0.25, rough=(30, 0.2)),
+    "Race car, auto racing": replace(_ENGINE, pitch=(110, 300), glide=-4, wander=3, hiss=0.25, rough=(30, 0.2), loud=3),
     "Truck": replace(_ENGINE, pitch=(38, 95), formants=((180, 9), (800, 4)), hiss=0.4, rough=(11, 0.3)),
-    "Bus": replace(_ENGINE, pitch=(42, 110), formants=((240, 8), (1000, 5)), hiss=0.5, band=(1200, 2.5), rough=(10, 0.2)),
+    "Bus": replace(_ENGINE, pitch=(48, 110), formants=((300, 8), (1500, 7)), hiss=0.45, band=(1900, 2), rough=(9, 0.15)),
     "Car": replace(_ENGINE, pitch=(60, 160), hiss=0.5),
     "Motorcycle": replace(_ENGINE, pitch=(55, 150), tilt=0.7, rough=(20, 0.5), hiss=0.25),
     "Lawn_mower": replace(_ENGINE, pitch=(70, 160), rough=(28, 0.4), depth=0.15, hiss=0.45),
-    "Chainsaw": replace(_ENGINE, pitch=(90, 210), tilt=0.5, formants=((900, 8), (2800, 6)), rough=(32, 0.45), hiss=0.35, band=(2800, 2)),
+    "Chainsaw": replace(_ENGINE, pitch=(90, 210), tilt=0.5, formants=((900, 8), (2800, 6)), rough=(28, 0.4), hiss=0.35, band=(2400, 2.2), loud=2),
     "Vacuum_cleaner": replace(_ENGINE, pitch=(140, 330), hiss=0.75, band=(1800, 2.5), depth=0.1, rough=(0, 0), wander=0.6),
     "Blender": replace(_ENGINE, pitch=(170, 420), hiss=0.55, band=(2500, 2), depth=0.2, rough=(18, 0.2)),
-    "Fixed-wing aircraft, airplane": replace(_ENGINE, pitch=(70, 200), hiss=0.7, band=(700, 2.5), rough=(7, 0.15), depth=0.2),
-    "Helicopter": replace(_ENGINE, pitch=(50, 120), hiss=0.6, band=(500, 2.5), rough=(13, 0.8), depth=0.15),
+    "Fixed-wing aircraft, airplane": replace(_ENGINE, pitch=(70, 200), hiss=0.55, band=(700, 2.4), rough=(8, 0.15), depth=0.2, loud=1.5),
+    "Helicopter": replace(_ENGINE, pitch=(50, 120), hiss=0.55, band=(600, 2.5), rough=(13, 0.65), depth=0.2),
     "Acoustic guitar": _PLUCK,
     "Ukulele": replace(_PLUCK, pitch=(240, 520), decay=0.25, tilt=1.4, formants=((400, 4), (1200, 2))),
     "Banjo": replace(_PLUCK, pitch=(150, 420), decay=0.16, tilt=0.8, formants=((600, 5), (2200, 6)), beats=3),
@@ -89,9 +89,9 @@ _NAMED = {
     "Violin, fiddle": _BOWED,
     "Cello": replace(_BOWED, pitch=(65, 300), formants=((250, 6), (700, 6), (2000, 3))),
     "Flute": Voice((260, 1100), 0.3, tilt=2.4, hiss=0.2, band=(2200, 2.5), attack=0.06, duty=0.92, depth=0.8, melody=4, vibrato=(5, 0.25), skip=0.08),
-    "Shofar": Voice((180, 420), 0.25, tilt=0.9, formants=((900, 7),), hiss=0.08, attack=0.08, duty=0.85, beats=0.6, melody=3, glide=1.5, skip=0.1),
+    "Shofar": Voice((180, 420), 0.25, tilt=0.5, formants=((1300, 9),), hiss=0.08, attack=0.08, duty=0.85, beats=0.6, melody=2, glide=2, skip=0.1),
     "Accordion": Voice((150, 520), 0.35, tilt=0.8, even=0.7, formants=((1000, 5), (2500, 4)), hiss=0.04, attack=0.05, duty=0.95, depth=0.6, melody=4, rough=(6.5, 0.3), skip=0.05),
-    "Train horn": Voice((180, 380), 0.2, partials=(1, 1.3, 1.5, 2, 2.6, 3, 3.9, 4.5, 5.2, 6), tilt=0.7, formants=((700, 6),), hiss=0.15, attack=0.1, duty=0.85, beats=0.5, depth=0.9, skip=0.1),
+    "Train horn": Voice((180, 380), 0.2, partials=(1, 1.3, 1.5, 2, 2.6, 3, 3.9, 4.5, 5.2, 6), tilt=0.7, formants=((700, 6),), hiss=0.15, attack=0.1, duty=0.85, beats=0.5, depth=0.9, skip=0.1, loud=3),
     "Church bell": Voice((160, 520), 0.35, partials=(0.5, 1, 1.2, 1.5, 2, 2.7, 3, 4.1, 5.4), tilt=0.8, hiss=0.02, beats=0.7, attack=0.004, decay=0.9, skip=0.1),
     "Clock": Voice((700, 2200), 0.35, partials=(1, 1.7, 2.3, 3.1), tilt=0.6, hiss=0.6, band=(3000, 2), beats=2, attack=0.002, decay=0.025, skip=0.05),
     "Fire_alarm": Voice((2300, 3400), 0.1, tilt=1.5, hiss=0.02, beats=2, attack=0.005, duty=0.6, skip=0.0),
@@ -99,7 +99,7 @@ _NAMED = {
     "Basketball_bounce": Voice((70, 160), 0.2, tilt=1.2, hiss=0.4, band=(500, 2), attack=0.002, decay=0.06, skip=0.15, glide=-3),
     "Clapping": Voice((500, 900), 0.2, hiss=0.97, band=(1500, 1.8), crackle=1.5, beats=3, attack=0.002, decay=0.03, skip=0.1),
     "Frying (food)": Voice((300, 500), 0.2, hiss=0.98, band=(4500, 2.2), crackle=2.2, depth=0.25, attack=0.1, duty=0.8, skip=0),
-    "Toilet flush": Voice((90, 160), 0.3, hiss=0.95, band=(900, 2.4), crackle=1.2, depth=0.3, attack=0.2, duty=0.8, skip=0, rough=(5, 0.2)),
+    "Toilet flush": Voice((90, 160), 0.3, hiss=0.95, band=(1400, 2.2), crackle=1.6, depth=0.3, attack=0.2, duty=0.8, skip=0, rough=(6, 0.4)),
 }
 _SAME = {"Dog": "Bark", "Violin_fiddle": "Violin, fiddle", "Frying_(food)": "Frying (food)", "Acoustic_guitar": "Acoustic guitar",
          "Baby_cry_infant_cry": "Baby cry, infant cry"}
@@ -203,17 +203,17 @@ def render_source(
     rng = np.random.default_rng([int(source.seed), 21])
     values = (seconds + 2 * MARGIN) * RATE // STEP
     time = np.arange(values) * STEP / RATE - MARGIN
-    taste = np.stack([rng.uniform(0, 2 * np.pi, 3), rng.normal(0, [2.0, 2.0, 1.5])])
-    body = 2 ** (0.5 - source.size + rng.normal(0, 0.12))
+    taste = np.stack([rng.uniform(0, 2 * np.pi, 3), rng.normal(0, 1.5, 3)])
+    body = 2 ** (0.5 - source.size + rng.normal(0, 0.1))
     pitch = voice.pitch[1] * (voice.pitch[0] / voice.pitch[1]) ** source.size * 2 ** rng.normal(0, voice.spread)
-    hiss = np.clip(voice.hiss * np.exp(rng.normal(0, 0.5)), 0, 0.99)
+    hiss = np.clip(voice.hiss * np.exp(rng.normal(0, 0.35)), 0, 0.99)
 
     rate = max(source.tempo, 0.1) * voice.beats
     beat = time * rate + source.phase * voice.beats
     pulse = np.floor(beat).astype(int)
     within = beat - pulse  # share of the pulse's time that has passed
     pulse -= pulse[0]
-    struck = np.exp(rng.normal(0, 0.35, pulse[-1] + 1)) * (rng.random(pulse[-1] + 1) >= voice.skip)
+    struck = np.exp(rng.normal(0, 0.3, pulse[-1] + 1)) * (rng.random(pulse[-1] + 1) >= voice.skip)
     notes, lean = np.round(rng.normal(0, 1, pulse[-1] + 1) * voice.melody), rng.random(pulse[-1] + 1)
     since = within / rate
     shape = np.minimum(1, since / voice.attack) * np.clip((voice.duty - within) * rate / 0.03, 0, 1) if voice.duty < 1 else np.minimum(1, since / voice.attack)
@@ -277,7 +277,7 @@ def ambience(
 ) -> np.ndarray:
     """The place's own noise, (seconds·16000,) float32 at 16 kHz: `snr_db` below an ordinary source, of a colour of its own."""
     rng = np.random.default_rng([int(clip.seed), 22])
-    slope, taste = rng.uniform(0.1, 1.0), np.stack([rng.uniform(0, 2 * np.pi, 3), rng.normal(0, [2.0, 2.0, 1.5])])
+    slope, taste = rng.uniform(0.1, 1.0), np.stack([rng.uniform(0, 2 * np.pi, 3), rng.normal(0, 1.5, 3)])
     values = clip.seconds * RATE // STEP
     noise = _noise(rng, values * STEP, lambda hertz: _colour(hertz, (), 1.0, taste) * (1000 / hertz) ** slope)
     noise *= _fine(10 ** (_smooth(rng, values, 0.5) * 2 / 20))
