@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['xavier_linear', 'AudioGuidedAttention', 'SelfAttention']
 
-# %% ../nbs/2_supervised/01_attention.ipynb #c002
+# %% ../nbs/2_supervised/01_attention.ipynb #c003
 import torch
 from torch import nn
 
 from .errors import AvbookError
 
-# %% ../nbs/2_supervised/01_attention.ipynb #c003
+# %% ../nbs/2_supervised/01_attention.ipynb #c030
 def xavier_linear(
     inputs: int,  # width of what comes in
     outputs: int,  # width of what goes out
@@ -22,7 +22,7 @@ def xavier_linear(
     nn.init.xavier_uniform_(layer.weight)
     return layer
 
-# %% ../nbs/2_supervised/01_attention.ipynb #c004
+# %% ../nbs/2_supervised/01_attention.ipynb #c033
 class AudioGuidedAttention(nn.Module):
     """The picture of each second as one vector, its positions weighted by what the sound asks for (AVGA of AVEL).
 
@@ -58,7 +58,7 @@ class AudioGuidedAttention(nn.Module):
         attended = torch.bmm(weights.unsqueeze(1), pixels.to(weights.dtype)).view(batch, seconds, -1)
         return attended, weights.view(batch, seconds, -1)
 
-# %% ../nbs/2_supervised/01_attention.ipynb #c005
+# %% ../nbs/2_supervised/01_attention.ipynb #c047
 class SelfAttention(nn.Module):
     """Features (B,T,d) with, added to each second, a mixture of all seconds of the same modality (SAPSP of PSP's Table 1).
 
