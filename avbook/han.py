@@ -198,11 +198,11 @@ class HANMethod:
         self,
         smoothing_audio: float = 0.0,  # of the label, as the sound's target
         smoothing_visual: float = 0.1,  # of the label, as the picture's target (code)
-        filter: str = "global",  # an event is kept where the clip has it: "global" asks the video (HAN), "own" each modality (MA)
+        filter: str = "video",  # an event is kept where the clip has it: "video" asks the whole clip (HAN), "modality" each track (MA)
         threshold: float = 0.5,  # of segments and clips
     ):
-        if filter not in ("global", "own"):
-            raise AvbookError(f"filter={filter!r}: expected 'global' or 'own'")
+        if filter not in ("video", "modality"):
+            raise AvbookError(f"filter={filter!r}: expected 'video' or 'modality'")
         self.smoothing_audio, self.smoothing_visual, self.filter, self.threshold = smoothing_audio, smoothing_visual, filter, threshold
 
     def targets(self, batch):
@@ -226,7 +226,7 @@ class HANMethod:
         out, found = net(batch), {}
         for name in ("audio", "visual"):
             if "segment_" + name in out:
-                clip = out["video" if self.filter == "global" else "video_" + name] >= self.threshold  # (B, C)
+                clip = out["video" if self.filter == "video" else "video_" + name] >= self.threshold  # (B, C)
                 found[name] = ((out["segment_" + name] >= self.threshold) & clip.unsqueeze(1)).to(torch.uint8)
         return {name: found[name] if name in found else torch.zeros_like(next(iter(found.values()))) for name in ("audio", "visual")}
 

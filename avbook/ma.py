@@ -64,7 +64,7 @@ class MAMethod(HANMethod):
         smooth_dropped: bool = False,  # a dropped visual label becomes what an absent one is, not 0 (not in the code)
         smoothing_audio: float = 0.0,  # of the label, as the sound's target
         smoothing_visual: float = 0.1,  # of the label, as the picture's target
-        filter: str = "own",  # "own": an event is kept where its modality has it in the clip; "global": where the video has it (HAN)
+        filter: str = "modality",  # an event is kept where its "modality" has it in the clip, or where the whole "video" has it (HAN)
         threshold: float = 0.5,  # of segments and clips
     ):
         super().__init__(smoothing_audio, smoothing_visual, filter, threshold)
