@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .errors import AvbookError
 from .machine import seed_everything
-from .weights import differences, read_tensors, write_tensors
+from .weights import differences, read_tensors, some_of, write_tensors
 
 __all__ = ["Look", "Run", "identity", "rng_tensors", "restore_rng", "optimizer_tensors", "restore_optimizer", "save_run", "resume_run"]
 
@@ -142,7 +142,7 @@ def restore_optimizer(
 
 # ------------------------------------------------------------------------------------------------------------ one file
 def save_run(run: Run) -> None:
-    """Nothing: the run's checkpoint is on the disk, whole (written by the first process, for all)."""
+    """Writes the run's checkpoint, whole or not at all (the first process does, for all)."""
     accelerator = run.accelerator
     streams = {name: state[None] for name, state in rng_tensors(accelerator.device).items()}  # (processes, words)
     if accelerator.num_processes > 1:
@@ -172,7 +172,7 @@ def resume_run(
     run: Run,
     start_over: bool = False,  # remove the checkpoint instead
 ) -> None:
-    """Nothing: the run stands where its checkpoint left it, if there is one.
+    """Puts the run where its checkpoint left it, if there is one.
 
     Raises `AvbookError` naming what differs where the checkpoint is of another network, method, data or options, or is further on.
     """
@@ -186,7 +186,7 @@ def resume_run(
     tensors, meta = read_tensors(run.file)
     found = differences(meta.get("identity", {}), run.identity)
     if found:
-        raise AvbookError(f"{run.file}: a checkpoint of another run: {'; '.join(found[:4])}; use another folder, or resume=False to start over")
+        raise AvbookError(f"{run.file}: a checkpoint of another run: {some_of(found)}; use another folder, or resume=False to start over")
     if meta["epoch"] > run.options["epochs"]:
         raise AvbookError(f"{run.file}: {meta['epoch']} epochs are done, {run.options['epochs']} were asked; ask for more, or use another folder")
 

@@ -73,7 +73,7 @@ def sum_gradients(
     parameters: list[nn.Parameter],
     accelerator: Any,  # an `accelerate.Accelerator`
 ) -> None:
-    """Nothing: each parameter's gradient is now the sum over processes, or still None where no process has one."""
+    """Makes each parameter's gradient the sum over processes; it stays None where no process has one."""
     flags = torch.tensor([float(p.grad is not None) for p in parameters], device=accelerator.device)
     flat = [torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in parameters]
     *parts, flags = accelerator.reduce(torch.cat([*flat, flags]), reduction="sum").split([*map(len, flat), len(flags)])
@@ -95,7 +95,7 @@ def gather_rows(rows: Tensor, shares: list[np.ndarray], accelerator: Any) -> Ten
 
 
 def same_everywhere(net: nn.Module, accelerator: Any) -> None:
-    """Nothing: every process has the first one's weights and buffers."""
+    """Gives every process the first one's weights and buffers."""
     from accelerate.utils import broadcast
 
     if accelerator.num_processes > 1:

@@ -21,68 +21,74 @@ from tqdm import tqdm
 from .batches import batches_of, source_of
 from .checkpoints import Look, Run, identity, resume_run, save_run
 from .errors import AvbookError
-from .machine import (default_device, device_name, gather_rows, peak_memory_mb, same_everywhere, seed_everything, start_accelerator,
-                            sum_gradients, versions)
+from .machine import (default_device, device_name, gather_rows, peak_memory_mb, same_everywhere,
+                            seed_everything, start_accelerator, sum_gradients, versions)
 from .weights import load_weights, save_weights, write_tensors
 
 # %% auto #0
-__all__ = ['shuffled_batches', 'choose', 'lr_factor', 'share_of', 'make_optimizer', 'train_epoch', 'epoch_batches',
+__all__ = ['SELECTIONS', 'shuffled_batches', 'choose', 'lr_factor', 'share_of', 'make_optimizer', 'train_epoch', 'epoch_batches',
            'what_went_wrong', 'predict_all', 'evaluate', 'look_at', 'Result', 'start_run', 'train', 'one_epoch',
            'finish', 'fit', 'default_device', 'seed_everything', 'save_weights', 'load_weights']
 
 # %% ../nbs/1_problem/07_training.ipynb #c003
 _all_ = ["default_device", "seed_everything", "save_weights", "load_weights"]
 
-# %% ../nbs/1_problem/07_training.ipynb #c022
+# %% ../nbs/1_problem/07_training.ipynb #c023
 def shuffled_batches(
     n: int,  # rows of the split
     batch_size: int,
     seed: int,
     epoch: int,  # counted from 1
 ) -> list[np.ndarray]:
-    """The epoch's batches as arrays of row indices: each row once, in an order that seed and epoch alone decide; the last may be short."""
+    """The epoch's batches as arrays of row indices, each row once; seed and epoch alone decide the order.
+
+    The last batch may be short."""
     order = np.random.default_rng((seed, epoch)).permutation(n)
     return [order[start:start + batch_size] for start in range(0, n, batch_size)]
 
-# %% ../nbs/1_problem/07_training.ipynb #c040
+# %% ../nbs/1_problem/07_training.ipynb #c042
+SELECTIONS = ("val_selected", "last", "test_selected")
+
+
 def choose(
     kept: dict[str, Look],  # what was chosen so far, changed in place
     look: Look,  # the newest
     monitor: str,  # the score that decides; larger is better
 ) -> None:
-    """Nothing: `kept` now has the newest look as `last` and, where it is strictly better, as `val_selected` and `test_selected`."""
+    """Enters the newest look as `last` and, where it is strictly better, as `val_selected` and `test_selected`."""
     kept["last"] = look
     for name, split in (("val_selected", "val"), ("test_selected", "test")):
         if name not in kept or getattr(look, split)[monitor] > getattr(kept[name], split)[monitor]:
             kept[name] = look
 
-# %% ../nbs/1_problem/07_training.ipynb #c044
+# %% ../nbs/1_problem/07_training.ipynb #c046
 def lr_factor(
     schedule: tuple | list | str | None,  # None, "cosine", or ("step", size, factor[, until])
     epoch: int,  # counted from 1
     epochs: int,  # of the whole run
 ) -> float:
-    """What the first learning rate is multiplied by in this epoch; raises `AvbookError` for a schedule it does not know."""
+    """What the first learning rate is multiplied by in this epoch; raises `AvbookError` for an unknown schedule."""
     if schedule is None:
         return 1.0
     if schedule == "cosine":
         return 0.5 * (1 + float(np.cos(np.pi * (epoch - 1) / epochs)))
-    if isinstance(schedule, (tuple, list)) and len(schedule) in (3, 4) and schedule[0] == "step" and schedule[1] >= 1:
-        size, factor, until = schedule[1], schedule[2], schedule[3] if len(schedule) == 4 else epochs
-        return float(factor ** (min(epoch - 1, until) // size))
-    raise AvbookError(f"schedule {schedule!r}: expected None, 'cosine' or ('step', size, factor, until) with size at least 1")
+    if isinstance(schedule, (tuple, list)) and len(schedule) in (3, 4) and schedule[0] == "step":
+        _, size, factor, until = (*schedule, epochs)[:4]
+        if size >= 1:
+            return float(factor ** (min(epoch - 1, until) // size))
+    raise AvbookError(f"schedule {schedule!r}: expected None, 'cosine' or ('step', size, factor, until), size at least 1")
 
-# %% ../nbs/1_problem/07_training.ipynb #c052
+# %% ../nbs/1_problem/07_training.ipynb #c054
 def share_of(
     indices: np.ndarray,  # one global batch
     process: int,
     processes: int,
 ) -> tuple[np.ndarray, float]:
-    """This process's rows of a batch and the fraction of the batch they are; the fractions of all processes sum to 1."""
+    """This process's rows of a batch, and the fraction of the batch they are; all fractions sum to 1."""
     mine = np.array_split(np.asarray(indices), processes)[process]
     return (mine, len(mine) / len(indices)) if len(mine) else (np.asarray(indices)[:1], 0.0)
 
-# %% ../nbs/1_problem/07_training.ipynb #c063
+# %% ../nbs/1_problem/07_training.ipynb #c065
 def make_optimizer(
     net: nn.Module,
     method: Any,  # asked first: `method.optimizer(net, lr=…, weight_decay=…)`, where it has one
@@ -103,7 +109,7 @@ def make_optimizer(
     kind, more = kinds[name]
     return kind(parameters, lr=lr, weight_decay=weight_decay, **more)
 
-# %% ../nbs/1_problem/07_training.ipynb #c065
+# %% ../nbs/1_problem/07_training.ipynb #c067
 def train_epoch(
     run: Run,  # its epoch counts the finished ones
 ) -> dict[str, float]:
@@ -115,10 +121,10 @@ def train_epoch(
     parameters = [p for group in run.optimizer.param_groups for p in group["params"]]
     batches = epoch_batches(run)
     if not batches:
-        raise AvbookError(f"epoch {run.epoch + 1}: {type(method).__name__}.batches gave no batch; expected lists of rows")
-    shares = [share_of(rows, accelerator.process_index, accelerator.num_processes) for rows in batches]
+        raise AvbookError(f"epoch {run.epoch + 1}: {type(method).__name__}.batches gave no batch, expected lists of rows")
+    mine, shares = zip(*(share_of(rows, accelerator.process_index, accelerator.num_processes) for rows in batches))
     steps, names = [], ()
-    for (_, share), batch in zip(shares, batches_of(run.sources["train"], [rows for rows, _ in shares], accelerator.device, run.workers)):
+    for share, batch in zip(shares, batches_of(run.sources["train"], mine, accelerator.device, run.workers)):
         with accelerator.autocast():
             loss, parts = method.loss(net, batch)
         accelerator.backward(loss * share)
@@ -128,18 +134,20 @@ def train_epoch(
             accelerator.clip_grad_norm_(parameters, options["clip"])
         run.optimizer.step()
         run.optimizer.zero_grad(set_to_none=True)
-        names = ("loss", *(name for name in parts if name != "loss"))
-        values = [torch.as_tensor(parts.get(name, 0.0) if name != "loss" else loss, device=loss.device) for name in names]
-        steps.append(torch.stack([value.detach().float() for value in values]) * share)
+        parts = {**parts, "loss": loss}
+        names = tuple(parts)
+        values = [torch.as_tensor(value, device=loss.device).detach().float() for value in parts.values()]
+        steps.append(torch.stack(values) * share)
     steps = accelerator.reduce(torch.stack(steps), reduction="sum").cpu().double()  # (steps, names)
-    if not steps[:, 0].isfinite().all():
-        raise AvbookError(what_went_wrong(run, batches, steps[:, 0]))
+    losses = steps[:, names.index("loss")]
+    if not losses.isfinite().all():
+        raise AvbookError(what_went_wrong(run, batches, losses))
     rows = torch.tensor([len(rows) for rows in batches], dtype=torch.float64)
     return dict(zip(names, ((steps * rows[:, None]).sum(0) / rows.sum()).tolist()))
 
-# %% ../nbs/1_problem/07_training.ipynb #c066
+# %% ../nbs/1_problem/07_training.ipynb #c068
 def epoch_batches(run: Run) -> list:
-    """The lists of rows of the epoch about to begin: shuffled, or as `method.batches(split, epoch, seed, batch_size)` says."""
+    """The lists of rows of the epoch to come: shuffled, or what `method.batches(split, epoch, seed, batch_size)` says."""
     epoch, seed, batch_size = run.epoch + 1, run.options["seed"], run.options["batch_size"]
     if hasattr(run.method, "batches"):
         return list(run.method.batches(run.data.train, epoch, seed, batch_size))
@@ -147,16 +155,19 @@ def epoch_batches(run: Run) -> list:
 
 
 def what_went_wrong(run: Run, batches: list, losses: Tensor) -> str:
-    """One line on the first loss that is not finite: where it was, whether the data is to blame, what to try."""
+    """One line on the first loss that is not finite: where, whether the data is to blame, what to try."""
     step = int((~losses.isfinite()).nonzero()[0])
     batch = run.data.train.batch([int(i) for i in batches[step]])
     broken = [name for name, part in batch.items() if isinstance(part, Tensor) and not part.isfinite().all()]
-    cause = (f"the batch itself is not finite in {', '.join(broken)}; run `avbook data check` on the folder" if broken else
-             f"the data of this batch is finite; try a smaller lr than {run.options['lr']:g}, clip=1.0"
-             + ("" if run.options["precision"] == "no" else ", or precision='no'"))
-    return f"epoch {run.epoch + 1}, step {step + 1} of {len(batches)}: the loss is {losses[step].item()}; {cause}"
+    if broken:
+        cause = f"the batch itself is not finite in {', '.join(broken)}; run `avbook data check` on the folder"
+    else:
+        cause = f"the data of this batch is finite; try a smaller lr than {run.options['lr']:g}, clip=1.0"
+        cause += "" if run.options["precision"] == "no" else ", or precision='no'"
+    where = f"epoch {run.epoch + 1}, step {step + 1} of {len(batches)}"
+    return f"{where}: the loss is {losses[step].item()}; {cause}"
 
-# %% ../nbs/1_problem/07_training.ipynb #c068
+# %% ../nbs/1_problem/07_training.ipynb #c070
 def predict_all(
     net: nn.Module,
     method: Any,
@@ -169,7 +180,7 @@ def predict_all(
     """`method.predict` on every row of a split, in order, on the CPU; without gradients and dropout."""
     process, processes = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
     shares = np.array_split(np.arange(len(split)), processes)
-    mine = shares[process] if len(shares[process]) else np.arange(1)  # a process without rows still has to answer
+    mine = shares[process] if len(shares[process]) else np.arange(1)  # one without rows still has to answer
     batches = [mine[start:start + batch_size] for start in range(0, len(mine), batch_size)]
     was_training = net.training
     net.eval()
@@ -179,10 +190,11 @@ def predict_all(
     finally:
         net.train(was_training)
     if isinstance(found[0], dict):
-        return {name: gather_rows(torch.cat([part[name] for part in found]), shares, accelerator) for name in found[0]}
+        return {name: gather_rows(torch.cat([part[name] for part in found]), shares, accelerator)
+                for name in found[0]}
     return gather_rows(torch.cat(found), shares, accelerator)
 
-# %% ../nbs/1_problem/07_training.ipynb #c069
+# %% ../nbs/1_problem/07_training.ipynb #c071
 def evaluate(
     net: nn.Module,
     method: Any,  # with `predict(net, batch)` and `score(predictions, split)`
@@ -198,19 +210,20 @@ def evaluate(
 
 def look_at(run: Run) -> Look:
     """The epoch's scores on validation and test with its weights and test predictions."""
-    scores, predictions = {}, None
-    batch_size = run.options["batch_size"] * (1 if run.accelerator.device.type == "cpu" else 4)
+    scores, predictions, device, monitor = {}, None, run.accelerator.device, run.method.monitor
+    batch_size = run.options["batch_size"] * (1 if device.type == "cpu" else 4)
     for name in ("val", "test"):
-        predictions = predict_all(run.net, run.method, run.sources[name], batch_size, run.accelerator.device, run.accelerator, run.workers)
-        scores[name] = {key: float(value) for key, value in run.method.score(predictions, getattr(run.data, name)).items()}
-        monitored = scores[name].get(run.method.monitor)
+        predictions = predict_all(run.net, run.method, run.sources[name], batch_size, device, run.accelerator, run.workers)
+        found = run.method.score(predictions, getattr(run.data, name))
+        scores[name] = {key: float(value) for key, value in found.items()}
+        monitored = scores[name].get(monitor)
         if monitored is None or monitored != monitored:
-            raise AvbookError(f"epoch {run.epoch}: {type(run.method).__name__}.score gives {run.method.monitor!r} as {monitored} on {name}; "
-                              f"expected a number, since it chooses the epoch (there are {', '.join(scores[name])})")
+            raise AvbookError(f"epoch {run.epoch}: {type(run.method).__name__}.score gives {monitor!r} as {monitored} on {name}; "
+                              f"expected a number, since it chooses the epoch (there are {', '.join(found)})")
     weights = {name: tensor.detach().clone() for name, tensor in run.net.state_dict().items()}
     return Look(run.epoch, scores["val"], scores["test"], weights, predictions)
 
-# %% ../nbs/1_problem/07_training.ipynb #c078
+# %% ../nbs/1_problem/07_training.ipynb #c080
 @dataclass
 class Result:
     """What a run came to: its scores under three selections, its course, its cost."""
@@ -227,11 +240,14 @@ class Result:
 
     def to_record(self) -> dict[str, Any]:
         """Everything but predictions and weights, as JSON can hold it."""
-        return {name: getattr(self, name) for name in ("metrics", "epochs", "seconds", "peak_memory_mb", "device", "versions", "history")}
+        names = ("metrics", "epochs", "seconds", "peak_memory_mb", "device", "versions", "history")
+        return {name: getattr(self, name) for name in names}
 
-# %% ../nbs/1_problem/07_training.ipynb #c079
-def start_run(net, method, data, options: dict[str, Any], device: str, keep_on_device: bool | None, workers: int, out: Any) -> Run:
+# %% ../nbs/1_problem/07_training.ipynb #c081
+def start_run(net, method, data, options: dict, select: str, device: str, keep: bool | None, workers: int, out: Any) -> Run:
     """A run before its first epoch, or an `AvbookError` where what is asked makes no sense."""
+    if select not in SELECTIONS:
+        raise AvbookError(f"select={select!r}: expected one of {', '.join(SELECTIONS)}")
     for name in ("epochs", "batch_size", "look_every"):
         if not isinstance(options[name], (int, np.integer)) or options[name] < 1:
             raise AvbookError(f"{name}={options[name]!r}: expected a whole number, at least 1")
@@ -246,28 +262,30 @@ def start_run(net, method, data, options: dict[str, Any], device: str, keep_on_d
     optimizer = make_optimizer(net, method, options["optimizer"], options["lr"], options["weight_decay"])
     for group in optimizer.param_groups:
         group["first_lr"] = group["lr"]
+    sources = {name: source_of(getattr(data, name), accelerator.device, keep) for name in ("train", "val", "test")}
     decides = {name: value for name, value in options.items() if name != "epochs" or options["schedule"] == "cosine"}
-    return Run(net, method, data, options, accelerator, accelerator.prepare_optimizer(optimizer),
-               {name: source_of(getattr(data, name), accelerator.device, keep_on_device) for name in ("train", "val", "test")},
-               identity(net, method, data, decides), workers, Path(out) / "state.safetensors" if out is not None else None)
+    file = Path(out) / "state.safetensors" if out is not None else None
+    return Run(net, method, data, options, accelerator, accelerator.prepare_optimizer(optimizer), sources,
+               identity(net, method, data, decides), workers, file)
 
-# %% ../nbs/1_problem/07_training.ipynb #c081
+# %% ../nbs/1_problem/07_training.ipynb #c083
 def train(run: Run, progress: bool) -> None:
-    """Nothing: the run has all its epochs. Interrupted, it says what stands on the disk and passes the interruption on."""
-    main, epochs, options = run.accelerator.is_main_process, run.options["epochs"], run.options
+    """Gives the run its epochs. Interrupted, it says what stands on the disk and passes the interruption on."""
+    epochs, main, finished = run.options["epochs"], run.accelerator.is_main_process, run.epoch
     bar = tqdm(total=epochs, initial=run.epoch, unit="epoch", disable=None if progress and main else True)
-    finished = run.epoch
     try:
         while run.epoch < epochs:
             entry = one_epoch(run)
-            bar.set_postfix({name: f"{entry[name]:.4g}" for name in ("loss", "val") if entry[name] is not None}, refresh=False)
+            shown = {name: f"{entry[name]:.4g}" for name in ("loss", "val") if entry[name] is not None}
+            bar.set_postfix(shown, refresh=False)
             bar.update()
             if run.file is not None:
                 save_run(run)
             finished = run.epoch
     except KeyboardInterrupt:
-        stands = (f"{run.file} holds the {finished} finished epochs; the same call goes on from there" if run.file is not None and finished
-                  else "nothing was kept" + ("" if run.file is not None else ", since no folder was given (out=…)"))
+        stands = "nothing was kept" + (", since no folder was given (out=…)" if run.file is None else "")
+        if run.file is not None and finished:
+            stands = f"{run.file} holds the {finished} finished epochs; the same call goes on from there"
         if main:
             print(f"\ninterrupted in epoch {min(finished + 1, epochs)} of {epochs}: {stands}", file=sys.stderr, flush=True)
         raise
@@ -276,7 +294,7 @@ def train(run: Run, progress: bool) -> None:
 
 
 def one_epoch(run: Run) -> dict[str, Any]:
-    """The history's entry for one more epoch: its losses, learning rate, seconds, and the monitored scores where it was looked at."""
+    """The history's entry for one more epoch: losses, learning rate, seconds, and monitored scores after a look."""
     started, options = time.perf_counter(), run.options
     factor = lr_factor(options["schedule"], run.epoch + 1, options["epochs"])
     for group in run.optimizer.param_groups:
@@ -297,26 +315,27 @@ def one_epoch(run: Run) -> dict[str, Any]:
     run.history.append(entry)
     return entry
 
-# %% ../nbs/1_problem/07_training.ipynb #c082
+# %% ../nbs/1_problem/07_training.ipynb #c084
 def finish(run: Run) -> Result:
-    """The run's result; with a folder given, the three chosen sets of weights stand there as `SELECTION.safetensors`."""
-    weights = {name: {key: tensor.cpu() for key, tensor in look.weights.items()} for name, look in run.kept.items()}
+    """The run's result; with a folder given, the three sets of weights stand there as `SELECTION.safetensors`."""
+    kept, device = run.kept, run.accelerator.device
+    weights = {name: {key: tensor.cpu() for key, tensor in kept[name].weights.items()} for name in SELECTIONS}
     if run.file is not None and run.accelerator.is_main_process:
-        for name, look in run.kept.items():
-            meta = {"class": type(run.net).__name__, "selection": name, "epoch": look.epoch, "val": look.val, "test": look.test}
-            write_tensors(run.file.with_name(f"{name}.safetensors"), weights[name], meta)
+        for name in SELECTIONS:
+            meta = {"class": type(run.net).__name__, "selection": name, "epoch": kept[name].epoch}
+            write_tensors(run.file.with_name(f"{name}.safetensors"), weights[name],
+                          meta | {"val": kept[name].val, "test": kept[name].test})
     run.accelerator.wait_for_everyone()
-    names = ("val_selected", "last", "test_selected")
     return Result(
-        metrics={"val": run.kept["val_selected"].val, "test": {name: run.kept[name].test for name in names}},
-        epochs={name: run.kept[name].epoch for name in names}, seconds=run.seconds, peak_memory_mb=peak_memory_mb(run.accelerator.device),
-        device=device_name(run.accelerator.device), versions=versions(), history=run.history,
-        predictions={name: run.kept[name].predictions for name in names}, weights=weights)
+        metrics={"val": kept["val_selected"].val, "test": {name: kept[name].test for name in SELECTIONS}},
+        epochs={name: kept[name].epoch for name in SELECTIONS}, seconds=run.seconds,
+        peak_memory_mb=peak_memory_mb(device), device=device_name(device), versions=versions(), history=run.history,
+        predictions={name: kept[name].predictions for name in SELECTIONS}, weights=weights)
 
-# %% ../nbs/1_problem/07_training.ipynb #c083
+# %% ../nbs/1_problem/07_training.ipynb #c085
 def fit(
-    net: nn.Module,  # built by the caller, after `seed_everything(seed)` if its first weights shall follow the seed
-    method: Any,  # `loss`, `predict`, `score`, `monitor`; may have `epoch_start`, `optimizer`, `batches`, `state_dict` + `load_state_dict`
+    net: nn.Module,  # built by the caller: after `seed_everything(seed)`, where its first weights shall follow the seed
+    method: Any,  # `loss`, `predict`, `score`, `monitor`; see above for what else it may have
     data: Any,  # with splits `train`, `val`, `test`
     *,
     epochs: int,
@@ -329,7 +348,7 @@ def fit(
     seed: int = 0,  # order of the data and dropout
     device: str = "auto",  # "auto", "cpu", "cuda" or "mps"
     precision: str = "no",  # "no", "bf16" or "fp16"
-    look_every: int = 1,  # epochs from one look at validation and test to the next; the last epoch is always looked at
+    look_every: int = 1,  # epochs from one look at validation and test to the next; the last is always looked at
     out: str | os.PathLike | None = None,  # folder for the checkpoint and the three sets of weights
     resume: bool = True,  # continue from a checkpoint in `out`
     select: str = "val_selected",  # whose weights the network has in the end; or "last", "test_selected"
@@ -337,17 +356,15 @@ def fit(
     workers: int = 0,  # processes that read batches ahead
     progress: bool = True,  # a bar, on a terminal
 ) -> Result:
-    """The run's `Result`: scores, epochs and test predictions under three selections from one run, history, cost.
+    """The run's `Result`: scores, epochs and test predictions under three selections, history, cost; the network is in eval mode.
 
-    The method's loss is a mean over rows. On the CPU a run that was cut off continues to the very numbers of one that was not.
-    Raises `AvbookError` for a request that makes no sense, a checkpoint of another run, a loss that is not finite.
-    """
-    if select not in ("val_selected", "last", "test_selected"):
-        raise AvbookError(f"select={select!r}: expected 'val_selected', 'last' or 'test_selected'")
-    options = dict(epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay, optimizer=optimizer, schedule=schedule, clip=clip,
-                   seed=seed, precision=precision, look_every=look_every)
-    run = start_run(net, method, data, options, device, keep_on_device, workers, out)
+    The loss is a mean over rows. On the CPU a run that was cut off continues to the very numbers of one that was not.
+    Raises `AvbookError`: a request that makes no sense, a checkpoint of another run, a loss that is not finite."""
+    options = dict(epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay, optimizer=optimizer,
+                   schedule=schedule, clip=clip, seed=seed, precision=precision, look_every=look_every)
+    run = start_run(net, method, data, options, select, device, keep_on_device, workers, out)
     resume_run(run, start_over=not resume)
     train(run, progress)
     net.load_state_dict(run.kept[select].weights)
+    net.eval()
     return finish(run)

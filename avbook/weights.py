@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .errors import AvbookError
 
-__all__ = ["write_tensors", "read_tensors", "save_weights", "load_weights", "differences"]
+__all__ = ["write_tensors", "read_tensors", "save_weights", "load_weights", "differences", "some_of"]
 
 
 # --------------------------------------------------------------------------------------------------------------- files
@@ -82,7 +82,7 @@ def load_weights(
     found = differences({n: list(t.shape) for n, t in net.state_dict().items()}, {n: list(t.shape) for n, t in tensors.items()},
                         was="in the network", now="in the file")
     if found:
-        raise AvbookError(f"{path}: weights do not fit {type(net).__name__}: {_some(found)}; build it with the options of that run")
+        raise AvbookError(f"{path}: weights do not fit {type(net).__name__}: {some_of(found)}; build it with the options of that run")
     net.load_state_dict(tensors)
     return meta
 
@@ -107,5 +107,9 @@ def differences(
     return found
 
 
-def _some(found: list[str], most: int = 3) -> str:
+def some_of(
+    found: list[str],  # of `differences`
+    most: int = 3,
+) -> str:
+    """The first few phrases in one line, and how many more there are."""
     return "; ".join(found[:most]) + (f"; and {len(found) - most} more" if len(found) > most else "")

@@ -14,7 +14,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import Data, DictMethod, Method, Net, Split
+from tiny import Data
+from torch import nn
+, DictMethod, Method, Net, Split
 
 from avbook.batches import Held, batches_of
 from avbook.checkpoints import Look, rng_tensors, restore_rng
@@ -124,6 +126,14 @@ def test_a_seed_decides_everything():
 def test_a_seed_that_is_none_is_refused(seed):
     with pytest.raises(AvbookError, match="seed"):
         seed_everything(seed)
+
+
+def test_each_process_has_a_stream_of_its_own():
+    def draw(process):
+        seed_everything(3, process)
+        return torch.rand(1).item(), np.random.rand(), random.random()
+
+    assert draw(0) == draw(0) and not set(draw(0)) & set(draw(1))
 
 
 def test_generators_return_to_where_they_were():
@@ -310,7 +320,13 @@ def test_three_selections_with_their_scores_weights_and_predictions():
 def test_the_network_ends_with_the_weights_asked_for(select):
     net = Net()
     result = run(net=net, epochs=6, select=select)
-    assert same_tensors(dict(net.state_dict()), result.weights[select])
+    assert same_tensors(dict(net.state_dict()), result.weights[select]) and not net.training
+
+
+def test_dropout_is_on_whatever_mode_the_network_comes_in():
+    seed_everything(0)
+    net = Net().eval()
+    assert numbers(fit(net, Method(), Data(), epochs=4, batch_size=8, lr=1e-2, device="cpu", progress=False)) == numbers(run())
 
 
 def test_fewer_looks():
@@ -427,8 +443,25 @@ class Wider(Net):
     pass
 
 
+class Bare(nn.Module):
+    """Weights that no setting tells of."""
+
+    def __init__(self, outputs):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(8, 2, outputs))
+
+    def forward(self, batch):
+        return {"scores": torch.einsum("btd,dco->btc", batch["x"], self.weight)}
+
+
+def test_shapes_alone_tell_networks_apart(tmp_path):
+    run(net=Bare(1), out=tmp_path, epochs=1)
+    with pytest.raises(AvbookError, match=r"weights.weight was \[8, 2, 1\], now \[8, 2, 3\]"):
+        run(net=Bare(3), out=tmp_path, epochs=2)
+
+
 @pytest.mark.parametrize("change, word", [
-    ({"net": lambda: Net(hidden=24)}, r"weights.layers.0.weight was \[16, 8\], now \[24, 8\]"),
+    ({"net": lambda: Net(hidden=24)}, "network.layers.0.out_features was 16, now 24"),
     ({"net": lambda: Net(dropout=0.5)}, "network.layers.2.p was 0.2, now 0.5"),
     ({"net": Wider}, "network.class was Net, now Wider"),
     ({"method": DictMethod}, "method.class was Method, now DictMethod"),
