@@ -14,9 +14,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import Data
+from tiny import Data, DictMethod, Method, Net, Split
 from torch import nn
-, DictMethod, Method, Net, Split
 
 from avbook.batches import Held, batches_of
 from avbook.checkpoints import Look, rng_tensors, restore_rng
