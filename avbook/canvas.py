@@ -21,7 +21,8 @@ def hsv(
     saturation: float,  # 0 grey .. 1 pure
     value: float,  # 0 black .. 1 bright
 ) -> np.ndarray:
-    """A colour's red, green and blue in 0..1, float32 (3,)."""
+    """A colour's red, green and blue in 0..1, float32 (3,); saturation and value are cut to 0..1."""
+    saturation, value = min(max(saturation, 0.0), 1.0), min(max(value, 0.0), 1.0)
     offsets = (np.array([5.0, 3.0, 1.0]) + hue * 6) % 6
     dip = np.clip(np.minimum(offsets, 4 - offsets), 0, 1)
     return (value * (1 - saturation * dip)).astype(np.float32)

@@ -81,7 +81,7 @@ class Patch:
     def __init__(self, u, v, pixel):
         self.u, self.v, self.pixel = u, v, pixel
 
-
+# %% ../nbs/1_problem/02b1_shapes.ipynb #c030
 class Shape:
     """A signed distance, negative inside, with the box outside which it is positive.
 
@@ -121,7 +121,7 @@ class Shape:
         a, b, c, d = self.bounds
         return Shape((a - half, b - half, c + half, d + half), lambda p: np.abs(self.distance(p)) - np.float32(half))
 
-# %% ../nbs/1_problem/02b1_shapes.ipynb #c031
+# %% ../nbs/1_problem/02b1_shapes.ipynb #c032
 def _length(u, v):
     u *= u
     v *= v
@@ -138,7 +138,7 @@ def disc(
     x, y, r = single(x), single(y), single(r)
     return Shape((x - r, y - r, x + r, y + r), lambda p: _length(p.u - x, p.v - y) - r)
 
-# %% ../nbs/1_problem/02b1_shapes.ipynb #c034
+# %% ../nbs/1_problem/02b1_shapes.ipynb #c035
 def oval(
     x=0.0,  # centre
     y=0.0,
@@ -156,7 +156,7 @@ def oval(
 
     return Shape((x - rx, y - ry, x + rx, y + ry), distance)
 
-# %% ../nbs/1_problem/02b1_shapes.ipynb #c035
+# %% ../nbs/1_problem/02b1_shapes.ipynb #c036
 def box(
     x=0.0,  # centre
     y=0.0,
@@ -180,7 +180,7 @@ def box(
 
     return Shape((x - hw, y - hh, x + hw, y + hh), distance)
 
-# %% ../nbs/1_problem/02b1_shapes.ipynb #c037
+# %% ../nbs/1_problem/02b1_shapes.ipynb #c038
 def limb(
     x0,  # start
     y0,
@@ -213,7 +213,7 @@ def limb(
     return Shape((np.minimum(x0 - r, x1 - end), np.minimum(y0 - r, y1 - end),
                   np.maximum(x0 + r, x1 + end), np.maximum(y0 + r, y1 + end)), distance)
 
-# %% ../nbs/1_problem/02b1_shapes.ipynb #c040
+# %% ../nbs/1_problem/02b1_shapes.ipynb #c041
 def lathe(
     y0,  # top
     y1,  # bottom
@@ -237,7 +237,7 @@ def lathe(
 
     return Shape((x - widest, y0, x + widest, y1), distance)
 
-# %% ../nbs/1_problem/02b1_shapes.ipynb #c041
+# %% ../nbs/1_problem/02b1_shapes.ipynb #c042
 FAR = np.float32(9)  # beyond every picture
 
 
@@ -254,7 +254,7 @@ def half(
     bottom = most / v if v > 0 and u == 0 else FAR
     return Shape((left, top, right, bottom), lambda p: p.u * u + p.v * v - most)
 
-# %% ../nbs/1_problem/02b1_shapes.ipynb #c044
+# %% ../nbs/1_problem/02b1_shapes.ipynb #c045
 def ruled(
     u: float | np.ndarray = 0.0,  # lines per unit to the right
     v: float = 0.0,  # lines per unit downwards
