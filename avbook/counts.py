@@ -60,14 +60,16 @@ def count_llp(
     `labels`: rows [videos, class, class, …], one for each set of labels. Per class, over its sources: `modality` [heard only, seen
     only, both]; `filled` [heard only, of those all ten seconds; seen only, of those all ten]; `both` [both fill the clip, only the
     sound does, only the picture does, neither]; `same` (of neither, those with equal spans); `audio_chain` and `visual_chain`:
-    `chain_counts` of the patterns that do not fill the clip.
+    `chain_counts` of the patterns that do not fill the clip. `quiet`: seconds in all, those with nothing heard, with nothing seen.
     """
     index = {name: i for i, name in enumerate(categories)}
-    sets = Counter()
+    sets, quiet = Counter(), np.zeros(3, int)
     modality, filled, both, same = (np.zeros((len(index), k), int) for k in (3, 4, 4, 1))
     partial = {"audio_chain": [[] for _ in index], "visual_chain": [[] for _ in index]}
     for clip in clips:
         sets[tuple(sorted({index[name] for name in clip.labels}))] += 1
+        loud, shown = (np.any([getattr(s, what) for s in clip.sources] or [[False] * clip.seconds], axis=0) for what in ("heard", "seen"))
+        quiet += clip.seconds, (~loud).sum(), (~shown).sum()
         for source in clip.sources:
             c, heard, seen = index[source.category], source.heard, source.seen
             if heard.any() and seen.any():
@@ -81,7 +83,7 @@ def count_llp(
             for key, mask in (("audio_chain", heard), ("visual_chain", seen)):
                 if mask.any() and not mask.all():
                     partial[key][c].append(mask)
-    tables = {"modality": modality, "filled": filled, "both": both, "same": same[:, 0]}
+    tables = {"modality": modality, "filled": filled, "both": both, "same": same[:, 0], "quiet": quiet}
     chains = {key: [chain_counts(rows) for rows in per_class] for key, per_class in partial.items()}
     return {"labels": [[videos, *chosen] for chosen, videos in sorted(sets.items())]} | {k: v.tolist() for k, v in tables.items()} | chains
 
@@ -159,4 +161,5 @@ LLP_COUNTS: dict[str, list] = {
         73, 595, 94, 122, 359], [4, 8, 51, 5, 10, 42], [21, 18, 165, 31, 27, 128], [14, 5, 97, 16, 15, 43], [10, 8, 70, 24, 20, 48], [6, 4, 34, 9, 5,
         42], [5, 3, 44, 7, 6, 15], [12, 11, 115, 14, 17, 61], [13, 10, 105, 20, 17, 65], [9, 14, 86, 13, 15, 93], [2, 5, 29, 5, 6, 23], [20, 8, 148,
         25, 17, 62], [4, 4, 40, 5, 5, 22], [14, 39, 139, 40, 47, 251]],
+    "quiet": [18490, 1898, 3622],
 }
