@@ -6,6 +6,7 @@ store may be pickled, forked, or used from several threads, and the kernel's pag
 from __future__ import annotations
 
 import os
+import re
 from contextlib import contextmanager
 from pathlib import Path
 from zlib import crc32
@@ -14,7 +15,7 @@ import numpy as np
 
 from avbook.errors import AvbookError
 
-__all__ = ["BLOCK_BYTES", "Rows", "RawRows", "H5Rows", "NpyFolderRows", "JoinedRows", "HeldRows", "open_h5", "open_npy",
+__all__ = ["BLOCK_BYTES", "Rows", "RawRows", "H5Rows", "NpyFolderRows", "JoinedRows", "HeldRows", "h5_fault", "open_h5", "open_npy",
            "hold", "row_numbers", "not_finite", "checked_block"]
 
 BLOCK_BYTES = 16 * 2**20  # the most that is read at one go: the size of every scratch buffer
@@ -323,6 +324,17 @@ def on_device(rows: Rows, device) -> Rows:
     return rows.to(device) if isinstance(rows, (HeldRows, JoinedRows)) else hold(rows, device=device)
 
 
+def h5_fault(
+    path: Path,  # an h5 file that could not be opened or read
+    error: OSError,  # what HDF5 said
+) -> AvbookError:
+    """The same in one line: a file cut short, with its sizes, or no HDF5 file at all."""
+    size = os.path.getsize(path) if os.path.isfile(path) else 0
+    cut = re.search(r"truncated file.*stored_eof = (\d+)", str(error), re.S)
+    what = f"cut short: {size:,} of {int(cut[1]):,} bytes" if cut else f"not an HDF5 file, or a damaged one ({size:,} bytes)"
+    return AvbookError(f"{path}: {what}; get it again")
+
+
 def open_h5(
     path: Path,  # an h5 file
     name: str,  # the dataset in it
@@ -345,8 +357,7 @@ def open_h5(
             offset = data.id.get_offset() if data.chunks is None and not data.external else None
             first = data[:1] if len(data) else None
     except OSError as error:
-        raise AvbookError(f"{path}: cut short or not an HDF5 file ({os.path.getsize(path):,} bytes: "
-                          f"{str(error).splitlines()[0]}); get it again") from None
+        raise h5_fault(path, error) from None
     if offset is not None and first is not None:
         raw = RawRows(path, offset, shape, dtype)
         if offset + raw.nbytes <= os.path.getsize(path):

@@ -5,22 +5,20 @@
 # %% ../nbs/1_problem/04_ave.ipynb #c002
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from .arrays import JoinedRows
-from .ave_files import BACKGROUND_FEATURES, BACKGROUND_LABELS, FEATURES, read_ave
-from .checks import Report, content_hash, folder_name
-from .errors import AvbookError
+from .ave_files import BACKGROUND_FEATURES, FEATURES, Tables, needs_background, read_ave
+from .checks import Report
 from .splits import Dataset, Split
 from .timeline import AVE_CATEGORIES
 
 # %% auto #0
-__all__ = ['AVESplit', 'AVE']
+__all__ = ['AVESplit', 'dealt', 'AVE']
 
-# %% ../nbs/1_problem/04_ave.ipynb #c003
+# %% ../nbs/1_problem/04_ave.ipynb #c043
 class AVESplit(Split):
     """A split of AVE: batches of audio (B,T,da), visual (B,T,H,W,dv), labels (B,T,C+1) and video_labels (B,C+1)."""
 
@@ -34,13 +32,32 @@ class AVESplit(Split):
         """For each clip the share of its segments in each class (N, C+1): the official prob_label.h5."""
         return self.arrays["video_labels"]
 
-# %% ../nbs/1_problem/04_ave.ipynb #c004
+# %% ../nbs/1_problem/04_ave.ipynb #c045
+def dealt(
+    tables: Tables,  # a folder's labels, ids and orders
+    weak: bool = False,  # append the background clips to train
+    drop_shared: bool = False,  # leave train clips out whose video is in val or test too
+) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """ids (M,), labels (M, T, C+1) of all clips, background clips last, and the rows of each split."""
+    ids, labels, orders = tables.ids, tables.labels, dict(tables.orders)
+    if drop_shared:
+        judged = ids[np.concatenate([orders["val"], orders["test"]])]
+        orders["train"] = orders["train"][~np.isin(ids[orders["train"]], judged)]
+    if weak:
+        extra = np.arange(len(tables.background))
+        orders["train"] = np.concatenate([orders["train"], len(ids) + extra])
+        ids = np.concatenate([ids, [f"backgr-{number:04d}" for number in extra]])
+        labels = np.concatenate([labels, tables.background])
+    return ids, labels, orders
+
+# %% ../nbs/1_problem/04_ave.ipynb #c047
 class AVE(Dataset):
     """The AVE dataset, or any data in its layout: `.categories`, `.train`, `.val`, `.test`, from official files or a pack.
 
     Everything is checked before anything is loaded; `AvbookError` names the first fault."""
 
     split_type = AVESplit
+    official = ("AVE", 4143, "visual", 512, AVE_CATEGORIES)
 
     def __init__(
         self,
@@ -51,47 +68,16 @@ class AVE(Dataset):
     ):
         self.folder, self.weak, self.drop_shared = Path(folder), weak, drop_shared
         report = Report(self.folder)
-        self._tables = tables = read_ave(self.folder, report)
-        if weak and not report.errors() and (tables.background is None or "background_visual" not in tables.stores):
-            report.error(BACKGROUND_LABELS, f"weak=True needs it, {' and '.join(BACKGROUND_FEATURES.values())}, and not all are there; "
-                                            "without background clips use weak=False")
+        tables = read_ave(self.folder, report)
+        if weak and not report.errors():
+            needs_background(report, tables)
         wanted = [*FEATURES, *BACKGROUND_FEATURES] if weak else [*FEATURES]
-        stores = self._hold(report, {name: tables.stores[name] for name in wanted if name in tables.stores}, tables.manifest, hold_mb)
-        self.categories = tables.categories
-        self.stores = {name: JoinedRows(stores[name], stores[f"background_{name}"]) if weak else stores[name] for name in FEATURES}
-        self._cut(tables)
-
-    def _cut(self, tables) -> None:
-        """Cuts the clips into the three splits, with the background clips behind them where they are wanted."""
-        ids, labels, orders = tables.ids, tables.labels, dict(tables.orders)
-        if self.drop_shared:
-            judged = ids[np.concatenate([orders["val"], orders["test"]])]
-            orders["train"] = orders["train"][~np.isin(ids[orders["train"]], judged)]
-        if self.weak:
-            extra = np.arange(len(tables.background))
-            orders["train"] = np.concatenate([orders["train"], len(ids) + extra])
-            ids = np.concatenate([ids, [f"backgr-{row:04d}" for row in extra]])
-            labels = np.concatenate([labels, tables.background])
+        found = {name: tables.stores[name] for name in wanted if name in tables.stores}
+        self.stores = self._hold(report, found, tables.manifest, hold_mb)
+        if weak:
+            self.stores = {name: JoinedRows(self.stores[name], self.stores[f"background_{name}"]) for name in FEATURES}
+        self._keep(tables, [tables.labels.astype(np.uint8), tables.ids, *tables.orders.values()], [*FEATURES])
+        ids, labels, orders = dealt(tables, weak, drop_shared)
         for name, rows in orders.items():
             arrays = {"labels": labels[rows], "video_labels": labels[rows].mean(1)}
             setattr(self, name, AVESplit(name, ids[rows], rows, self.stores, arrays))
-
-    @property
-    def kind(self) -> str:
-        """"world" for our own, "official" for the published features of all 4,143 clips, "folder" for anything else."""
-        if self._tables.world is not None:
-            return "world"
-        shape = self._tables.stores["visual"].shape
-        return "official" if shape[0] == 4143 and shape[-1] == 512 and self.categories == AVE_CATEGORIES else "folder"
-
-    @property
-    def name(self) -> str:
-        """A short name, fit for a file name."""
-        return folder_name(self.folder, self._tables.world, self._tables.manifest, "AVE" if self.kind == "official" else None)
-
-    @cached_property
-    def hash(self) -> str:
-        """Twelve characters that change with labels, ids, splits, shapes or features, the same for a folder and its pack."""
-        tables = self._tables
-        return content_hash(["ave", *self.categories], [tables.labels.astype(np.uint8), tables.ids, *tables.orders.values()],
-                            [tables.stores[name] for name in FEATURES])

@@ -13,8 +13,8 @@ from avbook.checks import (SPLITS, Report, check_ids, check_orders, check_values
 from avbook.errors import AvbookError
 from avbook.timeline import AVE_CATEGORIES, SECONDS, ave_labels
 
-__all__ = ["FEATURES", "BACKGROUND_FEATURES", "BACKGROUND_LABELS", "ORDERS", "LABELS", "ANNOTATIONS", "DATASET", "ORDER", "Annotation",
-           "Tables", "read_annotations", "rebuilt_labels", "read_ave", "check_ave", "shared_ids"]
+__all__ = ["FEATURES", "BACKGROUND_FEATURES", "BACKGROUND_LABELS", "ORDERS", "LABELS", "ANNOTATIONS", "OFFICIAL", "DATASET", "ORDER", "Annotation",
+           "Tables", "read_annotations", "rebuilt_labels", "needs_background", "read_ave", "check_ave", "shared_ids"]
 
 FEATURES = {"audio": "audio_feature.h5", "visual": "visual_feature.h5"}
 BACKGROUND_FEATURES = {"background_audio": "audio_feature_noisy.h5", "background_visual": "visual_feature_noisy.h5"}
@@ -22,6 +22,8 @@ BACKGROUND_LABELS = "labels_noisy.h5"
 ORDERS = {split: f"{split}_order.h5" for split in SPLITS}
 LABELS = ("labels.h5", "right_labels.h5")  # two names the same file goes by
 ANNOTATIONS = "Annotations.txt"
+OFFICIAL = {"clips": 4143, "distinct_ids": 4097, "ids_with_several_rows": 45, "ids_in_train_and_val": 10, "ids_in_train_and_test": 8,
+            "background_clips": 178}  # of the published files, counted; a test counts them again where the files are
 DATASET, ORDER = "avadataset", "order"  # the one dataset in a feature or label file, and in an order file
 
 
@@ -286,6 +288,13 @@ def note_traps(report: Report, tables: Tables) -> None:
     other_task = sorted(path.name for path in report.folder.glob("*_order_match.h5"))
     if other_task:
         report.note(other_task[0], f"{listed(other_task)}: the splits of another task (cross-modality matching), not read")
+
+
+def needs_background(report: Report, tables: Tables) -> None:
+    """An error when the background clips of the weak setting are not all there."""
+    if tables.background is None or any(name not in tables.stores for name in BACKGROUND_FEATURES):
+        report.error(BACKGROUND_LABELS, f"weak=True needs it, {' and '.join(BACKGROUND_FEATURES.values())}, and not all are there; "
+                                        "without background clips use weak=False")
 
 
 def note_weak(report: Report, tables: Tables) -> None:

@@ -12,7 +12,7 @@ from zlib import crc32
 
 import numpy as np
 
-from avbook.arrays import NpyFolderRows, RawRows, Rows, not_finite, open_npy
+from avbook.arrays import NpyFolderRows, RawRows, Rows, h5_fault, not_finite, open_npy
 from avbook.errors import AvbookError
 
 __all__ = ["Finding", "Report", "SPLITS", "PACK_FILE", "PACK_VERSION", "read_lines", "read_categories", "read_small_h5", "check_ids",
@@ -131,7 +131,7 @@ def read_small_h5(
     except FileNotFoundError:
         raise AvbookError(f"{path}: no such file") from None
     except OSError as error:
-        raise AvbookError(f"{path}: cut short or not an HDF5 file ({str(error).splitlines()[0]}); get it again") from None
+        raise h5_fault(path, error) from None
 
 
 def check_ids(report: Report, file: str, names) -> None:

@@ -5,12 +5,11 @@
 # %% ../nbs/1_problem/05_llp.ipynb #c002
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from .checks import Report, content_hash, folder_name
+from .checks import Report
 from .llp_files import FEATURES, read_llp
 from .splits import Dataset, Split
 from .timeline import LLP_CATEGORIES
@@ -18,7 +17,7 @@ from .timeline import LLP_CATEGORIES
 # %% auto #0
 __all__ = ['LLPSplit', 'LLP']
 
-# %% ../nbs/1_problem/05_llp.ipynb #c003
+# %% ../nbs/1_problem/05_llp.ipynb #c036
 class LLPSplit(Split):
     """A split of LLP: batches of audio (B,T,da), visual_2d (B,8T,d2), visual_3d (B,T,d3), video_labels (B,C) and, where they are
     known, audio_labels and visual_labels (B,T,C)."""
@@ -38,13 +37,14 @@ class LLPSplit(Split):
         """1 where the class is seen in the segment (N, T, C); None where that is not known."""
         return self.arrays.get("visual_labels")
 
-# %% ../nbs/1_problem/05_llp.ipynb #c004
+# %% ../nbs/1_problem/05_llp.ipynb #c038
 class LLP(Dataset):
     """The LLP dataset, or any data in its layout: `.categories`, `.train`, `.val`, `.test`, from official files or a pack.
 
     Everything is checked before anything is loaded; `AvbookError` names the first fault."""
 
     split_type = LLPSplit
+    official = ("LLP", 11849, "visual_2d", 2048, LLP_CATEGORIES)
 
     def __init__(
         self,
@@ -53,34 +53,14 @@ class LLP(Dataset):
     ):
         self.folder = Path(folder)
         report = Report(self.folder)
-        self._tables = tables = read_llp(self.folder, report)
+        tables = read_llp(self.folder, report)
         self.stores = self._hold(report, tables.stores, tables.manifest, hold_mb)
-        self.categories = tables.categories
+        dense = [labels for split in tables.dense.values() for labels in split.values()]
+        labels = [array.astype(np.uint8) for array in [*tables.video_labels.values(), *dense]]
+        self._keep(tables, [*labels, tables.ids()], [*FEATURES])
         start = 0
         for name, clips in tables.names.items():
             rows = np.arange(start, start := start + len(clips))
             arrays = {"video_labels": tables.video_labels[name]}
-            arrays |= {f"{modality}_labels": labels for modality, labels in tables.dense.get(name, {}).items()}
+            arrays |= {f"{modality}_labels": known for modality, known in tables.dense.get(name, {}).items()}
             setattr(self, name, LLPSplit(name, tables.ids(name), rows, self.stores, arrays))
-
-    @property
-    def kind(self) -> str:
-        """"world" for our own, "official" for the published features of all 11,849 clips, "folder" for anything else."""
-        if self._tables.world is not None:
-            return "world"
-        shape = self._tables.stores["visual_2d"].shape
-        return "official" if shape[0] == 11849 and shape[-1] == 2048 and self.categories == LLP_CATEGORIES else "folder"
-
-    @property
-    def name(self) -> str:
-        """A short name, fit for a file name."""
-        return folder_name(self.folder, self._tables.world, self._tables.manifest, "LLP" if self.kind == "official" else None)
-
-    @cached_property
-    def hash(self) -> str:
-        """Twelve characters that change with labels, ids, splits, shapes or features, the same for a folder and its pack."""
-        tables = self._tables
-        labels = [tables.video_labels[name] for name in tables.names]
-        labels += [tables.dense[name][modality] for name in tables.dense for modality in ("audio", "visual")]
-        return content_hash(["llp", *self.categories], [array.astype(np.uint8) for array in labels] + [tables.ids()],
-                            [tables.stores[name] for name in FEATURES])

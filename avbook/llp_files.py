@@ -16,7 +16,7 @@ from avbook.checks import (SPLITS, Report, check_ids, check_values, listed, open
 from avbook.errors import AvbookError
 from avbook.timeline import LLP_CATEGORIES, SECONDS
 
-__all__ = ["FEATURES", "LISTS", "SPANS", "TRAIN_SPANS", "PUBLISHED_SLIPS", "Span", "Tables", "read_table", "read_list", "read_spans", "dense_labels",
+__all__ = ["FEATURES", "LISTS", "SPANS", "TRAIN_SPANS", "PUBLISHED_SLIPS", "OFFICIAL", "Span", "Tables", "read_table", "read_list", "read_spans", "dense_labels",
            "read_llp", "check_llp"]
 
 FEATURES = {"audio": "vggish", "visual_2d": "res152", "visual_3d": "r2plus1d_18"}
@@ -24,6 +24,9 @@ LISTS = {"train": "AVVP_train.csv", "val": "AVVP_val_pd.csv", "test": "AVVP_test
 SPANS = {"audio": "AVVP_eval_audio.csv", "visual": "AVVP_eval_visual.csv"}  # of val and test
 TRAIN_SPANS = {"audio": "AVVP_train_audio.csv", "visual": "AVVP_train_visual.csv"}  # only the world knows these
 PUBLISHED_SLIPS = {("AVVP_eval_audio.csv", "8DF2PxdT5tE_390_400", 9, 0, "Cheering")}  # turned round in the published file
+OFFICIAL = {"train": 10000, "val": 649, "test": 1200, "audio_rows": 4131, "visual_rows": 2495, "audio_rows_of_no_clip": 14,
+            "visual_rows_of_no_clip": 11, "empty_audio_rows": 5, "inverted_audio_rows": 1, "ids_in_ave_too": 394,
+            "test_ids_in_ave_too": 33}  # of the published files, counted; a test counts them again where the files are
 CLIP_NAME = re.compile(r"[A-Za-z0-9_-]{11}_\d+(\.\d+)?_\d+(\.\d+)?")
 
 

@@ -1,13 +1,14 @@
 """One split of a data set: batches of float32 tensors by index, alone or through a DataLoader."""
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from avbook.arrays import Rows, hold, on_device, row_numbers
-from avbook.checks import SPLITS, Report, check_values
+from avbook.checks import SPLITS, Report, check_values, content_hash, folder_name
 from avbook.errors import AvbookError
 
 __all__ = ["Batch", "Split", "Dataset", "as_is", "hold_small"]
@@ -110,11 +111,39 @@ class Split:
 class Dataset:
     """What AVE and LLP have in common: a checked folder, three splits over shared features, a name and a hash for records."""
 
+    split_type = Split
+    official: tuple[str, int, str, int, tuple[str, ...]]  # its name, clips, a field and the channels of it, its categories
+
     folder: Path
     categories: tuple[str, ...]
     stores: dict[str, Rows]
-    kind: str
-    split_type = Split
+    train: Split
+    val: Split
+    test: Split
+
+    def _keep(self, tables, contents: list[np.ndarray], fields: list[str]) -> None:
+        """Notes what `kind`, `name` and `hash` are told from: the tables, the arrays and the features that make the data what it is."""
+        self.categories, self._world, self._manifest = tables.categories, tables.world, tables.manifest
+        self._contents, self._origins = contents, {field: tables.stores[field] for field in fields}
+
+    @property
+    def kind(self) -> str:
+        """"world" for our own, "official" for the published features of all clips, "folder" for anything else."""
+        if self._world is not None:
+            return "world"
+        _, clips, field, channels, categories = self.official
+        shape = self._origins[field].shape
+        return "official" if (shape[0], shape[-1], self.categories) == (clips, channels, categories) else "folder"
+
+    @property
+    def name(self) -> str:
+        """A short name, fit for a file name."""
+        return folder_name(self.folder, self._world, self._manifest, self.official[0] if self.kind == "official" else None)
+
+    @cached_property
+    def hash(self) -> str:
+        """Twelve characters that change with labels, ids, splits, shapes or features, the same for a folder and its pack."""
+        return content_hash([self.official[0], *self.categories], self._contents, list(self._origins.values()))
 
     def _hold(self, report: Report, stores: dict[str, Rows], manifest: dict | None, hold_mb: float) -> dict[str, Rows]:
         """The stores, small ones in memory; those that stay on disk are looked through in samples. Raises the report's first error."""

@@ -10,7 +10,7 @@ from made_folders import write_ave, write_h5
 
 from avbook.arrays import H5Rows, HeldRows, RawRows, open_h5
 from avbook.ave import AVE
-from avbook.ave_files import checked_order, read_annotations, rebuilt_labels
+from avbook.ave_files import OFFICIAL, checked_order, read_annotations, rebuilt_labels
 from avbook.checks import Report
 from avbook.packs import check_folder, pack_folder
 from avbook.splits import as_is
@@ -36,6 +36,15 @@ def test_rebuilt_labels_equal_the_published_ones_on_all_4143_videos(data_dir):
     assert (~event).sum() == 1 and np.array_equal(labels[event][..., :28].max(1), mil[event][:, :28])
 
 
+
+
+def test_the_counts_that_the_page_shows_are_those_of_the_files(data_dir):
+    ids = np.array([row.id for row in read_annotations(data_dir / "ave" / "Annotations.txt")])
+    split = {name: set(ids[dataset(data_dir / "ave" / f"{name}_order.h5", "order")]) for name in ("train", "val", "test")}
+    assert OFFICIAL == {
+        "clips": len(ids), "distinct_ids": len(set(ids)), "ids_with_several_rows": int((np.unique(ids, return_counts=True)[1] > 1).sum()),
+        "ids_in_train_and_val": len(split["train"] & split["val"]), "ids_in_train_and_test": len(split["train"] & split["test"]),
+        "background_clips": len(dataset(data_dir / "ave" / "labels_noisy.h5"))}
 
 
 def test_real_orders_and_traps_are_noted(data_dir):

@@ -5,8 +5,9 @@ import torch
 from hypothesis import given, settings, strategies as st
 from made_folders import write_llp
 
+from avbook.ave_files import read_annotations
 from avbook.llp import LLP
-from avbook.llp_files import LISTS, SPANS, PUBLISHED_SLIPS, dense_labels, read_list, read_spans
+from avbook.llp_files import LISTS, OFFICIAL, PUBLISHED_SLIPS, SPANS, dense_labels, read_list, read_spans
 from avbook.packs import check_folder, pack_folder
 from avbook.timeline import LLP_CATEGORIES
 
@@ -35,6 +36,20 @@ def test_real_lists_and_their_slips(data_dir):
     disagreements = [f.message for f in findings if f.file == LISTS["val"]]
     assert disagreements == ["13 video labels without a heard or seen second, 27 heard or seen classes without a video label"]
     assert [(SPANS["audio"], *span[:4]) for span in read_spans(data_dir / "llp" / SPANS["audio"]) if span.onset > span.offset] == list(PUBLISHED_SLIPS)
+
+
+def test_the_counts_that_the_page_shows_are_those_of_the_files(data_dir):
+    clips = {split: read_list(data_dir / "llp" / file)[0] for split, file in LISTS.items()}
+    spans = {modality: read_spans(data_dir / "llp" / file) for modality, file in SPANS.items()}
+    known = {*clips["val"], *clips["test"]}
+    ave = {row.id for row in read_annotations(data_dir / "ave" / "Annotations.txt")}
+    ids = {split: {name[:11] for name in names} for split, names in clips.items()}
+    assert OFFICIAL == {
+        **{split: len(names) for split, names in clips.items()}, **{f"{modality}_rows": len(rows) for modality, rows in spans.items()},
+        **{f"{modality}_rows_of_no_clip": sum(span.name not in known for span in rows) for modality, rows in spans.items()},
+        "empty_audio_rows": sum(span.onset == span.offset for span in spans["audio"]),
+        "inverted_audio_rows": sum(span.onset > span.offset for span in spans["audio"]),
+        "ids_in_ave_too": len(set.union(*ids.values()) & ave), "test_ids_in_ave_too": len(ids["test"] & ave)}
 
 
 # -------------------------------------------------------------------------------------------------------- small folders
