@@ -65,6 +65,8 @@ def start_accelerator(
         raise AvbookError(f"device {device!r}: this process was launched for {accelerator.device.type}; use device='auto'")
     if precision == "fp16" and accelerator.device.type == "cpu":  # Accelerate would silently compute in full precision
         raise AvbookError("precision 'fp16': not on a CPU; expected 'no' or 'bf16' there")
+    if accelerator.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(accelerator.device)  # so that `peak_memory_mb` speaks of this run
     return accelerator
 
 
