@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .arrays import JoinedRows
 from .ave_files import BACKGROUND_FEATURES, FEATURES, Tables, needs_background, read_ave
 from .checks import Report
+from .held import JoinedRows
 from .splits import Dataset, Split
 from .timeline import AVE_CATEGORIES
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from avbook.arrays import Rows, hold, on_device, row_numbers
+from avbook.arrays import Rows, row_numbers
 from avbook.checks import SPLITS, Report, check_values, content_hash, folder_name
 from avbook.errors import AvbookError
+from avbook.held import hold, on_device
 
 __all__ = ["Batch", "Split", "Dataset", "as_is", "hold_small"]
 
@@ -153,7 +154,7 @@ class Dataset:
         held = hold_small(stores, hold_mb * 1e6, sums)
         for name, rows in held.items():
             if rows is stores[name]:
-                check_values(report, rows.path.name, rows, 64 * 2**20)
+                check_values(report, rows.path.name, rows, min(64 * 2**20, 1000 * rows.row_bytes))
         report.stop_on_errors()
         return held
 

@@ -8,10 +8,11 @@ import torch
 from hypothesis import given, settings, strategies as st
 from made_folders import write_ave, write_h5
 
-from avbook.arrays import H5Rows, HeldRows, RawRows, open_h5
+from avbook.arrays import H5Rows, RawRows, open_h5
 from avbook.ave import AVE
 from avbook.ave_files import OFFICIAL, checked_order, read_annotations, rebuilt_labels
 from avbook.checks import Report
+from avbook.held import HeldRows
 from avbook.packs import check_folder, pack_folder
 from avbook.splits import as_is
 from avbook.timeline import AVE_CATEGORIES

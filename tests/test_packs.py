@@ -12,9 +12,10 @@ import torch
 from made_folders import write_ave, write_h5
 
 from avbook import arrays, packs
-from avbook.arrays import HeldRows, RawRows, open_npy
+from avbook.arrays import RawRows, open_npy
 from avbook.ave import AVE
 from avbook.errors import AvbookError
+from avbook.held import HeldRows
 from avbook.packs import check_folder, pack_folder, task_of
 
 
