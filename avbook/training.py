@@ -295,7 +295,7 @@ def train(run: Run, progress: bool) -> None:
     finally:
         bar.close()
 
-
+# %% ../nbs/1_problem/07_training.ipynb #c084
 def one_epoch(run: Run) -> dict[str, Any]:
     """The history's entry for one more epoch: losses, learning rate, seconds, and monitored scores after a look."""
     started, options = time.perf_counter(), run.options
@@ -318,7 +318,7 @@ def one_epoch(run: Run) -> dict[str, Any]:
     run.history.append(entry)
     return entry
 
-# %% ../nbs/1_problem/07_training.ipynb #c084
+# %% ../nbs/1_problem/07_training.ipynb #c085
 def finish(run: Run) -> Result:
     """The run's result; with a folder given, the three sets of weights stand there as `SELECTION.safetensors`."""
     kept, device = run.kept, run.accelerator.device
@@ -335,7 +335,7 @@ def finish(run: Run) -> Result:
         peak_memory_mb=peak_memory_mb(device), device=device_name(device), versions=versions(), history=run.history,
         predictions={name: kept[name].predictions for name in SELECTIONS}, weights=weights)
 
-# %% ../nbs/1_problem/07_training.ipynb #c085
+# %% ../nbs/1_problem/07_training.ipynb #c086
 def fit(
     net: nn.Module,  # built by the caller: after `seed_everything(seed)`, where its first weights shall follow the seed
     method: Any,  # `loss`, `predict`, `score`, `monitor`; see above for what else it may have
