@@ -18,10 +18,10 @@ from .logmel import BANDS, LOG_OFFSET, PATCH, RATE, log_mel, log_mel_stream
 __all__ = ['SIDE', 'Extractor', 'patterns', 'quantities', 'AudioExtractor', 'first_filters', 'look', 'both_scales', 'per_second',
            'VisualExtractor', 'FrameExtractor', 'MotionExtractor', 'NetExtractor', 'log_mel', 'log_mel_stream']
 
-# %% ../nbs/1_problem/03_features.ipynb #c016
+# %% ../nbs/1_problem/03_features.ipynb #c018
 _all_ = ["log_mel", "log_mel_stream"]
 
-# %% ../nbs/1_problem/03_features.ipynb #c017
+# %% ../nbs/1_problem/03_features.ipynb #c019
 @runtime_checkable
 class Extractor(Protocol):
     """What avbook asks of anything that makes features: three attributes and a call that returns a float32 array.
@@ -35,7 +35,7 @@ class Extractor(Protocol):
 
     def __call__(self, media, **options) -> np.ndarray: ...
 
-# %% ../nbs/1_problem/03_features.ipynb #c018
+# %% ../nbs/1_problem/03_features.ipynb #c020
 def _fail(
     found: str,  # what came in
     wanted: str,  # what was expected and what to do
@@ -53,7 +53,7 @@ def _positive(
         _fail(f"{name}={value!r}", "a whole number above zero")
     return int(value)
 
-# %% ../nbs/1_problem/03_features.ipynb #c020
+# %% ../nbs/1_problem/03_features.ipynb #c022
 def _integers(
     rng: np.random.Generator,  # where the weights come from
     shape: tuple[int, ...],  # of the array
@@ -64,7 +64,7 @@ def _integers(
     size = rng.integers(1, largest + 1, shape) * rng.choice([-1, 1], shape)
     return (size * (rng.random(shape) < keep)).astype(np.float32)
 
-# %% ../nbs/1_problem/03_features.ipynb #c022
+# %% ../nbs/1_problem/03_features.ipynb #c024
 def _calibrate(
     drive: torch.Tensor,  # (samples, units) what reaches each unit on the calibration sample
     zeros: float,  # share of the sample at which a unit should be silent
@@ -74,7 +74,7 @@ def _calibrate(
     gain = 2.0 ** -np.round(np.log2(np.maximum(drive.double().numpy().std(axis=0, ddof=1), 1)))
     return torch.from_numpy(threshold.round()).float(), torch.from_numpy(gain).float()
 
-# %% ../nbs/1_problem/03_features.ipynb #c025
+# %% ../nbs/1_problem/03_features.ipynb #c027
 def patterns() -> torch.Tensor:
     """Six time-by-band patterns (6, 1, 9, 5), whole numbers: level, partial, changes within 20, 40 and 80 ms, and a glide."""
     bank = np.zeros((6, 9, 5))
@@ -87,12 +87,12 @@ def patterns() -> torch.Tensor:
     bank[5] = np.sign(time * band)  # a pitch that rises
     return torch.tensor(bank[:, None], dtype=torch.float32)
 
-# %% ../nbs/1_problem/03_features.ipynb #c027
+# %% ../nbs/1_problem/03_features.ipynb #c029
 def quantities(
     patches: torch.Tensor,  # (n, 96, 64) log-mel
     bank: torch.Tensor,  # from `patterns`
 ) -> torch.Tensor:
-    """What the patterns sum to over a second, (n, 400) whole numbers.
+    """What the patterns sum to over a second, (n, 272) whole numbers.
 
     64 levels, 64 strengths of partials, 64 rises and 64 falls (four kinds of change by 16 groups of bands), and the level of
     the loudest eighth of a second in 16 groups."""
@@ -103,7 +103,7 @@ def quantities(
     changes = found[:, 2:6]
     return torch.cat([level[:, 0].sum(1), F.relu(found[:, 1]).sum(1), groups(F.relu(changes).sum(2)), groups(F.relu(-changes).sum(2)), loudest], dim=1)
 
-# %% ../nbs/1_problem/03_features.ipynb #c032
+# %% ../nbs/1_problem/03_features.ipynb #c034
 def _sample_sounds(
     rng: np.random.Generator,  # where they come from
     seconds: int = 160,  # how many
@@ -124,7 +124,7 @@ def _sample_sounds(
         wave[:] = mixed / (mixed.std() + 1e-9) * rng.uniform(0.03, 0.25) + noise() * 0.08 * 10 ** -rng.uniform(0, 1)
     return log_mel(np.clip(waves, -1, 1).reshape(-1))
 
-# %% ../nbs/1_problem/03_features.ipynb #c034
+# %% ../nbs/1_problem/03_features.ipynb #c036
 class _Mix:
     """A random rectified layer on vectors of whole numbers: (n, quantities) → (n, dim), sparse, never negative."""
 
@@ -141,7 +141,7 @@ class _Mix:
     def __call__(self, quantities: torch.Tensor) -> torch.Tensor:
         return F.relu(self.drive(quantities) - self.threshold) * self.gain
 
-# %% ../nbs/1_problem/03_features.ipynb #c035
+# %% ../nbs/1_problem/03_features.ipynb #c037
 class AudioExtractor:
     """A frozen, seeded network from sound to `dim` numbers per second: sparse and never negative, as VGGish's.
 
@@ -174,7 +174,7 @@ class AudioExtractor:
             vectors = [self._mix(quantities(some, self._bank)) for some in patches.split(32) if len(some)]
         return torch.cat([torch.zeros(0, self.dim), *vectors]).reshape(*sound.shape[:-2], self.dim).numpy()
 
-# %% ../nbs/1_problem/03_features.ipynb #c041
+# %% ../nbs/1_problem/03_features.ipynb #c043
 SIDE = 56  # pixels a side that the world's extractors look at
 
 
@@ -195,7 +195,7 @@ def first_filters() -> torch.Tensor:
     bank += [np.multiply.outer(colour, wave(k * np.pi / 2, np.pi / 2)) for colour in (red_green, blue_yellow) for k in (0, 1)]
     return torch.tensor(np.stack(bank), dtype=torch.float32)
 
-# %% ../nbs/1_problem/03_features.ipynb #c044
+# %% ../nbs/1_problem/03_features.ipynb #c046
 def look(
     pixels: torch.Tensor,  # (n, 3, s, s)
     bank: torch.Tensor,  # from `first_filters`
@@ -218,7 +218,7 @@ def both_scales(
     coarse = look(F.avg_pool2d(pixels, 2, divisor_override=1).div(4).floor(), bank)
     return torch.cat([fine, coarse], 1)
 
-# %% ../nbs/1_problem/03_features.ipynb #c048
+# %% ../nbs/1_problem/03_features.ipynb #c050
 def _sample_frames(
     rng: np.random.Generator,  # where they come from
     count: int = 48,  # how many
@@ -237,7 +237,7 @@ def _sample_frames(
         picture += rng.standard_normal((SIDE, SIDE, 1)) * rng.uniform(0, 12)
     return np.clip(pictures, 0, 255).astype(np.uint8)
 
-# %% ../nbs/1_problem/03_features.ipynb #c049
+# %% ../nbs/1_problem/03_features.ipynb #c051
 class _Eye:
     """The first layer that all picture extractors share: frames (n, 56, 56, 3) → whole-number maps (n, 32, 14, 14).
 
@@ -255,7 +255,7 @@ class _Eye:
     def __call__(self, frames: torch.Tensor) -> torch.Tensor:
         return self._scale(both_scales(frames, self._bank))
 
-# %% ../nbs/1_problem/03_features.ipynb #c051
+# %% ../nbs/1_problem/03_features.ipynb #c053
 class _Layer:
     """A random rectified layer on the eye's maps: (n, 32, 14, 14) → whole numbers (n, units, 7, 7), mostly zero."""
 
@@ -274,7 +274,7 @@ class _Layer:
     def __call__(self, maps: torch.Tensor) -> torch.Tensor:
         return F.relu(self.drive(maps) - self.threshold).clamp(max=2**16)
 
-# %% ../nbs/1_problem/03_features.ipynb #c053
+# %% ../nbs/1_problem/03_features.ipynb #c055
 def per_second(
     values: torch.Tensor,  # (frames, …)
     seconds: int,  # that they last
@@ -302,7 +302,7 @@ def _checked(
     pixels = F.adaptive_avg_pool2d(pixels, SIDE) if min(pixels.shape[-2:]) >= SIDE else F.interpolate(pixels, (SIDE, SIDE))
     return pixels.round().to(torch.uint8).permute(0, 2, 3, 1).unflatten(0, frames.shape[:2])
 
-# %% ../nbs/1_problem/03_features.ipynb #c054
+# %% ../nbs/1_problem/03_features.ipynb #c056
 class _PictureExtractor:
     """What the extractors for pictures share: checking, one clip at a time, the shape of what comes back."""
 
@@ -330,7 +330,7 @@ class _PictureExtractor:
             _fail(f"frames of shape {np.shape(frames)}", "at least one clip")
         return torch.stack(found).reshape(*np.shape(frames)[:-4], *found[0].shape).numpy()
 
-# %% ../nbs/1_problem/03_features.ipynb #c055
+# %% ../nbs/1_problem/03_features.ipynb #c057
 class VisualExtractor(_PictureExtractor):
     """A frozen, seeded network from frames to maps (T, 7, 7, dim), the mean over each second: sparse and never negative, as VGG-19's pool5.
 
@@ -351,7 +351,7 @@ class VisualExtractor(_PictureExtractor):
     def _clip(self, maps: torch.Tensor, seconds: int) -> torch.Tensor:
         return per_second(self._layer(maps).permute(0, 2, 3, 1), seconds) * self._layer.gain
 
-# %% ../nbs/1_problem/03_features.ipynb #c059
+# %% ../nbs/1_problem/03_features.ipynb #c061
 def _pooled(
     maps: torch.Tensor,  # (n, units, 7, 7)
 ) -> torch.Tensor:
@@ -384,7 +384,7 @@ class FrameExtractor(_PictureExtractor):
         nearest = (torch.arange(count) * 2 + 1) * len(maps) // (2 * count)
         return self._mix(_pooled(self._layer(maps)))[nearest]
 
-# %% ../nbs/1_problem/03_features.ipynb #c061
+# %% ../nbs/1_problem/03_features.ipynb #c063
 class MotionExtractor(_PictureExtractor):
     """A frozen, seeded network from frames to one vector per second, (T, dim), as R(2+1)D's: half of it sees changes only.
 
@@ -415,7 +415,7 @@ class MotionExtractor(_PictureExtractor):
         found = [self._moves(moves), self._both(torch.cat([_pooled(self._still(maps)), moves], 1))]
         return per_second(torch.cat(found, 1), seconds)
 
-# %% ../nbs/1_problem/03_features.ipynb #c069
+# %% ../nbs/1_problem/03_features.ipynb #c071
 class NetExtractor:
     """A trained network as an extractor: `prepare` makes its input, the network runs frozen in batches, `finish` shapes the output."""
 
