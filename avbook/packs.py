@@ -92,7 +92,7 @@ def pack_folder(
             _finish(partial, out, plan, sums, folder)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise AvbookError(f"{partial}: no space left on the disk; free {_size(plan) / 1e9:.2f} GB in all and run the same command "
+            raise AvbookError(f"{partial}: no space left on the disk; {_size(plan) / 1e6:,.0f} MB are needed in all; free some and run the same command "
                               "again, it goes on where it stopped (or delete that folder)") from None
         raise AvbookError(f"{error.filename or partial}: {error.strerror or error}; choose a folder that can be written to") from None
     return out

@@ -124,7 +124,7 @@ def test_a_change_in_the_source_starts_the_pack_anew(made, tmp_path, small_block
 
 def test_a_disk_too_small_is_known_before_anything_is_written(made, tmp_path, monkeypatch):
     monkeypatch.setattr(packs.shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
-    with pytest.raises(AvbookError, match="no space left on the disk; free 0.00 GB"):
+    with pytest.raises(AvbookError, match="no space left on the disk; 0 MB are needed in all; free some"):
         pack_folder(made, tmp_path / "pack", progress=False)
     assert not list((tmp_path / "pack.partial").glob("*.npy"))
 
