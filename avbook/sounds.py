@@ -19,7 +19,7 @@ __all__ = ['ENGINES', 'STRINGS', 'BOWED', 'VOCAL', 'ANIMALS', 'THINGS', 'SAME', 
            'MARGIN', 'TABLE', 'Voice', 'voice_of', 'Individual', 'individual', 'Steering', 'steer', 'colour', 'period',
            'noise', 'render_source', 'gate', 'ambience', 'render_sound']
 
-# %% ../nbs/1_problem/02c_sounds.ipynb #c017
+# %% ../nbs/1_problem/02c_sounds.ipynb #c019
 @dataclass(frozen=True)
 class Voice:
     """How a class sounds: one synthesiser's settings. An individual source varies around them by its own seed."""
@@ -48,96 +48,108 @@ class Voice:
     rough: tuple[float, float] = (0.0, 0.0)  # chopping of the sound: Hz, depth from 0 to 1
     loud: float = 0.0  # decibels against the other classes
 
-# %% ../nbs/1_problem/02c_sounds.ipynb #c019
-_ENGINE = Voice((45, 130), spread=0.15, tilt=0.9, formants=((300, 8), (1100, 5)), hiss=0.35, band=(900, 2.5), depth=0.35, attack=0.1,
-    duty=0.8, skip=0, melody=1.0, wander=1.5, rough=(14, 0.3))
+# %% ../nbs/1_problem/02c_sounds.ipynb #c021
+_ENGINE = Voice((45, 130), spread=0.15, tilt=0.9, formants=((300, 8), (1100, 5)), hiss=0.35, band=(900, 2.5),
+    depth=0.35, attack=0.1, duty=0.8, skip=0, melody=1.0, wander=1.5, rough=(14, 0.3))
 ENGINES = {
-    "Race car, auto racing": replace(_ENGINE, pitch=(110, 300), glide=-4, wander=3, hiss=0.25, rough=(30, 0.2), loud=3),
+    "Race car, auto racing": replace(_ENGINE, pitch=(110, 300), glide=-4, wander=3, hiss=0.25, rough=(30, 0.2),
+        loud=3),
     "Truck": replace(_ENGINE, pitch=(38, 95), formants=((180, 9), (800, 4)), hiss=0.4, rough=(11, 0.3)),
-    "Bus": replace(_ENGINE, pitch=(48, 110), formants=((300, 8), (1500, 7)), hiss=0.45, band=(1900, 2), rough=(9, 0.15)),
+    "Bus": replace(_ENGINE, pitch=(48, 110), formants=((300, 8), (1500, 7)), hiss=0.45, band=(1900, 2),
+        rough=(9, 0.15)),
     "Car": replace(_ENGINE, pitch=(60, 160), hiss=0.5),
     "Motorcycle": replace(_ENGINE, pitch=(55, 150), tilt=0.7, rough=(20, 0.5), hiss=0.25),
     "Lawn_mower": replace(_ENGINE, pitch=(70, 160), rough=(28, 0.4), depth=0.15, hiss=0.45),
-    "Chainsaw": replace(_ENGINE, pitch=(90, 210), tilt=0.5, formants=((900, 8), (2800, 6)), rough=(28, 0.4), hiss=0.35, band=(2400, 2.2),
-        loud=2),
-    "Vacuum_cleaner": replace(_ENGINE, pitch=(140, 330), hiss=0.75, band=(1800, 2.5), depth=0.1, rough=(0, 0), wander=0.6),
+    "Chainsaw": replace(_ENGINE, pitch=(90, 210), tilt=0.5, formants=((900, 8), (2800, 6)), rough=(28, 0.4),
+        hiss=0.35, band=(2400, 2.2), loud=2),
+    "Vacuum_cleaner": replace(_ENGINE, pitch=(140, 330), hiss=0.75, band=(1800, 2.5), depth=0.1, rough=(0, 0),
+        wander=0.6),
     "Blender": replace(_ENGINE, pitch=(170, 420), hiss=0.55, band=(2500, 2), depth=0.2, rough=(18, 0.2)),
-    "Fixed-wing aircraft, airplane": replace(_ENGINE, pitch=(70, 200), hiss=0.55, band=(700, 2.4), rough=(8, 0.15), depth=0.2, loud=1.5),
+    "Fixed-wing aircraft, airplane": replace(_ENGINE, pitch=(70, 200), hiss=0.55, band=(700, 2.4),
+        rough=(8, 0.15), depth=0.2, loud=1.5),
     "Helicopter": replace(_ENGINE, pitch=(50, 120), hiss=0.55, band=(600, 2.5), rough=(13, 0.65), depth=0.2),
 }
 
-# %% ../nbs/1_problem/02c_sounds.ipynb #c021
-_PLUCK = Voice((110, 330), spread=0.15, tilt=1.3, formants=((250, 4), (900, 2)), hiss=0.03, band=(2500, 2), beats=2, attack=0.004,
-    decay=0.45, melody=4, skip=0.15, wander=0.1)
+# %% ../nbs/1_problem/02c_sounds.ipynb #c023
+_PLUCK = Voice((110, 330), spread=0.15, tilt=1.3, formants=((250, 4), (900, 2)), hiss=0.03, band=(2500, 2),
+    beats=2, attack=0.004, decay=0.45, melody=4, skip=0.15, wander=0.1)
 STRINGS = {
     "Acoustic guitar": _PLUCK,
     "Ukulele": replace(_PLUCK, pitch=(240, 520), decay=0.25, tilt=1.4, formants=((400, 4), (1200, 2))),
     "Banjo": replace(_PLUCK, pitch=(150, 420), decay=0.16, tilt=0.8, formants=((600, 5), (2200, 6)), beats=3),
-    "Mandolin": replace(_PLUCK, pitch=(200, 560), decay=0.14, tilt=1.0, formants=((500, 4), (1700, 5)), beats=4, skip=0.05),
+    "Mandolin": replace(_PLUCK, pitch=(200, 560), decay=0.14, tilt=1.0, formants=((500, 4), (1700, 5)), beats=4,
+        skip=0.05),
 }
-_BOWED = Voice((196, 700), spread=0.3, tilt=1.0, formants=((450, 5), (1200, 6), (2800, 4)), hiss=0.06, band=(4500, 2), attack=0.09,
-    duty=0.95, depth=0.7, melody=4, vibrato=(5.5, 0.35), skip=0.05, wander=0.2)
+_BOWED = Voice((196, 700), spread=0.3, tilt=1.0, formants=((450, 5), (1200, 6), (2800, 4)), hiss=0.06,
+    band=(4500, 2), attack=0.09, duty=0.95, depth=0.7, melody=4, vibrato=(5.5, 0.35), skip=0.05, wander=0.2)
 BOWED = {
     "Violin, fiddle": _BOWED,
     "Cello": replace(_BOWED, pitch=(65, 300), formants=((250, 6), (700, 6), (2000, 3))),
 }
 
-# %% ../nbs/1_problem/02c_sounds.ipynb #c023
-_SPEECH = Voice((85, 260), spread=0.15, tilt=1.1, formants=((600, 10), (1100, 7), (2600, 5)), vowels=((320, 10), (2200, 8), (3000, 5)),
-    hiss=0.12, band=(4000, 1.5), beats=2.5, attack=0.04, duty=0.75, skip=0.2, melody=2, glide=-2, wander=1.5)
+# %% ../nbs/1_problem/02c_sounds.ipynb #c025
+_SPEECH = Voice((85, 260), spread=0.15, tilt=1.1, formants=((600, 10), (1100, 7), (2600, 5)),
+    vowels=((320, 10), (2200, 8), (3000, 5)), hiss=0.12, band=(4000, 1.5), beats=2.5, attack=0.04, duty=0.75,
+    skip=0.2, melody=2, glide=-2, wander=1.5)
 VOCAL = {
     "Male speech, man speaking": replace(_SPEECH, pitch=(80, 170)),
-    "Female speech, woman speaking": replace(_SPEECH, pitch=(130, 280), formants=((680, 10), (1250, 7), (2900, 5))),
+    "Female speech, woman speaking": replace(_SPEECH, pitch=(130, 280),
+        formants=((680, 10), (1250, 7), (2900, 5))),
     "Speech": replace(_SPEECH, spread=0.4),
-    "Singing": replace(_SPEECH, pitch=(110, 500), beats=1, duty=0.9, vibrato=(5.5, 0.5), melody=4, glide=0, wander=0.2, skip=0.1,
-        hiss=0.05),
-    "Cheering": Voice((220, 500), 0.3, tilt=0.9, formants=((700, 9), (1300, 6)), hiss=0.65, band=(1400, 1.6), depth=0.35, duty=0.8,
-        attack=0.15, wander=2.5, rough=(9, 0.3)),
-}
-
-# %% ../nbs/1_problem/02c_sounds.ipynb #c024
-_BABY = Voice((330, 560), spread=0.15, tilt=0.8, formants=((1100, 9), (2900, 8)), hiss=0.1, band=(3000, 2), attack=0.08, duty=0.75,
-    arch=5, melody=1.5, skip=0.1, wander=0.8)
-ANIMALS = {
-    "Baby cry, infant cry": _BABY,
-    "Baby_laughter": replace(_BABY, beats=3, duty=0.5, arch=2, glide=-3, hiss=0.2, skip=0.25, attack=0.02),
-    "Cat": replace(_BABY, pitch=(420, 800), tilt=0.6, formants=((1300, 9), (3400, 8)), arch=3, glide=-6, skip=0.25, duty=0.6),
-    "Goat": replace(_BABY, pitch=(220, 420), formants=((800, 8), (1900, 7)), vibrato=(9, 1.2), arch=1, glide=-2, skip=0.3, rough=(9, 0.5)),
-    "Bark": Voice((180, 520), 0.3, tilt=0.8, formants=((700, 8), (1500, 6)), hiss=0.3, band=(1300, 2), attack=0.015, decay=0.09, glide=-5,
-        melody=1, skip=0.25),
-    "Horse": Voice((110, 220), 0.2, tilt=1.0, formants=((900, 9), (1800, 5)), hiss=0.6, band=(1100, 1.3), beats=3, attack=0.003,
-        decay=0.035, skip=0.15, melody=3),
-    "Chicken_rooster": Voice((380, 700), 0.2, tilt=0.7, formants=((1300, 8), (2800, 6)), hiss=0.2, duty=0.6, arch=5, attack=0.03,
-        melody=2, skip=0.25, rough=(25, 0.3)),
-    "Rodents, rats, mice": Voice((1200, 3200), 0.3, tilt=1.2, hiss=0.45, band=(4500, 1.5), crackle=2, beats=2, attack=0.01, decay=0.06,
-        glide=4, melody=3, skip=0.4),
+    "Singing": replace(_SPEECH, pitch=(110, 500), beats=1, duty=0.9, vibrato=(5.5, 0.5), melody=4, glide=0,
+        wander=0.2, skip=0.1, hiss=0.05),
+    "Cheering": Voice((220, 500), 0.3, tilt=0.9, formants=((700, 9), (1300, 6)), hiss=0.65, band=(1400, 1.6),
+        depth=0.35, duty=0.8, attack=0.15, wander=2.5, rough=(9, 0.3)),
 }
 
 # %% ../nbs/1_problem/02c_sounds.ipynb #c026
-THINGS = {
-    "Flute": Voice((260, 1100), 0.3, tilt=2.4, hiss=0.2, band=(2200, 2.5), attack=0.06, duty=0.92, depth=0.8, melody=4, vibrato=(5, 0.25),
-        skip=0.08),
-    "Shofar": Voice((180, 420), 0.25, tilt=0.5, formants=((1300, 9),), hiss=0.08, attack=0.08, duty=0.85, beats=0.6, melody=2, glide=2,
-        skip=0.1),
-    "Accordion": Voice((150, 520), 0.35, tilt=0.8, even=0.7, formants=((1000, 5), (2500, 4)), hiss=0.04, attack=0.05, duty=0.95,
-        depth=0.6, melody=4, rough=(6.5, 0.3), skip=0.05),
-    "Train horn": Voice((180, 380), 0.2, partials=(1, 1.3, 1.5, 2, 2.6, 3, 3.9, 4.5, 5.2, 6), tilt=0.7, formants=((700, 6),), hiss=0.15,
-        attack=0.1, duty=0.85, beats=0.5, depth=0.9, skip=0.1, loud=3),
-    "Church bell": Voice((160, 520), 0.35, partials=(0.5, 1, 1.2, 1.5, 2, 2.7, 3, 4.1, 5.4), tilt=0.8, hiss=0.02, beats=0.7, attack=0.004,
-        decay=0.9, skip=0.1),
-    "Clock": Voice((700, 2200), 0.35, partials=(1, 1.7, 2.3, 3.1), tilt=0.6, hiss=0.6, band=(3000, 2), beats=2, attack=0.002, decay=0.025,
-        skip=0.05),
-    "Fire_alarm": Voice((2300, 3400), 0.1, tilt=1.5, hiss=0.02, beats=2, attack=0.005, duty=0.6, skip=0.0),
-    "Telephone_bell_ringing": Voice((900, 1900), 0.2, partials=(1, 1.6, 2.4, 3.2), tilt=0.6, hiss=0.05, beats=0.5, duty=0.6, attack=0.01,
-        rough=(20, 0.8), skip=0.1),
-    "Basketball_bounce": Voice((70, 160), 0.2, tilt=1.2, hiss=0.4, band=(500, 2), attack=0.002, decay=0.06, skip=0.15, glide=-3),
-    "Clapping": Voice((500, 900), 0.2, hiss=0.97, band=(1500, 1.8), crackle=1.5, beats=3, attack=0.002, decay=0.03, skip=0.1),
-    "Frying (food)": Voice((300, 500), 0.2, hiss=0.98, band=(4500, 2.2), crackle=2.2, depth=0.25, attack=0.1, duty=0.8, skip=0),
-    "Toilet flush": Voice((90, 160), 0.3, hiss=0.95, band=(1400, 2.2), crackle=1.6, depth=0.3, attack=0.2, duty=0.8, skip=0,
-        rough=(6, 0.4)),
+_BABY = Voice((330, 560), spread=0.15, tilt=0.8, formants=((1100, 9), (2900, 8)), hiss=0.1, band=(3000, 2),
+    attack=0.08, duty=0.75, arch=5, melody=1.5, skip=0.1, wander=0.8)
+ANIMALS = {
+    "Baby cry, infant cry": _BABY,
+    "Baby_laughter": replace(_BABY, beats=3, duty=0.5, arch=2, glide=-3, hiss=0.2, skip=0.25, attack=0.02),
+    "Cat": replace(_BABY, pitch=(420, 800), tilt=0.6, formants=((1300, 9), (3400, 8)), arch=3, glide=-6,
+        skip=0.25, duty=0.6),
+    "Goat": replace(_BABY, pitch=(220, 420), formants=((800, 8), (1900, 7)), vibrato=(9, 1.2), arch=1, glide=-2,
+        skip=0.3, rough=(9, 0.5)),
+    "Bark": Voice((180, 520), 0.3, tilt=0.8, formants=((700, 8), (1500, 6)), hiss=0.3, band=(1300, 2),
+        attack=0.015, decay=0.09, glide=-5, melody=1, skip=0.25),
+    "Horse": Voice((110, 220), 0.2, tilt=1.0, formants=((900, 9), (1800, 5)), hiss=0.6, band=(1100, 1.3),
+        beats=3, attack=0.003, decay=0.035, skip=0.15, melody=3),
+    "Chicken_rooster": Voice((380, 700), 0.2, tilt=0.7, formants=((1300, 8), (2800, 6)), hiss=0.2, duty=0.6,
+        arch=5, attack=0.03, melody=2, skip=0.25, rough=(25, 0.3)),
+    "Rodents, rats, mice": Voice((1200, 3200), 0.3, tilt=1.2, hiss=0.45, band=(4500, 1.5), crackle=2, beats=2,
+        attack=0.01, decay=0.06, glide=4, melody=3, skip=0.4),
 }
 
 # %% ../nbs/1_problem/02c_sounds.ipynb #c028
+THINGS = {
+    "Flute": Voice((260, 1100), 0.3, tilt=2.4, hiss=0.2, band=(2200, 2.5), attack=0.06, duty=0.92, depth=0.8,
+        melody=4, vibrato=(5, 0.25), skip=0.08),
+    "Shofar": Voice((180, 420), 0.25, tilt=0.5, formants=((1300, 9),), hiss=0.08, attack=0.08, duty=0.85,
+        beats=0.6, melody=2, glide=2, skip=0.1),
+    "Accordion": Voice((150, 520), 0.35, tilt=0.8, even=0.7, formants=((1000, 5), (2500, 4)), hiss=0.04,
+        attack=0.05, duty=0.95, depth=0.6, melody=4, rough=(6.5, 0.3), skip=0.05),
+    "Train horn": Voice((180, 380), 0.2, partials=(1, 1.3, 1.5, 2, 2.6, 3, 3.9, 4.5, 5.2, 6), tilt=0.7,
+        formants=((700, 6),), hiss=0.15, attack=0.1, duty=0.85, beats=0.5, depth=0.9, skip=0.1, loud=3),
+    "Church bell": Voice((160, 520), 0.35, partials=(0.5, 1, 1.2, 1.5, 2, 2.7, 3, 4.1, 5.4), tilt=0.8,
+        hiss=0.02, beats=0.7, attack=0.004, decay=0.9, skip=0.1),
+    "Clock": Voice((700, 2200), 0.35, partials=(1, 1.7, 2.3, 3.1), tilt=0.6, hiss=0.6, band=(3000, 2), beats=2,
+        attack=0.002, decay=0.025, skip=0.05),
+    "Fire_alarm": Voice((2300, 3400), 0.1, tilt=1.5, hiss=0.02, beats=2, attack=0.005, duty=0.6, skip=0.0),
+    "Telephone_bell_ringing": Voice((900, 1900), 0.2, partials=(1, 1.6, 2.4, 3.2), tilt=0.6, hiss=0.05,
+        beats=0.5, duty=0.6, attack=0.01, rough=(20, 0.8), skip=0.1),
+    "Basketball_bounce": Voice((70, 160), 0.2, tilt=1.2, hiss=0.4, band=(500, 2), attack=0.002, decay=0.06,
+        skip=0.15, glide=-3),
+    "Clapping": Voice((500, 900), 0.2, hiss=0.97, band=(1500, 1.8), crackle=1.5, beats=3, attack=0.002,
+        decay=0.03, skip=0.1),
+    "Frying (food)": Voice((300, 500), 0.2, hiss=0.98, band=(4500, 2.2), crackle=2.2, depth=0.25, attack=0.1,
+        duty=0.8, skip=0),
+    "Toilet flush": Voice((90, 160), 0.3, hiss=0.95, band=(1400, 2.2), crackle=1.6, depth=0.3, attack=0.2,
+        duty=0.8, skip=0, rough=(6, 0.4)),
+}
+
+# %% ../nbs/1_problem/02c_sounds.ipynb #c030
 SAME = {"Dog": "Bark", "Violin_fiddle": "Violin, fiddle", "Frying_(food)": "Frying (food)", "Acoustic_guitar": "Acoustic guitar",
         "Baby_cry_infant_cry": "Baby cry, infant cry"}  # LLP's name -> AVE's, where they differ
 VOICES: dict[str, Voice] = ENGINES | STRINGS | BOWED | VOCAL | ANIMALS | THINGS
@@ -153,7 +165,7 @@ def voice_of(
         raise AvbookError(f"sounds: no voice for category {category!r}; expected a class of AVE or LLP" + f", perhaps {near[0]!r}" * bool(near))
     return VOICES[category]
 
-# %% ../nbs/1_problem/02c_sounds.ipynb #c032
+# %% ../nbs/1_problem/02c_sounds.ipynb #c034
 LEVEL = 0.08  # root mean square of an ordinary source, of size and motion 0.5
 BY_SIZE, BY_MOTION = 10.0, 5.0  # decibels from size 0 to size 1, and from motion 0 to motion 1
 
@@ -167,7 +179,7 @@ def _draws(
         raise AvbookError(f"sounds: seed {seed}; expected a whole number from 0 up")
     return np.random.default_rng([int(seed), use])
 
-# %% ../nbs/1_problem/02c_sounds.ipynb #c033
+# %% ../nbs/1_problem/02c_sounds.ipynb #c035
 class Individual(NamedTuple):
     """What one source has of its own, on top of its class's voice."""
 
@@ -191,7 +203,7 @@ def individual(
     decibels = voice.loud + BY_SIZE * (source.size - 0.5) + BY_MOTION * (source.motion - 0.5) + rng.normal(0, 1.5)
     return Individual(pitch, hiss, body, taste, LEVEL * 10 ** (decibels / 20))
 
-# %% ../nbs/1_problem/02c_sounds.ipynb #c036
+# %% ../nbs/1_problem/02c_sounds.ipynb #c038
 STEP = 20  # samples between two values of a curve that steers the sound: 800 a second
 MARGIN = 1  # seconds made before and after the clip
 _RAMP = np.arange(STEP, dtype=np.float32) / STEP
@@ -214,7 +226,7 @@ def _fine(
     rise = np.diff(curve, append=curve[-1])[:, None].astype(np.float32)
     return (curve[:, None].astype(np.float32) + rise * _RAMP).reshape(-1)
 
-# %% ../nbs/1_problem/02c_sounds.ipynb #c038
+# %% ../nbs/1_problem/02c_sounds.ipynb #c040
 def _pulse(
     voice: Voice,  # whose
     within: np.ndarray,  # share of the pulse's time that has passed
@@ -235,7 +247,7 @@ class Steering(NamedTuple):
     hertz: np.ndarray  # pitch
     lean: np.ndarray  # share of the second timbre, from 0 to 1
 
-# %% ../nbs/1_problem/02c_sounds.ipynb #c039
+# %% ../nbs/1_problem/02c_sounds.ipynb #c041
 def steer(
     source,  # a `scripts.Source`
     seconds: int = 10,  # of the clip
@@ -263,7 +275,7 @@ def steer(
     level *= 1 - much * (0.5 + 0.5 * np.sin(2 * np.pi * turns))
     return Steering(level, own.pitch * 2 ** (semitones / 12), lean[pulse])
 
-# %% ../nbs/1_problem/02c_sounds.ipynb #c042
+# %% ../nbs/1_problem/02c_sounds.ipynb #c044
 def colour(
     hertz: np.ndarray,  # frequencies
     formants,  # resonances: Hz and decibels
@@ -277,7 +289,7 @@ def colour(
         decibels = decibels + gain * np.exp(-(((octave - np.log2(centre * body / 1000)) / 0.35) ** 2))
     return 10 ** (decibels / 20)
 
-# %% ../nbs/1_problem/02c_sounds.ipynb #c044
+# %% ../nbs/1_problem/02c_sounds.ipynb #c046
 TABLE = 4096  # entries of one period
 
 
@@ -305,7 +317,7 @@ def period(
     table = np.fft.irfft(spectrum)
     return (table / _rms(table)).astype(np.float32)
 
-# %% ../nbs/1_problem/02c_sounds.ipynb #c048
+# %% ../nbs/1_problem/02c_sounds.ipynb #c050
 def noise(
     rng: np.random.Generator,  # where it comes from
     count: int,  # samples
@@ -324,7 +336,7 @@ def noise(
     shaped = irfft(spectrum, count, overwrite_x=True)
     return shaped / np.float32(_rms(shaped))
 
-# %% ../nbs/1_problem/02c_sounds.ipynb #c051
+# %% ../nbs/1_problem/02c_sounds.ipynb #c053
 def _partials(
     source,  # a `scripts.Source`
     curves: Steering,  # how it changes
@@ -355,7 +367,7 @@ def render_source(
     sound *= _fine(curves.level)
     return sound * np.float32(own.gain / _rms(sound))
 
-# %% ../nbs/1_problem/02c_sounds.ipynb #c054
+# %% ../nbs/1_problem/02c_sounds.ipynb #c056
 def gate(
     heard: np.ndarray,  # (seconds,) bool
 ) -> np.ndarray:
@@ -376,12 +388,12 @@ def ambience(
     hum *= _fine(10 ** (2 * _smooth(rng, values, 0.5) / 20))
     return hum * np.float32(LEVEL * 10 ** (-clip.snr_db / 20))
 
-# %% ../nbs/1_problem/02c_sounds.ipynb #c057
+# %% ../nbs/1_problem/02c_sounds.ipynb #c059
 def render_sound(
     clip,  # a `scripts.Clip`
     rate: int = RATE,  # samples per second; made at 16 kHz and resampled to others
 ) -> np.ndarray:
-    """The clip's waveform, (seconds·rate,) float32 in [-1, 1]: what is heard, shifted by `lead`, over ambient noise.
+    """The clip's waveform, (seconds·rate,) float32: what is heard, shifted by `lead`, over ambient noise; cut off at -1 and 1.
 
     A source counts where its `heard` is true and nowhere else; `seen` is never looked at. Raises `AvbookError` for an unknown
     class, a mask of another length than the clip, a lead of over a second, and a rate that is no whole number."""
