@@ -224,6 +224,7 @@ def test_ave_figures_by_hand():
     video = ave_per_video(predicted, one_hot)
     assert np.isnan(video["iou"]).tolist() == [False, False, True]
     assert video["accuracy"].tolist() == [50, 75, 75]
+    assert video["named"].tolist() == [True, True, False]  # there is nothing to name in the last one
     counts = confusion_counts(predicted, one_hot)
     assert counts.sum() == 12 and counts[0].tolist() == [1, 1, 0, 0] and counts[3].tolist() == [1, 0, 1, 4]
     table = ave_per_class(predicted, one_hot, names=["a", "b", "c"])
@@ -233,6 +234,7 @@ def test_ave_figures_by_hand():
 
 def test_a_set_without_events_or_without_background():
     scores = ave_scores(np.full((2, 5), 4), np.full((2, 5), 4), background=4)
+    assert not ave_per_video(np.full((2, 5), 4), np.full((2, 5), 4), background=4)["named"].any()
     assert scores["accuracy"] == 100 and math.isnan(scores["mean_iou"]) and math.isnan(scores["category_accuracy"])
     scores = ave_scores(np.zeros((2, 5), int), np.zeros((2, 5), int), background=4)
     assert scores["mean_iou"] == 100 and math.isnan(scores["accuracy_with_background"]) and math.isnan(scores["background_precision"])
