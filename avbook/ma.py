@@ -45,7 +45,7 @@ class MA(HAN):
 
     def join(self, tracks):
         out = super().join(tracks)
-        if self.modality != "both":
+        if self.projection.modality != "both":
             return out
         return out | {"contrast": cosines(out["f_a_hat"], out["f_v"]), "contrast_visual": cosines(out["f_v_hat"], out["f_a"])}
 

@@ -162,8 +162,8 @@ register_released("avel-weak", Released(_AVEL, lambda shapes: _build_avel(shapes
 # ---------------------------------------------------------------------------------------------------------- HAN and MA
 _LAYER = "hat_encoder.layers.0."
 _HAN = {
-    "fc_a.": "audio.", "fc_v.": "visual_2d.", "fc_st.": "visual_3d.", "fc_fusion.": "visual.", "fc_prob.": "classifier.",
-    "fc_frame_att.": "pooling.frame.", "fc_av_att.": "pooling.modality.",
+    "fc_a.": "projection.audio.", "fc_v.": "projection.visual_2d.", "fc_st.": "projection.visual_3d.", "fc_fusion.": "projection.visual.",
+    "fc_prob.": "head.classifier.", "fc_frame_att.": "head.pooling.frame.", "fc_av_att.": "head.pooling.modality.",
     _LAYER + "linear1.": "attention.feed.0.", _LAYER + "linear2.": "attention.feed.3.",
     _LAYER + "norm1.": "attention.first.", _LAYER + "norm2.": "attention.second.",
     **{f"{_LAYER}{old}.{theirs}": f"attention.{new}.{mine}" for old, new in (("self_attn", "own"), ("cm_attn", "cross"))

@@ -43,7 +43,7 @@ def released_names(net, kind):
 @pytest.mark.parametrize("kind,prefix", [("han", "han/"), ("ma", "ma1/"), ("ma", "ma2/")])
 def test_released_outputs(arrays, kind, prefix, average):
     net = load_released(kind, arrays)
-    net.average = average
+    net.projection.average = average
     out = net(batch_of(arrays))
     close(out["video"], arrays[prefix + "global"])
     close(out["video_audio"], arrays[prefix + "a_prob"])
@@ -55,7 +55,7 @@ def test_released_outputs(arrays, kind, prefix, average):
 def test_released_internals(arrays, average):
     """In double precision on our side: the features reach 5 in size, and two roundings may differ by more than 1e-5."""
     net = load_released("han", arrays).double()
-    net.average = average
+    net.projection.average = average
     out = net(batch_of(arrays, torch.float64))
     for ours, theirs in (("f_a", "x_audio"), ("f_v", "x_visual"), ("f_a_hat", "hat_audio"), ("f_v_hat", "hat_visual")):
         close(out[ours], arrays["int/" + theirs])
@@ -64,7 +64,7 @@ def test_released_internals(arrays, average):
 
 def test_double_precision(arrays):
     net = load_released("han", arrays).double()
-    net.average = "after"
+    net.projection.average = "after"
     out = net(batch_of(arrays, torch.float64))
     for ours, theirs in ((out["video"], "global"), (out["video_audio"], "a_prob"), (out["video_visual"], "v_prob"),
                          (both(out, "segment"), "frame_prob")):
@@ -74,7 +74,7 @@ def test_double_precision(arrays):
 @pytest.mark.parametrize("average", ["before", "after"])
 def test_released_loss(arrays, average):
     net = load_released("han", arrays)
-    net.average = average
+    net.projection.average = average
     loss, parts = HANMethod().loss(net, batch_of(arrays))
     close(HANMethod().targets(batch_of(arrays))["visual"], arrays["loss/Pv"], atol=1e-7)
     for part, key in (("audio", "loss1_audio"), ("visual", "loss2_visual"), ("video", "loss3_global")):

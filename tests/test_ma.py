@@ -20,7 +20,7 @@ def arrays(golden_dir):
 @pytest.mark.parametrize("average", ["before", "after"])
 def test_released_similarities(arrays, average):
     net = load_released("ma", arrays)
-    net.average = average
+    net.projection.average = average
     out = net(batch_of(arrays))
     close(out["contrast"].flatten(0, 1) / 0.2, arrays["ma1/sims"])
     close(out["contrast"].flatten(0, 1) / 0.2, arrays["ma2/sims_av"])
@@ -31,7 +31,7 @@ def test_released_similarities(arrays, average):
 @pytest.mark.parametrize("average", ["before", "after"])
 def test_released_losses_and_gradients(arrays, average):
     net = load_released("ma", arrays)
-    net.average = average
+    net.projection.average = average
     batch = batch_of(arrays)
     loss, parts = MAMethod().loss(net, batch)
     close(parts["contrast"], arrays["loss/loss4_contrastive_ls0.1"])
@@ -63,7 +63,7 @@ def step_batches():
 
 def twenty_steps(arrays, average, dtype):
     net = load_released("ma", arrays).train().to(dtype)
-    net.average = average
+    net.projection.average = average
     for module in net.modules():
         if isinstance(getattr(module, "dropout", None), float):
             module.dropout = 0.0

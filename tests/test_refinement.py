@@ -64,7 +64,7 @@ def test_the_rule(golden):
 @pytest.mark.parametrize("kind", ["han", "ma"])
 def test_from_features_to_removed_labels(golden, kind, average):
     net = load_released(kind, golden)
-    net.average = average
+    net.projection.average = average
     split = Rows(audio=torch.from_numpy(golden["e2e/audio"]), visual_2d=torch.from_numpy(golden["e2e/res152"]),
                  visual_3d=torch.from_numpy(golden["e2e/st"]), video_labels=torch.from_numpy(golden["e2e/label"]))
     found = refine(net, split, [f"class{c}" for c in range(25)], partners=golden["e2e/partner"], batch_size=4)
