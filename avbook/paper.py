@@ -191,6 +191,22 @@ TABLES = {
     )
 }
 
+# what the released code does otherwise, and what the paper leaves open: no number of the paper's, so a gap to ours is all there is
+TABLES["psp-code"] = Table("psp-code", "Where paper, released code and ours differ", "PSP, released code", "accuracy", tuple(
+    Cell(row, column, None, recipe, options) for row, column, recipe, options in (
+        ("ours", "full", "psp-full", {}), ("ours", "weak", "psp-weak", {}),
+        ("stale similarity targets", "full", "psp-full", {"stale_targets": True}),
+        ("frozen batches", "weak", "psp-weak", {"frozen_batches": True}),
+        ("the other choice on renormalising", "full", "psp-full", {"renormalise": False}),
+        ("the other choice on renormalising", "weak", "psp-weak", {"renormalise": True}),
+        ("linear projections", "full", "psp-full", {"project": "paper"}), ("linear projections", "weak", "psp-weak", {"project": "paper"}),
+        ("keep shares equal to τ", "full", "psp-full", {"strict": False}), ("keep shares equal to τ", "weak", "psp-weak", {"strict": False}),
+        ("Eq. 8 as printed", "full", "psp-full", {"literal": True}),
+        ("no ReLU before the weights", "weak", "psp-weak", {"weighting_relu": False}),
+        ("τ = 0.099", "full", "psp-full", {"tau": 0.099}),
+        ("λ = 1", "full", "psp-full", {"lam": 1.0}), ("λ = 10", "full", "psp-full", {"lam": 10.0}), ("λ = 1000", "full", "psp-full", {"lam": 1000.0}),
+    )), "The full model normalises rows a second time, the weak one does not; each row shows the other choice.")
+
 
 def find_table(
     key: str,  # such as "psp-1"

@@ -20,8 +20,9 @@ def code_cells(path: Path) -> list[dict]:
 
 
 @pytest.fixture(scope="session")
-def runs():
-    """Each notebook under nbdev_test in a process of its own, as many at once as there are cores."""
+def runs(request):
+    """Each notebook asked for under nbdev_test in a process of its own, as many at once as there are cores."""
+    wanted = [item.callspec.params["path"] for item in request.session.items if item.name.startswith("test_runs[")]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
 
     def run(path: Path) -> tuple[int, str]:
@@ -33,7 +34,7 @@ def runs():
         return done.returncode, done.stdout
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        yield {path: pool.submit(run, path) for path in NOTEBOOKS}
+        yield {path: pool.submit(run, path) for path in wanted}
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=str)
