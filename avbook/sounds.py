@@ -161,8 +161,8 @@ def voice_of(
 ) -> Voice:
     """The voice of a class. Raises `AvbookError` for a name that has none."""
     if category not in VOICES:
-        near = get_close_matches(str(category), VOICES, 1)
-        raise AvbookError(f"sounds: no voice for category {category!r}; expected a class of AVE or LLP" + f", perhaps {near[0]!r}" * bool(near))
+        hint = "".join(f", perhaps {name!r}" for name in get_close_matches(str(category), VOICES, 1))
+        raise AvbookError(f"sounds: no voice for category {category!r}; expected a class of AVE or LLP{hint}")
     return VOICES[category]
 
 # %% ../nbs/1_problem/02c_sounds.ipynb #c034
