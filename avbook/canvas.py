@@ -167,12 +167,12 @@ class Easel(Rhythm):
         return part
 
 # %% ../nbs/1_problem/02b2_canvas.ipynb #c026
-def _rectangle(place, bounds, rows, columns):
-    """First and last row, first and last column that a box touches in any frame (nothing lies outside the picture)."""
+def _rectangle(place, bounds, rows, columns, margin):
+    """First and last row, first and last column that a box, and `margin` pixels around it, touches in any frame."""
     left, top, right, bottom = (np.reshape(np.asarray(k, np.float64), -1) for k in bounds)
     origin, du, dv = place
     centre = origin + du * ((left + right) / 2) + dv * ((top + bottom) / 2)
-    reach = np.abs(du) * ((right - left) / 2) + np.abs(dv) * ((bottom - top) / 2) + 1
+    reach = np.abs(du) * ((right - left) / 2) + np.abs(dv) * ((bottom - top) / 2) + margin
     low, high = np.floor((centre - reach).min(1)), np.ceil((centre + reach).max(1))
     return int(max(low[1], 0)), int(min(high[1], rows)), int(max(low[0], 0)), int(min(high[0], columns))
 
@@ -180,9 +180,10 @@ def _rectangle(place, bounds, rows, columns):
 def patch(
     easel: Easel,  # pictures and place
     bounds: tuple,  # left, top, right, bottom in the part's coordinates
+    margin: float = 1.0,  # pixels around it
 ) -> tuple[Patch, np.ndarray] | None:
     """The pixels that a box touches in any frame: their patch and a view of their colours; None if there are none."""
-    y0, y1, x0, x1 = _rectangle(easel.place, bounds, *easel.planes.shape[2:])
+    y0, y1, x0, x1 = _rectangle(easel.place, bounds, *easel.planes.shape[2:], margin)
     if x0 >= x1 or y0 >= y1:
         return None
     origin, du, dv = easel.place
@@ -245,7 +246,7 @@ class Canvas(Easel):
         opacity: float | np.ndarray = 1.0,  # of the whole shape
     ) -> Canvas:
         """The canvas, with the shape painted over what was there."""
-        found = patch(self, shape.bounds)
+        found = patch(self, shape.bounds, max(1.0, 0.5 / shape.slope))  # an edge is 1 / slope pixels wide
         if found is not None:
             _paint(*found, shape, colour, mark, colour if second is None else second, rim, opacity)
         return self

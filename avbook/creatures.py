@@ -18,7 +18,7 @@ def person(c: Canvas, kind: str = "man", doing: str = "talk") -> None:
         c.fill(box(0, 0.05, 0.5, 0.52 + 0.1 * c.vary[3], 0.35), hair)
     c.fill(oval(0, 1.0, 0.62 if baby else 0.8, 0.52) & half(0, 1, FLOOR), c.ink)
     c.fill(limb(0, 0.3, 0, 0.6, 0.15), c.skin, rim=False)
-    head = c.moved(0, 0.03 * c.swing(2))
+    head = c.moved(0, 0.03 * c.swing())
     if not baby:
         head.fill(oval(0, -0.3, 0.45, 0.5), hair)
     head.fill(oval(0, -0.12, 0.5 if baby else 0.4, 0.46), head.skin)
@@ -33,7 +33,7 @@ def person(c: Canvas, kind: str = "man", doing: str = "talk") -> None:
     shut = doing in ("cry", "laugh")
     for x in (-0.16, 0.16):
         head.fill(oval(x, -0.18, 0.085, 0.025 if shut else 0.065), DARK, rim=False)
-    mouth = head.open(1 if doing != "talk" else 2)
+    mouth = head.open()
     if doing == "laugh":
         head.fill(oval(0, 0.06, 0.24, 0.10 + 0.2 * mouth) & half(0, -1, -0.06), MOUTH)
     else:

@@ -93,7 +93,7 @@ def stage(
         scale = one.scale * max(size, 0.6)
         size *= BEHIND
         choices = [(one.x, one.y), (1 - one.x, one.y), (one.x, 1 - one.y), (1 - one.x, 1 - one.y)]
-        choices += [(x, y) for x in (0.25, 0.75) for y in (0.33, 0.67)]
+        choices += [(x, y) for x in (0.2, 0.8) for y in (0.3, 0.7)]
 
         def clearance(place):
             return min((float(np.sqrt((place[0] - p.x) * (place[0] - p.x) + (place[1] - p.y) * (place[1] - p.y)) / (p.scale + scale))
@@ -119,7 +119,7 @@ def _draw(picture, a, times, camera):
     turn, centre, angle = _pose(a, times)
     size = picture.shape[-1]
     centre = (centre + camera) * size
-    reach = 1.25 * a.scale * size
+    reach = 1.3 * max(1.0, a.stretch) * a.scale * size
     corner = np.floor(centre - reach).astype(np.int64)  # of each frame's window: column, row
     k = int(np.ceil(2 * reach)) + 1
     low, high = np.clip(corner, 0, size), np.clip(corner + k, 0, size)

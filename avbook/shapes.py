@@ -92,34 +92,36 @@ class Shape:
         self,
         bounds: tuple,  # left, top, right, bottom; each a number or one per frame
         distance: Callable[[Patch], np.ndarray],  # from a patch to (F, h, w) float32
+        slope: float = 1.0,  # how fast the distance grows at least, per unit of way; below 1 for an estimate
     ):
-        self.bounds, self.distance = bounds, distance
+        self.bounds, self.distance, self.slope = bounds, distance, slope
 
     def __or__(self, other: "Shape") -> "Shape":
         (a, b, c, d), (e, f, g, h) = self.bounds, other.bounds
         return Shape((np.minimum(a, e), np.minimum(b, f), np.maximum(c, g), np.maximum(d, h)),
-                     lambda p: np.minimum(self.distance(p), other.distance(p)))
+                     lambda p: np.minimum(self.distance(p), other.distance(p)), min(self.slope, other.slope))
 
     def __and__(self, other: "Shape") -> "Shape":
         (a, b, c, d), (e, f, g, h) = self.bounds, other.bounds
         return Shape((np.maximum(a, e), np.maximum(b, f), np.minimum(c, g), np.minimum(d, h)),
-                     lambda p: np.maximum(self.distance(p), other.distance(p)))
+                     lambda p: np.maximum(self.distance(p), other.distance(p)), min(self.slope, other.slope))
+
+    def _wider(self, by):
+        return tuple(k + sign * by for k, sign in zip(self.bounds, (-1, -1, 1, 1)))
 
     def grown(
         self,
         by: float,  # in the part's units; negative shrinks
     ) -> "Shape":
         """The shape with its edge moved outwards."""
-        a, b, c, d = self.bounds
-        return Shape((a - by, b - by, c + by, d + by), lambda p: self.distance(p) - np.float32(by))
+        return Shape(self._wider(max(by / self.slope, by)), lambda p: self.distance(p) - np.float32(by), self.slope)
 
     def hollow(
         self,
         half: float,  # half the wall's thickness
     ) -> "Shape":
         """Only the outline of the shape."""
-        a, b, c, d = self.bounds
-        return Shape((a - half, b - half, c + half, d + half), lambda p: np.abs(self.distance(p)) - np.float32(half))
+        return Shape(self._wider(half / self.slope), lambda p: np.abs(self.distance(p)) - np.float32(half), self.slope)
 
 # %% ../nbs/1_problem/02b1_shapes.ipynb #c032
 def _length(u, v):
@@ -149,12 +151,13 @@ def oval(
     x, y, rx, ry = single(x), single(y), single(rx), single(ry)
 
     def distance(p):
-        d = _length((p.u - x) * (1 / rx), (p.v - y) * (1 / ry))
+        d = _length((p.u - x) * (np.float32(1) / rx), (p.v - y) * (np.float32(1) / ry))
         d -= 1
         d *= np.minimum(rx, ry)
         return d
 
-    return Shape((x - rx, y - ry, x + rx, y + ry), distance)
+    slope = float(np.min(np.minimum(rx, ry) / np.maximum(rx, ry)))
+    return Shape((x - rx, y - ry, x + rx, y + ry), distance, slope)
 
 # %% ../nbs/1_problem/02b1_shapes.ipynb #c036
 def box(
@@ -235,7 +238,7 @@ def lathe(
         side *= np.float32(0.9)
         return np.maximum(side, np.maximum(y0 - p.v, p.v - y1))
 
-    return Shape((x - widest, y0, x + widest, y1), distance)
+    return Shape((x - widest, y0, x + widest, y1), distance, 0.9)
 
 # %% ../nbs/1_problem/02b1_shapes.ipynb #c042
 FAR = np.float32(9)  # beyond every picture

@@ -161,11 +161,11 @@ def bowed(c: Canvas, kind: str = "violin") -> None:
         lean.fill(limb(side * 0.14, 0.12, side * 0.19, 0.36, 0.022), DARK, rim=False)
     lean.fill(lathe(0.42, 0.75, 0.06, 0.04), DARK)
     _strings(lean, 0, -0.9, 0.5, 3, 0.04)
-    slide = 0.42 * c.swing()
+    slide = 0.36 * c.swing()
     bow = c.moved(slide, 0.22, 0.045 if kind == "violin" else -0.02)
     bow.fill(limb(-0.75, 0.0, 0.75, 0.0, 0.022), LIGHT, rim=False)
     bow.fill(limb(-0.78, -0.08, 0.75, -0.06, 0.03), BROWN)
-    bow.fill(disc(0.78, -0.01, 0.16), c.skin)
+    bow.fill(disc(0.76, -0.01, 0.15), c.skin)
 
 
 def _player(c, x, y, r):
@@ -258,7 +258,7 @@ def alarm(c: Canvas) -> None:
     c.fill(disc(0.0, 0.25, 0.46), SILVER)
     c.fill(disc(0.0, 0.25, 0.3), SILVER * 0.8)
     c.fill(disc(0.0, 0.25, 0.12), DARK)
-    c.fill(limb(0.62, 0.8, 0.42 + 0.14 * c.swing(2), 0.48, 0.05, 0.1), DARK)
+    c.fill(limb(0.62, 0.8, 0.42 + 0.14 * c.swing(), 0.48, 0.05, 0.1), DARK)
 
 
 def telephone(c: Canvas) -> None:
@@ -269,7 +269,7 @@ def telephone(c: Canvas) -> None:
         s, t = float(sine(k / 12)), float(cosine(k / 12))
         c.fill(disc(0.23 * s, 0.38 - 0.23 * t, 0.055), DARK, rim=False)
     c.fill(disc(0, 0.38, 0.1), c.ink)
-    grip = c.moved(0, -0.38 - 0.14 * c.open(2), 0.025 * c.swing(2))
+    grip = c.moved(0, -0.38 - 0.14 * c.open(), 0.025 * c.swing())
     grip.fill(limb(-0.65, 0.0, 0.65, 0.0, 0.12), c.ink * 0.85)
     for side in (-1, 1):
         grip.fill(box(side * 0.72, 0.12, 0.2, 0.18, 0.1), c.ink * 0.85)
