@@ -7,7 +7,7 @@ from typing import Any
 
 from .errors import AvbookError
 
-__all__ = ["draw_figures", "trained", "telling_clip"]
+__all__ = ["clip_figure", "draw_figures", "trained", "telling_clip"]
 
 
 def trained(
@@ -53,6 +53,38 @@ def telling_clip(
     return int(candidates[np.argsort(-right[candidates], kind="stable")[len(candidates) // 3]])
 
 
+def clip_figure(
+    clip,  # a `Clip` of the world
+    rows: dict[str, Any],  # name -> (T,) class indices, as `plots.timeline_bars` takes them: truth, predictions
+    names,  # the categories; an index beyond them is background
+    title: str | None = None,
+):
+    """A figure of a clip of the world over one time axis: a frame a second, the sound as log-mel, and labels below."""
+    import matplotlib.pyplot as plt
+    import numpy as np
+
+    from . import plots
+    from .logmel import log_mel
+    from .scenes import render_frames
+    from .sounds import render_sound
+
+    height = 0.32 + 0.34 * len(rows)
+    figure, (seen, heard, labels) = plt.subplots(3, 1, figsize=(9, 2.35 + height + 0.3 * bool(title)), height_ratios=(0.9, 0.9, height),
+                                                 gridspec_kw={"hspace": 0.12})
+    frames = render_frames(clip, size=112, fps=1)
+    seen.imshow(np.concatenate(list(frames), axis=1), extent=(0, clip.seconds, 0, 1), aspect="auto")
+    for second in range(1, clip.seconds):
+        seen.axvline(second, color="white", lw=2)
+    heard.imshow(log_mel(render_sound(clip)).reshape(-1, 64).T, origin="lower", extent=(0, clip.seconds, 0, 1), aspect="auto", cmap="magma")
+    for ax, name in ((seen, "seen"), (heard, "heard")):
+        ax.set(xticks=[], yticks=[])
+        ax.set_ylabel(name, rotation=0, ha="right", va="center")
+    plots.timeline_bars(rows, names=names, ax=labels)
+    if title:
+        seen.set_title(title, loc="left")
+    return figure
+
+
 def draw_figures(
     where: str,  # the data, as `--data` takes it
     out: str | os.PathLike = "runs",
@@ -86,9 +118,10 @@ def draw_figures(
     outputs = {name: torch.cat([b[name] for b in batches]) for name in ("scores", "attention", "beta_va", "gamma_va")}
     row = telling_clip(data.test.labels, outputs["scores"].argmax(-1))
     truth, predicted = data.test.labels[row].argmax(-1), outputs["scores"][row].argmax(-1)
-    event = (truth != len(data.categories)).numpy() if hasattr(truth, "numpy") else truth != len(data.categories)
+    event = truth != len(data.categories)
     clip_id = data.test.ids[row]
-    keep(plots.timeline_bars({"truth": truth, "PSP": predicted}, names=data.categories, title=f"Test clip {clip_id} ({data.kind})").figure, "timeline")
+    if data.kind != "world":
+        keep(plots.timeline_bars({"truth": truth, "PSP": predicted}, names=data.categories, title=f"Test clip {clip_id} ({data.kind})").figure, "timeline")
 
     figure, axes = plt.subplots(1, 2, figsize=(9.6, 4))
     plots.similarity_map(outputs["beta_va"][row], threshold=net.propagation.tau, event=event, title="shares of all pairs (× is cut)", ax=axes[0])
@@ -100,7 +133,9 @@ def draw_figures(
         from .scenes import render_frames
         from .world import open_clip
 
-        frames = render_frames(open_clip(data.folder, clip_id), size=160, fps=1)
+        clip = open_clip(data.folder, clip_id)
+        keep(clip_figure(clip, {"truth": truth, "PSP": predicted}, data.categories, f"Test clip {clip_id} of the world"), "clip")
+        frames = render_frames(clip, size=160, fps=1)
         keep(plots.attention_over_frames(frames, outputs["attention"][row], event=event,
                                          title="Where the sound draws the eye (framed: seconds of the event)"), "attention")
     return drawn
