@@ -133,3 +133,10 @@ def test_avel_takes_the_pair_similarity_loss_as_a_switch():
 def test_equations_are_registered():
     for number in (5, 6, 7, 11):
         assert any(name.startswith("avbook.avel.") for name in implementations("psp", number)), number
+
+
+def test_avel_puts_sound_before_picture():
+    batch, net = clip_batch(), AVEL(**SMALL, categories=2)
+    out = net(batch)
+    torch.testing.assert_close(out["fusion"], torch.relu(torch.cat([out["a_lstm"], out["v_lstm"]], -1)))
+    torch.testing.assert_close(out["scores"], net.head(out["fusion"])["scores"])

@@ -284,3 +284,22 @@ def test_stale_targets_go_with_a_checkpoint():
     assert one.stale(later).tolist() == two.stale(later).tolist() == [[1, 0, 0, 1]]
     two.load_state_dict({})
     assert two.stale(later).tolist() == [[0, 0, 0, 1]]
+
+
+def test_papers_layers_are_linear_in_the_whole_network():
+    v, a = features(dim=6)
+    for project, after in (("paper", lambda x: x), ("code", torch.relu)):
+        net = PSP(**SMALL, project=project).eval()
+        expected = F.layer_norm(after(net.fusion.v3(v)), (6,), eps=1e-6)
+        torch.testing.assert_close(net.fusion(v, a)["v_final"], expected)
+        lower = net.propagation(v, a)["similarity"].min()
+        assert (lower < 0) == (project == "paper")
+
+
+def test_literal_loss_takes_eq_3_features_and_keeps_signs():
+    batch, net = clip_batch(), PSP(**SMALL, dropout=0.0)
+    out = net(batch)
+    product = (out["v_psp"] * out["a_psp"]).sum(-1)
+    expected = ((product / product.abs().sum(-1, keepdim=True) - avps_targets(batch["labels"])) ** 2).mean()
+    assert (product < 0).any()
+    torch.testing.assert_close(PSPMethod(literal=True).loss_of(out, batch, training=True)[1]["avps"], expected.detach())
