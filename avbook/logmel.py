@@ -41,9 +41,7 @@ def mel_matrix() -> np.ndarray:
     edges = np.linspace(hertz_to_mel(MEL_LOW), hertz_to_mel(MEL_HIGH), BANDS + 2)
     bins = hertz_to_mel(np.linspace(0, RATE / 2, FFT // 2 + 1))[:, None]
     low, centre, high = edges[:-2], edges[1:-1], edges[2:]
-    weights = np.maximum(0, np.minimum((bins - low) / (centre - low), (high - bins) / (high - centre)))
-    weights[0] = 0  # the constant part of the signal counts in no band
-    return weights
+    return np.maximum(0, np.minimum((bins - low) / (centre - low), (high - bins) / (high - centre)))
 
 # %% ../nbs/1_problem/03a_log_mel.ipynb #c032
 def _fail(
