@@ -284,7 +284,7 @@ def colour(
 ) -> np.ndarray:
     """The factor on the amplitude at each frequency."""
     octave = np.log2(np.maximum(hertz, 20.0) / 1000)
-    decibels = np.cos(octave[:, None] * [0.7, 1.3, 2.1] + taste[0]) @ taste[1]
+    decibels = (np.cos(octave[:, None] * [0.7, 1.3, 2.1] + taste[0]) * taste[1]).sum(1)
     for centre, gain in formants:
         decibels = decibels + gain * np.exp(-(((octave - np.log2(centre * body / 1000)) / 0.35) ** 2))
     return 10 ** (decibels / 20)
@@ -296,8 +296,8 @@ TABLE = 4096  # entries of one period
 def _rms(
     sound: np.ndarray,  # (samples,)
 ) -> float:
-    """The root of the mean square, not below 1e-9."""
-    return max(float(np.sqrt(np.dot(sound, sound) / len(sound))), 1e-9)
+    """The root of the mean square, not below 1e-9. (Not by `np.dot`, whose rounding differs between processors.)"""
+    return max(float(np.sqrt(np.square(sound, dtype=np.float64).mean())), 1e-9)
 
 
 def period(

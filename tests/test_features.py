@@ -315,9 +315,14 @@ print(*[hashlib.sha256(x.tobytes()).hexdigest() for x in found])
 """
 
 
-def test_threads_do_not_matter():
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    said = [subprocess.run([sys.executable, "-c", DIGEST, threads], env={**env, "OMP_NUM_THREADS": threads}, capture_output=True, text=True, check=True).stdout for threads in ("1", "3")]
+OLD_MACHINE = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2", "OPENBLAS_CORETYPE": "Nehalem"}
+
+
+def test_threads_and_instruction_sets_do_not_matter():
+    said = []
+    for threads, machine in (("1", {}), ("3", OLD_MACHINE)):
+        env = {**os.environ, **machine, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": threads}
+        said.append(subprocess.run([sys.executable, "-c", DIGEST, threads], env=env, capture_output=True, text=True, check=True).stdout)
     assert said[0] == said[1] and len(said[0].split()) == 4
 
 
