@@ -10,7 +10,7 @@ from avbook.errors import AvbookError
 from avbook.han import HAN
 from avbook.ma import MA, MAMethod
 from avbook.refinement import (Refinement, all_tracks, category_errors, clip_probabilities, confidence, draw_partners, kept_labels,
-                               load_refinement, refine, refinement_scores, with_targets)
+                               load_refinement, refine, refinement_scores, save_refinement, with_targets)
 from avbook.released import load_released
 from test_han import random_batch, small
 
@@ -249,7 +249,7 @@ def test_saved_and_read_again(tmp_path, forty):
     import pandas as pd
 
     found = refine(small(seed=2), forty, ["Speech", "Dog, barking", *"cdefg"], partners=2, errors="none", threshold=0.55, seed=3)
-    folder = found.save(tmp_path / "a" / "b")
+    folder = save_refinement(found, tmp_path / "a" / "b")
     assert sorted(path.name for path in folder.iterdir()) == ["counts.csv", "labels.csv", "refinement.npz"]
     again = load_refinement(folder)
     assert again.categories == found.categories and again.options == found.options and again.digest() == found.digest()
@@ -267,7 +267,7 @@ def test_saved_and_read_again(tmp_path, forty):
 def test_faults_of_saved_refinements(tmp_path, forty):
     with pytest.raises(AvbookError, match="no such file"):
         load_refinement(tmp_path)
-    folder = refine(small(seed=2), forty, "abcdefg").save(tmp_path)
+    folder = save_refinement(refine(small(seed=2), forty, "abcdefg"), tmp_path)
     whole = (folder / "refinement.npz").read_bytes()
     (folder / "refinement.npz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(AvbookError, match="not a whole refinement"):
