@@ -106,6 +106,8 @@ def _serve(scripts, job):
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints must not get between the numbers
     job = json.loads(job)
+    if job["code"] != _code():
+        raise AvbookError("the package's code changed while the process that asked was running; start that one again")
     lines = Path(scripts).read_text(encoding="utf-8").splitlines()
     with _one_thread():
         for start in range(job["first"] * BLOCK, len(lines), job["step"] * BLOCK):
@@ -125,7 +127,7 @@ def _start_workers(scripts, task, dims, workers):
     started = []
     try:
         for first in range(workers):
-            job = json.dumps({"first": first, "step": workers, "task": task, "dims": dims})
+            job = json.dumps({"first": first, "step": workers, "task": task, "dims": dims, "code": _code()})
             with open(scripts.parent / f"worker-{first}.log", "wb") as log:
                 started.append(subprocess.Popen([sys.executable, "-c", code, str(scripts), job], stdin=subprocess.DEVNULL,
                                                 stdout=subprocess.PIPE, stderr=log, env=environment))
@@ -148,8 +150,7 @@ def _read_exactly(process, array, log):
         count = process.stdout.readinto(view[filled:])
         if not count:
             last = (log.read_text(errors="replace").strip().splitlines() or ["no message"])[-1]
-            raise AvbookError(f"a process that renders clips ended early (exit code {process.wait()}): {last}; "
-                              "try again with workers=1")
+            raise AvbookError(f"a process that renders clips ended early (exit code {process.wait()}): {last}")
         filled += count
 
 

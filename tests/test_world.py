@@ -244,6 +244,13 @@ def test_a_worker_that_dies_is_reported(tmp_path, few, monkeypatch):
     assert "\n" not in str(error.value) and leftovers(tmp_path) == []
 
 
+def test_workers_of_another_code_are_refused(tmp_path, few, monkeypatch):
+    monkeypatch.setattr(world, "_code", lambda: "of yesterday")
+    with pytest.raises(AvbookError, match="code changed"):
+        write_world(tmp_path / "w", "ave", "tiny", visual_dim=4, workers=2)
+    assert leftovers(tmp_path) == []
+
+
 def test_without_further_processes_it_computes_by_itself(tmp_path, quick, monkeypatch):
     def refused(*args, **kwargs):
         raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
