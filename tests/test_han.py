@@ -83,7 +83,7 @@ def test_released_loss(arrays, average):
 
 
 def test_every_weight_is_read(arrays):
-    """A weight that is changed changes the outputs; a loader that leaves one at its start would not be caught by shapes."""
+    """Every golden weight has a place in ours, and the loader does not do without one."""
     for kind in ("han", "ma"):
         assert set(released_names(load_released(kind, arrays), kind)) == {key[3:] for key in arrays if key.startswith("sd/")}
         with pytest.raises(AvbookError, match="missing fc_a.bias"):

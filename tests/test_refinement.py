@@ -8,10 +8,13 @@ from hypothesis.extra.numpy import arrays as array_of
 
 from avbook.errors import AvbookError
 from avbook.han import HAN
+from avbook.llp import LLPSplit
 from avbook.ma import MA, MAMethod
 from avbook.refinement import (Refinement, all_tracks, category_errors, clip_probabilities, confidence, draw_partners, kept_labels,
                                load_refinement, refine, refinement_scores, save_refinement, with_targets)
 from avbook.released import load_released
+from avbook.splits import Split
+from avbook.training import fit
 from test_han import random_batch, small
 
 NAMES = {"audio": "a", "visual": "v", "p_a_v": "v_a", "p_a_a": "a_a", "p_v_v": "v_v", "p_v_a": "a_v"}  # ours: theirs
@@ -275,15 +278,13 @@ def test_faults_of_saved_refinements(tmp_path, forty):
 
 
 class Data:
-    hash = "abc"
+    kind, name, hash = "folder", "made up", "abc"
 
-    def __init__(self, train):
-        self.train = train
+    def __init__(self, train, val=None, test=None):
+        self.train, self.val, self.test = train, val, test
 
 
 def test_targets_in_the_batches():
-    from avbook.splits import Split
-
     batch = random_batch(videos=6)
     labels = batch["video_labels"].numpy()
     data = Data(Split("train", [f"video{i:06d}" for i in range(6)], np.arange(6), {}, {"video_labels": labels}))
@@ -299,3 +300,52 @@ def test_targets_in_the_batches():
     found.ids = found.ids[::-1]
     with pytest.raises(AvbookError, match="do not belong to the training split"):
         with_targets(data, found)
+
+
+# --------------------------------------------------------------------------------------------------------- three stages
+def plain_split(name, videos, seed):
+    """Five events that any layer could tell apart; a label is heard only, seen only or both, and features are the truth plus noise."""
+    rng = np.random.default_rng(seed)
+    labels = np.eye(5, dtype=bool)[rng.integers(0, 5, videos)] | np.eye(5, dtype=bool)[rng.integers(0, 5, videos)]
+    where = rng.choice(3, (videos, 5), p=(0.35, 0.15, 0.5))  # heard only, seen only, both
+    arrays = {"video_labels": labels.astype(np.float32)}
+    for key, absent in (("audio", 1), ("visual", 0)):
+        arrays[f"{key}_labels"] = np.repeat((labels & (where != absent))[:, None], 4, 1).astype(np.float32)
+    noise = lambda: 0.1 * rng.standard_normal((videos, 4, 5))  # noqa: E731
+    arrays["audio"] = (arrays["audio_labels"] + noise()).astype(np.float32)
+    arrays["visual_2d"] = np.repeat(arrays["visual_labels"] + noise(), 2, 1).astype(np.float32)
+    arrays["visual_3d"] = (arrays["visual_labels"] + noise()).astype(np.float32)
+    return LLPSplit(name, [f"{name}{i:06d}" for i in range(videos)], np.arange(videos), {}, arrays)
+
+
+@pytest.fixture(scope="module")
+def stages(tmp_path_factory):
+    data = Data(plain_split("train", 200, 0), plain_split("val", 40, 1), plain_split("test", 80, 2))
+    settings_ = {"epochs": 25, "batch_size": 20, "lr": 2e-3, "seed": 0, "device": "cpu", "progress": False}
+
+    def train(on):
+        torch.manual_seed(0)
+        net = MA(5, 5, 5, categories=5, width=16, hidden=16)
+        return net, fit(net, MAMethod(), on, **settings_)
+
+    net, base = train(data)
+    saved = save_refinement(refine(net, data.train, "abcde", partners=4), tmp_path_factory.mktemp("stages"))
+    refined = with_targets(data, load_refinement(saved))
+    return data, refined, base, train(refined)[1]
+
+
+def test_refinement_finds_what_the_picture_does_not_hold(stages):
+    data, refined, _, _ = stages
+    targets = refined.train.arrays
+    found = Refinement(data.train.ids, tuple("abcde"), data.train.video_labels > 0, targets["targets_audio"] > 0, targets["targets_visual"] > 0, None, {}, {})
+    scores = refinement_scores(found, data.train.audio_labels, data.train.visual_labels)
+    for name in ("audio", "visual"):
+        assert scores[name]["precision"] > 75 and scores[name]["recall"] > 50, scores
+
+
+def test_retraining_on_refined_labels_unlearns_ghosts(stages):
+    data, _, base, retrained = stages
+    heard, seen = data.test.audio_labels > 0, data.test.visual_labels > 0
+    ghosts = [float((result.predictions["last"]["visual"].numpy() > 0)[heard & ~seen].mean()) for result in (base, retrained)]
+    assert ghosts[0] > 0.3 and ghosts[1] < 0.5 * ghosts[0], ghosts
+    assert retrained.metrics["test"]["last"]["segment_visual"] > base.metrics["test"]["last"]["segment_visual"]
