@@ -312,7 +312,7 @@ def _alone(path):
             pass
         yield
 
-
+# %% ../nbs/1_problem/02_world.ipynb #c044
 def world_folder(
     task: str = "ave",  # "ave" or "llp"
     size: str = "small",
@@ -347,7 +347,7 @@ def world_folder(
         raise AvbookError(f"{cache}: {error}; set AVBOOK_CACHE to a folder that can be written") from error
     return folder
 
-# %% ../nbs/1_problem/02_world.ipynb #c044
+# %% ../nbs/1_problem/02_world.ipynb #c045
 def open_world(
     folder,
 ) -> dict:
@@ -378,7 +378,7 @@ def open_clip(
         raise AvbookError(f"{folder}: no clip {id!r} among {len(lines)}; ids look like {json.loads(lines[0])['id']!r}")
     return clip_from_record(json.loads(lines[rows[0]]))
 
-# %% ../nbs/1_problem/02_world.ipynb #c049
+# %% ../nbs/1_problem/02_world.ipynb #c050
 def event_segments(
     folder,  # in AVE's layout
     split: str,  # "train", "val" or "test"
@@ -402,7 +402,7 @@ def event_segments(
             parts["clip"].append(np.full(event.sum(), row))
     return {name: np.concatenate(found) for name, found in parts.items()}
 
-# %% ../nbs/1_problem/02_world.ipynb #c050
+# %% ../nbs/1_problem/02_world.ipynb #c051
 PROBES = {"audio": ("audio",), "visual": ("visual",), "both": ("audio", "visual")}
 
 
