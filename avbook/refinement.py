@@ -24,7 +24,6 @@ __all__ = ['draw_partners', 'category_errors', 'confidence', 'kept_labels', 'all
            'Refinement', 'refine', 'save_refinement', 'load_refinement', 'refinement_scores', 'with_targets']
 
 # %% ../nbs/3_parsing/05_refine.ipynb #c018
-@paper("ma", eq=(4, 5))
 def draw_partners(
     labels: np.ndarray,  # (N, C), what each video holds
     partners: int = 1,  # partners for each video (code: 1)
@@ -122,6 +121,7 @@ def clip_probabilities(
     return torch.cat(audio).numpy(), torch.cat(visual).numpy()
 
 # %% ../nbs/3_parsing/05_refine.ipynb #c032
+@paper("ma", eq=(4, 5))
 def exchange(
     net,  # HAN or MA
     tracks: dict[str, torch.Tensor],  # from `all_tracks`
