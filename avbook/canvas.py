@@ -228,13 +228,14 @@ class Canvas(Easel):
         turn: np.ndarray,
         gain: float = 1.0,
         vary: tuple[float, ...] = (0.0,) * 8,  # eight numbers in -1..1 that make this individual differ from its kind
-        ink: np.ndarray = BLUE,  # (3,) the body's colour
-        accent: np.ndarray = GOLD,  # (3,) a second colour
-        skin: np.ndarray = PINK,  # (3,) colour of faces and hands
+        ink: np.ndarray | None = None,  # (3,) the body's colour; None: blue
+        accent: np.ndarray | None = None,  # (3,) a second colour; None: gold
+        skin: np.ndarray | None = None,  # (3,) colour of faces and hands; None: pink
         texture: str = "plain",  # a name in TEXTURES
     ):
         super().__init__(planes, place, turn, gain)
-        self.vary, self.ink, self.accent, self.skin, self.texture = vary, ink, accent, skin, texture
+        self.vary, self.texture = vary, texture
+        self.ink, self.accent, self.skin = (usual if own is None else own for own, usual in ((ink, BLUE), (accent, GOLD), (skin, PINK)))
 
     def fill(
         self,
@@ -279,13 +280,13 @@ def blank(
     size: int = 160,  # pixels a side
     turn=0.0,  # position of the movement, in turns; several make several frames
     reach: float = 1.2,  # the square spans -reach..reach
-    paper: np.ndarray = LIGHT,  # (3,) its colour
+    paper: np.ndarray | None = None,  # (3,) its colour; None: light
     **individual,  # gain, vary, ink, accent, skin, texture, as for Canvas
 ) -> Canvas:
     """An empty canvas with the origin in its middle."""
     turn = np.atleast_1d(np.asarray(turn, np.float64))
     planes = np.empty((3, len(turn), size, size), np.float32)
-    planes[:] = np.asarray(paper, np.float32)[:, None, None, None]
+    planes[:] = np.asarray(LIGHT if paper is None else paper, np.float32)[:, None, None, None]
     unit, one = size / (2 * reach), np.ones(len(turn))
     place = np.array([[size / 2 * one, size / 2 * one], [unit * one, 0 * one], [0 * one, unit * one]])
     return Canvas(planes, place, turn, **individual)
