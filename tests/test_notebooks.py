@@ -58,21 +58,33 @@ def test_form(path):
     assert not [s.splitlines()[0] for s in drawn if "fig-alt" not in s], "a figure without alternative text"
 
 
-@pytest.fixture(scope="session")
-def copied(tmp_path_factory):
-    """The tracked tree, copied, exported and cleaned there."""
-    folder = tmp_path_factory.mktemp("copy") / "avbook"
+def copy_tree(folder: Path) -> Path:
+    """What export, cleaning and processing need of the tree, copied."""
     folder.mkdir()
     for name in ("nbs", "avbook", "settings.ini", "setup.py", "_quarto.yml", "README.md"):
         source = ROOT / name
-        ignore = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "_proc", "*.yml")
+        ignore = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "_proc", "nbdev.yml", "sidebar.yml")
         if source.is_dir():
             shutil.copytree(source, folder / name, ignore=ignore, symlinks=True)
-        elif source.exists():
+        else:
             shutil.copy(source, folder / name)
-    env = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
-    for command in ("nbdev_export", "nbdev_clean"):
-        subprocess.run([BIN / command], cwd=folder, env=env, check=True, capture_output=True, stdin=subprocess.DEVNULL)
+    return folder
+
+
+def run_there(folder: Path, *command) -> str:
+    """Runs a command of nbdev in a copied tree, on its own package; what it printed."""
+    env = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([str(c) for c in command], cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True)
+    assert done.returncode == 0, done.stdout[-3000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def copied(tmp_path_factory):
+    """The tree copied, exported and cleaned there."""
+    folder = copy_tree(tmp_path_factory.mktemp("copy") / "avbook")
+    run_there(folder, BIN / "nbdev_export")
+    run_there(folder, BIN / "nbdev_clean")
     return folder
 
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 import yaml
-from test_notebooks import NOTEBOOKS, ROOT
+from test_notebooks import BIN, NOTEBOOKS, ROOT, copy_tree, run_there
 
 
 def listed(contents) -> list[str]:
@@ -36,3 +36,17 @@ def test_links_between_pages_lead_somewhere(path):
     text = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
     for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", text):
         assert (ROOT / path).parent.joinpath(target).exists(), f"{path}: link to {target}"
+
+
+def test_processed_pages_hold_no_error(tmp_path):
+    """What Quarto is given: imports, exports and the documentation of every export, run as the docs build runs them."""
+    folder = copy_tree(tmp_path / "avbook")
+    run_there(folder, BIN / "python", "-c", "from nbdev.serve import proc_nbs; proc_nbs()")
+    broken = []
+    for path in sorted((folder / "_proc").rglob("*.ipynb")):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            errors = [o for o in cell.get("outputs", []) if o["output_type"] == "error" or "Traceback" in json.dumps(o)]
+            if errors:
+                broken.append(f"{path.relative_to(folder / '_proc')}: {''.join(cell['source'])[:80]!r}")
+    assert len(list((folder / "_proc").rglob("*.ipynb"))) == len(NOTEBOOKS)
+    assert not broken, broken
