@@ -142,6 +142,14 @@ def test_sound_follows_heard_alone_and_picture_seen_alone(tiny):
     assert np.array_equal(both["audio"], unseen["audio"]) and not np.array_equal(both["visual_2d"], unseen["visual_2d"])
 
 
+def test_a_block_that_holds_clips_and_background_is_parted(tmp_path, quick, monkeypatch):
+    monkeypatch.setattr(world, "NEGATIVES", 0.5)  # 12 clips and 6 of background, in blocks of 8
+    folder = write_world(tmp_path / "w", "ave", "tiny", visual_dim=1)
+    rows = np.concatenate([dataset(folder / "audio_feature.h5"), dataset(folder / "audio_feature_noisy.h5")])
+    assert rows[:, 0, 0].tolist() == [open_clip(folder, row).seed % 1000 for row in range(18)]
+    assert dataset(folder / "visual_feature_noisy.h5")[0, 0, 0, 0, 0] == open_clip(folder, 12).seed % 1000
+
+
 # ---- same seed, same bytes
 
 def test_same_bytes_from_one_process_and_from_two(tmp_path, few):
@@ -169,7 +177,9 @@ def test_real_ave_annotations_make_the_real_labels(tmp_path, data_dir, quick):
     rows, real = read_ave_rows(folder / "Annotations.txt"), read_ave_rows(data_dir / "ave" / "Annotations.txt")
     assert len(rows) == 12 and set(rows) <= set(real)
     assert np.array_equal(dataset(folder / "labels.h5"), ave_truth([open_clip(folder, i) for i in range(12)]))
-    assert [len(dataset(folder / f"{split}_order.h5", "order")) for split in ("train", "val", "test")] == [7, 2, 3]
+    orders = {split: dataset(folder / f"{split}_order.h5", "order") for split in ("train", "val", "test")}
+    assert [len(order) for order in orders.values()] == [7, 2, 3]
+    assert all(open_clip(folder, int(row)).split == split for split, order in orders.items() for row in order)
     assert open_world(folder)["scripts"] == "annotations"
 
 
@@ -318,17 +328,21 @@ def made(clip, task, dims):
     import time; time.sleep(float(sys.argv[3]))
     return {name: np.zeros(shape, np.float32) for name, shape in layouts.feature_shapes(task, dims).items()}
 world.clip_features = made
+import os, time
+here = Path(sys.argv[2]).parent
+(here / f"ready-{os.getpid()}").touch()
+while len(list(here.glob("ready-*"))) < int(sys.argv[4]): time.sleep(0.01)
 print(world.world_folder("ave", "tiny", cache=sys.argv[1], workers=1))
 """
 
 
-def builder(tmp_path, pause):
-    return subprocess.Popen([sys.executable, "-c", BUILDER, str(tmp_path / "cache"), str(tmp_path / "log"), str(pause)], cwd=ROOT,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def builder(tmp_path, pause, together=1):
+    arguments = [str(tmp_path / "cache"), str(tmp_path / "log"), str(pause), str(together)]
+    return subprocess.Popen([sys.executable, "-c", BUILDER, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def test_two_builders_at_once_make_one_world(tmp_path):
-    both = [builder(tmp_path, 0.05) for _ in range(2)]
+    both = [builder(tmp_path, 0.05, together=2) for _ in range(2)]
     said = [process.communicate(timeout=60) for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     assert said[0][0] == said[1][0] and len((tmp_path / "log").read_text().split()) == 12 + 1  # each clip rendered once
