@@ -197,6 +197,9 @@ TABLES["psp-code"] = Table("psp-code", "Where paper, released code and ours diff
         ("ours", "full", "psp-full", {}), ("ours", "weak", "psp-weak", {}),
         ("stale similarity targets", "full", "psp-full", {"stale_targets": True}),
         ("frozen batches", "weak", "psp-weak", {"frozen_batches": True}),
+        ("frozen batches of a sorted list", "weak", "psp-weak", {"frozen_batches": True, "by_category": True}),
+        ("the other input layers", "full", "psp-full", {"inputs": "one-layer"}), ("the other input layers", "weak", "psp-weak", {"inputs": "two-layer"}),
+        ("the other choice on W₃", "full", "psp-full", {"third": False}), ("the other choice on W₃", "weak", "psp-weak", {"third": True}),
         ("the other choice on renormalising", "full", "psp-full", {"renormalise": False}),
         ("the other choice on renormalising", "weak", "psp-weak", {"renormalise": True}),
         ("linear projections", "full", "psp-full", {"project": "paper"}), ("linear projections", "weak", "psp-weak", {"project": "paper"}),
@@ -205,7 +208,7 @@ TABLES["psp-code"] = Table("psp-code", "Where paper, released code and ours diff
         ("no ReLU before the weights", "weak", "psp-weak", {"weighting_relu": False}),
         ("τ = 0.099", "full", "psp-full", {"tau": 0.099}),
         ("λ = 1", "full", "psp-full", {"lam": 1.0}), ("λ = 10", "full", "psp-full", {"lam": 10.0}), ("λ = 1000", "full", "psp-full", {"lam": 1000.0}),
-    )), "The full model normalises rows a second time, the weak one does not; each row shows the other choice.")
+    )), "The released full model has two input layers, W₃ and rows normalised a second time, the weak one has not; \"the other\" shows each without its own.")
 
 
 def find_table(

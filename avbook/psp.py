@@ -8,6 +8,7 @@ __all__ = ['pair_similarity', 'row_shares', 'keep_positive', 'propagate', 'Posit
 
 # %% ../nbs/2_supervised/03_psp.ipynb #c003
 import math
+from functools import partial
 
 import numpy as np
 import torch
@@ -217,13 +218,18 @@ def frozen(
     epoch: int,
     seed: int,
     batch_size: int,
+    by_category: bool = False,  # put the split's list in the order of the categories first, background last, as the official list is
 ) -> list:
     """An epoch's batches of rows as the released weak loader draws them: the first at random, the others the same in every epoch."""
     first = np.random.default_rng((seed, epoch)).permutation(len(split))[:batch_size]
+    listed = np.arange(len(split))
+    if by_category:
+        events = split.labels[..., :-1].any(1)  # (N, C)
+        listed = np.argsort(np.where(events.any(-1), events.argmax(-1), events.shape[-1]), kind="stable")
     starts = range(batch_size, len(split) - batch_size + 1, batch_size)  # a last batch that is not full is left out
-    return [first, *(np.arange(start, start + batch_size) for start in starts)]
+    return [first, *(listed[start:start + batch_size] for start in starts)]
 
-# %% ../nbs/2_supervised/03_psp.ipynb #c076
+# %% ../nbs/2_supervised/03_psp.ipynb #c078
 @paper("psp", eq=10)
 class PSPMethod(AVEMethod):
     """PSP's losses: cross entropy plus `lam` times the pair-similarity loss; in the weak setting the video's alone. For AVEL as well."""
@@ -235,12 +241,13 @@ class PSPMethod(AVEMethod):
         stale_targets: bool = False,  # the released loader's targets, never cleared between batches
         literal: bool = False,  # Eq. 8 as printed
         frozen_batches: bool = False,  # the released weak loader's batches: only the first of an epoch is drawn at random
+        by_category: bool = False,  # those batches from a list in the order of its categories, as the official one is
     ):
         super().__init__(weak)
         self.lam, self.literal, self.stale_targets, self.frozen_batches = lam, literal, stale_targets, frozen_batches
         self.stale = StaleTargets() if stale_targets else None
         if frozen_batches:
-            self.batches = frozen
+            self.batches = partial(frozen, by_category=by_category)
 
     def loss_of(self, out, batch, training):
         loss, parts = super().loss_of(out, batch, training)

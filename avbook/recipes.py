@@ -26,9 +26,10 @@ _SIZES = {"attention_dim": 512, "bottleneck": 256, "width": 128, "hidden": 128, 
 _QUICK_SIZES = {"attention_dim": 64, "bottleneck": 64, "width": 64, "hidden": 64, "head": 64}
 _QUICK_FIT = {"epochs": 40, "batch_size": 32, "decay_every": 10, "decay_until": 40, "threads": 1}
 _PSP = {"prune": "psp", "tau": 0.095, "strict": True, "renormalise": True, "project": "code", "dropout": 0.1}
+_INPUTS = {True: {"inputs": "one-layer", "third": False}, False: {"inputs": "two-layer", "third": True}}  # weak: the layers as released
 _AVPS = {"lam": 100.0, "literal": False, "stale_targets": False}
 _WEIGHTING = {"weighting": True, "weighting_relu": True}
-_LOADER = {"frozen_batches": False}
+_LOADER = {"frozen_batches": False, "by_category": False}
 
 
 @dataclass(frozen=True)
@@ -364,7 +365,7 @@ def _build_ave(kind: str, weak: bool, settings: dict[str, Any], dims: dict[str, 
     from . import avel, psp
 
     net = {"psp": psp.PSP, "avel": avel.AVEL}[kind]
-    own = _pick(settings, [*_SIZES, *_PSP, *_WEIGHTING])
+    own = _pick(settings, [*_SIZES, *_PSP, "inputs", "third", *_WEIGHTING])
     return (net(weak=weak, **_pick(dims, ("categories", "audio_dim", "visual_dim", "positions")), **own),
             psp.PSPMethod(weak=weak, **_pick(settings, [*_AVPS, *_LOADER])))
 
@@ -381,9 +382,9 @@ def _register(*recipes: Recipe) -> None:
 
 _register(
     Recipe("psp-full", "ave", "PSP, every second labelled: cross entropy + λ · pair-similarity loss",
-           {**_SIZES, **_PSP, **_AVPS, **_FIT}, {**_QUICK_SIZES, **_QUICK_FIT}, partial(_build_ave, "psp", False)),
+           {**_SIZES, **_PSP, **_INPUTS[False], **_AVPS, **_FIT}, {**_QUICK_SIZES, **_QUICK_FIT}, partial(_build_ave, "psp", False)),
     Recipe("psp-weak", "ave", "PSP, each clip labelled with its share of seconds: weighting branch, binary cross entropy",
-           {**_SIZES, **_PSP, "renormalise": False, **_WEIGHTING, **_LOADER, **_WEAK_FIT}, {**_QUICK_SIZES, **_QUICK_FIT},
+           {**_SIZES, **_PSP, **_INPUTS[True], "renormalise": False, **_WEIGHTING, **_LOADER, **_WEAK_FIT}, {**_QUICK_SIZES, **_QUICK_FIT},
            partial(_build_ave, "psp", True), **_WEAK),
     Recipe("avel-full", "ave", "AVEL, the baseline, every second labelled, with PSP's pair-similarity loss",
            {**_AVEL_SIZES, **_AVPS, **_FIT}, _AVEL_QUICK, partial(_build_ave, "avel", False)),
