@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import sys
 from pathlib import Path
@@ -175,8 +176,8 @@ def table(
     if _rank():
         return
     records = ledger.Records(out)
-    name = _data_name(data)
     for found in tables:
+        name = _data_name(data, found)
         rows = ledger.table_rows(found, records, preset=preset, data=name, only=only, extra=extra)
         directions = ledger.direction_rows(found.key, records, preset=preset, data=name, only=only, extra=extra)
         _print_table(found, rows, directions)
@@ -225,14 +226,15 @@ def _run_all(tasks: list[dict], where: str, jobs: int, device: str) -> list[dict
         jobs = 1 if distributed or not _on_cpu(device) else os.cpu_count() or 1
     if distributed and jobs > 1:
         raise AvbookError(f"--jobs {jobs} under accelerate launch: expected 1, since its processes already share each run")
-    if tasks:  # the world is made once, before any worker asks for it
-        find_recipe(tasks[0]["recipe"]).open_data(where)
+    for recipe in {find_recipe(task["recipe"]).task: find_recipe(task["recipe"]) for task in tasks}.values():
+        recipe.open_data(where)  # the world is made once, before any worker asks for it
 
     def report(record: dict, done: int, of: int) -> None:
         if of > 1 and not _rank():
             options = " ".join(f"{k}={v}" for k, v in record["options"].items())
-            score = record["metrics"]["test"]["val_selected"].get("accuracy")
-            typer.echo(f"[{done}/{of}] {record['recipe']} {options} seed {record['seed']}: {score:.1f} ({record['seconds']:.0f} s)", err=True)
+            scores = record["metrics"]["test"]["last"]
+            score = scores.get("accuracy", scores.get("segment_type", math.nan))
+            typer.echo(f"[{done}/{of}] {record['recipe']} {options} seed {record['seed']}: {score:.1f} at the last epoch ({record['seconds']:.0f} s)", err=True)
 
     return run_many(tasks, where, jobs=jobs, report=report)
 
@@ -245,10 +247,11 @@ def _on_cpu(device: str) -> bool:
     return default_device().type == "cpu"
 
 
-def _data_name(where: str) -> str:
-    from .recipes import open_data
+def _data_name(where: str, found) -> str | None:
+    from .recipes import RECIPES, open_data
 
-    return open_data(where).name
+    task = next((RECIPES[cell.recipe].task for cell in found.cells if cell.recipe in RECIPES), None)
+    return task and open_data(where, task).name
 
 
 def _print_table(found, rows: list[dict], directions: list[dict]) -> None:

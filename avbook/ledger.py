@@ -134,7 +134,7 @@ def table_rows(
     *,
     preset: str = "quick",
     data: str | None = None,
-    selection: str = "val_selected",
+    selection: str | None = None,  # None: the table's own
     only: str | None = None,  # a column
     extra: dict[str, Any] | None = None,  # options every cell was run with besides its own
 ) -> list[dict[str, Any]]:
@@ -143,12 +143,12 @@ def table_rows(
     The verdict compares with the paper's number only on official data: it "agrees" where the interval over seeds holds it.
     On the world the absolute numbers are another task's, so a cell says "world" and the directions carry the verdicts.
     """
-    out = []
+    out, selection = [], selection or table.selection
     for cell in table.cells:
         if only and cell.column != only:
             continue
         found = records.of(cell.recipe, {**cell.options, **(extra or {})}, preset=preset, data=data) if cell.recipe and _known(cell) else []
-        summary = summarise(figure(r, table.metric, selection) for r in found)
+        summary = summarise(figure(r, cell.metric or table.metric, selection) for r in found)
         out.append({
             "row": cell.row, "column": cell.column, "paper": cell.value, "mark": cell.mark,
             "ours": summary.mean if summary else None, "sd": summary.sd if summary else None,
@@ -185,7 +185,7 @@ def direction_rows(
     *,
     preset: str = "quick",
     data: str | None = None,
-    selection: str = "val_selected",
+    selection: str | None = None,  # None: the claim's own
     only: str | None = None,
     extra: dict[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
@@ -194,7 +194,7 @@ def direction_rows(
     for claim in DIRECTIONS:
         if not claim.key.startswith(prefix + "-") or (only and f"-{only}-" not in claim.key and not claim.text.endswith(f"({only})")):
             continue
-        result = _judge(claim, records, preset, data, selection, extra or {})
+        result = _judge(claim, records, preset, data, selection or claim.selection, extra or {})
         gap = result.gap
         out.append({"claim": claim.text, "source": claim.source, "paper": claim.paper_gap, "ours": gap.mean if gap else None,
                     "low": gap.low if gap else None, "high": gap.high if gap else None, "seeds": gap.n if gap else 0,

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any, Callable, Iterable
 
 from .errors import AvbookError
+from .stages import Job
 
-__all__ = ["Recipe", "RECIPES", "find_recipe", "settle", "open_data", "run_key", "run_seed", "run_many", "parse_options"]
+__all__ = ["Recipe", "RECIPES", "register", "find_recipe", "settle", "open_data", "run_key", "run_seed", "run_many", "parse_options"]
 
 _FIT = {"epochs": 300, "batch_size": 128, "lr": 1e-3, "decay_every": 60, "decay": 0.8, "decay_until": 170, "weight_decay": 0.0,
         "precision": "no", "threads": 0}
@@ -43,6 +44,7 @@ class Recipe:
     quick: dict[str, Any]  # what the preset "quick" changes
     build: Callable[[dict, dict], tuple]  # (settings, dims of the data) -> (network, method)
     open: dict[str, Any] = field(default_factory=dict)  # options of the data set's loader
+    train: Callable[[Job], tuple] | None = None  # (job) -> (Result, more for the record); None: build and fit, in one stage
 
     def preset(self, name: str) -> dict[str, Any]:
         """The settings of a preset, "paper" or "quick"."""
@@ -58,6 +60,13 @@ class Recipe:
 
 
 RECIPES: dict[str, Recipe] = {}
+
+
+def register(
+    *recipes: Recipe,
+) -> None:
+    """Makes recipes known by their names, to the command line, the tables and the records."""
+    RECIPES.update({recipe.name: recipe for recipe in recipes})
 
 
 def find_recipe(
@@ -191,7 +200,7 @@ def run_seed(
 
     Writes `OUT/RECIPE/KEY/seed-N.json` and, beside it, `seed-N.npz` with the test predictions of the three selections.
     """
-    from .training import fit, seed_everything
+    from .training import seed_everything
 
     settings, changed = settle(recipe, preset, options or {})
     key = run_key(recipe, preset, changed, data)
@@ -202,15 +211,12 @@ def run_seed(
 
     _set_threads(settings["threads"])
     seed_everything(seed)
-    net, method = recipe.build(settings, data_dims(data))
-    schedule = ("step", settings["decay_every"], settings["decay"], settings["decay_until"])
-    result = fit(net, method, data, epochs=settings["epochs"], batch_size=settings["batch_size"], lr=settings["lr"],
-                 weight_decay=settings["weight_decay"], schedule=schedule, seed=seed, device=device, precision=settings["precision"],
-                 out=folder / f"seed-{seed}", resume=True, progress=progress)
+    job = Job(recipe, settings, data, seed, folder / f"seed-{seed}", Path(out) / recipe.name / "stages", device, progress)
+    result, more = recipe.train(job) if recipe.train else _in_one_stage(job)
     record = {
         "recipe": recipe.name, "options": changed, "preset": preset, "seed": seed, "settings": settings,
         "data": {"kind": data.kind, "name": data.name, "hash": data.hash},
-        **result.to_record(),
+        **result.to_record(), **more,
         "command": command(recipe, where or str(data.folder), preset, changed, seed),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
@@ -219,6 +225,11 @@ def run_seed(
         write_text(path, json.dumps(_without_nan(record), indent=1, allow_nan=False) + "\n")
         _drop_checkpoints(folder / f"seed-{seed}")
     return record
+
+
+def _in_one_stage(job: Job) -> tuple:
+    net, method = job.recipe.build(job.settings, data_dims(job.data))
+    return job.fit(net, method), {}
 
 
 def _set_threads(threads: int) -> None:
@@ -375,12 +386,7 @@ _AVEL_QUICK = {**_pick(_QUICK_SIZES, _AVEL_SIZES), **_QUICK_FIT}
 _WEAK_FIT = {**_FIT, "decay_every": 80, "decay_until": 200}
 _WEAK = {"open": {"weak": True}}  # the training split with its clips of background alone
 
-
-def _register(*recipes: Recipe) -> None:
-    RECIPES.update({recipe.name: recipe for recipe in recipes})
-
-
-_register(
+register(
     Recipe("psp-full", "ave", "PSP, every second labelled: cross entropy + λ · pair-similarity loss",
            {**_SIZES, **_PSP, **_INPUTS[False], **_AVPS, **_FIT}, {**_QUICK_SIZES, **_QUICK_FIT}, partial(_build_ave, "psp", False)),
     Recipe("psp-weak", "ave", "PSP, each clip labelled with its share of seconds: weighting branch, binary cross entropy",
@@ -391,3 +397,6 @@ _register(
     Recipe("avel-weak", "ave", "AVEL, each clip labelled, with PSP's weighting branch",
            {**_AVEL_SIZES, **_WEIGHTING, **_LOADER, **_WEAK_FIT}, _AVEL_QUICK, partial(_build_ave, "avel", True), **_WEAK),
 )
+
+
+from . import recipes_cmlcl, recipes_ma  # noqa: E402,F401  they register themselves, with the classes above

@@ -1,0 +1,1 @@
+"""What the CMLCL paper says: its tables, stated directions, figures and equations."""

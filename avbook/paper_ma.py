@@ -1,0 +1,1 @@
+"""What the MA paper says: its tables, stated directions, figures and equations."""

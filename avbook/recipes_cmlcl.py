@@ -1,0 +1,1 @@
+"""CMLCL as a recipe."""

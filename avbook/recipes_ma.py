@@ -1,0 +1,1 @@
+"""MA as a recipe."""
