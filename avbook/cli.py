@@ -133,7 +133,7 @@ def run(
     records = _run_all(tasks, data, jobs, device)
     if _rank() or not records:
         return
-    monitor = "accuracy" if "accuracy" in records[0]["metrics"]["test"]["last"] else next(iter(records[0]["metrics"]["test"]["last"]))
+    monitor = next(name for name in ("accuracy", "segment_type") if name in records[0]["metrics"]["test"]["last"])
     for selection in ("val_selected", "last", "test_selected"):
         note = " (for comparison only)" if selection == "test_selected" else ""
         typer.echo(f"test {monitor}, {selection}: {summarise(figure(r, monitor, selection) for r in records)}{note}")

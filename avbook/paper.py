@@ -133,4 +133,4 @@ def find_table(
     return TABLES[key]
 
 
-from . import paper_cmlcl, paper_ma, paper_psp  # noqa: E402,F401  what each paper says; they need the classes above
+from . import paper_psp, paper_ma, paper_cmlcl  # noqa: E402,F401  what each paper says; they need the classes above

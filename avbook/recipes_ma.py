@@ -1,1 +1,120 @@
-"""MA as a recipe."""
+"""HAN and MA as recipes: HAN in one stage, MA in three (a base model, labels refined with it, a model trained anew on those labels)."""
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .recipes import Recipe, data_dims, register, write_predictions, write_text
+from .stages import Job
+
+_NET = {"width": 512, "hidden": 512, "dropout": 0.1, "average": "before", "pool": "attention", "normalise": False, "modality": "both"}
+_TARGETS = {"smoothing_audio": 0.0, "smoothing_visual": 0.1}
+_EVENTS = {"filter": "video", "threshold": 0.5}
+_CONTRAST = {"contrast": True, "tau": 0.2, "direction": "code", "smoothing": 0.1, "weight": 1.0}
+_REFINED = {"aliased_targets": False, "smooth_dropped": False}
+_REFINE = {"refine": "both", "partners": 1, "errors": "code", "refine_threshold": 0.5}
+_FIT = {"epochs": 40, "batch_size": 16, "lr": 3e-4, "decay_every": 10, "decay": 0.1, "decay_until": 1000, "weight_decay": 0.0, "precision": "no",
+        "threads": 0}
+_QUICK = {"width": 128, "hidden": 128, "lr": 1e-3, "decay_every": 20, "threads": 1}
+_DIMS = ("categories", "audio_dim", "visual_2d_dim", "visual_3d_dim")
+
+
+def _pick(settings: dict[str, Any], *groups: dict[str, Any]) -> dict[str, Any]:
+    return {name: settings[name] for group in groups for name in group}
+
+
+def _build_han(settings: dict[str, Any], dims: dict[str, int]):
+    from .han import HAN, HANMethod
+
+    return HAN(**{name: dims[name] for name in _DIMS}, **_pick(settings, _NET)), HANMethod(**_pick(settings, _TARGETS, _EVENTS))
+
+
+def _build_ma(settings: dict[str, Any], dims: dict[str, int]):
+    from .ma import MA, MAMethod
+
+    return (MA(**{name: dims[name] for name in _DIMS}, **_pick(settings, _NET)),
+            MAMethod(**_pick(settings, _CONTRAST, _REFINED, _TARGETS, _EVENTS)))
+
+
+# ------------------------------------------------------------------------------------------------------------- stages
+def _train_ma(job: Job):
+    """base → refine → retrain. Without refinement the base is the result."""
+    s = job.settings
+    base = job.stage("base", _pick(s, _NET, _CONTRAST, _TARGETS, _EVENTS, _FIT), lambda folder: _make_base(job, folder))
+    if s["refine"] == "none":
+        for name in ("val_selected", "last"):
+            job.folder.mkdir(parents=True, exist_ok=True)
+            shutil.copy(base / f"{name}.safetensors", job.folder)
+        return _load_result(base), {}
+    refined = job.stage("refine", {"base": base.name, **_pick(s, _REFINE)}, lambda folder: _make_refinement(job, base, folder))
+
+    from .refinement import load_refinement, with_targets
+    from .training import seed_everything
+
+    seed_everything(job.seed)
+    net, method = _build_ma(s, data_dims(job.data))
+    result = job.fit(net, method, with_targets(job.data, load_refinement(refined)))
+    stages = {"base": _told(_load_result(base)), "refine": json.loads((refined / "refine.json").read_text(encoding="utf-8"))}
+    return result, {"stages": stages}
+
+
+def _make_base(job: Job, folder: Path) -> None:
+    from .training import seed_everything
+
+    seed_everything(job.seed)
+    net, method = _build_ma(job.settings, data_dims(job.data))
+    result = job.fit(net, method, out=folder)
+    write_predictions(folder / "predictions.npz", result.predictions)
+    write_text(folder / "result.json", json.dumps(result.to_record()))
+
+
+def _load_result(folder: Path):
+    from .training import Result
+
+    with np.load(folder / "predictions.npz", allow_pickle=False) as arrays:
+        predictions: dict[str, Any] = {}
+        for key in arrays:
+            selection, _, track = key.partition(".")
+            predictions.setdefault(selection, {})[track] = arrays[key]
+    return Result(**json.loads((folder / "result.json").read_text(encoding="utf-8")), predictions=predictions, weights={})
+
+
+def _told(result) -> dict[str, Any]:
+    return {"seconds": result.seconds, "epochs": result.epochs, "metrics": result.metrics}
+
+
+def _make_refinement(job: Job, base: Path, folder: Path) -> None:
+    """Refines the training labels with the base model of the last epoch, as released."""
+    from .refinement import refine, refinement_scores, save_refinement
+    from .training import default_device
+    from .weights import load_weights
+
+    started, train = time.perf_counter(), job.data.train
+    net, _ = _build_ma(job.settings, data_dims(job.data))
+    load_weights(net, base / "last.safetensors")
+    net.to(default_device() if job.device == "auto" else job.device)
+    s = job.settings
+    found = refine(net, train, job.data.categories, partners=s["partners"], errors=s["errors"], modality=s["refine"],
+                   threshold=s["refine_threshold"], seed=job.seed)
+    save_refinement(found, folder)
+    counts = found.counts()
+    told = {"folder": f"stages/{folder.name}", "seconds": time.perf_counter() - started, "labels": int(found.labels.sum()),
+            "dropped": {track: int(counts[f"dropped_{track}"].sum()) for track in ("audio", "visual")},
+            "errors": {track: [float(e) for e in values] for track, values in found.errors.items()}}
+    if train.audio_labels is not None:  # only a world knows what its training clips hold
+        told["scores"] = {track: {name: None if value != value else value for name, value in scores.items()}
+                          for track, scores in refinement_scores(found, train.audio_labels, train.visual_labels).items()}
+    write_text(folder / "refine.json", json.dumps(told) + "\n")
+
+
+register(
+    Recipe("han", "llp", "HAN: hybrid attention and attentive pooling, from labels of the whole video", {**_NET, **_TARGETS, **_EVENTS, **_FIT},
+           _QUICK, _build_han),
+    Recipe("ma", "llp", "MA: HAN with temporal contrast, retrained on labels refined by swapping tracks",
+           {**_NET, **_CONTRAST, **_REFINE, **_REFINED, **_TARGETS, **_EVENTS, "filter": "modality", **_FIT}, _QUICK, _build_ma, train=_train_ma),
+)

@@ -1,0 +1,74 @@
+"""HAN and MA as recipes: three stages, the first shared by all that agree in it, each found again after an interruption."""
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avbook import recipes_ma
+from avbook.ledger import Records
+from avbook.paper import DIRECTIONS, TABLES
+from avbook.recipes import find_recipe, open_data, run_seed, settle
+from avbook.refinement import load_refinement
+
+SHORT = {"epochs": 2, "width": 16, "hidden": 16}
+
+
+@pytest.fixture(scope="module")
+def data():
+    return open_data("world:tiny", "llp")
+
+
+def run(data, out, recipe="ma", **options):
+    return run_seed(find_recipe(recipe), data, seed=0, preset="quick", options={**SHORT, **options}, device="cpu", out=out, progress=False,
+                    where="world:tiny")
+
+
+def test_one_base_serves_every_refinement_and_is_itself_the_unrefined_run(data, tmp_path):
+    whole, audio, none = run(data, tmp_path), run(data, tmp_path, refine="audio"), run(data, tmp_path, refine="none")
+    stages = [json.loads(path.read_text())["stage"] for path in (tmp_path / "ma/stages").glob("*/stage.json")]
+    assert sorted(stages) == ["base", "refine", "refine"]
+    assert none["metrics"] == whole["stages"]["base"]["metrics"] == audio["stages"]["base"]["metrics"] and "stages" not in none
+    assert audio["stages"]["refine"]["dropped"]["visual"] == 0
+    assert {"precision", "recall", "absent", "dropped"} == set(whole["stages"]["refine"]["scores"]["audio"])
+    kept = load_refinement(tmp_path / "ma" / whole["stages"]["refine"]["folder"])
+    assert int((kept.labels & ~kept.visual).sum()) == whole["stages"]["refine"]["dropped"]["visual"]
+    assert (tmp_path / "ma" / whole["stages"]["refine"]["folder"] / "labels.csv").read_text().startswith("id,category,audio,visual")
+    assert len(Records(tmp_path).of("ma", SHORT)) == 1
+
+
+def test_a_seed_gives_the_same_numbers_whichever_run_made_the_base(data, tmp_path):
+    first = run(data, tmp_path / "a")
+    run(data, tmp_path / "b", refine="visual")
+    second = run(data, tmp_path / "b")
+    assert first["metrics"] == second["metrics"] and first["history"][0]["loss"] == second["history"][0]["loss"]
+
+
+def test_cut_off_in_the_retraining_it_goes_on_from_there(data, tmp_path, monkeypatch):
+    from avbook import refinement
+
+    whole = run(data, tmp_path / "whole")
+    refine = refinement.refine
+    monkeypatch.setattr(refinement, "refine", lambda *args, **more: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        run(data, tmp_path / "cut")
+    assert not list((tmp_path / "cut/ma").glob("*/seed-0.json"))
+    monkeypatch.setattr(refinement, "refine", refine)
+    monkeypatch.setattr(recipes_ma, "_make_base", lambda *_: pytest.fail("the base stood already"))
+    assert run(data, tmp_path / "cut")["metrics"] == whole["metrics"]
+
+
+def test_predictions_of_both_tracks_are_kept(data, tmp_path):
+    run(data, tmp_path, "han", modality="audio")
+    with np.load(next(Path(tmp_path).glob("han/*/seed-0.npz")), allow_pickle=False) as arrays:
+        assert arrays["last.audio"].shape == (len(data.test), 10, 25) and not arrays["last.visual"].any()
+
+
+def test_every_cell_of_the_papers_tables_names_options_that_exist():
+    cells = [cell for key in ("ma-1", "ma-2", "ma-3", "ma-4", "ma-code") for cell in TABLES[key].cells if cell.recipe]
+    for cell in cells:
+        settle(find_recipe(cell.recipe), "paper", cell.options)
+    printed = {(cell.row, cell.column): cell.value for cell in TABLES["ma-1"].cells}
+    assert printed["MA", "segment: Type@AV"] == 58.9 and printed["HAN", "event: Event@AV"] == 48.0 and printed["TALNet", "segment: Visual"] is None
+    gaps = {d.key: d.paper_gap for d in DIRECTIONS}
+    assert gaps["ma-1-han-segment_av"] == 6.2 and gaps["ma-1-han-event_event"] == 2.6  # as the paper prints them in brackets
