@@ -42,7 +42,7 @@ class Recipe:
     about: str
     settings: dict[str, Any]  # every option with the value of the preset "paper"
     quick: dict[str, Any]  # what the preset "quick" changes
-    build: Callable[[dict, dict], tuple]  # (settings, dims of the data) -> (network, method)
+    build: Callable[[dict, dict], tuple] | None = None  # (settings, dims of the data) -> (network, method); None: `train` needs neither
     open: dict[str, Any] = field(default_factory=dict)  # options of the data set's loader
     train: Callable[[Job], tuple] | None = None  # (job) -> (Result, more for the record); None: build and fit, in one stage
 

@@ -1,4 +1,6 @@
-"""HAN and MA as recipes: HAN in one stage, MA in three (a base model, labels refined with it, a model trained anew on those labels)."""
+"""HAN and MA as recipes: HAN in one stage, MA in three (a base model, labels refined with it, a model trained anew on those labels).
+
+Beside them `rule`, what is predicted without learning anything."""
 from __future__ import annotations
 
 import json
@@ -9,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .errors import AvbookError
 from .recipes import Recipe, data_dims, register, write_predictions, write_text
 from .stages import Job
 
@@ -112,9 +115,41 @@ def _make_refinement(job: Job, base: Path, folder: Path) -> None:
     write_text(folder / "refine.json", json.dumps(told) + "\n")
 
 
+# -------------------------------------------------------------------------------------------------- without learning
+def predict_by_rule(
+    rule: str,  # "nothing", or "weak-label": what the video's own label says, in every second of both tracks
+    split,  # of LLP, its seconds labelled
+) -> dict[str, np.ndarray]:
+    """Booleans `audio` and `visual` (N, T, C). The weak label is the judged video's own, which a method has to find."""
+    if rule not in ("nothing", "weak-label"):
+        raise AvbookError(f"rule={rule!r}: expected nothing or weak-label")
+    everywhere = np.broadcast_to(np.asarray(split.video_labels)[:, None] > 0, split.audio_labels.shape)
+    return {track: everywhere & (rule == "weak-label") for track in ("audio", "visual")}
+
+
+def _apply_rule(job: Job):
+    """The scores of a rule, the same under every selection since no epoch is chosen."""
+    import torch
+
+    from .machine import peak_memory_mb, versions
+    from .metrics import llp_scores
+    from .training import SELECTIONS, Result
+
+    started, scores = time.perf_counter(), {}
+    for name in ("val", "test"):
+        split = getattr(job.data, name)
+        predicted = predict_by_rule(job.settings["rule"], split)
+        scores[name] = llp_scores(predicted["audio"], predicted["visual"], split.audio_labels, split.visual_labels)
+    metrics = {"val": scores["val"], "test": dict.fromkeys(SELECTIONS, scores["test"])}
+    return Result(metrics, dict.fromkeys(SELECTIONS, 0), time.perf_counter() - started, peak_memory_mb(torch.device("cpu")), "cpu", versions(),
+                  history=[], predictions=dict.fromkeys(SELECTIONS, predicted), weights={}), {}
+
+
 register(
     Recipe("han", "llp", "HAN: hybrid attention and attentive pooling, from labels of the whole video", {**_NET, **_TARGETS, **_EVENTS, **_FIT},
            _QUICK, _build_han),
     Recipe("ma", "llp", "MA: HAN with temporal contrast, retrained on labels refined by swapping tracks",
            {**_NET, **_CONTRAST, **_REFINE, **_REFINED, **_TARGETS, **_EVENTS, "filter": "modality", **_FIT}, _QUICK, _build_ma, train=_train_ma),
+    Recipe("rule", "llp", "no model: nothing is predicted, or the video's own label in every second of both tracks",
+           {"rule": "nothing", "threads": 0}, {}, train=_apply_rule),
 )

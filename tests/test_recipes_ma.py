@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from avbook import recipes_ma
+from avbook.errors import AvbookError
 from avbook.ledger import Records
 from avbook.paper import DIRECTIONS, TABLES
 from avbook.recipes import find_recipe, open_data, run_seed, settle
@@ -64,8 +65,30 @@ def test_predictions_of_both_tracks_are_kept(data, tmp_path):
         assert arrays["last.audio"].shape == (len(data.test), 10, 25) and not arrays["last.visual"].any()
 
 
+def rule(data, out, name):
+    return run_seed(find_recipe("rule"), data, seed=0, preset="quick", options={"rule": name}, device="cpu", out=out, progress=False)
+
+
+def test_predicting_nothing_scores_the_share_of_silent_videos(data, tmp_path):
+    ten = rule(data, tmp_path, "nothing")["metrics"]["test"]["last"]
+    heard, seen = (labels.astype(bool) for labels in (data.test.audio_labels, data.test.visual_labels))
+    silent = {"audio": ~heard.any((1, 2)), "visual": ~seen.any((1, 2)), "av": ~(heard & seen).any((1, 2)), "event": ~(heard | seen).any((1, 2))}
+    for name, videos in silent.items():
+        assert ten[f"segment_{name}"] == ten[f"event_{name}"] == pytest.approx(100 * videos.mean())
+
+
+def test_the_video_label_everywhere_is_what_it_says_and_needs_the_truth(data, tmp_path):
+    rule(data, tmp_path, "weak-label")
+    with np.load(next(Path(tmp_path).glob("rule/*/seed-0.npz")), allow_pickle=False) as arrays:
+        for selection in ("val_selected", "last", "test_selected"):
+            for track in ("audio", "visual"):
+                assert (arrays[f"{selection}.{track}"] == data.test.video_labels[:, None].astype(bool)).all()
+    with pytest.raises(AvbookError, match="expected nothing or weak-label"):
+        rule(data, tmp_path, "speech")
+
+
 def test_every_cell_of_the_papers_tables_names_options_that_exist():
-    cells = [cell for key in ("ma-1", "ma-2", "ma-3", "ma-4", "ma-code") for cell in TABLES[key].cells if cell.recipe]
+    cells = [cell for key in ("ma-1", "ma-2", "ma-3", "ma-4", "ma-code", "ma-baselines") for cell in TABLES[key].cells if cell.recipe]
     for cell in cells:
         settle(find_recipe(cell.recipe), "paper", cell.options)
     printed = {(cell.row, cell.column): cell.value for cell in TABLES["ma-1"].cells}
