@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,18 +93,23 @@ def _told(result) -> dict[str, Any]:
 
 
 def _make_refinement(job: Job, base: Path, folder: Path) -> None:
-    """Refines the training labels with the base model of the last epoch, as released."""
+    """Refines the training labels with the base model of the last epoch, as released; or, as an upper bound, by what the world knows."""
     from .refinement import refine, refinement_scores, save_refinement
     from .training import default_device
     from .weights import load_weights
 
-    started, train = time.perf_counter(), job.data.train
+    started, train, by_truth = time.perf_counter(), job.data.train, job.settings["refine"] == "truth"
+    if by_truth and train.audio_labels is None:
+        raise AvbookError(f"refine='truth': nobody knows what the training clips of {job.data.name} hold in each track; only a world does")
     net, _ = _build_ma(job.settings, data_dims(job.data))
     load_weights(net, base / "last.safetensors")
     net.to(default_device() if job.device == "auto" else job.device)
     s = job.settings
-    found = refine(net, train, job.data.categories, partners=s["partners"], errors=s["errors"], modality=s["refine"],
-                   threshold=s["refine_threshold"], seed=job.seed)
+    found = refine(net, train, job.data.categories, partners=s["partners"], errors=s["errors"],
+                   modality="none" if by_truth else s["refine"], threshold=s["refine_threshold"], seed=job.seed)
+    if by_truth:
+        held = {track: (getattr(train, f"{track}_labels") > 0).any(1) for track in ("audio", "visual")}
+        found = replace(found, **{track: found.labels & there for track, there in held.items()})
     save_refinement(found, folder)
     counts = found.counts()
     told = {"folder": f"stages/{folder.name}", "seconds": time.perf_counter() - started, "labels": int(found.labels.sum()),

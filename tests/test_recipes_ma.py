@@ -1,4 +1,5 @@
 """HAN and MA as recipes: three stages, the first shared by all that agree in it, each found again after an interruption."""
+import copy
 import json
 from pathlib import Path
 
@@ -57,6 +58,17 @@ def test_cut_off_in_the_retraining_it_goes_on_from_there(data, tmp_path, monkeyp
     monkeypatch.setattr(refinement, "refine", refine)
     monkeypatch.setattr(recipes_ma, "_make_base", lambda *_: pytest.fail("the base stood already"))
     assert run(data, tmp_path / "cut")["metrics"] == whole["metrics"]
+
+
+def test_refined_by_the_truth_nothing_is_dropped_wrongly_and_nothing_missed(data, tmp_path):
+    record = run(data, tmp_path, refine="truth")
+    for scores in record["stages"]["refine"]["scores"].values():
+        assert scores["dropped"] == pytest.approx(scores["absent"]) and scores["recall"] == scores["precision"] == 100
+    hidden = copy.copy(data)
+    hidden.train = copy.copy(data.train)
+    hidden.train.arrays = {"video_labels": data.train.video_labels}
+    with pytest.raises(AvbookError, match="only a world does"):
+        run(hidden, tmp_path / "hidden", refine="truth")
 
 
 def test_predictions_of_both_tracks_are_kept(data, tmp_path):
