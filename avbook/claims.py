@@ -170,7 +170,8 @@ def _html_row(row: dict[str, Any], base: str) -> str:
     ours = "" if row["ours"] is None else number(row["ours"], direction) + spread
     printed = "" if row["printed"] is None else number(row["printed"], direction) + row["mark"]
     claim = f'<a href="{escape(base + row["place"])}">{escape(row["claim"])}</a>' if row["place"] else escape(row["claim"])
-    how = f"{escape(row['data'])}<br>{escape(row['protocol'])}" if row["data"] else ""
+    kind, _, data = row["data"].partition(": ")
+    how = f"{escape(data if data.startswith(kind) else row['data'])}, {escape(row['protocol'])}" if row["data"] else ""
     if row["command"]:
         how += f"<details><summary>command</summary><pre>{escape(row['command'])}</pre></details>"
     cells = (f"{claim}<br><small>{escape(row['source'])} · {row['kind']}</small>", printed, ours, interval, str(row["seeds"] or ""), how, row["verdict"])
