@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +46,10 @@ def _build_ma(settings: dict[str, Any], dims: dict[str, int]):
 
 # ------------------------------------------------------------------------------------------------------------- stages
 def _train_ma(job: Job):
-    """base → refine → retrain. Without refinement the base is the result."""
+    """base → refine → retrain. Without refinement the base is the result; refinement by the truth needs none."""
     s = job.settings
+    if s["refine"] == "truth":
+        return _retrain(job, job.stage("refine", {"refine": "truth"}, lambda folder: _make_true_refinement(job, folder)), {})
     base = job.stage("base", _pick(s, _NET, _CONTRAST, _TARGETS, _EVENTS, _FIT), lambda folder: _make_base(job, folder))
     if s["refine"] == "none":
         for name in ("val_selected", "last"):
@@ -56,15 +57,18 @@ def _train_ma(job: Job):
             shutil.copy(base / f"{name}.safetensors", job.folder)
         return _load_result(base), {}
     refined = job.stage("refine", {"base": base.name, **_pick(s, _REFINE)}, lambda folder: _make_refinement(job, base, folder))
+    return _retrain(job, refined, {"base": _told(_load_result(base))})
 
+
+def _retrain(job: Job, refined: Path, stages: dict[str, Any]):
+    """A model trained from scratch on the refined labels in a folder."""
     from .refinement import load_refinement, with_targets
     from .training import seed_everything
 
     seed_everything(job.seed)
-    net, method = _build_ma(s, data_dims(job.data))
+    net, method = _build_ma(job.settings, data_dims(job.data))
     result = job.fit(net, method, with_targets(job.data, load_refinement(refined)))
-    stages = {"base": _told(_load_result(base)), "refine": json.loads((refined / "refine.json").read_text(encoding="utf-8"))}
-    return result, {"stages": stages}
+    return result, {"stages": stages | {"refine": json.loads((refined / "refine.json").read_text(encoding="utf-8"))}}
 
 
 def _make_base(job: Job, folder: Path) -> None:
@@ -93,25 +97,41 @@ def _told(result) -> dict[str, Any]:
 
 
 def _make_refinement(job: Job, base: Path, folder: Path) -> None:
-    """Refines the training labels with the base model of the last epoch, as released; or, as an upper bound, by what the world knows."""
-    from .refinement import refine, refinement_scores, save_refinement
+    """Refines the training labels with the base model of the last epoch, as released."""
+    from .refinement import refine
     from .training import default_device
     from .weights import load_weights
 
-    started, train, by_truth = time.perf_counter(), job.data.train, job.settings["refine"] == "truth"
-    if by_truth and train.audio_labels is None:
-        raise AvbookError(f"refine='truth': nobody knows what the training clips of {job.data.name} hold in each track; only a world does")
-    net, _ = _build_ma(job.settings, data_dims(job.data))
+    started, s = time.perf_counter(), job.settings
+    net, _ = _build_ma(s, data_dims(job.data))
     load_weights(net, base / "last.safetensors")
     net.to(default_device() if job.device == "auto" else job.device)
-    s = job.settings
-    found = refine(net, train, job.data.categories, partners=s["partners"], errors=s["errors"],
-                   modality="none" if by_truth else s["refine"], threshold=s["refine_threshold"], seed=job.seed)
-    if by_truth:
-        held = {track: (getattr(train, f"{track}_labels") > 0).any(1) for track in ("audio", "visual")}
-        found = replace(found, **{track: found.labels & there for track, there in held.items()})
+    found = refine(net, job.data.train, job.data.categories, partners=s["partners"], errors=s["errors"], modality=s["refine"],
+                   threshold=s["refine_threshold"], seed=job.seed)
+    _keep_refinement(job, found, folder, started)
+
+
+def _make_true_refinement(job: Job, folder: Path) -> None:
+    """Refines the training labels by what the world knows of them: an upper bound, a judge that is never wrong."""
+    from .refinement import Refinement
+
+    started, train = time.perf_counter(), job.data.train
+    if train.audio_labels is None:
+        raise AvbookError("refine='truth': nobody knows what these training clips hold in each track; only a world does")
+    labels = train.video_labels > 0
+    held = {track: labels & (getattr(train, f"{track}_labels") > 0).any(1) for track in ("audio", "visual")}
+    certain = {track: there.astype(np.float32) for track, there in held.items()}
+    found = Refinement(np.asarray(train.ids), tuple(job.data.categories), labels, **held, partners=np.full((len(labels), 1), -1),
+                       probabilities=certain, errors={track: np.ones(labels.shape[1]) for track in held}, options={"modality": "truth"})
+    _keep_refinement(job, found, folder, started)
+
+
+def _keep_refinement(job: Job, found, folder: Path, started: float) -> None:
+    """Saves a refinement and, beside it, what the run's record tells of it."""
+    from .refinement import refinement_scores, save_refinement
+
+    train, counts = job.data.train, found.counts()
     save_refinement(found, folder)
-    counts = found.counts()
     told = {"folder": f"stages/{folder.name}", "seconds": time.perf_counter() - started, "labels": int(found.labels.sum()),
             "dropped": {track: int(counts[f"dropped_{track}"].sum()) for track in ("audio", "visual")},
             "errors": {track: [float(e) for e in values] for track, values in found.errors.items()}}

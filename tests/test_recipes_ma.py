@@ -64,6 +64,7 @@ def test_refined_by_the_truth_nothing_is_dropped_wrongly_and_nothing_missed(data
     record = run(data, tmp_path, refine="truth")
     for scores in record["stages"]["refine"]["scores"].values():
         assert scores["dropped"] == pytest.approx(scores["absent"]) and scores["recall"] == scores["precision"] == 100
+    assert [json.loads(path.read_text())["stage"] for path in (tmp_path / "ma/stages").glob("*/stage.json")] == ["refine"]  # it needs no base
     hidden = copy.copy(data)
     hidden.train = copy.copy(data.train)
     hidden.train.arrays = {"video_labels": data.train.video_labels}
