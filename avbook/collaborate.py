@@ -22,8 +22,9 @@ from .pooling import at_least_single
 from .training import default_device, fit, predict_all, seed_everything
 
 # %% auto #0
-__all__ = ['TRACKS', 'NET', 'SpatialAttention', 'CollaborativeAttention', 'Collaborator', 'pooled', 'MemoryBank',
-           'instance_discrimination', 'decorrelation', 'RepresentMethod', 'Unlabelled', 'represent', 'segment_features']
+__all__ = ['NET', 'SpatialAttention', 'CollaborativeAttention', 'Collaborator', 'pooled', 'MemoryBank', 'instance_discrimination',
+           'decorrelation', 'pretext_terms', 'Unjudged', 'RepresentMethod', 'Unlabelled', 'represent',
+           'segment_features']
 
 # %% ../nbs/4_unsupervised/01_collaborate.ipynb #c003
 @paper("cmlcl", eq=(1, 2))
@@ -217,77 +218,90 @@ def decorrelation(
         return (alike - torch.eye(len(alike), dtype=x.dtype, device=x.device)).square().sum()
 
 # %% ../nbs/4_unsupervised/01_collaborate.ipynb #c010
-TRACKS = {"audio": "a", "visual": "v"}
-
-
 @paper("cmlcl", eq=8)
-class RepresentMethod(nn.Module):
-    """Instance discrimination and decorrelation of a `Collaborator`'s videos, with the memory banks they need (Eq. 8).
+def pretext_terms(
+    x: dict[str, Tensor],  # "audio", "visual" or both: (B, d) unit vectors
+    banks: dict[str, Tensor],  # of "audio" and "visual": (N, d)
+    rows: Tensor,  # (B,) the videos' places in the banks
+    positives: str = "own",  # whose bank a modality is matched against: its "own", or the other's ("cross", beyond the paper)
+    tau: float = 1.0,  # temperature of Eq. 6
+    dec: bool = True,  # whether features are decorrelated
+    ins: tuple[str, ...] = ("audio", "visual"),  # the modalities whose videos are told apart
+    form: str = "soft",  # of the decorrelation
+) -> dict[str, Tensor]:
+    """The terms whose sum is the loss of Eq. 8, by name: `ins_audio`, `dec_audio`, `ins_visual`, `dec_visual`, as far as they are asked for."""
+    if positives == "cross" and len(x) < 2:
+        raise AvbookError(f"positives='cross' with {', '.join(x)} alone: expected both modalities, each to be matched with the other")
+    terms = {}
+    for name, other in (("audio", "visual"), ("visual", "audio")):
+        if name in x and name in ins:
+            terms[f"ins_{name}"] = instance_discrimination(x[name], banks[name if positives == "own" else other], rows, tau)
+        if name in x and dec:
+            terms[f"dec_{name}"] = decorrelation(x[name], form=form)
+    if not terms:
+        raise AvbookError(f"no term asks for {' or '.join(x)}, which is all the network gives: expected dec, or that modality's ins")
+    return terms
 
-    `loss(net, batch)` wants `audio`, `visual` and `rows` (B,), the places of the videos among the n; it looks at nothing else.
-    In training it also moves the bank's rows, once the loss is computed from the bank as it was. `predict` gives the
-    videos' features (B,2d). Nothing scores them, since there are no labels: `unjudged` is 0 in every epoch.
-    """
+# %% ../nbs/4_unsupervised/01_collaborate.ipynb #c011
+class Unjudged:
+    """What `fit` wants of a method besides its loss, where no label can judge it: plain SGD, features, and the score 0."""
 
     monitor = "unjudged"
+    sgd_momentum = 0.9
+
+    def optimizer(self, net, lr, weight_decay):
+        return torch.optim.SGD(net.parameters(), lr=lr, momentum=self.sgd_momentum, weight_decay=weight_decay)
+
+    def predict(self, net, batch):
+        return net.features(net(batch))  # (B, T, 2d)
+
+    def score(self, predictions, split):
+        return {"unjudged": 0.0}
+
+# %% ../nbs/4_unsupervised/01_collaborate.ipynb #c012
+class RepresentMethod(Unjudged, nn.Module):
+    """The loss of Eq. 8 for a `Collaborator`, with the memory banks it needs.
+
+    `loss(net, batch)` looks at `audio`, `visual` and `rows` (B,), the videos' places among the n, and at nothing else. In training it
+    also moves the banks' rows, after the loss is computed from the banks as they were."""
 
     def __init__(
         self,
         n: int,  # training videos
         dim: int = 512,  # d
         views: str = "dropout",  # how a video is pooled: "none" (the paper's words) or "dropout", see `pooled`
-        positives: str = "own",  # whose bank a modality is matched against: its "own", or the other's ("cross", beyond the paper)
-        tau: float = 1.0,  # temperature of Eq. 6
-        dec: bool = True,  # L_dec
-        ins_audio: bool = True,  # the sound's half of Eq. 6
-        ins_visual: bool = True,  # the picture's half
-        form: str = "soft",  # of the decorrelation
-        momentum: float = 0.9,  # of the memory bank
+        positives: str = "own",  # this and the next five: see `pretext_terms`
+        tau: float = 1.0,
+        dec: bool = True,
+        ins_audio: bool = True,
+        ins_visual: bool = True,
+        form: str = "soft",
+        momentum: float = 0.9,  # of the memory banks
         sgd_momentum: float = 0.9,  # of the optimiser; the paper says "SGD" and no more
     ):
         super().__init__()
         one_of("views", views, ("none", "dropout"))
         one_of("positives", positives, ("own", "cross"))
         one_of("form", form, ("soft", "hard", "videos"))
-        if not tau > 0 or not 0 <= momentum < 1:
-            raise AvbookError(f"tau={tau}, momentum={momentum}: expected a temperature above 0, and a share from 0 to below 1")
-        if not (dec or ins_audio or ins_visual):
-            raise AvbookError("dec, ins_audio and ins_visual are all off: expected at least one term to learn from")
-        self.views, self.positives, self.tau, self.form, self.momentum = views, positives, tau, form, momentum
-        self.dec, self.ins_audio, self.ins_visual, self.sgd_momentum = dec, ins_audio, ins_visual, sgd_momentum
-        self.banks = nn.ModuleDict({name: MemoryBank(n, dim) for name in TRACKS})
+        if not tau > 0 or not 0 <= momentum < 1 or not 0 <= sgd_momentum < 1:
+            raise AvbookError(f"tau={tau}, momentum={momentum}, sgd_momentum={sgd_momentum}: expected a temperature above 0 and shares below 1")
+        self.views, self.momentum, self.sgd_momentum = views, momentum, sgd_momentum
+        self.positives, self.tau, self.dec, self.form = positives, tau, dec, form
+        self.ins = tuple(name for name, wanted in (("audio", ins_audio), ("visual", ins_visual)) if wanted)
+        self.banks = nn.ModuleDict({name: MemoryBank(n, dim) for name in ("audio", "visual")})
 
     def loss(self, net, batch):
         out = net(batch)
-        x = {name: pooled(out[f"{track}_attn"], self.views, net.training) for name, track in TRACKS.items() if f"{track}_attn" in out}
-        if self.positives == "cross" and len(x) < 2:
-            raise AvbookError(f"positives='cross' with {', '.join(x)} alone: expected both modalities, each to be matched with the other")
-        rows, device = batch["rows"], next(iter(x.values())).device
-        self.to(device)
-        parts = {}
-        for name, other in (("audio", "visual"), ("visual", "audio")):
-            if name in x and getattr(self, f"ins_{name}"):
-                bank = self.banks[name if self.positives == "own" else other].vectors
-                parts[f"ins_{name}"] = instance_discrimination(x[name], bank, rows, self.tau)
-            if name in x and self.dec:
-                parts[f"dec_{name}"] = decorrelation(x[name], form=self.form)
-        if not parts:
-            raise AvbookError(f"the network gives {', '.join(x)} alone and no term asks for it: expected dec, or that modality's ins")
-        if net.training:
-            for name, vectors in x.items():
-                self.banks[name].update(rows, vectors.detach(), self.momentum)
-        return sum(parts.values()), {name: part.detach() for name, part in parts.items()}
+        x = {name: pooled(out[f"{name[0]}_attn"], self.views, net.training) for name in self.banks if f"{name[0]}_attn" in out}
+        rows = batch["rows"]
+        self.to(rows.device)
+        terms = pretext_terms(x, {name: bank.vectors for name, bank in self.banks.items()}, rows, self.positives, self.tau,
+                              self.dec, self.ins, self.form)
+        for name, vectors in x.items() if net.training else ():
+            self.banks[name].update(rows, vectors.detach(), self.momentum)
+        return sum(terms.values()), {name: term.detach() for name, term in terms.items()}
 
-    def optimizer(self, net, lr, weight_decay):
-        return torch.optim.SGD(net.parameters(), lr=lr, momentum=self.sgd_momentum, weight_decay=weight_decay)
-
-    def predict(self, net, batch):
-        return net.features(net(batch)).mean(1)
-
-    def score(self, predictions, split):
-        return {"unjudged": 0.0}
-
-# %% ../nbs/4_unsupervised/01_collaborate.ipynb #c011
+# %% ../nbs/4_unsupervised/01_collaborate.ipynb #c013
 class Unlabelled:
     """A split without its labels: batches of `audio`, `visual` and `rows`, the clips' places in the split."""
 
@@ -304,7 +318,7 @@ class Unlabelled:
         batch = self.split.batch(indices)
         return {"audio": batch["audio"], "visual": batch["visual"], "rows": torch.as_tensor(indices, dtype=torch.long)}
 
-# %% ../nbs/4_unsupervised/01_collaborate.ipynb #c012
+# %% ../nbs/4_unsupervised/01_collaborate.ipynb #c014
 NET = ("hidden", "heads", "s_attn", "audio2visual", "visual2audio", "residual", "modality")
 
 
@@ -320,41 +334,34 @@ def represent(
     progress: bool = True,
     out: Any = None,  # folder of the checkpoint, from which the same call goes on
     watch: Callable[[nn.Module, int], None] | None = None,  # called before each epoch with the network and the epoch, from 1
-    **options,  # of `Collaborator` (but the two widths, which the features tell) and of `RepresentMethod`
+    **options,  # of `Collaborator` (not its two widths, which the features tell) and of `RepresentMethod`
 ) -> tuple[Collaborator, list[dict[str, Any]]]:
-    """The network after learning without labels, in eval mode, and the history: per epoch `loss`, `losses`, `lr`, `seconds`.
+    """The network after learning without labels, in eval mode, and its history: per epoch `loss`, `losses`, `lr`, `seconds`.
 
-    Raises `AvbookError` for options that make no sense, and in a launch of several processes: each would keep a bank of its own."""
+    Raises `AvbookError` for options that make no sense, and in a launch of several processes: each would keep banks of its own."""
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        raise AvbookError("represent() keeps one memory bank and runs in one process; start it without `accelerate launch`")
+        raise AvbookError("represent() keeps its memory banks in one process; start it without `accelerate launch`")
     if not len(train):
         raise AvbookError("represent() got an empty split: expected the clips to learn from")
     seed_everything(seed)
     one = train.batch([0])
-    network = {name: options.pop(name) for name in NET if name in options}
-    net = Collaborator(one["visual"].shape[-1], one["audio"].shape[-1], **network)
+    net = Collaborator(one["visual"].shape[-1], one["audio"].shape[-1], **{name: options.pop(name) for name in NET if name in options})
     method = RepresentMethod(len(train), net.hidden, **options)
     if watch is not None:
         method.epoch_start = watch
-    data = Unlabelled(train)
-    first = Unlabelled(train.subset([0]))  # `fit` wants to judge epochs on something; here nothing is judged
-    data = SimpleNamespace(train=data, val=first, test=first)
+    first = Unlabelled(train.subset([0]))  # `fit` wants clips to judge epochs by; here nothing is judged
+    data = SimpleNamespace(train=Unlabelled(train), val=first, test=first)
     result = fit(net, method, data, epochs=epochs, batch_size=batch_size, lr=lr, schedule="cosine", seed=seed, device=device,
                  precision=precision, look_every=epochs, out=out, select="last", progress=progress)
     return net, [{name: entry[name] for name in ("epoch", "loss", "losses", "lr", "seconds")} for entry in result.history]
 
-# %% ../nbs/4_unsupervised/01_collaborate.ipynb #c013
+# %% ../nbs/4_unsupervised/01_collaborate.ipynb #c015
 def segment_features(
     net: Collaborator,
     split: Any,
     batch_size: int = 128,
     device: str | torch.device = "auto",
 ) -> Tensor:
-    """The features of every second of a split, (N,T,2d) in single precision on the CPU, clips in order; nothing is trained or dropped."""
+    """The features of every second of a split, (N,T,2d) in single precision on the CPU, clips in order; nothing is learned or dropped."""
     device = default_device() if device == "auto" else torch.device(device)
-    return predict_all(net.to(device), _Seconds(), Unlabelled(split), batch_size, device)
-
-
-class _Seconds:
-    def predict(self, net, batch):
-        return net.features(net(batch))
+    return predict_all(net.to(device), Unjudged(), Unlabelled(split), batch_size, device)
