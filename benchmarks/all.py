@@ -1,0 +1,99 @@
+"""Every benchmark, each script in a process of its own, and one table of what came out.
+
+    python benchmarks/all.py [--only steps refinement …] [--quick] [--device cuda] [--results DIR]
+
+Each script writes DIR/NAME.json (default: benchmarks/results) and its own output as it goes; a script that fails does not keep the others from
+running, and the exit code says that one failed. `--quick` runs tiny sizes into a folder of its own: it shows that everything works, and its figures
+say nothing. `--table` prints the table of what stands in DIR and runs nothing. `llp_real.py` is not among them: it takes an hour and a folder to work in.
+"""
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from measure import RESULTS
+
+HERE = Path(__file__).resolve().parent
+SCRIPTS = ("metrics", "loading", "steps", "psp_epoch", "han_step", "refinement", "search")
+OWN_QUICK = {"psp_epoch": ["--clips", "4", "--batch", "2", "--steps", "1", "--only", "steps"], "metrics": ["--repeat", "1"], "search": ["--quick"]}
+ON_CPU_ONLY = ("metrics", "loading", "psp_epoch", "search")  # have no --device
+
+
+def command_of(name: str, results: Path, quick: bool, device: str) -> list[str]:
+    """How the script is called."""
+    more = OWN_QUICK.get(name, ["--quick"]) if quick else []
+    return [sys.executable, str(HERE / f"{name}.py"), "--out", str(results / f"{name}.json"), *more,
+            *([] if name in ON_CPU_ONLY or device == "cpu" else ["--device", device])]
+
+
+def rows_of(name: str, record: dict) -> list[dict]:
+    """The record's lines for the table; records older than `rows` are put into the same words."""
+    if "rows" in record:
+        return record["rows"]
+    if name == "psp_epoch" and "steps" in record:
+        lines = record["steps"]
+        first = lines["straightforward"]
+        return [{"what": f"PSP, full: training step, {title}", "against": "clips one by one, plain Adam, memory given back", "seconds": lines[key]["seconds_a_step"],
+                 "straightforward_seconds": first["seconds_a_step"], "times_faster": first["seconds_a_step"] / lines[key]["seconds_a_step"],
+                 "share_of_peak": lines[key]["share_of_own_peak"], "peak_memory_mb": lines[key]["peak_memory_mb"], "videos_a_second": lines[key]["videos_a_second"]}
+                for key, title in (("freed memory kept", "float32"), ("bfloat16 autocast", "bfloat16")) if key in lines]
+    return []
+
+
+def read(results: Path) -> dict[str, dict]:
+    """The records that stand in a folder, by name."""
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*.json"))}
+
+
+def spelled(seconds: float | None) -> str:
+    """Seconds with a unit that suits them."""
+    if seconds is None:
+        return "–"
+    return f"{seconds:,.1f} s" if seconds >= 1 else f"{1000 * seconds:,.1f} ms" if seconds >= 1e-3 else f"{1e6 * seconds:,.0f} µs"
+
+
+def table(records: dict[str, dict]) -> str:
+    """The rows of all records as lines of equal columns."""
+    titles = ("what", "takes", "straightforward", "ratio", "of the peak", "memory")
+    lines = [titles]
+    for name, record in records.items():
+        for found in rows_of(name, record):
+            share, memory, ratio = found.get("share_of_peak"), found.get("peak_memory_mb"), found.get("times_faster")
+            lines.append((found["what"], spelled(found["seconds"]), spelled(found.get("straightforward_seconds")), "–" if ratio is None else f"×{ratio:,.1f}",
+                          "–" if share is None else f"{100 * share:.0f} %", "–" if memory is None else f"{memory:,.0f} MB"))
+    widths = [max(len(line[column]) for line in lines) for column in range(len(titles))]
+    return "\n".join("  ".join(cell.ljust(width) if column == 0 else cell.rjust(width) for column, (cell, width) in enumerate(zip(line, widths))) for line in lines)
+
+
+def main() -> int:
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("--only", nargs="+", choices=SCRIPTS, help="these scripts alone")
+    asked.add_argument("--quick", action="store_true", help="tiny sizes, into runs/benchmarks/quick unless --results says otherwise")
+    asked.add_argument("--device", default="cpu", help="cpu, or cuda where there is a card")
+    asked.add_argument("--results", type=Path, help="folder of the JSON files")
+    asked.add_argument("--table", action="store_true", help="run nothing, print what stands there")
+    args = asked.parse_args()
+    results = args.results or (Path("runs/benchmarks/quick") if args.quick else RESULTS if args.device == "cpu" else RESULTS / args.device)
+    failed = []
+    for name in [] if args.table else args.only or SCRIPTS:
+        if not (HERE / f"{name}.py").exists():
+            print(f"{name}: no such script here", file=sys.stderr)
+            failed.append(name)
+            continue
+        print(f"── {name}", flush=True)
+        started = time.perf_counter()
+        results.mkdir(parents=True, exist_ok=True)
+        code = subprocess.run(command_of(name, results, args.quick, args.device), env={**os.environ}).returncode
+        print(f"{name}: {time.perf_counter() - started:.0f} s" + (f", exit code {code}" if code else ""), flush=True)
+        failed += [name] * bool(code)
+    print(table(read(results)))
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return bool(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

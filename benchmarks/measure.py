@@ -1,0 +1,203 @@
+"""What every benchmark here shares: the machine by name, its matrix-multiply peak, processes apart, time, memory, the JSON that is kept.
+
+A ratio is always of two ways to do the same work, measured in one run on one machine. A share of the peak is the work's floating-point operations a
+second over those of large matrix products (`peak_gflops`), measured beside it.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+from statistics import median
+from typing import Any, Callable
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = Path(__file__).resolve().parent / "results"
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+
+# ------------------------------------------------------------------------------------------------------------ machine
+def machine(
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """What a figure depends on besides the code: the device's name, threads, versions, the load before the first measurement, the day."""
+    import numpy
+    import torch
+
+    from avbook.machine import device_name
+
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    return {"device": device_name(torch.device(device)), "threads": torch.get_num_threads(), "cores": os.cpu_count(), "platform": platform.platform(),
+            "python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__, "load_before": load,
+            "day": datetime.now(timezone.utc).date().isoformat()}
+
+
+def peak_memory_mb(
+    device: str = "cpu",
+) -> float:
+    """Megabytes at most: of the card, else of this process since it began (its own pages alone, not those of the one that started it)."""
+    import torch
+
+    from avbook.machine import peak_memory_mb as by_system
+
+    status = Path("/proc/self/status")
+    if torch.device(device).type == "cpu" and status.exists():
+        found = [line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM")]
+        if found:
+            return int(found[0]) / 2**10
+    return by_system(torch.device(device))
+
+
+def wait_for(
+    device: str,
+) -> None:
+    """Returns when the device has done all it was given."""
+    import torch
+
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+# --------------------------------------------------------------------------------------------------------------- work
+def peak_gflops(
+    dtype: str = "float32",
+    device: str = "cpu",
+    rows: int = 16384,
+    seconds: float = 1.0,
+) -> float:
+    """Billions of floating-point operations a second at best, of a product (rows, 512) by (512, 512): the size that nets of width 512 are made of."""
+    import torch
+
+    kind = getattr(torch, dtype)
+    a, b = (torch.randn(size, 512, device=device).to(kind) for size in (rows, 512))
+    out, best, end = torch.empty(rows, 512, dtype=kind, device=device), 0.0, time.perf_counter() + seconds
+    torch.mm(a, b, out=out)
+    while time.perf_counter() < end or not best:
+        best = max(best, 2 * rows * 512 * 512 / seconds_of(lambda: torch.mm(a, b, out=out), device) / 1e9)
+    return best
+
+
+def flops_of(
+    work: Callable[[], Any],
+) -> int:
+    """Floating-point operations of the matrix products that the work does, forward and backward."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return counter.get_total_flops()
+
+
+def seconds_of(
+    work: Callable[[], Any],
+    device: str = "cpu",
+) -> float:
+    """How long the work takes once, its device's part included."""
+    wait_for(device)
+    started = time.perf_counter()
+    work()
+    wait_for(device)
+    return time.perf_counter() - started
+
+
+def times(
+    work: Callable[[], Any],
+    repeat: int,
+    warm: int = 1,  # rounds before the first that counts
+    device: str = "cpu",
+) -> list[float]:
+    """Seconds of each of `repeat` rounds."""
+    return [seconds_of(work, device) for _ in range(warm + repeat)][warm:]
+
+
+def middle(
+    work: Callable[[], Any],
+    repeat: int,
+    warm: int = 1,
+    device: str = "cpu",
+) -> float:
+    """The median seconds of a round."""
+    return median(times(work, repeat, warm, device))
+
+
+# ---------------------------------------------------------------------------------------------------- processes apart
+def apart(
+    script: str,  # `__file__` of the benchmark
+    task: dict[str, Any],  # what it is to measure; it gets it as --one JSON and prints its findings as one line of JSON
+) -> dict[str, Any]:
+    """What the script finds out in a process of its own, so that memory and allocator start afresh. Raises RuntimeError with its last line."""
+    found = subprocess.run([sys.executable, script, "--one", json.dumps(task)], capture_output=True, text=True)
+    if found.returncode:
+        raise RuntimeError(f"{Path(script).name} --one {json.dumps(task)}: {(found.stderr.strip().splitlines() or ['no message'])[-1]}")
+    return json.loads(found.stdout.splitlines()[-1])
+
+
+def timed_command(
+    command: list[str],
+    log: Path,  # what it prints goes there
+    environment: dict[str, str] | None = None,
+) -> dict[str, float]:
+    """Seconds on the clock, seconds of all processors together, megabytes of the largest process; RuntimeError with the last line if it fails.
+
+    Time during which this process itself was held (a stopped job, a machine asleep) is not counted, but told as `held_seconds`."""
+    held, started = 0.0, time.perf_counter()
+    with open(log, "wb") as file:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, env={**os.environ, **(environment or {})})
+        done = 0
+        while not done:
+            before = time.perf_counter()
+            done, status, usage = os.wait4(process.pid, os.WNOHANG)
+            time.sleep(0 if done else 0.05)
+            away = time.perf_counter() - before
+            held += away if away > 1 else 0.0  # twenty times as long as asked for
+    process.returncode = os.waitstatus_to_exitcode(status)
+    found = {"seconds": time.perf_counter() - started - held, "held_seconds": held, "cpu_seconds": usage.ru_utime + usage.ru_stime,
+             "peak_memory_mb": usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)}
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)}: exit code {process.returncode}: {(log.read_text(errors='replace').strip().splitlines() or ['silent'])[-1]}")
+    return found
+
+
+# ------------------------------------------------------------------------------------------------------------- record
+def arguments(
+    doc: str,
+    name: str,  # of the file under results/
+) -> argparse.ArgumentParser:
+    """A parser with what all benchmarks take: --out, --quick, --device."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=RESULTS / f"{name}.json", help="the JSON file to write")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs; its figures say nothing")
+    parser.add_argument("--device", default="cpu", help="cpu, or cuda where there is a card")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    return parser
+
+
+def row(
+    what: str,  # the work, in a few words
+    against: str,  # the straightforward way
+    seconds: float,
+    straight: float | None,  # seconds of the straightforward way, in the same run
+    **more: Any,  # share_of_peak, peak_memory_mb, videos_a_second, …
+) -> dict[str, Any]:
+    """A line of the table that `all.py` prints and the page shows; `times_faster` is the ratio."""
+    return {"what": what, "against": against, "seconds": seconds, "straightforward_seconds": straight,
+            "times_faster": None if straight is None else straight / seconds, **more}
+
+
+def write(
+    out: Path,
+    record: dict[str, Any],
+) -> None:
+    """The record as JSON, in place only when it is whole."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = out.with_name(out.name + ".part")
+    unfinished.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(unfinished, out)
+    print(f"written: {out}", flush=True)
