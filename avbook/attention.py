@@ -51,7 +51,9 @@ class AudioGuidedAttention(nn.Module):
         if pixels.shape[1] != self.positions:
             raise AvbookError(f"visual features {tuple(visual.shape)}: {pixels.shape[1]} positions, expected {self.positions}; "
                               f"build the network with positions={pixels.shape[1]}")
-        u = torch.relu_(self.visual(pixels))  # (BT, P, attention_dim)
+        if torch.is_autocast_enabled(pixels.device.type):
+            pixels = pixels.to(torch.get_autocast_dtype(pixels.device.type))  # once, for both products it enters
+        u = torch.relu_(self.visual(pixels.flatten(0, 1))).unflatten(0, pixels.shape[:2])  # (BT, P, attention_dim)
         g = torch.relu_(self.audio(audio)).flatten(0, 1)  # (BT, attention_dim)
         units = torch.tanh(self.visual_units(u) + self.audio_units(g).unsqueeze(2))  # (BT, P, P)
         weights = self.score(units).squeeze(2).softmax(-1)  # (BT, P)

@@ -7,7 +7,7 @@ from typing import Any
 
 from .errors import AvbookError
 
-__all__ = ["clip_figure", "draw_figures", "trained", "telling_clip"]
+__all__ = ["clip_figure", "clips_figure", "draw_figures", "trained", "telling_clip"]
 
 
 def trained(
@@ -61,6 +61,33 @@ def clip_figure(
 ):
     """A figure of a clip of the world over one time axis: a frame a second, the sound as log-mel, and labels below."""
     import matplotlib.pyplot as plt
+
+    height = 0.32 + 0.34 * len(rows)
+    figure, axes = plt.subplots(3, 1, figsize=(9, 2.35 + height + 0.3 * bool(title)), height_ratios=(0.9, 0.9, height), gridspec_kw={"hspace": 0.12})
+    _draw_clip(axes, clip, rows, names, title)
+    return figure
+
+
+def clips_figure(
+    clips: list[tuple],  # for each clip what `clip_figure` takes: the `Clip`, its rows of labels, a title
+    names,  # the categories; an index beyond them is background
+):
+    """A figure of several clips of the world, one under the other, each as in `clip_figure` but flatter."""
+    import matplotlib.pyplot as plt
+
+    heights = [1.25 + 0.3 * len(rows) for _, rows, _ in clips]
+    figure = plt.figure(figsize=(9, sum(heights)))
+    blocks = figure.add_gridspec(len(clips), 1, height_ratios=heights, hspace=0.3, left=0.07, right=0.74, top=1 - 0.25 / sum(heights), bottom=0.5 / sum(heights))
+    for block, (clip, rows, title) in zip(blocks, clips):
+        lines = block.subgridspec(3, 1, height_ratios=(0.7, 0.45, 0.3 * len(rows)), hspace=0.1)
+        _draw_clip([figure.add_subplot(line) for line in lines], clip, rows, names, title)
+    for ax in figure.axes[:-1]:
+        ax.set(xticks=[], xlabel="")
+    return figure
+
+
+def _draw_clip(axes, clip, rows: dict[str, Any], names, title: str | None) -> None:
+    """Frames, sound and labels of a clip into three axes of one width."""
     import numpy as np
 
     from . import plots
@@ -68,9 +95,7 @@ def clip_figure(
     from .scenes import render_frames
     from .sounds import render_sound
 
-    height = 0.32 + 0.34 * len(rows)
-    figure, (seen, heard, labels) = plt.subplots(3, 1, figsize=(9, 2.35 + height + 0.3 * bool(title)), height_ratios=(0.9, 0.9, height),
-                                                 gridspec_kw={"hspace": 0.12})
+    seen, heard, labels = axes
     frames = render_frames(clip, size=112, fps=1)
     seen.imshow(np.concatenate(list(frames), axis=1), extent=(0, clip.seconds, 0, 1), aspect="auto")
     for second in range(1, clip.seconds):
@@ -82,7 +107,6 @@ def clip_figure(
     plots.timeline_bars(rows, names=names, ax=labels)
     if title:
         seen.set_title(title, loc="left")
-    return figure
 
 
 def draw_figures(

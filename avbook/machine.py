@@ -1,12 +1,14 @@
 """What the machine offers a run: a device, several processes that act as one, and the cost to be noted in a record."""
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import random
 import sys
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Iterator
 
 import numpy as np
 import torch
@@ -14,7 +16,8 @@ from torch import Tensor, nn
 
 from .errors import AvbookError
 
-__all__ = ["default_device", "seed_everything", "start_accelerator", "sum_gradients", "gather_rows", "same_everywhere", "peak_memory_mb", "device_name", "versions"]
+__all__ = ["default_device", "seed_everything", "start_accelerator", "sum_gradients", "gather_rows", "same_everywhere", "freed_memory_kept",
+           "peak_memory_mb", "device_name", "versions"]
 
 
 # ----------------------------------------------------------------------------------------------------- device, chance
@@ -104,6 +107,41 @@ def same_everywhere(net: nn.Module, accelerator: Any) -> None:
         with torch.no_grad():
             for tensor in net.state_dict().values():
                 tensor.copy_(broadcast(tensor.clone()))
+
+
+# -------------------------------------------------------------------------------------------------------------- memory
+TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4  # names of glibc's malloc.h, without their M_
+
+
+@contextmanager
+def freed_memory_kept(
+    device: torch.device,  # where the work runs; only the CPU is concerned
+) -> Iterator[bool]:
+    """Whether, in this block, large blocks that are freed stay with the process for the next request instead of going back to the system.
+
+    A training step frees a gigabyte and asks for it again at once, and a page that comes from the system is cleared first: half of a step's time at the
+    official sizes (`benchmarks/psp_epoch.py`). No number changes. The price: until the block ends the process holds the most it ever needed, and gaps,
+    some percent more at the peak; afterwards all that is free goes back. False, and nothing is changed: off the CPU, where the C library is not glibc
+    (Windows, macOS, musl), or with `AVBOOK_KEEP_MEMORY=0` in the environment.
+    """
+    libc = _glibc() if device.type == "cpu" and os.environ.get("AVBOOK_KEEP_MEMORY", "1") != "0" else None
+    kept = libc is not None and bool(libc.mallopt(MMAP_THRESHOLD, 2**30) or libc.mallopt(MMAP_MAX, 0)) and bool(libc.mallopt(TRIM_THRESHOLD, -1))
+    try:
+        yield kept
+    finally:
+        if kept:  # the largest values that glibc comes to by itself, since its own adjusting ends with the first call above
+            for name, value in ((MMAP_THRESHOLD, 2**25), (MMAP_MAX, 2**16), (TRIM_THRESHOLD, 2**26)):
+                libc.mallopt(name, value)
+            libc.malloc_trim(0)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    """This process's C library where it is glibc, else None."""
+    try:
+        libc = ctypes.CDLL(None)
+        return libc if hasattr(libc, "gnu_get_libc_version") and hasattr(libc, "mallopt") else None
+    except (OSError, TypeError):  # TypeError: Windows
+        return None
 
 
 # ---------------------------------------------------------------------------------------------------------------- cost

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from .batches import batches_of, source_of
 from .checkpoints import Look, Run, identity, resume_run, save_run
 from .errors import AvbookError
-from .machine import (default_device, device_name, gather_rows, peak_memory_mb, same_everywhere,
+from .machine import (default_device, device_name, freed_memory_kept, gather_rows, peak_memory_mb, same_everywhere,
                             seed_everything, start_accelerator, sum_gradients, versions)
 from .weights import load_weights, save_weights, write_tensors
 
@@ -367,7 +367,8 @@ def fit(
                    schedule=schedule, clip=clip, seed=seed, precision=precision, look_every=look_every)
     run = start_run(net, method, data, options, select, device, keep_on_device, workers, out)
     resume_run(run, start_over=not resume)
-    train(run, progress)
+    with freed_memory_kept(run.accelerator.device):
+        train(run, progress)
     net.load_state_dict(run.kept[select].weights)
     net.eval()
     return finish(run)

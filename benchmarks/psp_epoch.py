@@ -1,15 +1,16 @@
 """An epoch of psp-full at the official sizes: videos a second, share of the machine's matrix-multiply peak, and what each step gave.
 
-    python benchmarks/psp_epoch.py [--out FILE.json] [--clips 3339] [--batch 128] [--steps 8] [--epoch]
+    python benchmarks/psp_epoch.py [--out FILE.json] [--clips 3339] [--batch 128] [--steps 8] [--only steps | epochs]
 
 Features are made up (the official ones cannot be had), held as float16 as a pack holds them; their values do not change the time. Each line of the
 table runs in a process of its own, and measures the peak of that process, too: matrix products of the size that dominates the step. A step is one
-batch: read, forward, backward, update. Time is the median over --steps batches after two that warm up, times the batches of an epoch. --epoch
-trains one whole epoch with `avbook.training.fit` as well.
+batch: read, forward, backward, update. Time is the median over --steps batches after two that warm up, times the batches of an epoch. Then whole
+epochs are trained with `avbook.training.fit`, which does all that the table lists, looks at a small validation and test split included. --only does
+one half and leaves the other's figures in the file as they are. Called again on the same file and machine it adds a round: a line's figures are those of
+its fastest round, its peak is the highest of all rounds, and `rounds` holds the seconds of each, since a machine shared with others is slow at times.
 """
 import argparse
 import contextlib
-import ctypes
 import json
 import os
 import platform
@@ -18,27 +19,37 @@ import sys
 import time
 from pathlib import Path
 from statistics import median
+from types import SimpleNamespace
 
 import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from avbook.machine import device_name, peak_memory_mb, seed_everything
+from avbook.attention import AudioGuidedAttention
+from avbook.held import HeldRows
+from avbook.machine import device_name, freed_memory_kept, peak_memory_mb, seed_everything
 from avbook.recipes import find_recipe
 
 CATEGORIES, SECONDS, SIDE, CHANNELS, AUDIO = 28, 10, 7, 512, 128
+CPU = torch.device("cpu")
 STEPS = {  # each with all before it
     "straightforward": {},
     "one gather a batch": {"gather": True},
-    "fused Adam, gradients dropped": {"gather": True, "fused": True},
-    "freed memory kept": {"gather": True, "fused": True, "keep_memory": True},
-    "bfloat16 autocast": {"gather": True, "fused": True, "keep_memory": True, "bf16": True},
+    "ReLU on the flat product": {"gather": True, "flat": True},
+    "fused Adam, gradients dropped": {"gather": True, "flat": True, "fused": True},
+    "freed memory kept": {"gather": True, "flat": True, "fused": True, "keep_memory": True},
+    "bfloat16 autocast": {"gather": True, "flat": True, "fused": True, "keep_memory": True, "bf16": True},
+}
+EPOCHS = {  # through `fit`: its precision, and what AVBOOK_KEEP_MEMORY says
+    "float32, freed memory given back": ("no", "0"),
+    "float32": ("no", "1"),
+    "bfloat16 autocast": ("bf16", "1"),
 }
 
 
 class Clips:
-    """`n` made-up clips at the official sizes, float16 in memory; batches clip by clip, or in one gather."""
+    """`n` made-up clips at the official sizes, float16 in memory; batches clip by clip, or in one gather by the package's own store."""
 
     def __init__(self, n: int, gather: bool):
         rng = np.random.default_rng(0)
@@ -61,17 +72,18 @@ class Clips:
     def batch(self, rows) -> dict[str, torch.Tensor]:
         parts = {"audio": self.audio, "visual": self.visual, "labels": self.labels}
         if self.gather:
-            return {name: torch.from_numpy(part[rows]).float() for name, part in parts.items()}
+            return {name: HeldRows(SimpleNamespace(path=name), torch.from_numpy(part)).read(rows) for name, part in parts.items()}
         return {name: torch.stack([torch.from_numpy(part[row].astype(np.float32)) for row in rows]) for name, part in parts.items()}
 
 
-def keep_freed_memory() -> bool:
-    """Lets glibc hold on to large freed blocks, so that each step does not ask the system for the same pages again."""
-    try:
-        libc = ctypes.CDLL("libc.so.6")
-        return bool(libc.mallopt(-3, 2**30)) and bool(libc.mallopt(-1, 2**31 - 1))  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
-    except OSError:
-        return False
+def attend_on_view(self, audio, visual):
+    """`AudioGuidedAttention.forward` with the ReLU written over a view of the product, for which autograd copies the whole gradient."""
+    batch, seconds = visual.shape[:2]
+    pixels = visual.detach().reshape(batch * seconds, -1, visual.shape[-1])
+    u, g = torch.relu_(self.visual(pixels)), torch.relu_(self.audio(audio)).flatten(0, 1)
+    weights = self.score(torch.tanh(self.visual_units(u) + self.audio_units(g).unsqueeze(2))).squeeze(2).softmax(-1)
+    attended = torch.bmm(weights.unsqueeze(1), pixels.to(weights.dtype)).view(batch, seconds, -1)
+    return attended, weights.view(batch, seconds, -1)
 
 
 def peak_gflops(dtype: torch.dtype, seconds: float = 1.5) -> float:
@@ -102,8 +114,15 @@ def build():
 
 
 def measure(options: dict, clips: int, batch_size: int, steps: int) -> dict:
-    """Seconds of each of `steps` batches under these options."""
-    kept = options.get("keep_memory", False) and keep_freed_memory()
+    """What a step takes under these options, median over `steps` batches."""
+    if not options.get("flat"):
+        AudioGuidedAttention.forward = attend_on_view
+    with freed_memory_kept(CPU) if options.get("keep_memory") else contextlib.nullcontext(False) as kept:
+        return {"memory_kept": kept} | time_steps(options, clips, batch_size, steps)
+
+
+def time_steps(options: dict, clips: int, batch_size: int, steps: int) -> dict:
+    """Seconds, operations and memory of a step, and the peak of matrix products in the same process."""
     _, net, method = build()
     train = Clips(clips, options.get("gather", False))
     fused = options.get("fused", False)
@@ -126,15 +145,12 @@ def measure(options: dict, clips: int, batch_size: int, steps: int) -> dict:
         times.append(time.perf_counter() - started)
     seconds = median(times[2:])
     return {"seconds_a_step": seconds, "reading": median(read[2:]), "videos_a_second": batch_size / seconds, "gflop_a_step": flops / 1e9,
-            "gflops": flops / seconds / 1e9, "peak_gflops": peak, "share_of_float32_peak": flops / seconds / 1e9 / peak["float32"],
-            "share_of_own_peak": flops / seconds / 1e9 / peak["bfloat16" if bf16 else "float32"],
-            "peak_memory_mb": peak_memory_mb(torch.device("cpu")), "memory_kept": kept, "last_loss": float(loss.detach())}
+            "gflops": flops / seconds / 1e9, "peak_gflops": peak,
+            "peak_memory_mb": peak_memory_mb(CPU), "last_loss": float(loss.detach())}
 
 
 def whole_epoch(clips: int, batch_size: int, precision: str) -> dict:
     """One epoch of `avbook.training.fit`, looks at two small splits included."""
-    from types import SimpleNamespace
-
     from avbook.training import fit
 
     settings, net, method = build()
@@ -144,38 +160,54 @@ def whole_epoch(clips: int, batch_size: int, precision: str) -> dict:
     return {"seconds": result.seconds, "videos_a_second": clips / result.seconds, "peak_memory_mb": result.peak_memory_mb}
 
 
+def better(before: dict | None, now: dict, key: str) -> dict:
+    """The faster of a line's rounds, with the seconds of all and the highest peak of any."""
+    rounds = [*(before["rounds"] if before else []), now[key]]
+    best = now if before is None or now[key] <= before[key] else before
+    if before and "peak_gflops" in now:
+        best["peak_gflops"] = {name: max(before["peak_gflops"][name], value) for name, value in now["peak_gflops"].items()}
+    return best | {"rounds": rounds}
+
+
 def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "psp_epoch.json")
     asked.add_argument("--clips", type=int, default=3339)
     asked.add_argument("--batch", type=int, default=128)
     asked.add_argument("--steps", type=int, default=8)
-    asked.add_argument("--epoch", action="store_true", help="train a whole epoch, too, in float32 and in bfloat16")
+    asked.add_argument("--only", choices=("steps", "epochs"), help="one half, the other's figures stay in the file")
     asked.add_argument("--one", help=argparse.SUPPRESS)
     args = asked.parse_args()
     if args.one:
         options = json.loads(args.one)
-        epoch = options.pop("epoch", None)
-        return print(json.dumps(whole_epoch(args.clips, args.batch, epoch) if epoch else measure(options, args.clips, args.batch, args.steps)))
+        precision = options.pop("epoch", None)
+        found = whole_epoch(args.clips, args.batch, precision) if precision else measure(options, args.clips, args.batch, args.steps)
+        return print(json.dumps(found))
 
-    def apart(options: dict) -> dict:
+    def apart(options: dict, **environment: str) -> dict:
         command = [sys.executable, __file__, "--one", json.dumps(options), *(f"--{name}={getattr(args, name)}" for name in ("clips", "batch", "steps"))]
-        return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | environment)
+        return json.loads(done.stdout.splitlines()[-1])
 
-    batches = -(-args.clips // args.batch)
-    found = {"machine": f"{device_name(torch.device('cpu'))}, {torch.get_num_threads()} threads, {platform.platform()}", "torch": torch.__version__,
-             "clips": args.clips, "batch": args.batch, "steps": {}, "load_before": os.getloadavg()[0]}
-    first = None
-    for name, options in STEPS.items():
-        line = apart(options)
-        first = first or line["seconds_a_step"]
-        found["steps"][name] = line | {"times_faster": first / line["seconds_a_step"], "epoch_seconds": line["seconds_a_step"] * batches}
-        print(f"{name:32} {line['seconds_a_step']:6.2f} s a step, {line['videos_a_second']:6.1f} videos/s, epoch {line['seconds_a_step'] * batches:5.0f} s, "
-              f"{100 * line['share_of_float32_peak']:3.0f} % of {line['peak_gflops']['float32']:.0f} GFLOP/s (float32), ×{first / line['seconds_a_step']:.2f}", flush=True)
-    if args.epoch:
-        found["whole_epoch"] = {precision: apart({"epoch": precision}) for precision in ("no", "bf16")}
-        for precision, line in found["whole_epoch"].items():
-            print(f"fit, one epoch, precision {precision}: {line['seconds']:.0f} s, {line['videos_a_second']:.1f} videos/s, {line['peak_memory_mb']:.0f} MB")
+    found = json.loads(args.out.read_text(encoding="utf-8")) if args.out.exists() else {}
+    about = {"machine": f"{device_name(CPU)}, {platform.platform()}", "torch": torch.__version__, "clips": args.clips, "batch": args.batch}
+    if any(found.get(name) != value for name, value in about.items()):
+        found = about
+    if args.only != "epochs":
+        lines = found.setdefault("steps", {})
+        for name, options in STEPS.items():
+            lines[name] = line = better(lines.get(name), apart(options), "seconds_a_step")
+            own = list(line["peak_gflops"])[-1]
+            peak = max(other["peak_gflops"].get(own, 0) for other in lines.values())
+            line |= {"times_faster": lines["straightforward"]["seconds_a_step"] / line["seconds_a_step"], "share_of_own_peak": line["gflops"] / peak,
+                     "epoch_seconds": line["seconds_a_step"] * -(-args.clips // args.batch)}
+            print(f"{name:32} {line['seconds_a_step']:6.2f} s a step, {line['videos_a_second']:6.1f} videos/s, epoch {line['epoch_seconds']:5.1f} s, "
+                  f"{100 * line['share_of_own_peak']:3.0f} % of {peak:.0f} GFLOP/s ({own}), {line['peak_memory_mb']:.0f} MB, ×{line['times_faster']:.2f}", flush=True)
+    if args.only != "steps":
+        lines = found.setdefault("epochs", {})
+        for name, (precision, keep) in EPOCHS.items():
+            lines[name] = line = better(lines.get(name), apart({"epoch": precision}, AVBOOK_KEEP_MEMORY=keep), "seconds")
+            print(f"fit, one epoch, {name:32} {line['seconds']:5.1f} s, {line['videos_a_second']:6.1f} videos/s, {line['peak_memory_mb']:.0f} MB", flush=True)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print(f"written: {args.out}")

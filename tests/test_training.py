@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from tiny import Data, DictMethod, Method, Net, Split
 from torch import nn
 
+from avbook import machine
 from avbook.batches import Held, batches_of
 from avbook.checkpoints import Look, rng_tensors, restore_rng
 from avbook.errors import AvbookError
@@ -609,3 +610,67 @@ def test_files_that_are_no_weights(tmp_path):
 def test_differences_name_the_path_to_each():
     assert differences({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 1, "c": 4}, "e": 5}) == ["a.c was 2, now 4", "d only was", "e only now"]
     assert differences({"a": {"b": [1]}}, {"a": {"b": [1]}}) == []
+
+
+# ------------------------------------------------------------------------------------------------------ freed memory
+HOLDING = """
+import os, sys, torch
+from avbook.machine import freed_memory_kept
+resident = lambda: int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20
+def free_some():
+    before = resident()
+    blocks = [torch.ones(64 * 2**18) for _ in range(4)]  # 64 MB each
+    del blocks
+    return resident() - before
+outside = free_some()
+with freed_memory_kept(torch.device("cpu")) as kept:
+    inside = free_some()
+    at_the_end = resident()
+print(kept, outside < 64, inside > 192, at_the_end - resident() > 192, free_some() < 64)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux") or not hasattr(os, "confstr") or "glibc" not in (os.confstr("CS_GNU_LIBC_VERSION") or ""),
+                    reason="only glibc keeps freed memory")
+@pytest.mark.parametrize("switch, said", [("1", "True True True True True"), ("0", "False True False False True")])
+def test_freed_memory_stays_in_the_block_and_goes_back_after_it(switch, said):
+    done = subprocess.run([sys.executable, "-c", HOLDING], env=os.environ | {"AVBOOK_KEEP_MEMORY": switch}, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == said
+
+
+def test_keeping_freed_memory_changes_no_number(monkeypatch):
+    results = {}
+    for switch in ("0", "1"):
+        monkeypatch.setenv("AVBOOK_KEEP_MEMORY", switch)
+        results[switch] = run()
+    assert numbers(results["0"]) == numbers(results["1"]) and same_tensors(results["0"].weights["last"], results["1"].weights["last"])
+
+
+@pytest.mark.parametrize("libc", [OSError("no such library"), TypeError("a name is needed"), object()])
+def test_without_glibc_nothing_is_kept_and_fit_runs(monkeypatch, libc):
+    def load(name):
+        if isinstance(libc, Exception):
+            raise libc
+        return libc
+
+    monkeypatch.setattr(machine.ctypes, "CDLL", load)
+    with machine.freed_memory_kept(CPU) as kept:
+        assert kept is False
+    assert run(epochs=1).history
+
+
+def test_a_refusal_by_the_c_library_and_another_device_keep_nothing(monkeypatch):
+    asked = []
+
+    class Refuses:
+        gnu_get_libc_version = malloc_trim = None
+
+        def mallopt(self, name, value):
+            asked.append(name)
+            return 0
+
+    monkeypatch.setattr(machine.ctypes, "CDLL", lambda name: Refuses())
+    with machine.freed_memory_kept(torch.device("cuda")) as kept:
+        assert kept is False and not asked
+    with machine.freed_memory_kept(CPU) as kept:
+        assert kept is False and asked
