@@ -1,0 +1,114 @@
+"""The package as others get it: an sdist, a wheel made from it, both complete; installed apart from this tree it works, starts fast and asks for what it needs."""
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import zipfile
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+from packaging.markers import default_environment
+from packaging.requirements import Requirement
+from test_notebooks import ROOT
+
+SETTINGS = ConfigParser(delimiters=["="])
+SETTINGS.read(ROOT / "settings.ini", encoding="utf-8")
+SETTINGS = SETTINGS["DEFAULT"]
+EXTRAS = ("dev", "ann")
+
+
+def run(*words, cwd, **env) -> str:
+    done = subprocess.run([str(word) for word in words], cwd=cwd, env={**os.environ, "PYTHONPATH": "", "OMP_NUM_THREADS": "1", **env},
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True)
+    assert done.returncode == 0, done.stdout[-3000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Path:
+    """A folder with the sdist, and the wheel that was made from the sdist."""
+    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
+    for name in ("settings.ini", "setup.py", "README.md", "LICENSE", "MANIFEST.in", "CITATION.cff", "constraints.txt"):
+        shutil.copy(ROOT / name, source)
+    shutil.copytree(ROOT / "avbook", source / "avbook", ignore=shutil.ignore_patterns("__pycache__"))
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", out, cwd=source)
+    return out
+
+
+@pytest.fixture(scope="module")
+def installed(built, tmp_path_factory) -> Path:
+    """The programs of a virtual environment that has the wheel, and of the surroundings only what this one has installed."""
+    folder = tmp_path_factory.mktemp("venv") / "venv"
+    run(sys.executable, "-m", "venv", "--without-pip", folder, cwd=built)
+    python = folder / "bin" / "python"
+    here = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=built).strip())
+    (here / "surroundings.pth").write_text(sysconfig.get_path("purelib") + "\n")  # paths alone: the editable avbook there is not followed
+    run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-index", "--no-deps", *built.glob("*.whl"), cwd=built)
+    return folder / "bin"
+
+
+def test_sdist_and_wheel_hold_every_module_and_no_more(built):
+    modules = {f"avbook/{path.name}" for path in (ROOT / "avbook").glob("*.py")}
+    with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
+        names = set(wheel.namelist())
+    assert {name for name in names if name.startswith("avbook/")} == modules
+    assert {name.split("/")[0] for name in names} == {"avbook", f"avbook-{SETTINGS['version']}.dist-info"}
+    with tarfile.open(next(built.glob("*.tar.gz"))) as sdist:
+        inside = {name.partition("/")[2] for name in sdist.getnames()}
+    assert modules | {"settings.ini", "setup.py", "README.md", "LICENSE", "constraints.txt"} <= inside
+
+
+def test_the_wheel_asks_for_what_the_settings_say(built):
+    with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
+        told = wheel.read(f"avbook-{SETTINGS['version']}.dist-info/METADATA").decode()
+    asked = [Requirement(line) for line in re.findall(r"^Requires-Dist: (.+)$", told, flags=re.M)]
+    always = {r.name for r in asked if r.marker is None}
+    assert always == {Requirement(word).name for word in SETTINGS["requirements"].split()}
+    for extra in EXTRAS:
+        of = {r.name for r in asked if r.marker is not None and r.marker.evaluate({**default_environment(), "extra": extra})}
+        assert of == {Requirement(word).name for word in SETTINGS[f"{extra}_requirements"].split()}, extra
+    assert SETTINGS["description"] in told and "License-Expression: Apache-2.0" in told or "License: Apache-2.0" in told
+
+
+def test_the_constraints_pin_a_version_that_every_requirement_allows():
+    pins = [Requirement(line) for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines() if line.strip() and not line.startswith("#")]
+    for word in " ".join(SETTINGS[key] for key in ("requirements", *(f"{extra}_requirements" for extra in EXTRAS))).split():
+        wanted = Requirement(word)
+        fitting = [pin for pin in pins if pin.name == wanted.name]
+        assert fitting, f"{wanted.name} is not in constraints.txt"
+        for pin in fitting:
+            assert wanted.specifier.contains(next(iter(pin.specifier)).version), f"{pin} is not {wanted}"
+
+
+def test_the_installed_package_is_the_wheel_and_works(installed, tmp_path):
+    where = run(installed / "python", "-c", "import avbook, avbook.recipes; print(avbook.__file__, avbook.__version__)", cwd=tmp_path)
+    assert str(installed.parent) in where and SETTINGS["version"] in where
+    assert "psp-full" in run(installed / "avbook", "recipes", cwd=tmp_path)
+    said = run(installed / "avbook", "run", "psp-full", "--data", "world:tiny", "--set", "epochs=1", "--jobs", "1", cwd=tmp_path)
+    assert "val_selected" in said and len(list(tmp_path.glob("runs/psp-full/*/seed-0.json"))) == 1
+
+
+def test_importing_and_asking_for_help_is_light(installed, tmp_path):
+    code = """if True:
+        import resource, sys
+        import avbook
+        if sys.argv[1:]:
+            from avbook.cli import app
+            try: app(["--help"])
+            except SystemExit: pass
+        heavy = {"torch", "matplotlib", "pandas", "scipy", "sklearn", "seaborn", "ipywidgets"} & set(sys.modules)
+        print("HEAVY", sorted(heavy), "SECONDS", resource.getrusage(resource.RUSAGE_SELF).ru_utime)"""
+    for words in ([], ["help"]):
+        told = run(installed / "python", "-c", code, *words, cwd=tmp_path)
+        heavy, seconds = re.search(r"HEAVY (\[.*\]) SECONDS ([\d.]+)", told).groups()
+        assert heavy == "[]" and float(seconds) < 2
+
+
+def test_training_needs_no_drawing(installed, tmp_path):
+    told = run(installed / "python", "-c", "import sys, avbook.recipes, avbook.training, avbook.psp, avbook.ma; print(sorted({'matplotlib', 'seaborn', 'ipywidgets', "
+               "'nbdev', 'fastcore', 'IPython'} & set(sys.modules)))", cwd=tmp_path)
+    assert told.strip() == "[]"
