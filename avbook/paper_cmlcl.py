@@ -98,7 +98,7 @@ TABLES.update({table.key: table for table in (
         ("two random halves of the clip", {}), ("no views (as the paper reads)", {"views": "none"}),
         ("the other modality's bank, τ = 1", {"positives": "cross"}), ("the other modality's bank, τ = 0.2", {"positives": "cross", "tau": 0.2}),
         ("the other modality's bank, no views, τ = 0.2", {"views": "none", "positives": "cross", "tau": 0.2}),
-        ("own bank, τ = 0.2", {"tau": 0.2}), ("untrained features", {"dec": False, "ins_audio": False, "ins_visual": False}),
+        ("own bank, τ = 0.2", {"tau": 0.2}), ("untrained features", {"represent_epochs": 0}),
     ), _VIEWS), "Matching a sound against the bank of pictures is ours, beyond the paper."),
     _table("cmlcl-baselines", "Simpler ways to group clips, and the way with labels", "baselines", (
         *_ours((("by chance", {"method": "random"}), ("k-means, raw features", {"features": "raw"}),
@@ -108,18 +108,19 @@ TABLES.update({table.key: table for table in (
         *_ours((("CMLCL, the other modality's bank", {"positives": "cross", "tau": 0.2}),), _GROUPS),
         *_ours((("PSP, weak labels", {}),), _ONE, "psp-weak"), *_ours((("PSP, full labels", {}),), _ONE, "psp-full")),
         "k-means and spectral clustering call nothing background. PSP is told the labels: a ceiling, no rival."),
-    _table("cmlcl-open", "What the paper leaves open, and its slips", "left open", _ours((
+    _table("cmlcl-open", "What the paper leaves open, and its slips", "left open", _ours(tuple((row, {"rounds": 1, **options}) for row, options in (
         ("ours", {}), ("no residual (Eq. 3-5 as printed)", {"residual": False}),
         ("decorrelation, hard form", {"form": "hard"}), ("decorrelation of videos (Eq. 7 as printed)", {"form": "videos"}),
-        ("repulsion not bounded", {"kl_cap": "none"}), ("entropy with the printed sign", {"literal_sign": True}),
-        ("soft pseudo-labels", {"soft_labels": True}), ("θ = 0.9", {"theta": 0.9}),
-        ("names from the test clips", {"naming": "judged"}), ("γ by sigmoid", {"gamma": "sigmoid"}), ("γ sharpened tenfold", {"temperature": 0.1}),
-        ("M step: 100 epochs", {"epochs": 100}), ("M step: no weight decay", {"weight_decay": 0.0}),
-        ("M step: weight decay 0.01", {"weight_decay": 0.01}),
-        ("strangers: any second", {"strangers": "any"}), ("strangers: least relevant seconds", {"strangers": "weakest"}),
-        ("strangers and θ = 0.9", {"strangers": "any", "theta": 0.9}),
-    ), _OPEN), "Each row changes one thing against ours. \"γ finds event\": how often an event second has a larger γ than a background second of its clip; "
-               "50 is chance. A count of empty categories stands as it is, all else in %."),
+        ("repulsion bounded at 10 nats", {"kl_cap": "10nats"}), ("entropy with the printed sign", {"literal_sign": True}),
+        ("neighbours as fixed targets", {"through_neighbours": False}), ("names from the test clips", {"naming": "judged"}),
+        ("soft pseudo-labels", {"soft_labels": True}), ("γ by sigmoid", {"gamma": "sigmoid"}), ("γ sharpened tenfold", {"temperature": 0.1}),
+        ("M step: five times the epochs", {"epochs": 50}), ("M step: no weight decay", {"weight_decay": 0.0}),
+        ("M step: weight decay 0.01", {"weight_decay": 0.01}), ("strangers: any second", {"strangers": "any"}),
+        ("strangers: least relevant seconds", {"strangers": "weakest"}),
+        ("θ = 0.3", {"theta": 0.3}), ("θ = 0.9", {"theta": 0.9}),
+    )), _OPEN), "One round each, so that rows which change the M step alone learn from the very same labels. Each row changes one thing against ours. "
+        "\"γ finds event\": how often an event second has a larger γ than a background second of its clip; 50 is chance. A count of empty categories "
+        "stands as it is, all else in %. Without any bound on the repulsion (kl_cap=none) the loss diverges within a few epochs and there is no record."),
 )})
 
 

@@ -90,13 +90,13 @@ def _thinned(history: list[dict[str, Any]], most: int = 8) -> list[dict[str, flo
 
 # ------------------------------------------------------------------------------------------------------------- rounds
 def _cap(text: str):
-    """None for "none", "log C" as it is, else the number."""
+    """None for "none", "log C" as it is, else the number of nats: words, since options are read as JSON where they can be."""
     if text in ("none", "log C"):
         return None if text == "none" else text
     try:
-        return float(text)
+        return float(text.removesuffix("nats"))
     except ValueError:
-        raise AvbookError(f"kl_cap={text!r}: expected 'log C', 'none' or a number") from None
+        raise AvbookError(f"kl_cap={text!r}: expected 'log C', 'none' or a number of nats, such as 10nats") from None
 
 
 def _annotate(job: Job, source: str, features, gamma, number: int) -> Path:

@@ -151,8 +151,9 @@ def test_one_modality_trains_and_other_options_reach_their_stage(data, tmp_path)
     assert features["test"].shape == (len(data.test), 10, 8)
     untrained = run(data, tmp_path, rounds=1, represent_epochs=0)
     assert untrained["stages"]["represent"]["history"] == []
-    soft = run(data, tmp_path, rounds=1, soft_labels=True, kl_cap="none", strangers="weakest")
-    assert soft["settings"]["kl_cap"] == "none"
+    soft = run(data, tmp_path, rounds=1, soft_labels=True, kl_cap="10nats", strangers="weakest")
+    assert soft["settings"]["kl_cap"] == "10nats" and parse_options([soft["command"].split("kl_cap")[1].split()[0].replace("=", "kl_cap=", 1)])["kl_cap"] == "10nats"
+    assert [recipes_cmlcl._cap(text) for text in ("none", "log C", "10nats", "2.5")] == [None, "log C", 10.0, 2.5]
     with pytest.raises(AvbookError, match="kl_cap"):
         run(data, tmp_path, rounds=1, kl_cap="much")
 
