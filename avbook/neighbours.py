@@ -15,7 +15,7 @@ from torch import Tensor
 from .errors import AvbookError
 from .machine import default_device
 
-__all__ = ["ContrastiveSets", "contrastive_sets", "unit_rows", "recall"]
+__all__ = ["ContrastiveSets", "contrastive_sets", "unit_rows", "recall", "search_rows", "build_index", "search_index"]
 
 GRID = 2.0**24  # unit rows are rounded to multiples of 1/GRID: products and sums of them are exact in float64, in whatever order they are added
 SPARE = 10  # candidates beyond K that a product in float32 proposes
@@ -63,7 +63,10 @@ def contrastive_sets(
     if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= n - 1:
         raise AvbookError(f"k={k!r} neighbours among {n} videos: expected a whole number from 1 to {n - 1}, since a video is not its own neighbour")
     with torch.no_grad(), full_precision():
-        affinity, repulsion = _approximate(unit, k, probes, seed) if method == "approximate" else _exact(unit, k, block or max(1, BUDGET // n))
+        if method == "approximate":
+            affinity, repulsion = search_index(build_index(unit, seed), unit, k, probes)
+        else:
+            affinity, repulsion = search_rows(unit, k, block or max(1, BUDGET // n))
     return ContrastiveSets(affinity, repulsion)
 
 
@@ -111,17 +114,25 @@ def full_precision():
 
 
 # ---------------------------------------------------------------------------------------------------------------- exact
-def _exact(unit: Tensor, k: int, block: int) -> tuple[Tensor, Tensor]:
+def search_rows(
+    unit: Tensor,  # (N, D) from `unit_rows`
+    k: int,
+    block: int,  # rows of similarities at a time
+    queries: Tensor | None = None,  # (Q,) rows whose sets are wanted; None: all
+) -> tuple[Tensor, Tensor]:
+    """Affinity and repulsion sets of the rows, each (Q, K) on the CPU, exactly: what `contrastive_sets` does block by block."""
     n, dim = unit.shape
+    queries = torch.arange(n) if queries is None else queries
     count = min(k + SPARE, n - 1)
     error = 1.1 * dim * 2.0**-24  # of a product of unit rows in float32, whatever the order it is summed in
-    sets = torch.empty(2, n, k, dtype=torch.int64)
-    scores = torch.empty(min(block, n), n, device=unit.device)
-    for start in range(0, n, block):
-        rows = torch.arange(start, min(start + block, n), device=unit.device)
-        part = torch.mm(unit[start:start + block], unit.T, out=scores[:len(rows)])
+    sets = torch.empty(2, len(queries), k, dtype=torch.int64)
+    scores = torch.empty(min(block, len(queries)), n, device=unit.device)
+    for start in range(0, len(queries), block):
+        rows = queries[start:start + block].to(unit.device)
+        here = torch.arange(len(rows), device=unit.device)
+        part = torch.mm(unit[rows], unit.T, out=scores[:len(rows)])
         for which, largest in enumerate((True, False)):
-            part[rows - start, rows] = float("-inf") if largest else float("inf")  # never its own neighbour
+            part[here, rows] = float("-inf") if largest else float("inf")  # never its own neighbour
             values, columns = _extremes(part, count, largest)
             best, exact = _ranked(unit, rows, columns, k, largest)
             if count < n - 1:  # could one that was left out be as near as the last one that was taken?
@@ -175,27 +186,43 @@ def _without_candidates(unit: Tensor, rows: Tensor, k: int, largest: bool) -> Te
 
 
 # ---------------------------------------------------------------------------------------------------------- approximate
-def _approximate(unit: Tensor, k: int, probes: int, seed: int) -> tuple[Tensor, Tensor]:
+def build_index(
+    unit: Tensor,  # (N, D) from `unit_rows`
+    seed: int = 0,
+):
+    """A FAISS index of the rows in cells around 4·√N centres (one cell below 1000 rows); `AvbookError` where FAISS is missing."""
     try:
         import faiss
     except ImportError:
         raise AvbookError('method="approximate" needs FAISS, which is not installed: `pip install "avbook[ann]"`, or use method="exact"') from None
-    if isinstance(probes, bool) or not isinstance(probes, int) or probes < 1:
-        raise AvbookError(f"probes={probes!r}: expected a whole number of cells, at least 1")
     points, (n, dim) = unit.cpu().numpy(), unit.shape
-    cells = max(1, round(4 * n**0.5)) if n >= 1000 else 1
+    cells = round(4 * n**0.5) if n >= 1000 else 1
     index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, cells, faiss.METRIC_INNER_PRODUCT)
     index.cp.seed, index.cp.spherical = seed, True
     index.cp.max_points_per_centroid, index.cp.min_points_per_centroid = 64, 1
     index.train(points)
     index.add(points)
-    index.nprobe = min(probes, cells)
-    count = min(k + SPARE + 1, n)  # one more: a video finds itself
-    sets = torch.empty(2, n, k, dtype=torch.int64)
-    for start in range(0, n, 4096):
-        rows = torch.arange(start, min(start + 4096, n), device=unit.device)
+    return index
+
+
+def search_index(
+    index,  # from `build_index`
+    unit: Tensor,  # (N, D), the rows it was built of
+    k: int,
+    probes: int,  # cells a query looks into
+    queries: Tensor | None = None,  # (Q,) rows whose sets are wanted; None: all
+) -> tuple[Tensor, Tensor]:
+    """Affinity and repulsion sets, each (Q, K) on the CPU: the index proposes, exact cosines rank; the farthest are the nearest of −f."""
+    if isinstance(probes, bool) or not isinstance(probes, int) or probes < 1:
+        raise AvbookError(f"probes={probes!r}: expected a whole number of cells, at least 1")
+    queries = torch.arange(len(unit)) if queries is None else queries
+    index.nprobe = min(probes, index.nlist)
+    count = min(k + SPARE + 1, len(unit))  # one more: a video finds itself
+    sets = torch.empty(2, len(queries), k, dtype=torch.int64)
+    for start in range(0, len(queries), 4096):
+        rows = queries[start:start + 4096].to(unit.device)
         for which, largest in enumerate((True, False)):
-            query = points[start:start + 4096]
+            query = unit[rows].cpu().numpy()
             found = torch.from_numpy(index.search(query if largest else -query, count)[1]).to(unit.device)
             found = torch.where(found < 0, rows[:, None], found)  # fewer in the cells looked into: filled up with itself, which never counts
             best = _ranked(unit, rows, found, k, largest)[0]
