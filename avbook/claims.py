@@ -159,7 +159,7 @@ def to_html(
     """The rows as an HTML table that a short script of its own lets a reader filter and sort; without scripts it is a plain table."""
     head = "".join(f'<th scope="col">{text}</th>' for text in ("claim", "paper", "ours", "95 %", "seeds", "data and protocol", "verdict"))
     body = "\n".join(_html_row(row, base) for row in rows)
-    return (f'<div class="ledger" id="{name}">\n<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>\n'
+    return (f'<div class="ledger" id="{name}">\n<table data-quarto-disable-processing="true">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>\n'
             f"<script>\n{_SCRIPT.replace('NAME', name)}</script>\n")
 
 

@@ -1,14 +1,19 @@
 """The site: every page is reachable, every link and anchor leads somewhere, what pages say of themselves is in step, nothing is fetched from elsewhere to read one."""
 import json
 import re
+import shlex
 from urllib.parse import unquote
 
 import pytest
 import site_files
+import typer
 import yaml
 from test_notebooks import BIN, NOTEBOOKS, ROOT, copy_tree, run_there
 
+from avbook.cli import app
 from avbook.pages import _headings, read_page, read_pages, source
+from avbook.paper import TABLES
+from avbook.recipes import RECIPES
 
 SITE = yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))
 PAGES = site_files.listed(site_files.sidebar())
@@ -138,3 +143,49 @@ def test_pictures_in_text_say_what_they_show(processed):
     for path, cells in processed.items():
         for text in texts(cells):
             assert not re.search(r"!\[\s*\]\(", text) and not re.search(r"<img(?![^>]*\balt=)[^>]*>", text), path
+
+
+# ------------------------------------------------------------------------------------------- what pages tell one to type
+def commands(page) -> list[list[str]]:
+    """The `avbook …` commands of a page's prose: lines of shell listings and inline code."""
+    text = page.words("markdown")
+    listings = "\n".join(re.findall(r"```(?:sh|bash)\n(.*?)```", text, flags=re.S))
+    lines = [line.split("#")[0] for line in listings.splitlines()] + re.findall(r"`(avbook [^`]+)`", re.sub(r"```.*?```", "", text, flags=re.S))
+    return [shlex.split(line)[1:] for line in map(str.strip, lines) if line.startswith("avbook ")]
+
+
+def test_the_commands_pages_name_can_be_typed():
+    group = typer.main.get_command(app)
+    tried = 0
+    for page in read_pages(ROOT / "nbs"):
+        for words in commands(page):
+            if any(word in ("…", "COMMAND", "DIR", "FOLDER") or "…" in word for word in words):
+                continue
+            found, rest = group, words
+            try:
+                while hasattr(found, "commands") and rest and not rest[0].startswith("-"):
+                    found, rest = found.commands[rest[0]], rest[1:]
+                if rest and "--help" not in rest and not hasattr(found, "commands"):
+                    found.make_context("avbook", list(rest))
+            except Exception as error:
+                fault = error.format_message() if hasattr(error, "format_message") else repr(error)
+                pytest.fail(f"{page.path}: avbook {' '.join(words)}: {fault}")
+            tried += 1
+    assert tried > 20
+
+
+def test_the_recipes_and_tables_pages_name_exist():
+    for page in read_pages(ROOT / "nbs"):
+        for words in commands(page):
+            if words[:1] == ["table"]:
+                keys = [word for word in words[1:] if re.fullmatch(r"(psp|ma|cmlcl)-[\w-]+", word)]
+                assert set(keys) <= set(TABLES), f"{page.path}: avbook {' '.join(words)}"
+            if words[:1] == ["run"] and page.path != "extend.ipynb":
+                assert words[1] in RECIPES, f"{page.path}: avbook {' '.join(words)}"
+
+
+def test_the_names_of_the_notation_are_in_the_code():
+    code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "avbook").glob("*.py"))
+    table = read_page(ROOT / "nbs/reference/notation.ipynb", ROOT / "nbs").words("markdown")
+    names = {name for row in table.splitlines() if row.startswith("|") for name in re.findall(r"`(\w+)`", row)}
+    assert len(names) > 25 and not [name for name in names if not re.search(rf"\b{name}\b", code)]
