@@ -12,19 +12,24 @@ import os
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 from measure import RESULTS
 
 HERE = Path(__file__).resolve().parent
-SCRIPTS = ("metrics", "loading", "steps", "psp_epoch", "han_step", "refinement", "search")
-OWN_QUICK = {"psp_epoch": ["--clips", "4", "--batch", "2", "--steps", "1", "--only", "steps"], "metrics": ["--repeat", "1"], "search": ["--quick"]}
-ON_CPU_ONLY = ("metrics", "loading", "psp_epoch", "search")  # have no --device
+SCRIPTS = ("metrics", "loading", "steps", "psp_epoch", "han_step", "refinement", "search", "cmlcl_full")
+OWN_QUICK = {"psp_epoch": ["--clips", "4", "--batch", "2", "--steps", "1", "--only", "steps"], "metrics": ["--repeat", "1", "--videos", "40"],
+             "search": ["--sizes", "200", "--dim", "16", "--k", "3", "--queries", "50", "--probes", "2"],
+             "cmlcl_full": ["--clips", "64", "--visual", "16", "--steps", "1"]}
+ON_CPU_ONLY = ("metrics", "loading", "psp_epoch", "search", "cmlcl_full")  # have no --device
 
 
 def command_of(name: str, results: Path, quick: bool, device: str) -> list[str]:
     """How the script is called."""
     more = OWN_QUICK.get(name, ["--quick"]) if quick else []
+    if name == "search" and find_spec("faiss") is None:
+        more = [*more, "--only", "exact"]  # the index needs `pip install "avbook[ann]"`
     return [sys.executable, str(HERE / f"{name}.py"), "--out", str(results / f"{name}.json"), *more,
             *([] if name in ON_CPU_ONLY or device == "cpu" else ["--device", device])]
 
@@ -40,6 +45,12 @@ def rows_of(name: str, record: dict) -> list[dict]:
                  "straightforward_seconds": first["seconds_a_step"], "times_faster": first["seconds_a_step"] / lines[key]["seconds_a_step"],
                  "share_of_peak": lines[key]["share_of_own_peak"], "peak_memory_mb": lines[key]["peak_memory_mb"], "videos_a_second": lines[key]["videos_a_second"]}
                 for key, title in (("freed memory kept", "float32"), ("bfloat16 autocast", "bfloat16")) if key in lines]
+    if name == "search":
+        return [{"what": f"CMLCL: exact search among {line['n']:,}", "against": "", "seconds": line["seconds"], "share_of_peak": line["share_of_peak"],
+                 "peak_memory_mb": line["peak_memory_mb"]} for line in record["exact"].values()]
+    if name == "cmlcl_full":
+        return [{"what": "CMLCL at the paper's sizes, all of it, multiplied out", "against": "", "seconds": 3600 * record["hours"]["all"],
+                 "peak_memory_mb": record["peak_memory_mb"]}]
     return []
 
 
@@ -52,6 +63,8 @@ def spelled(seconds: float | None) -> str:
     """Seconds with a unit that suits them."""
     if seconds is None:
         return "–"
+    if seconds >= 3600:
+        return f"{seconds / 3600:,.1f} h"
     return f"{seconds:,.1f} s" if seconds >= 1 else f"{1000 * seconds:,.1f} ms" if seconds >= 1e-3 else f"{1e6 * seconds:,.0f} µs"
 
 
@@ -61,7 +74,7 @@ def table(records: dict[str, dict]) -> str:
     lines = [titles]
     for name, record in records.items():
         for found in rows_of(name, record):
-            share, memory, ratio = found.get("share_of_peak"), found.get("peak_memory_mb"), found.get("times_faster")
+            share, memory, ratio = found.get("share_of_peak"), found.get("peak_memory_mb", found.get("step_memory_mb")), found.get("times_faster")
             lines.append((found["what"], spelled(found["seconds"]), spelled(found.get("straightforward_seconds")), "–" if ratio is None else f"×{ratio:,.1f}",
                           "–" if share is None else f"{100 * share:.0f} %", "–" if memory is None else f"{memory:,.0f} MB"))
     widths = [max(len(line[column]) for line in lines) for column in range(len(titles))]

@@ -1,23 +1,23 @@
 """A training step of HAN and of MA at the official sizes: videos a second, and what each ingredient gives.
 
-    python benchmarks/han_step.py [--batch 16] [--steps 24] [--clips 400] [--out FILE.json]
+    python benchmarks/han_step.py [--batch 16] [--steps 5] [--rounds 3] [--out FILE.json]
 
 Audio 10×128, pictures 80×2048 and 10×512, d = 512, 25 categories. The first line is what one writes first: three .npy files a clip, one by one; all 80
 frames through their layer; PyTorch's own attention, each track by itself. It computes the same function as ours with the same weights, which is
-asserted. Each further line adds one thing to all before it. Every line runs in a process of its own and measures that process's matrix-multiply peak
-too. A step is: read a batch, forward, loss, backward, update. The features are made up; files are in the page cache, so no disk is waited for.
+asserted. Each further line adds one thing to all before it. The lines take turns in one process, round after round, and with them the matrix-multiply
+peak: a line's figure is the median step of its fastest round. A step is: read a batch, forward, loss, backward, update. The features are made up; files
+are in the page cache, so no disk is waited for.
 """
 import contextlib
+import itertools
 import json
 import tempfile
-import time
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 
 from made_up import LLP_SHAPES, llp_folder
-from measure import apart, arguments, flops_of, machine, peak_gflops, peak_memory_mb, row, wait_for, write
+from measure import Apart, Way, arguments, flops_of, machine, peak_gflops, peak_memory_mb, row, take_turns, write
 
 CATEGORIES, WIDTH = 25, 512
 STEPS = {  # each with all before it
@@ -146,78 +146,80 @@ def reader(read: str, folder: Path, device: str):
     return (data.to(device) if read == "held" else data).train
 
 
-def measure(task: dict) -> dict:
-    """What one line takes, with freed memory kept where it says so."""
+def way_of(kind: str, options: dict, folder: Path, batch: int, device: str):
+    """(`Way`, floating-point operations of a step) under those options."""
     import torch
 
-    from avbook.machine import freed_memory_kept
-
-    with freed_memory_kept(torch.device(task["device"])) if task["options"].get("keep_memory") else contextlib.nullcontext(False) as kept:
-        return time_steps(**task) | {"memory_kept": kept}
-
-
-def time_steps(kind: str, options: dict, folder: str, batch: int, steps: int, device: str) -> dict:
-    """Seconds of the steps of one line, its operations and its memory."""
-    import torch
-
-    size = batch
-    train = reader(options["read"], Path(folder), device)
+    train = reader(options["read"], folder, device)
     net, method = build(kind, options["net"])
     net.to(device).train()
     fused, bf16 = options.get("fused", False), options.get("bf16", False)
     optimizer = torch.optim.Adam(net.parameters(), lr=3e-4, **({"fused": True} if fused else {"foreach": False, "fused": False}))
-    peak = {dtype: peak_gflops(dtype, device) for dtype in ("float32", *(["bfloat16"] if bf16 else []))}
-    worst = same_function(kind, train.batch(range(size))) if options["net"] == "plain" else None
-    flops = flops_of(lambda: method.loss(net, {name: part.to(device) for name, part in train.batch(range(size)).items()})[0].backward())
-    net.zero_grad()
-    order, seconds, reading = np.random.default_rng(1).permutation(len(train)), [], []
-    for step in range(steps + 3):
-        rows = np.take(order, np.arange(step * size, (step + 1) * size), mode="wrap")
-        wait_for(device)
-        started = time.perf_counter()
-        found = {name: part.to(device) for name, part in train.batch(rows).items()}
-        reading.append(time.perf_counter() - started)
+    order = itertools.cycle(np.random.default_rng(1).permutation(len(train)))
+
+    def step():
+        found = {name: part.to(device) for name, part in train.batch(list(itertools.islice(order, batch))).items()}
         with torch.autocast(torch.device(device).type, torch.bfloat16) if bf16 else contextlib.nullcontext():
             loss, _ = method.loss(net, found)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        wait_for(device)
-        seconds.append(time.perf_counter() - started)
-    a_step, own = median(seconds[3:]), "bfloat16" if bf16 else "float32"
-    return {"seconds_a_step": a_step, "reading": median(reading[3:]), "videos_a_second": size / a_step, "gflop_a_step": flops / 1e9,
-            "gflops": flops / a_step / 1e9, "peak_gflops": peak, "share_of_peak": flops / a_step / 1e9 / peak[own],
-            "peak_memory_mb": peak_memory_mb(device), "last_loss": float(loss.detach()), "differs_from_ours": worst}
+
+    flops = flops_of(lambda: method.loss(net, {name: part.to(device) for name, part in train.batch(range(batch)).items()})[0].backward())
+    net.zero_grad()
+    return Way(step, options.get("keep_memory", False)), flops
+
+
+def measure(kind: str, names: list[str], folder: str, batch: int, steps: int, rounds: int, device: str) -> dict:
+    """What each of the lines takes, in turns, and how far the plain net's outputs are from ours."""
+    folder, ways, flops = Path(folder), {}, {}
+    for name in names:
+        ways[name], flops[name] = way_of(kind, options_of(name), folder, batch, device)
+    readers = {read: reader(read, folder, device) for read in ("files", "pack", "held")}
+    order = itertools.cycle(np.random.default_rng(1).permutation(len(readers["held"])))
+    readings = {read: Way(lambda one=one: one.batch(list(itertools.islice(order, batch)))) for read, one in readers.items()}
+    peaks = []
+    for _ in range(rounds):
+        peaks.append({dtype: peak_gflops(dtype, device, seconds=0.3) for dtype in ("float32", "bfloat16")})
+        lines, reading = take_turns(ways, 1, steps, device), take_turns(readings, 1, steps, device)
+    peak = {dtype: max(one[dtype] for one in peaks) for dtype in peaks[0]}
+    for name, line in lines.items():
+        gflops, own = flops[name] / line["seconds"] / 1e9, "bfloat16" if options_of(name).get("bf16") else "float32"
+        line |= {"videos_a_second": batch / line["seconds"], "reading": reading[options_of(name)["read"]]["seconds"], "gflop_a_step": flops[name] / 1e9,
+                 "gflops": gflops, "share_of_peak": gflops / peak[own], "times_faster": lines[names[0]]["seconds"] / line["seconds"]}
+    return {"lines": lines, "peak_gflops": peak, "peaks": peaks, "process_peak_memory_mb": peak_memory_mb(device),
+            "plain_differs_by": same_function(kind, readers["files"].batch(range(batch)))}
 
 
 def main() -> None:
     asked = arguments(__doc__, "han_step")
     asked.add_argument("--batch", type=int, default=16)
-    asked.add_argument("--steps", type=int, default=24)
-    asked.add_argument("--clips", type=int, default=400)
+    asked.add_argument("--steps", type=int, default=5)
+    asked.add_argument("--rounds", type=int, default=3)
+    asked.add_argument("--clips", type=int, default=320)
     args = asked.parse_args()
     if args.one:
-        return print(json.dumps(measure(json.loads(args.one))))
-    batch, steps, clips = (2, 2, 10) if args.quick else (args.batch, args.steps, args.clips)
-    found = {"name": "han_step", "machine": machine(args.device), "batch": batch, "timed_steps": steps, "clips": clips, "han": {}, "ma": {}, "rows": []}
+        return print(json.dumps(measure(**json.loads(args.one))))
+    apart = Apart(__file__, measure, args.quick)
+    batch, steps, rounds, clips = (2, 1, 1, 10) if args.quick else (args.batch, args.steps, args.rounds, args.clips)
+    found = {"name": "han_step", "machine": machine(args.device), "batch": batch, "timed_steps": steps, "clips": clips, "rows": []}
     with tempfile.TemporaryDirectory() as scratch:
         from avbook.packs import pack_folder
 
         folder = llp_folder(Path(scratch) / "llp", clips).parent
         pack_folder(folder / "llp", folder / "pack", progress=False)
-        for kind, names in (("han", [*STEPS]), ("ma", SHORT)):
-            for name in names[::max(1, len(names) - 1)] if args.quick else names:
-                task = {"kind": kind, "options": options_of(name), "folder": str(folder), "batch": batch, "steps": steps, "device": args.device}
-                line = found[kind][name] = apart(__file__, task)
-                line["times_faster"] = found[kind]["straightforward"]["seconds_a_step"] / line["seconds_a_step"]
-                print(f"{kind:3} {name:40} {1000 * line['seconds_a_step']:7.1f} ms a step ({1000 * line['reading']:5.1f} of them reading), "
-                      f"{line['videos_a_second']:6.0f} videos/s, {100 * line['share_of_peak']:3.0f} % of the peak, ×{line['times_faster']:.2f}", flush=True)
-            first = found[kind]["straightforward"]
-            for name in [one for one in ("freed memory kept", "bfloat16 autocast") if one in found[kind]]:
-                line, precision = found[kind][name], "bfloat16" if name.startswith("bf") else "float32"
+        for kind, names in (("han", [*STEPS]), ("ma", [*SHORT])):
+            task = {"kind": kind, "names": names, "folder": str(folder), "batch": batch, "steps": steps, "rounds": rounds, "device": args.device}
+            found[kind] = apart(**task)
+            lines = found[kind]["lines"]
+            for name, line in lines.items():
+                print(f"{kind:3} {name:40} {1000 * line['seconds']:7.1f} ms a step ({1000 * line['reading']:5.1f} of them reading), {line['videos_a_second']:6.0f} "
+                      f"videos/s, {100 * line['share_of_peak']:3.0f} % of the peak, {line['step_memory_mb']:4.0f} MB, ×{line['times_faster']:.2f}", flush=True)
+            for name, precision in (("freed memory kept", "float32"), ("bfloat16 autocast", "bfloat16")):
+                line = lines[name]
                 found["rows"].append(row(f"{kind.upper()}: training step, {precision}", "files one by one, 80 frames projected, each track by itself",
-                                         line["seconds_a_step"], first["seconds_a_step"], share_of_peak=line["share_of_peak"],
-                                         peak_memory_mb=line["peak_memory_mb"], videos_a_second=line["videos_a_second"]))
+                                         line["seconds"], lines["straightforward"]["seconds"], share_of_peak=line["share_of_peak"],
+                                         step_memory_mb=line["step_memory_mb"], videos_a_second=line["videos_a_second"]))
     write(args.out, found)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from made_up import LLP_SHAPES, ave_folder, llp_folder
-from measure import apart, arguments, machine, peak_memory_mb, row, write
+from measure import Apart, arguments, machine, peak_memory_mb, row, write
 
 WAYS = {"ave": ("all in memory", "clip by clip", "official files", "pack", "pack in memory"), "llp": ("clip by clip", "official files", "pack", "pack in memory")}
 
@@ -118,6 +118,7 @@ def main() -> None:
         return print(json.dumps(measure(**json.loads(args.one))))
     from avbook.packs import pack_folder
 
+    apart = Apart(__file__, measure, args.quick)
     sizes = {"ave": 10, "llp": 10} if args.quick else {"ave": args.ave, "llp": args.llp}
     found = {"name": "loading", "machine": machine("cpu"), "clips": sizes, "batch": args.batch, "growth": {}, "rows": []}
     makers = {"ave": ave_folder, "llp": llp_folder}
@@ -131,7 +132,7 @@ def main() -> None:
                 packing = time.perf_counter() - started
                 disk = {part: sum(path.stat().st_size for path in (folder / part).rglob("*") if path.is_file()) / 1e6 for part in ("files", "pack")}
                 ways = WAYS[task] if clips == most else ("all in memory", "pack")
-                lines = {way: apart(__file__, {"task": task, "way": way, "folder": str(folder), "clips": clips, "batch": args.batch, "epochs": 3}) for way in ways}
+                lines = {way: apart(task=task, way=way, folder=str(folder), clips=clips, batch=args.batch, epochs=3) for way in ways}
             means = [line["last_batch_means"] for line in lines.values()]
             assert all(abs(one[name] - means[0][name]) < 1e-3 for one in means for name in one), f"the ways read different batches: {means}"
             if task == "ave":

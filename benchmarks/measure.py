@@ -6,6 +6,7 @@ second over those of large matrix products (`peak_gflops`), measured beside it.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -127,16 +128,75 @@ def middle(
     return median(times(work, repeat, warm, device))
 
 
+class Way:
+    """One way to do a step, with what must hold while it is timed."""
+
+    def __init__(
+        self,
+        step: Callable[[], Any],  # does one step, start to end
+        keep_memory: bool = False,  # freed memory stays with the process meanwhile, see `avbook.machine.freed_memory_kept`
+    ):
+        self.step, self.keep_memory, self.rounds, self.memory = step, keep_memory, [], 0.0
+
+
+def take_turns(
+    ways: dict[str, Way],
+    rounds: int,
+    steps: int,  # timed ones in each turn, after one that warms up
+    device: str = "cpu",
+) -> dict[str, dict[str, Any]]:
+    """Each way in turn, round after round, so that a slow minute of the machine meets them all alike.
+
+    `seconds` is the median step of the fastest round, `rounds` the medians of all, `step_memory_mb` what a turn took beyond what was there before it."""
+    import torch
+
+    from avbook.machine import freed_memory_kept
+
+    for _ in range(rounds):
+        for way in ways.values():
+            before = _resident_mb(device)
+            with freed_memory_kept(torch.device(device)) if way.keep_memory else contextlib.nullcontext():
+                way.rounds.append(middle(way.step, steps, 1, device))
+                way.memory = max(way.memory, peak_memory_mb(device) - before)
+    return {name: {"seconds": min(way.rounds), "rounds": way.rounds, "step_memory_mb": way.memory} for name, way in ways.items()}
+
+
+def _resident_mb(device: str) -> float:
+    """Megabytes held now; from here on `peak_memory_mb` counts anew, where the system can do that."""
+    import torch
+
+    if torch.device(device).type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return torch.cuda.memory_allocated(device) / 2**20
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        pass
+    return peak_memory_mb(device)
+
+
 # ---------------------------------------------------------------------------------------------------- processes apart
-def apart(
-    script: str,  # `__file__` of the benchmark
-    task: dict[str, Any],  # what it is to measure; it gets it as --one JSON and prints its findings as one line of JSON
-) -> dict[str, Any]:
-    """What the script finds out in a process of its own, so that memory and allocator start afresh. Raises RuntimeError with its last line."""
-    found = subprocess.run([sys.executable, script, "--one", json.dumps(task)], capture_output=True, text=True)
-    if found.returncode:
-        raise RuntimeError(f"{Path(script).name} --one {json.dumps(task)}: {(found.stderr.strip().splitlines() or ['no message'])[-1]}")
-    return json.loads(found.stdout.splitlines()[-1])
+class Apart:
+    """Runs a script's tasks in processes of their own, so that memory and allocator start afresh for each."""
+
+    def __init__(
+        self,
+        script: str,  # `__file__` of the benchmark; called with --one JSON it prints what it found as a last line of JSON
+        work: Callable[..., dict[str, Any]],  # what the script does with a task's items
+        mostly_here: bool = False,  # all tasks but the first run in this process: quicker, for sizes at which no figure means anything
+    ):
+        self.script, self.work, self.mostly_here, self.done = script, work, mostly_here, 0
+
+    def __call__(self, **task: Any) -> dict[str, Any]:
+        """What the task found out; RuntimeError with the last line that a failing process printed."""
+        self.done += 1
+        if self.mostly_here and self.done > 1:
+            return json.loads(json.dumps(self.work(**task)))
+        found = subprocess.run([sys.executable, self.script, "--one", json.dumps(task)], capture_output=True, text=True)
+        if found.returncode:
+            last = (found.stderr.strip().splitlines() or ["no message"])[-1]
+            raise RuntimeError(f"{Path(self.script).name} --one {json.dumps(task)}: {last}")
+        return json.loads(found.stdout.splitlines()[-1])
 
 
 def timed_command(

@@ -7,16 +7,13 @@ is what one writes first: for each video and class, count segments, collect even
 """
 import argparse
 import csv
-import json
 import os
-import platform
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from measure import RESULTS, machine, row, write
 
 from avbook.metrics import llp_scores
 from avbook.timeline import LLP_CATEGORIES, Event, llp_labels
@@ -47,9 +44,9 @@ def world_truth() -> tuple[np.ndarray, np.ndarray]:
     return audio, visual
 
 
-def events(row) -> list[tuple[int, int]]:
+def events(mask) -> list[tuple[int, int]]:
     found, start = [], None
-    for t, value in enumerate([*row, 0]):
+    for t, value in enumerate([*mask, 0]):
         if value and start is None:
             start = t
         elif not value and start is not None:
@@ -107,14 +104,14 @@ def milliseconds(function, repeat: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("runs/benchmarks/metrics.json"))
+    parser.add_argument("--out", type=Path, default=RESULTS / "metrics.json")
     parser.add_argument("--repeat", type=int, default=30)
+    parser.add_argument("--videos", type=int, default=1200)
     options = parser.parse_args()
     data = os.environ.get("AVBOOK_DATA")
-    audio, visual = real_truth(Path(data) / "llp") if data else world_truth()
+    audio, visual = (part[:options.videos] for part in (real_truth(Path(data) / "llp") if data else world_truth()))
     rng = np.random.default_rng(0)
-    record = {"data": "official annotations, test split" if data else "world scripts", "videos": len(audio), "python": platform.python_version(),
-              "numpy": np.__version__, "threads": os.environ.get("OMP_NUM_THREADS", "default")}
+    record = {"name": "metrics", "machine": machine(), "data": "official annotations, test split" if data else "world scripts", "videos": len(audio)}
     for share in (0.5, 0.05):  # a coin for each segment; and as sparse as real predictions are
         predicted = [rng.random(audio.shape) < share for _ in range(2)]
         fast = milliseconds(lambda: llp_scores(*predicted, audio, visual), options.repeat)
@@ -123,6 +120,7 @@ def main() -> None:
         worst = max(abs(value - slow_scores[name]) for name, value in llp_scores(*predicted, audio, visual).items())
         assert worst < 1e-9, f"the two disagree by {worst}"
         record[f"positive_{share}"] = {"milliseconds": round(fast, 2), "loop_milliseconds": round(slow, 1), "ratio": round(slow / fast, 1), "disagreement": worst}
+        record["rows"] = [row(f"ten figures of {len(audio):,} videos", "a loop over videos and classes", fast / 1000, slow / 1000)]
         print(f"{len(audio)} videos, {record['data']}, {share:.0%} of segments predicted: {fast:.1f} ms; loop {slow:.0f} ms; ratio {slow / fast:.0f}")
     growth = {}
     for times in (1, 2, 4, 8, 16):
@@ -130,11 +128,7 @@ def main() -> None:
         growth[len(many[0])] = round(milliseconds(lambda: llp_scores(*many), max(5, options.repeat // times)), 2)
     record["growth_milliseconds"] = growth
     print("growth: " + ", ".join(f"{count} videos {value:.1f} ms" for count, value in growth.items()))
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = options.out.with_name(options.out.name + ".part")
-    unfinished.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    os.replace(unfinished, options.out)
-    print(f"written to {options.out}")
+    write(options.out, record)
 
 
 if __name__ == "__main__":

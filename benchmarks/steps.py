@@ -1,30 +1,33 @@
-"""A training step of every method on AVE at the official sizes, as the package does it and as one writes it first: AVEL, PSP full and weak, CMLCL's three.
+"""A training step of every method on AVE at the official sizes, as the package does it and as one writes it first: AVEL, PSP full and weak, CMLCL's four.
 
-    python benchmarks/steps.py [--only NAME ...] [--steps 6] [--out FILE.json]
+    python benchmarks/steps.py [--only NAME ...] [--steps 3] [--rounds 4] [--out FILE.json]
 
-AVE: pictures 10×7×7×512, sound 10×128, float16 in memory as a pack holds them, batch 128 (CMLCL 32), the released widths. Both ways of a line run in
-processes of their own, from the same weights on the same rows, and must come to the same first loss (asserted). What "first" means, line by line:
+AVE: pictures 10×7×7×512, sound 10×128, float16 in memory as a pack holds them, batch 128 (CMLCL 32), the released widths. Both ways of a line take
+turns in a process of their own, round after round, from the same weights on the same rows, and must come to the same first loss (asserted); a figure is
+the median step of the fastest round. What "first" means, line by line:
 - AVEL, PSP: clips converted and stacked one by one; Adam tensor by tensor; memory that is freed goes back to the system.
 - CMLCL represents: the same reading, and Eq. 1-2 as printed, with a second map of d channels for the product of sound and picture.
+- CMLCL searches: a matrix of all cosines in float64, each row sorted. (The blocks of ours never hold that matrix: `search.py` has the memory.)
 - CMLCL annotates: every video of a batch and every neighbour of each goes through the annotator, as often as it is named. An epoch of 3,339 videos.
 - CMLCL localises: the frozen backbone runs again in every step, instead of once before.
 A step is: read a batch, forward, loss, backward, update. `han_step.py` has HAN and MA, `psp_epoch.py` what each ingredient gives PSP.
 """
-import contextlib
+import itertools
 import json
-import time
-from statistics import median
-from types import SimpleNamespace
+from functools import partial
+from types import MethodType, SimpleNamespace
 
 import numpy as np
 
-from measure import apart, arguments, flops_of, machine, peak_gflops, peak_memory_mb, row, wait_for, write
+from measure import Apart, Way, arguments, flops_of, machine, peak_gflops, peak_memory_mb, row, take_turns, write
 
 CATEGORIES, N = 28, 3339
-METHODS = {"avel-full": 128, "avel-weak": 128, "psp-full": 128, "psp-weak": 128, "cmlcl-represent": 32, "cmlcl-annotate": 32, "cmlcl-localise": 32}
-AGAINST = {"cmlcl-represent": "clips one by one, Eq. 1-2 as printed", "cmlcl-annotate": "every neighbour through the annotator",
+METHODS = {"avel-full": 128, "avel-weak": 128, "psp-full": 128, "psp-weak": 128, "cmlcl-represent": 32, "cmlcl-search": N, "cmlcl-annotate": 32, "cmlcl-localise": 32}
+AGAINST = {"cmlcl-represent": "clips one by one, Eq. 1-2 as printed", "cmlcl-search": "all cosines at once, float64, sorted", "cmlcl-annotate": "every neighbour through the annotator",
            "cmlcl-localise": "the frozen backbone in every step"}
+WHOLE = ("cmlcl-search", "cmlcl-annotate")  # timed over all videos, not a batch
 TITLES = {"avel-full": "AVEL, full", "avel-weak": "AVEL, weak", "psp-full": "PSP, full", "psp-weak": "PSP, weak", "cmlcl-represent": "CMLCL: represent",
+          "cmlcl-search": "CMLCL: search (30 near, 30 far of 3,339)",
           "cmlcl-annotate": "CMLCL: annotate (an epoch)", "cmlcl-localise": "CMLCL: localise"}
 
 
@@ -76,8 +79,8 @@ def attend_as_printed(self, audio, visual):
     return (weights.unsqueeze(-1) * pixels).sum(-2), weights.view(*lead, height, width)
 
 
-def supervised(name: str, plain: bool):
-    """(network, method, batches, optimiser) of AVEL or PSP."""
+def supervised(name: str, plain: bool, device: str):
+    """(network, method, split -> where batches come from) of AVEL or PSP."""
     from avbook.recipes import find_recipe
 
     recipe = find_recipe(name)
@@ -86,28 +89,30 @@ def supervised(name: str, plain: bool):
     return net, method, lambda split: OneByOne(split) if plain else split
 
 
-def representing(plain: bool):
-    from avbook.collaborate import Collaborator, RepresentMethod, SpatialAttention, Unlabelled
+def representing(plain: bool, device: str):
+    """The same of CMLCL's backbone and its two riddles."""
+    from avbook.collaborate import Collaborator, RepresentMethod, Unlabelled
 
+    net = Collaborator()
     if plain:
-        SpatialAttention.forward = attend_as_printed
-    return Collaborator(), RepresentMethod(N), lambda split: Unlabelled(OneByOne(split) if plain else split)
+        net.spatial.forward = MethodType(attend_as_printed, net.spatial)
+    return net, RepresentMethod(N), lambda split: Unlabelled(OneByOne(split) if plain else split)
 
 
-def localising(plain: bool):
-    """The localiser alone on features kept from before; or, plain, behind the frozen backbone."""
+def localising(plain: bool, device: str):
+    """The same of the localiser: alone on features kept from before; or, plain, behind the frozen backbone."""
     import torch
 
     from avbook.cmlcl import LocaliseMethod
     from avbook.collaborate import Collaborator, segment_features
     from avbook.localise import Localiser
 
-    backbone, net, method = Collaborator().eval(), Localiser(1024), LocaliseMethod()
+    backbone, net, method = Collaborator().to(device).eval(), Localiser(1024), LocaliseMethod()
 
     class Features:
         def __init__(self, split):
             self.split, self.labels = split, torch.eye(CATEGORIES)[torch.arange(len(split)) % CATEGORIES]
-            self.features = None if plain else segment_features(backbone, split, 64, "cpu")
+            self.features = None if plain else segment_features(backbone, split, 64, device)
 
         def __len__(self) -> int:
             return len(self.split)
@@ -117,7 +122,8 @@ def localising(plain: bool):
             if self.features is not None:
                 return {"features": self.features[rows], "targets": self.labels[rows]}
             with torch.no_grad():
-                return {"features": backbone.features(backbone(self.split.batch(rows))), "targets": self.labels[rows]}
+                batch = {name: part.to(device) for name, part in self.split.batch(rows).items()}
+                return {"features": backbone.features(backbone(batch)), "targets": self.labels[rows]}
 
     return net, method, Features
 
@@ -141,105 +147,138 @@ def epoch_as_written(net, optimizer, x, near, far, batches, through_neighbours, 
 
 
 # ------------------------------------------------------------------------------------------------------------- measure
-def measure_steps(name: str, plain: bool, clips: int, size: int, steps: int, device: str) -> dict:
-    """What a step takes; `first_loss` is that of the first batch from the first weights."""
+def step_way(name: str, plain: bool, split, size: int, device: str):
+    """(`Way`, floating-point operations of a step, loss of the first batch from the first weights)."""
     import torch
 
-    from avbook.machine import freed_memory_kept, seed_everything
+    from avbook.machine import seed_everything
     from avbook.training import make_optimizer
 
     seed_everything(0)
-    net, method, source = {"cmlcl-represent": representing, "cmlcl-localise": localising}.get(name, lambda plain: supervised(name, plain))(plain)
+    made = {"cmlcl-represent": representing, "cmlcl-localise": localising}.get(name, partial(supervised, name))
+    net, method, source = made(plain, device)
+    train = source(split)
     net.to(device).train()
-    train = source(split_of(clips))
     if plain and not name.startswith("cmlcl"):
         optimizer = torch.optim.Adam(net.parameters(), lr=1e-3, foreach=False, fused=False)
     else:
         optimizer = make_optimizer(net, method, "adam", 1e-3, 0.0)
-    get = lambda rows: {name: part.to(device) for name, part in train.batch(rows).items()}  # noqa: E731
-    order, seconds, reading = np.random.default_rng(1).permutation(clips), [], []
-    probe = get(order[:min(size, clips)])
-    net.eval()  # dropout draws its numbers in another order where steps differ
+    rows = np.random.default_rng(1).permutation(len(split))
+    order = itertools.cycle(rows)
+
+    def get(rows):
+        return {part: tensor.to(device) for part, tensor in train.batch(rows).items()}
+
+    def step():
+        loss, _ = method.loss(net, get(list(itertools.islice(order, size))))
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    probe = get(rows[:size])
+    net.eval()  # dropout and views draw their numbers in another order where the ways differ
     with torch.no_grad():
         first = float(method.loss(net, probe)[0])
     net.train()
-    flops = flops_of(lambda: method.loss(net, probe)[0].backward())
+    flops = flops_of(lambda: method.loss(net, get(rows[:size]))[0].backward())
     net.zero_grad()
-    with contextlib.nullcontext() if plain else freed_memory_kept(torch.device(device)):
-        for step in range(steps + 2):
-            rows = np.take(order, np.arange(step * size, (step + 1) * size), mode="wrap")
-            wait_for(device)
-            started = time.perf_counter()
-            batch = get(rows)
-            reading.append(time.perf_counter() - started)
-            loss, _ = method.loss(net, batch)
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            wait_for(device)
-            seconds.append(time.perf_counter() - started)
-        peak = peak_gflops(device=device)
-    a_step = median(seconds[2:])
-    return {"seconds": a_step, "reading": median(reading[2:]), "videos_a_second": size / a_step, "gflop_a_step": flops / 1e9, "gflops": flops / a_step / 1e9,
-            "peak_gflops": peak, "share_of_peak": flops / a_step / 1e9 / peak, "peak_memory_mb": peak_memory_mb(device), "first_loss": first}
+    return Way(step, not plain), flops, first
 
 
-def measure_annotator(plain: bool, clips: int, size: int, steps: int, device: str) -> dict:
-    """What an epoch of the annotator takes, over `clips` videos with 30 neighbours near and far."""
+def epoch_way(plain: bool, clips: int, size: int, device: str):
+    """The same of an epoch of the annotator over `clips` videos with 30 neighbours near and far; its loss is the whole epoch's."""
     import torch
 
     from avbook.label_contrast import Annotator, annotator_epoch
-    from avbook.machine import freed_memory_kept, seed_everything
+    from avbook.machine import seed_everything
     from avbook.neighbours import contrastive_sets
     from avbook.training import make_optimizer, shuffled_batches
 
     seed_everything(0)
     x = torch.randn(clips, 1024)
     sets = contrastive_sets(x, min(30, clips - 1), device="cpu")
-    net = Annotator(1024, 512, CATEGORIES).to(device)
-    optimizer, x = make_optimizer(net, None, "sgd", 0.05, 0.0), x.to(device)
-    near, far = sets.affinity.to(device), sets.repulsion.to(device)
+    x, near, far = x.to(device), sets.affinity.to(device), sets.repulsion.to(device)
     batches, run = shuffled_batches(clips, size, 0, 1), epoch_as_written if plain else annotator_epoch
-    flops = flops_of(lambda: run(net, optimizer, x, near, far, batches, True, {}))
-    seed_everything(0)
     net = Annotator(1024, 512, CATEGORIES).to(device)
-    optimizer, seconds, losses = make_optimizer(net, None, "sgd", 0.05, 0.0), [], []
-    with contextlib.nullcontext() if plain else freed_memory_kept(torch.device(device)):
-        for _ in range(max(2, steps // 2)):
-            wait_for(device)
-            started = time.perf_counter()
-            losses.append(run(net, optimizer, x, near, far, batches, True, {})["loss"])
-            wait_for(device)
-            seconds.append(time.perf_counter() - started)
-        peak = peak_gflops(device=device)
-    epoch = median(seconds)
-    return {"seconds": epoch, "videos_a_second": clips / epoch, "gflop_a_step": flops / len(batches) / 1e9, "gflops": flops / epoch / 1e9, "peak_gflops": peak,
-            "share_of_peak": flops / epoch / 1e9 / peak, "peak_memory_mb": peak_memory_mb(device), "first_loss": losses[0]}
+    optimizer, first = make_optimizer(net, None, "sgd", 0.05, 0.0), []
+    flops = flops_of(lambda: first.append(run(net, optimizer, x, near, far, batches, True, {})["loss"]))
+    return Way(lambda: run(net, optimizer, x, near, far, batches, True, {}), not plain), flops, first[0]
+
+
+def search_way(plain: bool, clips: int, device: str):
+    """The same of the search for neighbours; in the place of a loss, the sets that were found."""
+    import torch
+
+    from avbook.machine import seed_everything
+    from avbook.neighbours import contrastive_sets
+
+    seed_everything(0)
+    centres, k = torch.randn(max(2, clips // 100), 1024), min(30, clips - 1)
+    x = (centres[torch.arange(clips) % len(centres)] + 1.5 * torch.randn(clips, 1024)).to(device)
+
+    def as_written():
+        unit = torch.nn.functional.normalize(x.double(), dim=1)
+        cosines = unit @ unit.T
+        order = cosines.fill_diagonal_(float("-inf")).argsort(1, descending=True)
+        return order[:, :k], order[:, :-1].flip(1)[:, :k]
+
+    def ours():
+        sets = contrastive_sets(x, k, device=device)
+        return sets.affinity, sets.repulsion
+
+    search = as_written if plain else ours
+    return Way(search, not plain), 2 * clips * clips * x.shape[1], torch.stack([part.cpu() for part in search()])
+
+
+def measure(name: str, clips: int, size: int, steps: int, rounds: int, device: str) -> dict:
+    """Both ways of a line, in turns, and the peak beside them."""
+    ways, flops, first = {}, {}, {}
+    whole = name in WHOLE  # a round is over all videos
+    split = None if whole else split_of(clips)
+    for way in ("straightforward", "ours"):
+        plain = way != "ours"
+        if name == "cmlcl-search":
+            ways[way], flops[way], first[way] = search_way(plain, clips, device)
+        else:
+            ways[way], flops[way], first[way] = epoch_way(plain, clips, size, device) if whole else step_way(name, plain, split, size, device)
+    if name == "cmlcl-search":
+        differ = float((first["straightforward"] != first["ours"]).double().mean())
+        assert differ <= 1e-4, f"{name}: {100 * differ} % of the members of the sets differ"  # equally near ones may change places
+    else:
+        differ = abs(first["straightforward"] - first["ours"])
+        assert differ <= 1e-3 * max(1, abs(first["ours"])), f"{name}: the first losses are {first}"
+    peak = 0.0
+    for _ in range(rounds):
+        peak = max(peak, peak_gflops(device=device, seconds=0.3))
+        lines = take_turns(ways, 1, steps, device)
+    for way, line in lines.items():
+        gflops = flops[way] / line["seconds"] / 1e9
+        line |= {"gflops": gflops, "share_of_peak": gflops / peak, "videos_a_second": (clips if whole else size) / line["seconds"],
+                 "gflop": flops[way] / 1e9}
+    return lines | {"peak_gflops": peak, "batch": size, "clips": clips, "results_differ_by": differ, "process_peak_memory_mb": peak_memory_mb(device)}
 
 
 def main() -> None:
     asked = arguments(__doc__, "steps")
     asked.add_argument("--only", nargs="+", choices=[*METHODS], help="these lines; the file keeps the others' figures")
-    asked.add_argument("--steps", type=int, default=6)
-    asked.add_argument("--clips", type=int, default=512)
+    asked.add_argument("--steps", type=int, default=3)
+    asked.add_argument("--rounds", type=int, default=4)
+    asked.add_argument("--clips", type=int, default=384)
     args = asked.parse_args()
     if args.one:
-        task = json.loads(args.one)
-        return print(json.dumps(measure_annotator(**task) if task.pop("name") == "cmlcl-annotate" else measure_steps(**json.loads(args.one))))
+        return print(json.dumps(measure(**json.loads(args.one))))
+    apart = Apart(__file__, measure, args.quick)
     before = json.loads(args.out.read_text(encoding="utf-8")) if args.only and args.out.exists() else {}
     found = {"name": "steps", "machine": machine(args.device), "methods": before.get("methods", {})}
     for name in args.only or METHODS:
-        clips, size, steps = (6, 2, 1) if args.quick else (N if name == "cmlcl-annotate" else args.clips, METHODS[name], args.steps)
-        straight, ours = (apart(__file__, {"name": name, "plain": plain, "clips": clips, "size": size, "steps": steps, "device": args.device})
-                          for plain in (True, False))
-        differ = abs(straight["first_loss"] - ours["first_loss"])
-        assert differ <= 1e-3 * max(1, abs(ours["first_loss"])), f"{name}: the first losses are {straight['first_loss']} and {ours['first_loss']}"
-        found["methods"][name] = {"straightforward": straight, "ours": ours, "batch": size, "clips": clips, "losses_differ_by": differ}
+        clips, size, steps, rounds = (6, 2, 1, 1) if args.quick else (N if name in WHOLE else args.clips, METHODS[name], args.steps, args.rounds)
+        lines = found["methods"][name] = apart(name=name, clips=clips, size=size, steps=steps, rounds=rounds, device=args.device)
+        ours, plain = lines["ours"], lines["straightforward"]
         print(f"{TITLES[name]:28} {1000 * ours['seconds']:7.1f} ms, {ours['videos_a_second']:6.0f} videos/s, {100 * ours['share_of_peak']:3.0f} % of the peak, "
-              f"{ours['peak_memory_mb']:5.0f} MB; straightforward {1000 * straight['seconds']:7.1f} ms, ×{straight['seconds'] / ours['seconds']:.2f}", flush=True)
-    found["rows"] = [row(f"{TITLES[name]}: training step" if "epoch" not in TITLES[name] else TITLES[name], AGAINST.get(name, "clips one by one, plain Adam, memory given back"),
+              f"{ours['step_memory_mb']:5.0f} MB; straightforward {1000 * plain['seconds']:7.1f} ms, ×{plain['seconds'] / ours['seconds']:.2f}", flush=True)
+    found["rows"] = [row(TITLES[name] + ("" if name in WHOLE else ": training step"), AGAINST.get(name, "clips one by one, plain Adam, memory given back"),
                          line["ours"]["seconds"], line["straightforward"]["seconds"], share_of_peak=line["ours"]["share_of_peak"],
-                         peak_memory_mb=line["ours"]["peak_memory_mb"], videos_a_second=line["ours"]["videos_a_second"])
+                         step_memory_mb=line["ours"]["step_memory_mb"], videos_a_second=line["ours"]["videos_a_second"])
                      for name, line in ((name, found["methods"][name]) for name in METHODS if name in found["methods"])]
     write(args.out, found)
 
