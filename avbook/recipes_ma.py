@@ -46,10 +46,10 @@ def _build_ma(settings: dict[str, Any], dims: dict[str, int]):
 
 # ------------------------------------------------------------------------------------------------------------- stages
 def _train_ma(job: Job):
-    """base → refine → retrain. Without refinement the base is the result; refinement by the truth needs none."""
+    """base → refine → retrain. Without refinement the base is the result; refinement by the truth or by a rule needs none."""
     s = job.settings
-    if s["refine"] == "truth":
-        return _retrain(job, job.stage("refine", {"refine": "truth"}, lambda folder: _make_true_refinement(job, folder)), {})
+    if s["refine"] in ("truth", "speech"):
+        return _retrain(job, job.stage("refine", {"refine": s["refine"]}, lambda folder: _make_sure_refinement(job, folder)), {})
     base = job.stage("base", _pick(s, _NET, _CONTRAST, _TARGETS, _EVENTS, _FIT), lambda folder: _make_base(job, folder))
     if s["refine"] == "none":
         for name in ("val_selected", "last"):
@@ -111,18 +111,23 @@ def _make_refinement(job: Job, base: Path, folder: Path) -> None:
     _keep_refinement(job, found, folder, started)
 
 
-def _make_true_refinement(job: Job, folder: Path) -> None:
-    """Refines the training labels by what the world knows of them: an upper bound, a judge that is never wrong."""
+def _make_sure_refinement(job: Job, folder: Path) -> None:
+    """Refines the training labels without any network: by what the world knows of them, an upper bound; or by one rule, Speech is never in view."""
     from .refinement import Refinement
 
-    started, train = time.perf_counter(), job.data.train
-    if train.audio_labels is None:
-        raise AvbookError("refine='truth': nobody knows what these training clips hold in each track; only a world does")
+    started, train, names, kind = time.perf_counter(), job.data.train, job.data.categories, job.settings["refine"]
     labels = train.video_labels > 0
-    held = {track: labels & (getattr(train, f"{track}_labels") > 0).any(1) for track in ("audio", "visual")}
+    if kind == "truth":
+        if train.audio_labels is None:
+            raise AvbookError("refine='truth': nobody knows what these training clips hold in each track; only a world does")
+        held = {track: labels & (getattr(train, f"{track}_labels") > 0).any(1) for track in ("audio", "visual")}
+    else:
+        if "Speech" not in names:
+            raise AvbookError(f"refine='speech': there is no Speech among {', '.join(names)}; expected LLP's categories")
+        held = {"audio": labels, "visual": labels & (np.array(names) != "Speech")}
     certain = {track: there.astype(np.float32) for track, there in held.items()}
-    found = Refinement(np.asarray(train.ids), tuple(job.data.categories), labels, **held, partners=np.full((len(labels), 1), -1),
-                       probabilities=certain, errors={track: np.ones(labels.shape[1]) for track in held}, options={"modality": "truth"})
+    found = Refinement(np.asarray(train.ids), tuple(names), labels, **held, partners=np.full((len(labels), 1), -1),
+                       probabilities=certain, errors={track: np.ones(labels.shape[1]) for track in held}, options={"modality": kind})
     _keep_refinement(job, found, folder, started)
 
 

@@ -78,6 +78,14 @@ def test_predictions_of_both_tracks_are_kept(data, tmp_path):
         assert arrays["last.audio"].shape == (len(data.test), 10, 25) and not arrays["last.visual"].any()
 
 
+def test_refined_by_one_rule_the_picture_loses_speech_and_nothing_else(data, tmp_path):
+    record = run(data, tmp_path, refine="speech")
+    kept = load_refinement(tmp_path / "ma" / record["stages"]["refine"]["folder"])
+    lost = kept.labels & ~kept.visual
+    assert (kept.audio == kept.labels).all() and lost[:, 0].any() and not lost[:, 1:].any() and not kept.visual[:, 0].any()
+    assert record["stages"]["refine"]["dropped"] == {"audio": 0, "visual": int(kept.labels[:, 0].sum())} and "base" not in record["stages"]
+
+
 def rule(data, out, name):
     return run_seed(find_recipe("rule"), data, seed=0, preset="quick", options={"rule": name}, device="cpu", out=out, progress=False)
 
