@@ -7,14 +7,14 @@ from typing import Any, Iterable
 from .ledger import Records, Summary, compare
 from .pages import Heading, Page, source
 from .paper import Cell, Table, find_table
-from .recipes import RECIPES, find_recipe, settle
+from .recipes import find_recipe, settle
 
 __all__ = ["divergence_rows", "other_entries", "REGISTERS", "in_words", "to_markdown"]
 
-REGISTERS = {  # paper -> the table that switches its divergences, and the pages that show them
-    "PSP": ("psp-code", "2_supervised/06_divergences.ipynb"),
-    "MA": ("ma-code", "3_parsing/07_divergences.ipynb"),
-    "CMLCL": ("cmlcl-open", "4_unsupervised/05_open_questions.ipynb"),
+REGISTERS = {  # paper -> the table that switches its divergences, the page that shows them, the recipes that are switched
+    "PSP": ("psp-code", "2_supervised/06_divergences.ipynb", ("psp-full", "psp-weak")),
+    "MA": ("ma-code", "3_parsing/07_divergences.ipynb", ("ma", "han")),
+    "CMLCL": ("cmlcl-open", "4_unsupervised/05_open_questions.ipynb", ("cmlcl",)),
 }
 
 
@@ -31,11 +31,11 @@ def divergence_rows(
     """
     by_path = {page.path: page for page in pages}
     out = []
-    for paper, (key, path) in REGISTERS.items():
+    for paper, (key, path, recipes) in REGISTERS.items():
         table = find_table(key)
         groups: dict[tuple, list[Cell]] = {}
         for cell in table.cells:
-            if cell.recipe in RECIPES and settle(find_recipe(cell.recipe), preset, cell.options)[1]:
+            if cell.recipe in recipes and settle(find_recipe(cell.recipe), preset, cell.options)[1]:
                 groups.setdefault((cell.row, cell.recipe, str(cell.options)), []).append(cell)
         for (row, recipe, _), cells in groups.items():
             gaps = {cell.metric or table.metric: _gap(cell, table, records, preset) for cell in cells}
@@ -64,7 +64,8 @@ def _place(page: Page | None, row: str) -> str:
         return ""
     quoted = re.compile(rf"[\"']{re.escape(row)}[\"']")
     asked = re.compile(rf"\w*effects?\([^)]*[\"']{re.escape(row)}[\"']")
-    for pattern in (asked, quoted):
+    formatted = re.compile(rf"f[\"']{re.escape(row.rpartition(' ')[0])} \{{")  # such as f"λ = {lam}"
+    for pattern in (asked, quoted, formatted):
         for i, cell in enumerate(page.cells):
             heading = page.heading_at(i)
             if cell["cell_type"] == "code" and pattern.search(source(cell)) and heading and heading.level > 1:
@@ -78,7 +79,7 @@ def other_entries(
 ) -> list[tuple[str, str, Heading]]:
     """The sections of the registers that no row points to: shown, argued or counted there, but not measured by a switch."""
     taken = {row["place"] for row in rows}
-    homes = {path: paper for paper, (_, path) in REGISTERS.items()}
+    homes = {path: paper for paper, (_, path, _) in REGISTERS.items()}
     return [(homes[page.path], page.path, heading) for page in pages if page.path in homes for heading in page.headings
             if heading.level == 3 and f"{page.path}#{heading.anchor}" not in taken]
 

@@ -88,12 +88,19 @@ def papers_named(page: Page) -> str:
     return "papers: " + ", ".join(named) if named else ""
 
 
+def words_of(page: Page) -> str:
+    """Links to the glossary and the notation, on the pages that explain."""
+    if not page.path[0].isdigit():
+        return ""
+    return " · ".join(f"[{name}]({os.path.relpath(f'reference/{path}.ipynb', Path(page.path).parent)})" for name, path in (("words", "glossary"), ("symbols", "notation")))
+
+
 def facts(page: Page, seconds: dict[str, float]) -> str:
     """The line below a page's title: how long it is to read and to run, its data, its papers, and where it can be had."""
     modules = [f"[`avbook.{module}`]({FILES}/avbook/{module}.py)" for module in page.exports]
     code = any(cell["cell_type"] == "code" for cell in page.cells)
     parts = [f"{reading_minutes(page)} min to read", running(seconds.get(page.path)) if code else "nothing to run", data_used(page), papers_named(page),
-             f"[open in Colab]({COLAB}/nbs/{page.path})" if code else "", f"[notebook]({FILES}/nbs/{page.path})", *modules]
+             words_of(page), f"[open in Colab]({COLAB}/nbs/{page.path})" if code else "", f"[notebook]({FILES}/nbs/{page.path})", *modules]
     return f"{FACTS}\n<small>{' · '.join(part for part in parts if part)}</small>"
 
 
