@@ -63,10 +63,10 @@ class Summary:
 def summarise(
     values: Iterable[float],  # one figure a seed
 ) -> Summary | None:
-    """The `Summary` of some seeds' figures, or None where there are none."""
+    """The `Summary` of some seeds' figures, or None where there are none; a seed whose figure had nothing to count (NaN) is left out."""
     from statistics import fmean, stdev
 
-    values = [float(v) for v in values]
+    values = [float(v) for v in values if not math.isnan(v)]
     n = len(values)
     if n == 0:
         return None

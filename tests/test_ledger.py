@@ -27,6 +27,7 @@ def test_an_interval_over_seeds_is_students(tmp_path):
     low, high = stats.t.interval(0.95, 4, values.mean(), stats.sem(values))
     assert (got.low, got.high) == pytest.approx((low, high)) and got.sd == pytest.approx(values.std(ddof=1))
     assert summarise([]) is None and math.isnan(summarise([3.0]).sd) and str(summarise([3.0])) == "3.0"
+    assert summarise([1.0, math.nan, 3.0]) == summarise([1.0, 3.0]) and summarise([math.nan]) is None  # a precision of nothing is no figure
 
 
 def test_a_table_shows_paper_ours_and_what_was_not_run(tmp_path):
