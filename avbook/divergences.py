@@ -40,7 +40,7 @@ def divergence_rows(
         for (row, recipe, _), cells in groups.items():
             gaps = {cell.metric or table.metric: _gap(cell, table, records, preset) for cell in cells}
             main = table.metric if table.metric in gaps else next(iter(gaps))
-            out.append({"paper": paper, "entry": row, "recipe": recipe, "options": cells[0].options, "place": _place(by_path.get(path), row), "metric": main,
+            out.append({"paper": paper, "entry": row, "recipe": recipe, "options": cells[0].options, "place": _place([by_path[p] for p in _homes(path, by_path)], row), "metric": main,
                         "gap": gaps[main], "others": {metric: gap for metric, gap in gaps.items() if metric != main}, "verdict": _verdict(gaps[main])})
     return out
 
@@ -58,19 +58,24 @@ def _verdict(gap: Summary | None) -> str:
     return "higher" if gap.low > 0 else "lower" if gap.high < 0 else "not told apart"
 
 
-def _place(page: Page | None, row: str) -> str:
-    """The section of a page that shows an entry: the first one that asks for its effect, else the first that names it; "" without a page."""
-    if page is None:
-        return ""
+def _homes(path: str, by_path: dict[str, Page]) -> list[str]:
+    """The register's page and then the other pages of its part, where they are."""
+    part = path.partition("/")[0] + "/"
+    return [path] * (path in by_path) + [other for other in by_path if other.startswith(part) and other != path]
+
+
+def _place(pages: list[Page], row: str) -> str:
+    """The section that shows an entry: the first one that asks for its effect, else one that names it; "" where no page does."""
     quoted = re.compile(rf"[\"']{re.escape(row)}[\"']")
     asked = re.compile(rf"\w*effects?\([^)]*[\"']{re.escape(row)}[\"']")
     formatted = re.compile(rf"f[\"']{re.escape(row.rpartition(' ')[0])} \{{")  # such as f"λ = {lam}"
-    for pattern in (asked, quoted, formatted):
-        for i, cell in enumerate(page.cells):
-            heading = page.heading_at(i)
-            if cell["cell_type"] == "code" and pattern.search(source(cell)) and heading and heading.level > 1:
-                return f"{page.path}#{heading.anchor}"
-    return page.path
+    for page in pages:
+        for pattern in (asked, quoted, formatted):
+            for i, cell in enumerate(page.cells):
+                heading = page.heading_at(i)
+                if cell["cell_type"] == "code" and pattern.search(source(cell)) and heading and heading.level > 1:
+                    return f"{page.path}#{heading.anchor}"
+    return ""
 
 
 def other_entries(
