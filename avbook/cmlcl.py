@@ -230,9 +230,6 @@ def changed_share(
     return 100.0 - cluster_scores(after, before)["hungarian"]
 
 # %% ../nbs/4_unsupervised/03_em.ipynb #c034
-THETAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 1.0)
-
-
 def score_round(
     round: Round,
     train_labels,  # (N, T, C+1): for names and purity
@@ -244,7 +241,7 @@ def score_round(
 ) -> dict[str, float]:
     """All figures of a round, in percent: those of `ave_scores` and `gamma_scores`, and how good the grouping is.
 
-    `purity`, `nmi`, `ari`, `hungarian`: the annotator's labels of the training clips; `empty`: categories that it never gives;
+    `purity`, `nmi`, `ari`, `hungarian`: of the annotator's labels of the training clips; `empty`: categories that it never gives.
     `judged_purity` and so on: of the clips that are judged, by their largest y.
     """
     found = round.found[split]
@@ -255,7 +252,8 @@ def score_round(
     train, judged = category_of(train_labels), category_of(labels)
     pseudo, guess = round.annotation.labels.numpy(), found["video"].argmax(1).numpy()
     figures |= cluster_scores(pseudo[train >= 0], train[train >= 0])
-    figures |= {f"judged_{name}": value for name, value in cluster_scores(guess[judged >= 0], judged[judged >= 0]).items()}
+    others = cluster_scores(guess[judged >= 0], judged[judged >= 0])
+    figures |= {f"judged_{name}": value for name, value in others.items()}
     return figures | {"empty": float(count - len(np.unique(pseudo)))} | gamma_scores(found["gamma"], labels[..., -1] > 0)
 
 
@@ -267,6 +265,9 @@ def names_of(round: Round, train_labels, labels, split: str, naming: str) -> np.
     if naming == "judged":
         return name_categories(round.found[split]["video"].argmax(1), category_of(labels), count)
     raise AvbookError(f"naming={naming!r}: expected 'train' or 'judged'")
+
+# %% ../nbs/4_unsupervised/03_em.ipynb #c036
+THETAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 1.0)
 
 
 def theta_sweep(
@@ -282,4 +283,5 @@ def theta_sweep(
     """Accuracy for each θ: what the background rule could give, and what labels would have chosen. For reading only."""
     found, background = round.found[split], np.asarray(labels).shape[-1] - 1
     names = names_of(round, train_labels, labels, split, naming) if names is None else names
-    return {theta: ave_scores(seconds_of(found["segments"], found["gamma"], names, background, theta), labels)["accuracy"] for theta in thetas}
+    segments, gamma = found["segments"], found["gamma"]
+    return {theta: ave_scores(seconds_of(segments, gamma, names, background, theta), labels)["accuracy"] for theta in thetas}
