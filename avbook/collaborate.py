@@ -22,9 +22,9 @@ from .pooling import at_least_single
 from .training import default_device, fit, predict_all, seed_everything
 
 # %% auto #0
-__all__ = ['NET', 'instance_discrimination', 'decorrelation', 'SpatialAttention', 'CollaborativeAttention', 'Collaborator',
-           'pooled', 'MemoryBank', 'pretext_terms', 'Unjudged', 'RepresentMethod', 'Unlabelled', 'represent',
-           'segment_features']
+__all__ = ['NET', 'instance_discrimination', 'decorrelation', 'SpatialAttention', 'EvenAttention', 'CollaborativeAttention',
+           'Collaborator', 'pooled', 'MemoryBank', 'pretext_terms', 'Unjudged', 'RepresentMethod', 'Unlabelled',
+           'represent', 'segment_features']
 
 # %% ../nbs/4_unsupervised/01_collaborate.ipynb #c016
 @paper("cmlcl", eq=6)
@@ -88,6 +88,15 @@ class SpatialAttention(nn.Module):
         return attended, weights.view(*lead, height, width)
 
 # %% ../nbs/4_unsupervised/01_collaborate.ipynb #c047
+class EvenAttention(nn.Module):
+    """As `SpatialAttention`, but every position of the picture has the same weight and the sound is not asked."""
+
+    def forward(self, audio, visual):
+        height, width = visual.shape[-3:-1]
+        attended = at_least_single(visual.detach()).mean((-3, -2))
+        return attended, attended.new_full(visual.shape[:-1], 1 / (height * width))
+
+# %% ../nbs/4_unsupervised/01_collaborate.ipynb #c049
 @paper("cmlcl", eq=(3, 4, 5))
 class CollaborativeAttention(nn.Module):
     """One modality's seconds (B,T,d) after attending over time, where both modalities together decide where to look (Eq. 3-5).
@@ -123,11 +132,11 @@ class CollaborativeAttention(nn.Module):
         found = F.scaled_dot_product_attention(query, key, value).transpose(-3, -2).flatten(-2)  # (B, T, d)
         return self.norm(own + self.mix(found)) if self.residual else found
 
-# %% ../nbs/4_unsupervised/01_collaborate.ipynb #c051
+# %% ../nbs/4_unsupervised/01_collaborate.ipynb #c053
 class Collaborator(nn.Module):
     """The backbone: `net(batch)` gives `v_attn`, `a_attn` (B,T,d) and `attention` (B,T,H,W), from `audio` and `visual` alone.
 
-    With one modality the other's keys are absent; without sound, or with `s_attn=False`, the picture is the mean over its positions.
+    With one modality the other's keys are absent, and without sound the picture is the mean over its positions.
     """
 
     def __init__(
@@ -144,38 +153,28 @@ class Collaborator(nn.Module):
     ):
         super().__init__()
         one_of("modality", modality, ("both", "audio", "visual"))
-        self.hidden, self.modality = hidden, modality
-        self.tracks = {"both": ("a", "v"), "audio": ("a",), "visual": ("v",)}[modality]
-        self.spatial = SpatialAttention(visual_dim, audio_dim, hidden) if s_attn and modality == "both" else None
+        both = modality == "both"
+        self.hidden, self.tracks = hidden, ("a", "v") if both else (modality[0],)
+        self.spatial = SpatialAttention(visual_dim, audio_dim, hidden) if s_attn and both else EvenAttention()
         for track, dim, crosses in (("a", audio_dim, visual2audio), ("v", visual_dim, audio2visual)):
             if track in self.tracks:
-                source = "both" if crosses and modality == "both" else "own"
                 self.add_module(f"{track}_in", xavier_linear(dim, hidden))
-                self.add_module(f"{track}_collaborate", CollaborativeAttention(hidden, heads, residual, source))
+                self.add_module(f"{track}_collaborate", CollaborativeAttention(hidden, heads, residual, "both" if crosses and both else "own"))
 
     def forward(self, batch):
-        out, own = {}, {}
+        own, out = {}, {}
         if "a" in self.tracks:
             own["a"] = self.a_in(at_least_single(batch["audio"]))
         if "v" in self.tracks:
-            visual = batch["visual"]
-            if self.spatial is None:
-                height, width = visual.shape[-3:-1]
-                attended = at_least_single(visual.detach()).mean((-3, -2))
-                out["attention"] = attended.new_full(visual.shape[:-1], 1 / (height * width))
-            else:
-                attended, out["attention"] = self.spatial(batch["audio"], visual)
+            attended, out["attention"] = self.spatial(batch.get("audio"), batch["visual"])
             own["v"] = self.v_in(attended)
-        for track, other in (("a", "v"), ("v", "a")):
-            if track in own:
-                out[f"{track}_attn"] = getattr(self, f"{track}_collaborate")(own[track], own.get(other))
-        return out
+        others = {"a": own.get("v"), "v": own.get("a")}
+        return out | {f"{track}_attn": getattr(self, f"{track}_collaborate")(own[track], others[track]) for track in own}
 
-    def features(self, out: dict[str, Tensor]) -> Tensor:
-        """The seconds' features (B,T,2d): sound, then picture; (B,T,d) with one modality."""
-        return torch.cat([out[f"{track}_attn"] for track in self.tracks], -1)
+    def features(self, out):
+        return torch.cat([out[f"{track}_attn"] for track in self.tracks], -1)  # (B, T, 2d): sound, then picture
 
-# %% ../nbs/4_unsupervised/01_collaborate.ipynb #c057
+# %% ../nbs/4_unsupervised/01_collaborate.ipynb #c059
 def pooled(
     attn: Tensor,  # (B, T, d)
     views: str = "none",  # "none": the mean over all seconds; "dropout": over a random half, with some features dropped
@@ -194,7 +193,7 @@ def pooled(
     half = attn.gather(1, kept.unsqueeze(2).expand(-1, -1, dim)).mean(1)
     return F.normalize(half * (draw(batch, dim) >= drop), dim=-1)
 
-# %% ../nbs/4_unsupervised/01_collaborate.ipynb #c060
+# %% ../nbs/4_unsupervised/01_collaborate.ipynb #c062
 class MemoryBank(nn.Module):
     """One unit vector for each training video, (N,d), as the network last saw it; at first they point anywhere."""
 
@@ -217,7 +216,7 @@ class MemoryBank(nn.Module):
         moved = momentum * self.vectors[rows] + (1 - momentum) * x.to(self.vectors.dtype)
         self.vectors = self.vectors.index_copy(0, rows, F.normalize(moved, dim=-1))  # a new tensor: a gradient may still need the old
 
-# %% ../nbs/4_unsupervised/01_collaborate.ipynb #c063
+# %% ../nbs/4_unsupervised/01_collaborate.ipynb #c065
 @paper("cmlcl", eq=8)
 def pretext_terms(
     x: dict[str, Tensor],  # "audio", "visual" or both: (B, d) unit vectors
@@ -242,7 +241,7 @@ def pretext_terms(
         raise AvbookError(f"no term asks for {' or '.join(x)}, which is all the network gives: expected dec, or that modality's ins")
     return terms
 
-# %% ../nbs/4_unsupervised/01_collaborate.ipynb #c068
+# %% ../nbs/4_unsupervised/01_collaborate.ipynb #c070
 class Unjudged:
     """What `fit` wants of a method besides its loss, where no label can judge it: plain SGD, features, and the score 0."""
 
@@ -258,7 +257,7 @@ class Unjudged:
     def score(self, predictions, split):
         return {"unjudged": 0.0}
 
-# %% ../nbs/4_unsupervised/01_collaborate.ipynb #c069
+# %% ../nbs/4_unsupervised/01_collaborate.ipynb #c071
 class RepresentMethod(Unjudged, nn.Module):
     """The loss of Eq. 8 for a `Collaborator`, with the memory banks it needs.
 
@@ -301,7 +300,7 @@ class RepresentMethod(Unjudged, nn.Module):
             self.banks[name].update(rows, vectors.detach(), self.momentum)
         return sum(terms.values()), {name: term.detach() for name, term in terms.items()}
 
-# %% ../nbs/4_unsupervised/01_collaborate.ipynb #c070
+# %% ../nbs/4_unsupervised/01_collaborate.ipynb #c072
 class Unlabelled:
     """A split without its labels: batches of `audio`, `visual` and `rows`, the clips' places in the split."""
 
@@ -318,7 +317,7 @@ class Unlabelled:
         batch = self.split.batch(indices)
         return {"audio": batch["audio"], "visual": batch["visual"], "rows": torch.as_tensor(indices, dtype=torch.long)}
 
-# %% ../nbs/4_unsupervised/01_collaborate.ipynb #c071
+# %% ../nbs/4_unsupervised/01_collaborate.ipynb #c073
 NET = ("hidden", "heads", "s_attn", "audio2visual", "visual2audio", "residual", "modality")
 
 
@@ -355,7 +354,7 @@ def represent(
                  precision=precision, look_every=epochs, out=out, select="last", progress=progress)
     return net, [{name: entry[name] for name in ("epoch", "loss", "losses", "lr", "seconds")} for entry in result.history]
 
-# %% ../nbs/4_unsupervised/01_collaborate.ipynb #c072
+# %% ../nbs/4_unsupervised/01_collaborate.ipynb #c074
 def segment_features(
     net: Collaborator,
     split: Any,
