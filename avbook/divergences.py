@@ -16,6 +16,7 @@ REGISTERS = {  # paper -> the table that switches its divergences, the page that
     "MA": ("ma-code", "3_parsing/07_divergences.ipynb", ("ma", "han")),
     "CMLCL": ("cmlcl-open", "4_unsupervised/05_open_questions.ipynb", ("cmlcl",)),
 }
+_YARDSTICKS = {("modality", "audio"), ("modality", "visual"), ("refine", "truth"), ("refine", "speech")}  # simpler or wiser models in the same tables
 
 
 def divergence_rows(
@@ -26,7 +27,7 @@ def divergence_rows(
 ) -> list[dict[str, Any]]:
     """One dict a switched divergence and recipe: paper, entry, recipe, options, place, metric, gap (a `Summary` or None), others, verdict.
 
-    The gap is what the switch changes against the same recipe without it, seed by seed, in the table's own figure; `others` holds the gaps
+    Simpler or wiser models that a table holds as yardsticks are no divergences. The gap is what the switch changes against the same recipe without it, seed by seed, in the table's own figure; `others` holds the gaps
     of its further figures. The verdict says "higher" or "lower" where the 95 % interval leaves zero out.
     """
     by_path = {page.path: page for page in pages}
@@ -35,7 +36,7 @@ def divergence_rows(
         table = find_table(key)
         groups: dict[tuple, list[Cell]] = {}
         for cell in table.cells:
-            if cell.recipe in recipes and settle(find_recipe(cell.recipe), preset, cell.options)[1]:
+            if cell.recipe in recipes and not _YARDSTICKS & cell.options.items() and settle(find_recipe(cell.recipe), preset, cell.options)[1]:
                 groups.setdefault((cell.row, cell.recipe, str(cell.options)), []).append(cell)
         for (row, recipe, _), cells in groups.items():
             gaps = {cell.metric or table.metric: _gap(cell, table, records, preset) for cell in cells}

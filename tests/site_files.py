@@ -30,6 +30,7 @@ FILES = f"{SETTINGS['git_url']}/blob/{SETTINGS['branch']}"
 COLAB = f"https://colab.research.google.com/github/{SETTINGS['user']}/{SETTINGS['repo']}/blob/{SETTINGS['branch']}"
 PAPERS = {"PSP": "[@zhou2021psp]", "AVEL": "[@tian2018avel]", "HAN": "[@tian2020han]", "MA": "[@wu2021ma]", "CMLCL": "[@bao2023cmlcl]"}
 DATA = {"the world": r"world_folder|open_data\(|write_world|open_clip|\"world|make_clip|render_|clip_script", "run records": r"\bRecords\(",
+        "benchmark results": r"benchmarks.*results", "the book's own pages": r"read_pages\(",
         "official annotations, where they are": r"AVBOOK_DATA", "arrays of the released code, where they are": r"AVBOOK_GOLDEN"}
 API = NBS / "reference/api.ipynb"
 MODULES = ("errors recipes stages paper ledger claims equations divergences pages demo machine checkpoints weights released batches splits held arrays packs checks "

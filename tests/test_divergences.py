@@ -18,7 +18,8 @@ def rows():
 
 def test_every_switch_is_an_entry(rows):
     for paper, (key, _, recipes) in REGISTERS.items():
-        switched = {cell.row for cell in find_table(key).cells if cell.options and cell.recipe in recipes}
+        yardsticks = {"HAN, sound alone", "HAN, picture alone", "MA, refined by the truth", "Speech dropped from every picture, no exchange"}
+        switched = {cell.row for cell in find_table(key).cells if cell.options and cell.recipe in recipes} - yardsticks
         assert switched and switched == {row["entry"] for row in rows if row["paper"] == paper}
 
 

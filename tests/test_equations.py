@@ -1,4 +1,4 @@
-"""Every numbered equation of the three papers has code, a page that names it and a test; and the tests that two of them lacked."""
+"""Every numbered equation of the three papers has code, a page that names it and a test; and the tests that some of them lacked."""
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +7,10 @@ import torch
 from test_notebooks import ROOT
 
 from avbook import paper
+from avbook.cmlcl import expectation, weigh
 from avbook.equations import equation_rows, gaps, named_equations, read_tests, to_markdown
 from avbook.han import HybridAttention
+from avbook.label_contrast import annotate
 from avbook.pages import read_pages
 from avbook.refinement import exchange
 
@@ -96,3 +98,20 @@ def test_exchange_assembles_each_clip_twice():
     np.testing.assert_array_equal(out["p_v_a"][:2], [[0, 1], [1, 2]])  # Eq. 5: the own sound with the partner's picture
     np.testing.assert_array_equal(out["p_v_v"][:2], -out["p_v_a"][:2])
     assert all(np.isnan(values[2]).all() for values in out.values()), "a clip without a partner is not exchanged"
+
+
+# ------------------------------------------------------------------------------------------------------ CMLCL, Eq. 13
+def test_the_e_step_labels_the_clips_by_their_relevant_seconds():
+    """Ten clips of two kinds: only the second that γ points at tells them apart, all others are alike."""
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(1, 4, 6, generator=generator).repeat(10, 1, 1)
+    features[:, 2] = torch.eye(6)[[0, 1] * 5] + 0.01 * torch.randn(10, 6, generator=generator)
+    gamma = torch.zeros(10, 4)
+    gamma[:, 2] = 1
+    options = {"categories": 2, "k": 3, "hidden": 16, "epochs": 60, "batch_size": 10, "seed": 0}
+    told = expectation(features, gamma, **options)
+    assert len(set(told.labels[::2].tolist())) == len(set(told.labels[1::2].tolist())) == 1 and told.labels[0] != told.labels[1]
+    torch.testing.assert_close(told.probabilities.sum(1), torch.ones(10))
+    torch.testing.assert_close(told.probabilities.argmax(1), told.labels)  # Eq. 13: Z is the most probable category
+    direct = annotate(weigh(features, gamma), **options)
+    torch.testing.assert_close(told.probabilities, direct.probabilities, rtol=0, atol=0)

@@ -1,6 +1,6 @@
 """Numbers in sentences: on the pages of results each is marked with what it rests on, and what it rests on says the same.
 
-A number with "%" or "points" behind it, or with one decimal, stands in a span: `<span class="evidence" data-recipe="psp-full"
+A number with "%" or "points" behind it, or with one decimal and not below 1, stands in a span: `<span class="evidence" data-recipe="psp-full"
 data-metric="accuracy">78.1</span>` is looked up in the run records (`data-options="prune=asp tau=0.1"`, `data-selection`, `data-against="prune=asp"`
 for a difference), `<span class="paper" data-table="psp-1" data-row="PSP" data-column="full">77.8</span>` in the papers' tables. `class="given"` is for a
 number of the experiment or of the sentence's own sum. Code, formulas, the interval's 95 % and what stands below "By hand" or "Exercises" are free.
@@ -18,7 +18,7 @@ from avbook.paper import find_table
 from avbook.recipes import parse_options
 
 SPAN = re.compile(r"<span class=\"(evidence|paper|given)\"([^>]*)>([^<]*)</span>")
-NUMBER = re.compile(r"(?<![\w.])[-+−±]?\d+(?:\.\d+)?(?=\s*(?:%|points?\b|per cent))|(?<![\w.])[-+−]?\d{1,3}\.\d(?!\.?\d|\w)")
+NUMBER = re.compile(r"(?<![\w.])[-+−±]?\d+(?:\.\d+)?(?=\s*(?:%|points?\b|per cent))|(?<![\w.])[-+−]?(?!0\.)\d{1,3}\.\d(?!\.?\d|\w)")
 FREE = {"95"}  # the interval's own
 PAGES = [page for page in read_pages(ROOT / "nbs") if page.path.startswith("5_evidence/") or re.search(r"results|divergences|open_questions", page.path)]
 
@@ -94,7 +94,7 @@ def test_marked_numbers_are_what_they_name():
 
 @pytest.mark.parametrize("text, count", [
     ("PSP gains 2.1 points", 1), ("about 70 % of them", 1), ("an accuracy of 77.8 was reached", 1), ("at τ = 0.095 in Eq. 3 of 2021", 0),
-    ("a 95 % interval over 5 seeds", 0), ('PSP gains <span class="given">2.1</span> points', 0), ("from 44.8 to 78.6", 2), ("version 2.0.1 and Table 3", 0)])
+    ("a 95 % interval over 5 seeds", 0), ('PSP gains <span class="given">2.1</span> points', 0), ("from 44.8 to 78.6", 2), ("version 2.0.1 and Table 3", 0), ("a momentum of 0.9", 0), ("0.9 points", 1)])
 def test_what_counts_as_a_number(text, count):
     assert len(untagged(text)) == count
 
