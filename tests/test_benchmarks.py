@@ -1,0 +1,160 @@
+"""Every benchmark runs at a tiny size and writes what the page reads; what it compares, it compares. No time is asserted."""
+import json
+import math
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "benchmarks"
+
+
+def python(*arguments, **environment) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True, timeout=1800, cwd=ROOT,
+                          env={**os.environ, "OMP_NUM_THREADS": "1", **environment})
+
+
+def numbers(value):
+    """Every number in a record."""
+    if isinstance(value, dict):
+        for part in value.values():
+            yield from numbers(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from numbers(part)
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        yield value
+
+
+def checked(record: dict, *keys: str) -> dict:
+    assert {"name", "machine", "rows", *keys} <= set(record)
+    assert {"device", "threads", "torch", "load_before", "day"} <= set(record["machine"])
+    assert all(math.isfinite(number) for number in numbers(record))
+    for row in record["rows"]:
+        assert row["what"] and row["seconds"] > 0
+        if row["straightforward_seconds"] is not None:
+            assert row["against"] and row["times_faster"] == pytest.approx(row["straightforward_seconds"] / row["seconds"])
+    return record
+
+
+def run(name: str, tmp_path: Path, *more: str) -> dict:
+    out = tmp_path / f"{name}.json"
+    done = python(FOLDER / f"{name}.py", "--out", out, *more)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert not [path for path in tmp_path.iterdir() if path.suffix == ".part"]
+    return json.loads(out.read_text(encoding="utf-8"))
+
+
+def test_metrics(tmp_path):
+    record = checked(run("metrics", tmp_path, "--videos", "20", "--repeat", "1"), "data", "videos", "growth_milliseconds", "positive_0.5", "positive_0.05")
+    assert record["videos"] == 20 and [*record["growth_milliseconds"]] == ["20", "40", "80", "160", "320"]
+
+
+def test_han_step(tmp_path):
+    record = checked(run("han_step", tmp_path, "--quick"), "han", "ma", "batch")
+    assert [*record["han"]["lines"]][0] == "straightforward" and len(record["han"]["lines"]) == 8 and len(record["ma"]["lines"]) == 3
+    for kind in ("han", "ma"):
+        lines = record[kind]["lines"]
+        assert 0 <= record[kind]["plain_differs_by"] < 1e-4
+        assert all(line["gflop_a_step"] > 0 and line["times_faster"] > 0 for line in lines.values())
+    han = record["han"]["lines"]
+    assert han["frames averaged before their layer"]["gflop_a_step"] < han["both tracks in one pass, own attention"]["gflop_a_step"]
+
+
+def test_refinement(tmp_path):
+    record = checked(run("refinement", tmp_path, "--quick"), "refinement", "evaluation", "growth")
+    assert [*record["growth"]] == ["12", "24", "48", "96"] and record["refinement"]["sample"] == 12
+    assert record["refinement"]["disagreement"] < 1e-4 and sum(record["refinement"]["dropped"].values()) > 0
+    assert record["refinement"]["loop_seconds"] == pytest.approx(record["refinement"]["sample_seconds"] * 96 / 12)
+
+
+def test_loading(tmp_path):
+    record = checked(run("loading", tmp_path, "--quick"), "ave", "llp", "growth")
+    assert len(record["ave"]["lines"]) == 5 and len(record["llp"]["lines"]) == 4
+    ave = record["ave"]["megabytes_on_disk"]
+    assert 3.5 < ave["files"] / ave["pack"] < 4.5  # float64 against float16
+
+
+@pytest.mark.parametrize("names", [("avel-full", "avel-weak"), ("psp-full", "psp-weak"), ("cmlcl-represent", "cmlcl-search", "cmlcl-annotate", "cmlcl-localise")],
+                         ids=lambda names: names[0].split("-")[0])
+def test_steps(tmp_path, names):
+    record = checked(run("steps", tmp_path, "--quick", "--only", *names), "methods")
+    assert set(record["methods"]) == set(names) and len(record["rows"]) == len(names)
+    for line in record["methods"].values():
+        assert line["results_differ_by"] >= 0 and {"straightforward", "ours", "peak_gflops", "batch", "clips"} <= set(line)
+
+
+def test_one_command(tmp_path):
+    names = ("metrics", "psp_epoch", "search", "cmlcl_full")
+    done = python(FOLDER / "all.py", "--quick", "--results", tmp_path, "--only", *names)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert {path.stem for path in tmp_path.glob("*.json")} == set(names)
+    table = done.stdout[done.stdout.index("what  "):].splitlines()
+    assert len({len(line) for line in table}) == 1 and any("×" in line for line in table)
+
+
+def test_one_command_tells_of_a_failure(tmp_path):
+    blocked = tmp_path / "metrics.json"
+    blocked.mkdir()  # the record cannot be written
+    done = python(FOLDER / "all.py", "--quick", "--results", tmp_path, "--only", "metrics", "search")
+    assert done.returncode == 1 and "failed: metrics" in done.stderr and (tmp_path / "search.json").is_file()
+
+
+@pytest.mark.skipif(find_spec("resource") is None, reason="no rusage on this system")
+def test_the_real_csvs(tmp_path, data_dir):
+    record = run("llp_real", tmp_path, "--quick", "--folder", tmp_path / "work", "--annotations", data_dir / "llp")
+    assert [*record["steps"]] == ["world", "check", "pack", "check the pack", "open", "open the pack", "han", "ma"]
+    assert all(line["seconds"] > 0 and line["cpu_seconds"] > 0 and line["peak_memory_mb"] > 50 for line in record["steps"].values())
+    assert all(record["steps"]["open"]["agrees"].values()) and record["steps"]["open"]["clips"] == {"train": 40, "val": 12, "test": 12}
+    assert {"val_selected", "last"} <= set(record["scores"]["ma"]["test"])
+    again = run("llp_real", tmp_path, "--quick", "--folder", tmp_path / "work", "--annotations", data_dir / "llp")
+    assert again["steps"] == record["steps"]  # what stands is not done again
+
+
+# ------------------------------------------------------------------------------------------------------- shared pieces
+@pytest.fixture()
+def measure(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import measure
+
+    return measure
+
+
+def test_turns_keep_the_fastest_round(measure, monkeypatch):
+    seconds = iter([5.0, 1.0, 3.0, 2.0, 4.0, 1.5])
+    monkeypatch.setattr(measure, "middle", lambda step, repeat, warm, device: next(seconds))
+    found = measure.take_turns({"a": measure.Way(print), "b": measure.Way(print)}, rounds=3, steps=1)
+    assert found["a"]["rounds"] == [5.0, 3.0, 4.0] and found["a"]["seconds"] == 3.0
+    assert found["b"]["rounds"] == [1.0, 2.0, 1.5] and found["b"]["seconds"] == 1.0
+
+
+def test_a_step_takes_the_memory_it_asks_for(measure):
+    found = measure.take_turns({"much": measure.Way(lambda: np.ones(2**24)), "little": measure.Way(lambda: np.ones(16))}, rounds=1, steps=2)
+    assert 100 < found["much"]["step_memory_mb"] < 300 and found["little"]["step_memory_mb"] < 50
+
+
+def test_operations_are_those_of_the_products(measure):
+    import torch
+
+    assert measure.flops_of(lambda: torch.ones(3, 4) @ torch.ones(4, 5)) == 2 * 3 * 4 * 5
+
+
+def test_a_command_that_fails_is_named(measure, tmp_path):
+    with pytest.raises(RuntimeError, match="exit code 3: no luck"):
+        measure.timed_command([sys.executable, "-c", "print('no luck'); raise SystemExit(3)"], tmp_path / "log")
+    line = measure.timed_command([sys.executable, "-c", "x = bytearray(200_000_000); sum(range(10**6))"], tmp_path / "log")
+    assert line["seconds"] > 0 and 0 < line["cpu_seconds"] and 190 < line["peak_memory_mb"] < 1000
+
+
+def test_a_process_apart_that_fails_is_named(measure, tmp_path):
+    script = tmp_path / "broken.py"
+    script.write_text("import sys, json\ntask = json.loads(sys.argv[2])\nif task['fail']: sys.exit('all is lost')\nprint('noise')\nprint(json.dumps({'got': task}))\n")
+    apart = measure.Apart(str(script), lambda fail: {"here": fail}, mostly_here=True)
+    assert apart(fail=0) == {"got": {"fail": 0}} and apart(fail=0) == {"here": 0}
+    with pytest.raises(RuntimeError, match="broken.py.*all is lost"):
+        measure.Apart(str(script), dict)(fail=1)
