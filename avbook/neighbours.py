@@ -1,8 +1,9 @@
 """Affinity and repulsion sets: for each of N vectors the K most similar and the K most dissimilar others, by cosine.
 
-Exact, without a matrix of N × N: similarities come in blocks of rows, and what is kept is 2·N·K indices. A product in float32 proposes a few
-candidates more than K; their cosines are then computed exactly and decide. Where rounding could have cost a true neighbour its place among the
-candidates, the row is searched again without candidates. So block size, number of threads and device change nothing.
+Exact, without a matrix of N × N: similarities come in blocks of rows, and what is kept is 2·N·K indices. Unit vectors are rounded to a grid on
+which float64 adds without rounding, so that block size, number of threads and device change nothing. From some N on, a product in float32 is faster:
+it proposes a few candidates more than K, whose exact cosines decide. Where rounding could have cost a true neighbour its place among the
+candidates, or more clips than candidates are equally near, the row is searched again without candidates.
 """
 from __future__ import annotations
 
@@ -21,6 +22,7 @@ GRID = 2.0**24  # unit rows are rounded to multiples of 1/GRID: products and sum
 SPARE = 10  # candidates beyond K that a product in float32 proposes
 GROUP = 64  # the largest of a long row are sought among the groups with the largest maxima
 BUDGET = 2**25  # numbers a block may hold, unless told
+SMALL = 2**14  # up to so many vectors all products are in float64: half the speed, and nothing to be computed again
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def contrastive_sets(
     k: int = 30,  # size of each set, at most N - 1
     *,
     method: str = "exact",  # or "approximate": an inverted-file index (FAISS; `pip install "avbook[ann]"`), whose proposals are ranked exactly
-    block: int | None = None,  # rows of similarities at a time; None: as many as fit 128 MiB
+    block: int | None = None,  # rows of similarities at a time; None: as many as fit 256 MiB
     device: str | torch.device = "auto",  # where the products are computed
     probes: int = 32,  # "approximate": how many cells of the index a query looks into
     seed: int = 0,  # "approximate": of the index's cells
@@ -123,18 +125,18 @@ def search_rows(
     """Affinity and repulsion sets of the rows, each (Q, K) on the CPU, exactly: what `contrastive_sets` does block by block."""
     n, dim = unit.shape
     queries = torch.arange(n) if queries is None else queries
-    count = min(k + SPARE, n - 1)
-    error = 1.1 * dim * 2.0**-24  # of a product of unit rows in float32, whatever the order it is summed in
+    count, table = min(k + SPARE, n - 1), unit.double() if n <= SMALL else unit
+    error = 0.0 if n <= SMALL else 1.1 * dim * 2.0**-24  # of a product of unit rows in float32, whatever the order it is summed in
     sets = torch.empty(2, len(queries), k, dtype=torch.int64)
-    scores = torch.empty(min(block, len(queries)), n, device=unit.device)
+    scores = torch.empty(min(block, len(queries)), n, device=unit.device, dtype=table.dtype)
     for start in range(0, len(queries), block):
         rows = queries[start:start + block].to(unit.device)
         here = torch.arange(len(rows), device=unit.device)
-        part = torch.mm(unit[rows], unit.T, out=scores[:len(rows)])
+        part = torch.mm(table[rows], table.T, out=scores[:len(rows)])
         for which, largest in enumerate((True, False)):
             part[here, rows] = float("-inf") if largest else float("inf")  # never its own neighbour
             values, columns = _extremes(part, count, largest)
-            best, exact = _ranked(unit, rows, columns, k, largest)
+            best, exact = _ranked(unit, rows, columns, k, largest) if error else _in_order(values, columns, k, largest)
             if count < n - 1:  # could one that was left out be as near as the last one that was taken?
                 last, left_out = exact[:, -1], values.double().amin(1) if largest else values.double().amax(1)
                 doubt = (last <= left_out + error) if largest else (last >= left_out - error)
@@ -164,13 +166,19 @@ def _ranked(unit: Tensor, rows: Tensor, columns: Tensor, k: int, largest: bool) 
     """(columns, cosines), each (rows, k): the candidates' best, by exact cosine and then by index; a row itself comes last."""
     step = max(1, 2**17 // (columns.shape[1] * unit.shape[1]))  # what a core's cache holds
     found = []
-    for here, at in zip(rows.split(step), columns.sort(1).values.split(step)):
+    for here, at in zip(rows.split(step), columns.split(step)):
         near = unit.index_select(0, at.flatten()).view(len(at), -1, unit.shape[1])
         exact = torch.einsum("rcd,rd->rc", near.double(), unit[here].double())
         exact[at == here[:, None]] = float("-inf") if largest else float("inf")
-        cosines, order = exact.sort(dim=1, descending=largest, stable=True)
-        found.append((at.gather(1, order[:, :k]), cosines[:, :k]))
+        found.append(_in_order(exact, at, k, largest))
     return torch.cat([at for at, _ in found]), torch.cat([cosines for _, cosines in found])
+
+
+def _in_order(cosines: Tensor, columns: Tensor, k: int, largest: bool) -> tuple[Tensor, Tensor]:
+    """(columns, cosines), each (rows, k): the best by cosine and then by index."""
+    columns, place = columns.sort(1)
+    cosines, order = cosines.gather(1, place).sort(dim=1, descending=largest, stable=True)
+    return columns.gather(1, order[:, :k]), cosines[:, :k]
 
 
 def _without_candidates(unit: Tensor, rows: Tensor, k: int, largest: bool) -> Tensor:

@@ -13,6 +13,14 @@ from avbook.errors import AvbookError
 from avbook.neighbours import ContrastiveSets, contrastive_sets, recall, unit_rows
 
 
+@pytest.fixture(autouse=True, scope="module", params=["float64", "float32 and candidates"])
+def products(request):
+    """Every test twice: as small sets are searched, and as large ones are."""
+    before, neighbours.SMALL = neighbours.SMALL, 2**14 if request.param == "float64" else 0
+    yield request.param
+    neighbours.SMALL = before
+
+
 def by_hand(features, k):
     """Both sets by sorting every cosine, in plain NumPy."""
     unit = unit_rows(features).double().numpy()
@@ -94,6 +102,7 @@ def test_the_extremes_leave_nothing_larger_behind():
 
 
 def test_rows_that_rounding_could_spoil_are_searched_again(monkeypatch):
+    monkeypatch.setattr(neighbours, "SMALL", 0)
     base = torch.randn(1, 64, generator=torch.Generator().manual_seed(0))
     features = base + 1e-7 * torch.randn(400, 64, generator=torch.Generator().manual_seed(1))  # all alike to the seventh digit
     again = []
