@@ -70,7 +70,7 @@ def reading_minutes(page: Page) -> int:
 def running(seconds: float | None) -> str:
     """How long a page runs, in words that survive another machine."""
     if seconds is None:
-        return "running time not measured"
+        return ""
     for limit, words in ((10, "runs in seconds"), (25, "runs in under half a minute"), (50, "runs in under a minute"), (100, "runs in a minute or two")):
         if seconds < limit:
             return words
