@@ -46,7 +46,7 @@ def rows_of(name: str, record: dict) -> list[dict]:
                  "share_of_peak": lines[key]["share_of_own_peak"], "peak_memory_mb": lines[key]["peak_memory_mb"], "videos_a_second": lines[key]["videos_a_second"]}
                 for key, title in (("freed memory kept", "float32"), ("bfloat16 autocast", "bfloat16")) if key in lines]
     if name == "search":
-        return [{"what": f"CMLCL: exact search among {line['n']:,}", "against": "", "seconds": line["seconds"], "share_of_peak": line["share_of_peak"],
+        return [{"what": f"CMLCL: exact search among {line['n']:,}", "against": "", "seconds": line["seconds"], "share_of_peak": line["share_of_own_peak"],
                  "peak_memory_mb": line["peak_memory_mb"]} for line in record["exact"].values()]
     if name == "cmlcl_full":
         return [{"what": "CMLCL at the paper's sizes, all of it, multiplied out", "against": "", "seconds": 3600 * record["hours"]["all"],
