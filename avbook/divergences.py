@@ -66,7 +66,7 @@ def _homes(path: str, by_path: dict[str, Page]) -> list[str]:
 
 
 def _place(pages: list[Page], row: str) -> str:
-    """The section that shows an entry: the first one that asks for its effect, else one that names it; "" where no page does."""
+    """The section that shows an entry: the first that asks for its effect, else one whose code or output names it; "" where no page does."""
     quoted = re.compile(rf"[\"']{re.escape(row)}[\"']")
     asked = re.compile(rf"\w*effects?\([^)]*[\"']{re.escape(row)}[\"']")
     formatted = re.compile(rf"f[\"']{re.escape(row.rpartition(' ')[0])} \{{")  # such as f"λ = {lam}"
@@ -76,6 +76,10 @@ def _place(pages: list[Page], row: str) -> str:
                 heading = page.heading_at(i)
                 if cell["cell_type"] == "code" and pattern.search(source(cell)) and heading and heading.level > 1:
                     return f"{page.path}#{heading.anchor}"
+    for page in pages:
+        for i, cell in enumerate(page.cells):
+            if any(row in "".join(output.get("data", {}).get("text/html", "")) for output in cell.get("outputs", [])) and page.heading_at(i):
+                return f"{page.path}#{page.heading_at(i).anchor}"
     return ""
 
 
