@@ -56,7 +56,7 @@ def rows_of(name: str, record: dict) -> list[dict]:
 
 def read(results: Path) -> dict[str, dict]:
     """The records that stand in a folder, by name."""
-    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*.json"))}
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*.json")) if path.is_file()}
 
 
 def spelled(seconds: float | None) -> str:
