@@ -187,7 +187,6 @@ def swap_explorer(
     first = widgets.Dropdown(options=[called(row) for row in rows], description="clip")
     second = widgets.Dropdown(options=[called(row) for row in fair_partners(labels, rows[0])], description="partner")
     picture, sounds = widgets.Image(format="png"), widgets.HBox()
-
     def redraw(_=None):
         pair, file = [first.value, second.value], BytesIO()
         frames = [world_frames(data, source, row) for row in pair]
