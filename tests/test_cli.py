@@ -108,10 +108,15 @@ def test_ctrl_c_keeps_what_was_finished_and_the_same_command_continues(tmp_path)
     words = ["run", "psp-full", "--data", "world:tiny", "--jobs", "1", "--set", "epochs=400"]
     process = subprocess.Popen([sys.executable, "-m", "avbook", *words], cwd=tmp_path, env=ENV, stderr=subprocess.PIPE, text=True, start_new_session=True)
     deadline = time.time() + 120
-    while not list(tmp_path.glob("runs/psp-full/*/seed-0/*")) and time.time() < deadline and process.poll() is None:
+
+    def checkpoints():  # not the hidden file beside it, which lasts only while a checkpoint is being written
+        return [path for path in tmp_path.glob("runs/psp-full/*/seed-0/*") if not path.name.startswith(".")]
+
+    while not checkpoints() and time.time() < deadline and process.poll() is None:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 130 and "Traceback" not in said and "continues" in said.strip().splitlines()[-1]
     assert not list(tmp_path.glob("runs/psp-full/*/seed-0.json")), "an unfinished run has no record"
-    assert list(tmp_path.glob("runs/psp-full/*/seed-0/*")), "the checkpoint of the last finished epoch stands"
+    assert checkpoints(), "the checkpoint of the last finished epoch stands"
+    assert not [path for path in tmp_path.rglob(".*") if path.is_file()], "nothing half-written stays"
