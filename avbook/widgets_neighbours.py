@@ -6,14 +6,13 @@
 __all__ = ['event_middles', 'clip_pictures', 'draw_neighbours', 'neighbours_explorer']
 
 # %% ../nbs/reference/widgets_neighbours.ipynb #c003
-from io import BytesIO
-
 import matplotlib.pyplot as plt
 import numpy as np
 
 from .errors import AvbookError
 from .neighbours import ContrastiveSets, contrastive_sets, unit_rows
 from .plots import GREY, PALETTE, styled
+from .widgets import import_widgets, png_bytes, rows_offered
 
 # %% ../nbs/reference/widgets_neighbours.ipynb #c009
 def event_middles(
@@ -85,26 +84,17 @@ def neighbours_explorer(
     most: int = 10,  # where it ends
 ):
     """A widget: choose a clip, move K, see `draw_neighbours`. Needs a running kernel, and raises `AvbookError` where ipywidgets is missing."""
-    try:
-        import ipywidgets as widgets
-    except ImportError:
-        raise AvbookError("ipywidgets is not installed: `pip install ipywidgets`, or draw single states with draw_neighbours") from None
+    widgets = import_widgets("draw_neighbours")
     source = getattr(data, split)
     kinds = np.asarray(source.labels)[..., :-1].sum(1).argmax(1)
-    rows = [int(row) for row in (np.unique(kinds, return_index=True)[1] if clips is None else clips)]
-    if not rows or not 0 <= min(rows) <= max(rows) < len(source):
-        raise AvbookError(f"clips={rows}: expected rows of the {split} split, 0 to {len(source) - 1}, at least one")
+    rows = rows_offered(np.unique(kinds, return_index=True)[1] if clips is None else clips, len(source), split)
     sets = contrastive_sets(features, most)  # once; a smaller K is the beginning of a larger one
     clip = widgets.Dropdown(options=[(f"{row}: {data.categories[kinds[row]]}", row) for row in rows], description="clip")
     slider = widgets.IntSlider(k, min=1, max=most, description="K", continuous_update=False)
     picture = widgets.Image(format="png")
 
     def redraw(_=None):
-        file = BytesIO()
-        figure = draw_neighbours(data, source, features, clip.value, slider.value, sets)
-        figure.savefig(file, format="png", dpi=80)
-        plt.close(figure)
-        picture.value = file.getvalue()
+        picture.value = png_bytes(draw_neighbours(data, source, features, clip.value, slider.value, sets))
 
     for control in (clip, slider):
         control.observe(redraw, "value")

@@ -17,7 +17,7 @@ import torch
 from .errors import AvbookError
 from .plots import PALETTE, array, styled
 from .refinement import clip_probabilities, exchange, kept_labels
-from .widgets import world_frames
+from .widgets import import_widgets, png_bytes, rows_offered, world_frames
 
 # %% ../nbs/reference/widgets_swap.ipynb #c010
 def swap_at(
@@ -172,28 +172,21 @@ def swap_explorer(
     errors=None,  # E_c: `audio` and `visual` (C,), as `refine` finds them; None: 1 everywhere
 ):
     """A widget: choose a clip and a partner, see `draw_swap`. Needs a running kernel, and raises `AvbookError` where ipywidgets is missing."""
-    try:
-        import ipywidgets as widgets
-    except ImportError:
-        raise AvbookError("ipywidgets is not installed: `pip install ipywidgets`, or draw single states with draw_swap") from None
+    widgets = import_widgets("draw_swap")
     source = getattr(data, split)
     labels = np.asarray(source.video_labels) > 0
-    rows = [int(row) for row in (np.flatnonzero(labels.sum(1) > 1)[:12] if clips is None else clips)]
-    if not rows or not 0 <= min(rows) <= max(rows) < len(source):
-        raise AvbookError(f"clips={rows}: expected rows of the {split} split, 0 to {len(source) - 1}, at least one")
+    rows = rows_offered(np.flatnonzero(labels.sum(1) > 1)[:12] if clips is None else clips, len(source), split)
     if alone := [row for row in rows if not fair_partners(labels, row)]:
         raise AvbookError(f"clips={rows}: no clip of the {split} split is without the labels of row {alone[0]}; leave that row out")
     called = lambda row: (f"{row}: {', '.join(data.categories[c] for c in np.flatnonzero(labels[row]))}", row)  # noqa: E731
     first = widgets.Dropdown(options=[called(row) for row in rows], description="clip")
     second = widgets.Dropdown(options=[called(row) for row in fair_partners(labels, rows[0])], description="partner")
     picture, sounds = widgets.Image(format="png"), widgets.HBox()
+
     def redraw(_=None):
-        pair, file = [first.value, second.value], BytesIO()
+        pair = [first.value, second.value]
         frames = [world_frames(data, source, row) for row in pair]
-        figure = draw_swap(net, source.batch(pair), data.categories, errors=errors, frames=None if frames[0] is None else frames)
-        figure.savefig(file, format="png", dpi=80)
-        plt.close(figure)
-        picture.value = file.getvalue()
+        picture.value = png_bytes(draw_swap(net, source.batch(pair), data.categories, errors=errors, frames=None if frames[0] is None else frames))
         waves = {"its own sound": world_sound(data, source, pair[0]), "the sound it is given": world_sound(data, source, pair[1])}
         sounds.children = [part for name, sound in waves.items() if sound
                            for part in (widgets.Label(name), widgets.Audio(value=sound, format="wav", autoplay=False, loop=False))]
