@@ -119,7 +119,7 @@ def freed_memory_kept(
 ) -> Iterator[bool]:
     """Whether, in this block, large blocks that are freed stay with the process for the next request instead of going back to the system.
 
-    A training step frees a gigabyte and asks for it again at once, and a page that comes from the system is cleared first: half of a step's time at the
+    A training step frees a gigabyte and asks for it again at once, and a page that comes from the system is cleared first: a good part of a step's time at the
     official sizes (`benchmarks/psp_epoch.py`). No number changes. The price: until the block ends the process holds the most it ever needed, and gaps,
     some percent more at the peak; afterwards all that is free goes back. False, and nothing is changed: off the CPU, where the C library is not glibc
     (Windows, macOS, musl), or with `AVBOOK_KEEP_MEMORY=0` in the environment.

@@ -12,46 +12,19 @@ import os
 import subprocess
 import sys
 import time
-from importlib.util import find_spec
 from pathlib import Path
 
 from measure import RESULTS
 
 HERE = Path(__file__).resolve().parent
-SCRIPTS = ("metrics", "loading", "steps", "psp_epoch", "han_step", "refinement", "search", "cmlcl_full")
-OWN_QUICK = {"psp_epoch": ["--clips", "4", "--batch", "2", "--steps", "1", "--only", "steps"], "metrics": ["--repeat", "1", "--videos", "40"],
-             "search": ["--sizes", "200", "--dim", "16", "--k", "3", "--queries", "50", "--probes", "2"],
-             "cmlcl_full": ["--clips", "64", "--visual", "16", "--steps", "1"]}
-ON_CPU_ONLY = ("metrics", "loading", "psp_epoch", "search", "cmlcl_full")  # have no --device
+SCRIPTS = ("metrics", "loading", "steps", "psp_epoch", "han_step", "refinement", "search", "cmlcl_full", "recipes")
+ON_CPU_ONLY = ("metrics", "loading", "psp_epoch", "search", "cmlcl_full", "recipes")  # have no --device
 
 
 def command_of(name: str, results: Path, quick: bool, device: str) -> list[str]:
     """How the script is called."""
-    more = OWN_QUICK.get(name, ["--quick"]) if quick else []
-    if name == "search" and find_spec("faiss") is None:
-        more = [*more, "--only", "exact"]  # the index needs `pip install "avbook[ann]"`
-    return [sys.executable, str(HERE / f"{name}.py"), "--out", str(results / f"{name}.json"), *more,
+    return [sys.executable, str(HERE / f"{name}.py"), "--out", str(results / f"{name}.json"), *(["--quick"] if quick else []),
             *([] if name in ON_CPU_ONLY or device == "cpu" else ["--device", device])]
-
-
-def rows_of(name: str, record: dict) -> list[dict]:
-    """The record's lines for the table; records older than `rows` are put into the same words."""
-    if "rows" in record:
-        return record["rows"]
-    if name == "psp_epoch" and "steps" in record:
-        lines = record["steps"]
-        first = lines["straightforward"]
-        return [{"what": f"PSP, full: training step, {title}", "against": "clips one by one, plain Adam, memory given back", "seconds": lines[key]["seconds_a_step"],
-                 "straightforward_seconds": first["seconds_a_step"], "times_faster": first["seconds_a_step"] / lines[key]["seconds_a_step"],
-                 "share_of_peak": lines[key]["share_of_own_peak"], "peak_memory_mb": lines[key]["peak_memory_mb"], "videos_a_second": lines[key]["videos_a_second"]}
-                for key, title in (("freed memory kept", "float32"), ("bfloat16 autocast", "bfloat16")) if key in lines]
-    if name == "search":
-        return [{"what": f"CMLCL: exact search among {line['n']:,}", "against": "", "seconds": line["seconds"], "share_of_peak": line["share_of_own_peak"],
-                 "peak_memory_mb": line["peak_memory_mb"]} for line in record["exact"].values()]
-    if name == "cmlcl_full":
-        return [{"what": "CMLCL at the paper's sizes, all of it, multiplied out", "against": "", "seconds": 3600 * record["hours"]["all"],
-                 "peak_memory_mb": record["peak_memory_mb"]}]
-    return []
 
 
 def read(results: Path) -> dict[str, dict]:
@@ -72,8 +45,8 @@ def table(records: dict[str, dict]) -> str:
     """The rows of all records as lines of equal columns."""
     titles = ("what", "takes", "straightforward", "ratio", "of the peak", "memory")
     lines = [titles]
-    for name, record in records.items():
-        for found in rows_of(name, record):
+    for record in records.values():
+        for found in record["rows"]:
             share, memory, ratio = found.get("share_of_peak"), found.get("peak_memory_mb", found.get("step_memory_mb")), found.get("times_faster")
             lines.append((found["what"], spelled(found["seconds"]), spelled(found.get("straightforward_seconds")), "–" if ratio is None else f"×{ratio:,.1f}",
                           "–" if share is None else f"{100 * share:.0f} %", "–" if memory is None else f"{memory:,.0f} MB"))

@@ -1,6 +1,6 @@
 """A training step of HAN and of MA at the official sizes: videos a second, and what each ingredient gives.
 
-    python benchmarks/han_step.py [--batch 16] [--steps 5] [--rounds 3] [--out FILE.json]
+    python benchmarks/han_step.py [--batch 16] [--steps 5] [--rounds 8] [--out FILE.json]
 
 Audio 10×128, pictures 80×2048 and 10×512, d = 512, 25 categories. The first line is what one writes first: three .npy files a clip, one by one; all 80
 frames through their layer; PyTorch's own attention, each track by itself. It computes the same function as ours with the same weights, which is
@@ -195,7 +195,7 @@ def main() -> None:
     asked = arguments(__doc__, "han_step")
     asked.add_argument("--batch", type=int, default=16)
     asked.add_argument("--steps", type=int, default=5)
-    asked.add_argument("--rounds", type=int, default=3)
+    asked.add_argument("--rounds", type=int, default=8)
     asked.add_argument("--clips", type=int, default=320)
     args = asked.parse_args()
     if args.one:

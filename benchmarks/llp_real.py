@@ -1,9 +1,10 @@
 """LLP's own CSVs from end to end: a world that follows all 11,849 clips second by second, checked, packed, trained on, judged by the real test script.
 
-    python benchmarks/llp_real.py --folder DIR [--annotations $AVBOOK_DATA/llp] [--size llp|small|tiny] [--epochs 3] [--out FILE.json]
+    python benchmarks/llp_real.py --folder DIR [--annotations $AVBOOK_DATA/llp] [--size llp|small|tiny] [--epochs 3] [--seeds 5] [--out FILE.json]
 
 Each step is the command a reader would type, timed as it runs: seconds on the clock, seconds of all processors, megabytes of its largest process.
-`small` and `tiny` take an even share of the clips. A step whose result stands in DIR is not done again and keeps the figures noted there.
+HAN and MA are trained over --seeds, at the paper's sizes and at those of the book's tables ("quick"), so that one sees what more clips change, and what larger
+networks; seed 0 at the paper's sizes tells what it costs. `small` and `tiny` take an even share of the clips. A step whose result stands in DIR is not done again and keeps the figures noted there.
 """
 import argparse
 import json
@@ -12,7 +13,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from measure import ROOT, arguments, machine, timed_command, write
+from measure import ROOT, arguments, machine, row, timed_command, write
 
 NETS = ("han", "ma")
 
@@ -51,7 +52,7 @@ def look(folder: Path, annotations: Path) -> dict:
     return found
 
 
-def steps_of(folder: Path, annotations: Path, size: str, epochs: int) -> list[tuple[str, list[str], Path]]:
+def steps_of(folder: Path, annotations: Path, size: str, epochs: int, seeds: int) -> list[tuple[str, list[str], Path]]:
     """(name, command, what stands when it is done) of each step."""
     avbook, here = [sys.executable, "-m", "avbook"], [sys.executable, str(Path(__file__).resolve()), "--one"]
     files, pack, runs = folder / "llp", folder / "llp.pack", folder / "runs"
@@ -61,41 +62,43 @@ def steps_of(folder: Path, annotations: Path, size: str, epochs: int) -> list[tu
              ("check the pack", [*avbook, "data", "check", str(pack)], folder / "check the pack.log")]
     for name, where in (("open", files), ("open the pack", pack)):
         steps.append((name, [*here, json.dumps({"folder": str(where), "annotations": str(annotations)})], folder / f"{name}.log"))
-    for net in NETS:
-        command = [*avbook, "run", net, "--data", str(pack), "--preset", "paper", "--epochs", str(epochs), "--device", "cpu", "--out", str(runs)]
-        steps.append((net, command, runs / net))
+    for name, preset, more in (("", "paper", ["--seed", "0"]), (", paper, all seeds", "paper", ["--seeds", str(seeds)]), (", quick, all seeds", "quick", ["--seeds", str(seeds)])):
+        for net in NETS:
+            command = [*avbook, "run", net, "--data", str(pack), "--preset", preset, "--epochs", str(epochs), *more, "--device", "cpu", "--out", str(runs / preset)]
+            steps.append((net + name, command, runs / preset / net))
     return steps
 
 
-def scores_of(runs: Path, net: str) -> dict:
-    """What the run's record says of the real test script, and of its cost."""
-    path = sorted((runs / net).glob("*/seed-0.json"))[-1]
+def scores_of(runs: Path, net: str, seed: int) -> dict:
+    """What a run's record says of the real test script, and of its cost."""
+    path = sorted((runs / net).glob(f"*/seed-{seed}.json"))[-1]
     record = json.loads(path.read_text(encoding="utf-8"))
     found = {name: record[name] for name in ("seconds", "peak_memory_mb") if name in record}
     return found | {"test": record["metrics"]["test"], "history": record.get("history"), "stages": record.get("stages")}
 
 
 def main() -> None:
-    asked = arguments(__doc__, "llp_real")
+    asked = arguments(__doc__, "llp_real", device=False)
     asked.add_argument("--folder", type=Path, help="where everything is made; about 1.2 GB for size llp")
     data = os.environ.get("AVBOOK_DATA")
     asked.add_argument("--annotations", type=Path, default=Path(data) / "llp" if data else None)
     asked.add_argument("--size", default="llp", choices=("llp", "small", "tiny"))
     asked.add_argument("--epochs", type=int, default=3)
+    asked.add_argument("--seeds", type=int, default=5, help="of every network")
     args = asked.parse_args()
     if args.one:
         task = json.loads(args.one)
         return print(json.dumps(look(Path(task["folder"]), Path(task["annotations"]))))
     if args.folder is None or args.annotations is None:
         asked.error("--folder DIR is needed, and --annotations DIR where AVBOOK_DATA is not set")
-    size, epochs = ("tiny", 1) if args.quick else (args.size, args.epochs)
+    size, epochs, seeds = ("tiny", 1, 1) if args.quick else (args.size, args.epochs, args.seeds)
     args.folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(args.folder).free
-    found = {"name": "llp_real", "machine": machine(), "size": size, "epochs": epochs, "free_gb_before": free / 1e9, "steps": {}}
+    found = {"name": "llp_real", "machine": machine(), "size": size, "epochs": epochs, "seeds": seeds, "free_gb_before": free / 1e9, "steps": {}}
     noted = args.folder / "steps.json"
     if noted.exists():
         found["steps"] = json.loads(noted.read_text(encoding="utf-8"))
-    for name, command, done in steps_of(args.folder, args.annotations.resolve(), size, epochs):
+    for name, command, done in steps_of(args.folder, args.annotations.resolve(), size, epochs, seeds):
         if name not in found["steps"] or not done.exists():
             log = args.folder / f"{name}.log"
             said = "python -m " + " ".join(command[2:]) if command[1] == "-m" else f"llp_real.py --one … ({name})"
@@ -112,9 +115,14 @@ def main() -> None:
     assert all({**one["agrees"], **other["agrees"]}.values()), f"labels differ from the real CSVs: {one['agrees']}, {other['agrees']}"
     assert one["hash"] == other["hash"], "the pack's contents are not the folder's"
     found["disk_mb"] = {part: sum(path.stat().st_size for path in (args.folder / part).rglob("*") if path.is_file()) / 1e6 for part in ("llp", "llp.pack")}
-    found["scores"] = {net: scores_of(args.folder / "runs", net) for net in NETS}
-    for net, line in found["scores"].items():
-        print(f"{net}: test segment_type {line['test']['last']['segment_type']:.1f} (nothing predicted: {one['nothing_predicted']['segment_type']:.1f})")
+    found["scores"] = {preset: {net: [scores_of(args.folder / "runs" / preset, net, seed) for seed in range(seeds)] for net in NETS} for preset in ("paper", "quick")}
+    for preset, nets in found["scores"].items():
+        for net, lines in nets.items():
+            scores = ", ".join(f"{line['test']['last']['segment_type']:.1f}" for line in lines)
+            print(f"{net}, {preset}: test segment_type {scores} (nothing predicted: {one['nothing_predicted']['segment_type']:.1f})")
+    clips, found["steps"] = sum(one["clips"].values()), {name: line for name, line in found["steps"].items() if "seeds" not in name}  # those count for their scores
+    found["rows"] = [row(f"LLP's CSVs, {clips:,} clips: {name} (processor time)", "", line["cpu_seconds"], None, peak_memory_mb=line["peak_memory_mb"])
+                     for name, line in found["steps"].items()]
     write(args.out, found)
 
 

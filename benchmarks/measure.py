@@ -229,12 +229,14 @@ def timed_command(
 def arguments(
     doc: str,
     name: str,  # of the file under results/
+    device: bool = True,  # whether the work can be put on a card
 ) -> argparse.ArgumentParser:
-    """A parser with what all benchmarks take: --out, --quick, --device."""
+    """A parser with what all benchmarks take: --out, --quick, and --device where that can be chosen."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=RESULTS / f"{name}.json", help="the JSON file to write")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs; its figures say nothing")
-    parser.add_argument("--device", default="cpu", help="cpu, or cuda where there is a card")
+    if device:
+        parser.add_argument("--device", default="cpu", help="cpu, or cuda where there is a card")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     return parser
 

@@ -5,7 +5,6 @@
 Real truth is read from $AVBOOK_DATA/llp; without it the world's scripts stand in, and the output says so. The loop below
 is what one writes first: for each video and class, count segments, collect events, compare every pair.
 """
-import argparse
 import csv
 import os
 import time
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from measure import RESULTS, machine, row, write
+from measure import arguments, machine, row, write
 
 from avbook.metrics import llp_scores
 from avbook.timeline import LLP_CATEGORIES, Event, llp_labels
@@ -103,18 +102,18 @@ def milliseconds(function, repeat: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=RESULTS / "metrics.json")
-    parser.add_argument("--repeat", type=int, default=30)
-    parser.add_argument("--videos", type=int, default=1200)
-    options = parser.parse_args()
+    asked = arguments(__doc__, "metrics", device=False)
+    asked.add_argument("--repeat", type=int, default=30)
+    asked.add_argument("--videos", type=int, default=1200)
+    args = asked.parse_args()
+    videos, repeat = (20, 1) if args.quick else (args.videos, args.repeat)
     data = os.environ.get("AVBOOK_DATA")
-    audio, visual = (part[:options.videos] for part in (real_truth(Path(data) / "llp") if data else world_truth()))
+    audio, visual = (part[:videos] for part in (real_truth(Path(data) / "llp") if data else world_truth()))
     rng = np.random.default_rng(0)
     record = {"name": "metrics", "machine": machine(), "data": "official annotations, test split" if data else "world scripts", "videos": len(audio)}
     for share in (0.5, 0.05):  # a coin for each segment; and as sparse as real predictions are
         predicted = [rng.random(audio.shape) < share for _ in range(2)]
-        fast = milliseconds(lambda: llp_scores(*predicted, audio, visual), options.repeat)
+        fast = milliseconds(lambda: llp_scores(*predicted, audio, visual), repeat)
         slow_scores = loop_scores(*predicted, audio, visual)
         slow = milliseconds(lambda: loop_scores(*predicted, audio, visual), 2)
         worst = max(abs(value - slow_scores[name]) for name, value in llp_scores(*predicted, audio, visual).items())
@@ -125,10 +124,10 @@ def main() -> None:
     growth = {}
     for times in (1, 2, 4, 8, 16):
         many = [np.concatenate([side] * times) for side in (rng.random(audio.shape) < 0.05, rng.random(audio.shape) < 0.05, audio, visual)]
-        growth[len(many[0])] = round(milliseconds(lambda: llp_scores(*many), max(5, options.repeat // times)), 2)
+        growth[len(many[0])] = round(milliseconds(lambda: llp_scores(*many), max(5, repeat // times)), 2)
     record["growth_milliseconds"] = growth
     print("growth: " + ", ".join(f"{count} videos {value:.1f} ms" for count, value in growth.items()))
-    write(options.out, record)
+    write(args.out, record)
 
 
 if __name__ == "__main__":

@@ -9,26 +9,22 @@ epochs are trained with `avbook.training.fit`, which does all that the table lis
 one half and leaves the other's figures in the file as they are. Called again on the same file and machine it adds a round: a line's figures are those of
 its fastest round, its peak is the highest of all rounds, and `rounds` holds the seconds of each, since a machine shared with others is slow at times.
 """
-import argparse
 import contextlib
+import itertools
 import json
 import os
-import platform
-import subprocess
-import sys
 import time
-from pathlib import Path
 from statistics import median
 from types import SimpleNamespace
 
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from measure import Apart, arguments, flops_of, machine, middle, peak_gflops, peak_memory_mb, row, write
 
 from avbook.attention import AudioGuidedAttention
 from avbook.held import HeldRows
-from avbook.machine import device_name, freed_memory_kept, peak_memory_mb, seed_everything
+from avbook.machine import freed_memory_kept, seed_everything
 from avbook.recipes import find_recipe
 
 CATEGORIES, SECONDS, SIDE, CHANNELS, AUDIO = 28, 10, 7, 512, 128
@@ -41,6 +37,7 @@ STEPS = {  # each with all before it
     "freed memory kept": {"gather": True, "flat": True, "fused": True, "keep_memory": True},
     "bfloat16 autocast": {"gather": True, "flat": True, "fused": True, "keep_memory": True, "bf16": True},
 }
+SHOWN = ("straightforward", "freed memory kept", "bfloat16 autocast")  # in the table of all benchmarks
 EPOCHS = {  # through `fit`: its precision, and what AVBOOK_KEEP_MEMORY says
     "float32, freed memory given back": ("no", "0"),
     "float32": ("no", "1"),
@@ -86,26 +83,6 @@ def attend_on_view(self, audio, visual):
     return attended, weights.view(batch, seconds, -1)
 
 
-def peak_gflops(dtype: torch.dtype, seconds: float = 1.5) -> float:
-    """Billions of floating-point operations a second of a product as large as the step's largest: (batch·T·49, 512) by (512, 512)."""
-    a, b = torch.randn(62720, 512, dtype=dtype), torch.randn(512, 512, dtype=dtype)
-    out, best, end = torch.empty(62720, 512, dtype=dtype), 0.0, time.perf_counter() + seconds
-    while time.perf_counter() < end or not best:
-        started = time.perf_counter()
-        torch.mm(a, b, out=out)
-        best = max(best, 2 * 62720 * 512 * 512 / (time.perf_counter() - started) / 1e9)
-    return best
-
-
-def step_flops(net, method, batch) -> int:
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with FlopCounterMode(display=False) as counter:
-        method.loss(net, batch)[0].backward()
-    net.zero_grad()
-    return counter.get_total_flops()
-
-
 def build():
     recipe = find_recipe("psp-full")
     settings = recipe.preset("paper")
@@ -113,46 +90,43 @@ def build():
     return settings, *recipe.build(settings, {"categories": CATEGORIES, "audio_dim": AUDIO, "visual_dim": CHANNELS, "positions": SIDE * SIDE})
 
 
-def measure(options: dict, clips: int, batch_size: int, steps: int) -> dict:
-    """What a step takes under these options, median over `steps` batches."""
+def time_steps(options: dict, clips: int, batch_size: int, steps: int) -> dict:
+    """What a step takes under these options, the median over `steps` batches; operations, memory, and the peak of matrix products in the same process."""
     if not options.get("flat"):
         AudioGuidedAttention.forward = attend_on_view
-    with freed_memory_kept(CPU) if options.get("keep_memory") else contextlib.nullcontext(False) as kept:
-        return {"memory_kept": kept} | time_steps(options, clips, batch_size, steps)
-
-
-def time_steps(options: dict, clips: int, batch_size: int, steps: int) -> dict:
-    """Seconds, operations and memory of a step, and the peak of matrix products in the same process."""
     _, net, method = build()
     train = Clips(clips, options.get("gather", False))
-    fused = options.get("fused", False)
+    fused, bf16 = options.get("fused", False), options.get("bf16", False)
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3, **({"fused": True} if fused else {"foreach": False, "fused": False}))
-    bf16 = options.get("bf16", False)
-    peak = {"float32": peak_gflops(torch.float32)} | ({"bfloat16": peak_gflops(torch.bfloat16)} if bf16 else {})
+    rows = batch_size * SECONDS * SIDE * SIDE  # of the step's largest product
+    peak = {kind: peak_gflops(kind, rows=rows, seconds=1.5) for kind in ("float32", *(("bfloat16",) if bf16 else ()))}
     net.train()
-    flops = step_flops(net, method, train.batch(np.arange(min(batch_size, clips))))
-    order, times, read = np.random.default_rng(1).permutation(clips), [], []
-    for step in range(steps + 2):
-        rows = np.take(order, np.arange(step * batch_size, (step + 1) * batch_size), mode="wrap")
+    flops = flops_of(lambda: method.loss(net, train.batch(np.arange(min(batch_size, clips))))[0].backward())
+    net.zero_grad()
+    order, reading, losses = itertools.cycle(np.random.default_rng(1).permutation(clips)), [], []
+
+    def step():
         started = time.perf_counter()
-        batch = train.batch(rows)
-        read.append(time.perf_counter() - started)
+        batch = train.batch(np.array(list(itertools.islice(order, batch_size))))
+        reading.append(time.perf_counter() - started)
         with torch.autocast("cpu", torch.bfloat16) if bf16 else contextlib.nullcontext():
             loss, _ = method.loss(net, batch)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=fused)
-        times.append(time.perf_counter() - started)
-    seconds = median(times[2:])
-    return {"seconds_a_step": seconds, "reading": median(read[2:]), "videos_a_second": batch_size / seconds, "gflop_a_step": flops / 1e9,
-            "gflops": flops / seconds / 1e9, "peak_gflops": peak,
-            "peak_memory_mb": peak_memory_mb(CPU), "last_loss": float(loss.detach())}
+        losses.append(loss.detach())
+
+    with freed_memory_kept(CPU) if options.get("keep_memory") else contextlib.nullcontext(False) as kept:
+        seconds = middle(step, steps, warm=2)
+    return {"memory_kept": kept, "seconds_a_step": seconds, "reading": median(reading[2:]), "videos_a_second": batch_size / seconds, "gflop_a_step": flops / 1e9,
+            "gflops": flops / seconds / 1e9, "peak_gflops": peak, "peak_memory_mb": peak_memory_mb(), "last_loss": float(losses[-1])}
 
 
-def whole_epoch(clips: int, batch_size: int, precision: str) -> dict:
+def whole_epoch(precision: str, keep: str, clips: int, batch_size: int) -> dict:
     """One epoch of `avbook.training.fit`, looks at two small splits included."""
     from avbook.training import fit
 
+    os.environ["AVBOOK_KEEP_MEMORY"] = keep
     settings, net, method = build()
     parts = {name: Clips(n, True) for name, n in (("train", clips), ("val", 8), ("test", 8))}
     data = SimpleNamespace(**parts, kind="made up", name="made-up", hash="0")
@@ -169,48 +143,45 @@ def better(before: dict | None, now: dict, key: str) -> dict:
     return best | {"rounds": rounds}
 
 
+def rows_of(lines: dict[str, dict]) -> list[dict]:
+    first = lines["straightforward"]["seconds_a_step"]
+    return [row(f"PSP, full: ingredient by ingredient, {title}", "clips one by one, plain Adam, memory given back", lines[name]["seconds_a_step"], first,
+                share_of_peak=lines[name]["share_of_own_peak"], peak_memory_mb=lines[name]["peak_memory_mb"], videos_a_second=lines[name]["videos_a_second"])
+            for name, title in zip(SHOWN[1:], ("float32", "bfloat16"))]
+
+
 def main() -> None:
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "psp_epoch.json")
+    asked = arguments(__doc__, "psp_epoch", device=False)
     asked.add_argument("--clips", type=int, default=3339)
     asked.add_argument("--batch", type=int, default=128)
     asked.add_argument("--steps", type=int, default=8)
     asked.add_argument("--only", choices=("steps", "epochs"), help="one half, the other's figures stay in the file")
-    asked.add_argument("--one", help=argparse.SUPPRESS)
     args = asked.parse_args()
     if args.one:
-        options = json.loads(args.one)
-        precision = options.pop("epoch", None)
-        found = whole_epoch(args.clips, args.batch, precision) if precision else measure(options, args.clips, args.batch, args.steps)
-        return print(json.dumps(found))
-
-    def apart(options: dict, **environment: str) -> dict:
-        command = [sys.executable, __file__, "--one", json.dumps(options), *(f"--{name}={getattr(args, name)}" for name in ("clips", "batch", "steps"))]
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | environment)
-        return json.loads(done.stdout.splitlines()[-1])
-
+        task = json.loads(args.one)
+        return print(json.dumps((time_steps if "options" in task else whole_epoch)(**task)))
+    clips, batch, steps = (4, 2, 1) if args.quick else (args.clips, args.batch, args.steps)
+    apart = Apart(__file__, time_steps)  # never in this process: a line may replace a method of the package
     found = json.loads(args.out.read_text(encoding="utf-8")) if args.out.exists() else {}
-    about = {"machine": f"{device_name(CPU)}, {platform.platform()}", "torch": torch.__version__, "clips": args.clips, "batch": args.batch}
-    if any(found.get(name) != value for name, value in about.items()):
-        found = about
+    about, now = {"name": "psp_epoch", "clips": clips, "batch": batch}, machine()
+    same = all(found.get("machine", {}).get(key) == now[key] for key in ("device", "threads", "platform", "torch"))
+    found = {**(found if same and about.items() <= found.items() else about), "machine": now}
     if args.only != "epochs":
         lines = found.setdefault("steps", {})
-        for name, options in STEPS.items():
-            lines[name] = line = better(lines.get(name), apart(options), "seconds_a_step")
+        for name, options in ((name, options) for name, options in STEPS.items() if name in SHOWN or not args.quick):
+            lines[name] = line = better(lines.get(name), apart(options=options, clips=clips, batch_size=batch, steps=steps), "seconds_a_step")
             own = list(line["peak_gflops"])[-1]
             peak = max(other["peak_gflops"].get(own, 0) for other in lines.values())
             line |= {"times_faster": lines["straightforward"]["seconds_a_step"] / line["seconds_a_step"], "share_of_own_peak": line["gflops"] / peak,
-                     "epoch_seconds": line["seconds_a_step"] * -(-args.clips // args.batch)}
+                     "epoch_seconds": line["seconds_a_step"] * -(-clips // batch)}
             print(f"{name:32} {line['seconds_a_step']:6.2f} s a step, {line['videos_a_second']:6.1f} videos/s, epoch {line['epoch_seconds']:5.1f} s, "
                   f"{100 * line['share_of_own_peak']:3.0f} % of {peak:.0f} GFLOP/s ({own}), {line['peak_memory_mb']:.0f} MB, ×{line['times_faster']:.2f}", flush=True)
     if args.only != "steps":
         lines = found.setdefault("epochs", {})
-        for name, (precision, keep) in EPOCHS.items():
-            lines[name] = line = better(lines.get(name), apart({"epoch": precision}, AVBOOK_KEEP_MEMORY=keep), "seconds")
+        for name, (precision, keep) in {} if args.quick else EPOCHS.items():
+            lines[name] = line = better(lines.get(name), apart(precision=precision, keep=keep, clips=clips, batch_size=batch), "seconds")
             print(f"fit, one epoch, {name:32} {line['seconds']:5.1f} s, {line['videos_a_second']:6.1f} videos/s, {line['peak_memory_mb']:.0f} MB", flush=True)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    print(f"written: {args.out}")
+    write(args.out, found | ({"rows": rows_of(found["steps"])} if "steps" in found else {"rows": []}))
 
 
 if __name__ == "__main__":

@@ -8,21 +8,16 @@ in, in float32 and in the precision that the search uses at this N. Where an exa
 is that time over the share (what happens once, scaling the rows to unit length, is not scaled up). Recall is the share of the exact sets' members
 that the index's sets hold, over the rows that were searched exactly. Lines already in the file are kept: sizes can be run one at a time.
 """
-import argparse
 import json
 import os
-import platform
-import subprocess
-import sys
 import time
-from pathlib import Path
+from importlib.util import find_spec
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from measure import Apart, arguments, machine, peak_memory_mb, row, seconds_of, write
 
 from avbook import neighbours
-from avbook.machine import device_name, peak_memory_mb
 
 
 def made_up(n: int, dim: int) -> torch.Tensor:
@@ -33,27 +28,25 @@ def made_up(n: int, dim: int) -> torch.Tensor:
     return out
 
 
-def peak_gflops(unit: torch.Tensor, rows: int, seconds: float = 2.0) -> float:
+def peak_of_blocks(unit: torch.Tensor, rows: int, seconds: float = 2.0) -> float:
     """Billions of operations a second of the product of a block of rows with all rows, the best of what fits into the time."""
     n, dim = unit.shape
     rows, best, end = min(rows, n), 0.0, time.perf_counter() + seconds
     out, other = torch.empty(rows, n, dtype=unit.dtype), unit.T
     while time.perf_counter() < end or not best:
-        started = time.perf_counter()
-        torch.mm(unit[:rows], other, out=out)
-        best = max(best, 2 * rows * n * dim / (time.perf_counter() - started) / 1e9)
+        best = max(best, 2 * rows * n * dim / seconds_of(lambda: torch.mm(unit[:rows], other, out=out)) / 1e9)
     return best
 
 
 def exact(n: int, dim: int, k: int, seconds: float) -> dict:
     features = made_up(n, dim)
-    before = peak_memory_mb(torch.device("cpu"))
+    before = peak_memory_mb()
     started = time.perf_counter()
     unit = neighbours.unit_rows(features)
     scaling = time.perf_counter() - started
     block = max(1, neighbours.BUDGET // n)
-    peak = peak_gflops(unit, block)
-    own = peak_gflops(unit.double(), block) if n <= neighbours.SMALL else peak
+    peak = peak_of_blocks(unit, block)
+    own = peak_of_blocks(unit.double(), block) if n <= neighbours.SMALL else peak
     guess = 2 * n * n * dim / own / 1e9 * 1.6
     queries = n if guess <= seconds else max(block, int(n * seconds / guess) // block * block)
     started = time.perf_counter()
@@ -64,7 +57,7 @@ def exact(n: int, dim: int, k: int, seconds: float) -> dict:
     flops = 2 * n * n * dim
     return {"n": n, "queries": queries, "seconds": whole, "measured_seconds": scaling + searching, "gflops": flops / whole / 1e9, "peak_gflops": peak,
             "products": "float64" if n <= neighbours.SMALL else "float32", "own_peak_gflops": own, "share_of_float32_peak": flops / whole / 1e9 / peak,
-            "share_of_own_peak": flops / whole / 1e9 / own, "features_mb": features.numel() * 4 / 1e6, "peak_memory_mb": peak_memory_mb(torch.device("cpu")),
+            "share_of_own_peak": flops / whole / 1e9 / own, "features_mb": features.numel() * 4 / 1e6, "peak_memory_mb": peak_memory_mb(),
             "memory_before_mb": before, "all_pairs_mb": 4 * n * n / 1e6}
 
 
@@ -85,35 +78,41 @@ def index(n: int, dim: int, k: int, probes: list[int], queries: int) -> dict:
             asking = (time.perf_counter() - started) * n / len(rows)
             recalls = {name: neighbours.recall(a, b) for name, a, b in zip(("affinity", "repulsion"), found, true)}
             lines.append({"probes": number, "query_seconds": asking, "seconds": building + asking, "recall": recalls})
-    return {"n": n, "queries": len(rows), "cells": built.nlist, "build_seconds": building, "probes": lines, "peak_memory_mb": peak_memory_mb(torch.device("cpu"))}
+    return {"n": n, "queries": len(rows), "cells": built.nlist, "build_seconds": building, "probes": lines, "peak_memory_mb": peak_memory_mb()}
+
+
+def measure(kind: str, **sizes) -> dict:
+    """A line, and how busy the machine was while it was measured."""
+    return {"exact": exact, "index": index}[kind](**sizes) | {"load": os.getloadavg()[0]}
+
+
+def rows_of(lines: dict[str, dict]) -> list[dict]:
+    return [row(f"CMLCL: exact search among {line['n']:,}", "", line["seconds"], None, share_of_peak=line["share_of_own_peak"], peak_memory_mb=line["peak_memory_mb"])
+            for line in lines.values()]
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "search.json")
+    asked = arguments(__doc__, "search", device=False)
     asked.add_argument("--dim", type=int, default=1024)
     asked.add_argument("--k", type=int, default=30)
     asked.add_argument("--sizes", type=int, nargs="+", default=[3339, 10_000, 30_000, 100_000])
-    asked.add_argument("--only", choices=("exact", "index"))
+    asked.add_argument("--only", choices=("exact", "index"), help="without faiss (`pip install \"avbook[ann]\"`) it is exact alone")
     asked.add_argument("--seconds", type=float, default=60.0, help="how long an exact search may take before rows are sampled")
     asked.add_argument("--queries", type=int, default=2000, help="rows asked of the index")
     asked.add_argument("--probes", type=int, nargs="+", default=[8, 32, 128])
-    asked.add_argument("--one", help=argparse.SUPPRESS)
     args = asked.parse_args()
     if args.one:
-        kind, n = args.one.split(":")
-        found = exact(int(n), args.dim, args.k, args.seconds) if kind == "exact" else index(int(n), args.dim, args.k, args.probes, args.queries)
-        return print(json.dumps(found))
-
+        return print(json.dumps(measure(**json.loads(args.one))))
+    if args.quick:
+        args.sizes, args.dim, args.k, args.queries, args.probes = [200], 16, 3, 50, [2]
+    kinds = [args.only] if args.only else ["exact", "index"] if find_spec("faiss") else ["exact"]
+    apart = Apart(__file__, measure, args.quick)
     found = json.loads(args.out.read_text(encoding="utf-8")) if args.out.exists() else {"exact": {}, "index": {}}
-    found |= {"machine": f"{device_name(torch.device('cpu'))}, {torch.get_num_threads()} threads, {platform.platform()}", "torch": torch.__version__,
-              "dim": args.dim, "k": args.k}
+    found |= {"name": "search", "machine": machine(), "dim": args.dim, "k": args.k}
+    options = {"exact": {"seconds": args.seconds}, "index": {"probes": args.probes, "queries": args.queries}}
     for n in args.sizes:
-        for kind in ("exact", "index") if args.only is None else (args.only,):
-            options = [f"--{name}={getattr(args, name)}" for name in ("dim", "k", "seconds", "queries")] + ["--probes", *map(str, args.probes)]
-            out = subprocess.run([sys.executable, __file__, f"--one={kind}:{n}", *options], check=True, capture_output=True, text=True).stdout
-            line = json.loads(out.splitlines()[-1]) | {"load": os.getloadavg()[0]}
-            found[kind][str(n)] = line
+        for kind in kinds:
+            found[kind][str(n)] = line = apart(kind=kind, n=n, dim=args.dim, k=args.k, **options[kind])
             if kind == "exact":
                 print(f"exact {n:7}: {line['seconds']:7.1f} s ({line['queries']} of {n} rows searched), {line['gflops']:.0f} GFLOP/s, "
                       f"{100 * line['share_of_own_peak']:.0f} % of {line['own_peak_gflops']:.0f} ({line['products']}; float32 {line['peak_gflops']:.0f}), "
@@ -121,9 +120,7 @@ def main() -> None:
             for entry in line.get("probes", ()):
                 print(f"index {n:7}: {entry['seconds']:7.1f} s ({line['build_seconds']:.1f} s of them building), {entry['probes']} of {line['cells']} cells: recall "
                       f"{100 * entry['recall']['affinity']:.1f} % affinity, {100 * entry['recall']['repulsion']:.1f} % repulsion", flush=True)
-            args.out.parent.mkdir(parents=True, exist_ok=True)
-            args.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    print(f"written: {args.out}")
+        write(args.out, found | {"rows": rows_of(found["exact"])})
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """A training step of every method on AVE at the official sizes, as the package does it and as one writes it first: AVEL, PSP full and weak, CMLCL's four.
 
-    python benchmarks/steps.py [--only NAME ...] [--steps 3] [--rounds 4] [--out FILE.json]
+    python benchmarks/steps.py [--only NAME ...] [--steps 5] [--rounds 3] [--out FILE.json]
 
-AVE: pictures 10×7×7×512, sound 10×128, float16 in memory as a pack holds them, batch 128 (CMLCL 32), the released widths. Both ways of a line take
-turns in a process of their own, round after round, from the same weights on the same rows, and must come to the same first loss (asserted); a figure is
-the median step of the fastest round. What "first" means, line by line:
+AVE: pictures 10×7×7×512, sound 10×128, float16 in memory as a pack holds them, batch 128 (CMLCL 32), the released widths. Both ways of a line must come
+to the same first loss, from the same weights on the same rows (asserted). They take turns, round after round, each turn in a process of its own, since
+an allocator that was once told to keep memory never quite forgets it; a figure is the median step of the fastest round. What "first" means, line by line:
 - AVEL, PSP: clips converted and stacked one by one; Adam tensor by tensor; memory that is freed goes back to the system.
 - CMLCL represents: the same reading, and Eq. 1-2 as printed, with a second map of d channels for the product of sound and picture.
 - CMLCL searches: a matrix of all cosines in float64, each row sorted. (The blocks of ours never hold that matrix: `search.py` has the memory.)
@@ -230,49 +230,65 @@ def search_way(plain: bool, clips: int, device: str):
     return Way(search, not plain), 2 * clips * clips * x.shape[1], torch.stack([part.cpu() for part in search()])
 
 
-def measure(name: str, clips: int, size: int, steps: int, rounds: int, device: str) -> dict:
-    """Both ways of a line, in turns, and the peak beside them."""
-    ways, flops, first = {}, {}, {}
-    whole = name in WHOLE  # a round is over all videos
-    split = None if whole else split_of(clips)
-    for way in ("straightforward", "ours"):
-        plain = way != "ours"
-        if name == "cmlcl-search":
-            ways[way], flops[way], first[way] = search_way(plain, clips, device)
-        else:
-            ways[way], flops[way], first[way] = epoch_way(plain, clips, size, device) if whole else step_way(name, plain, split, size, device)
+def way_of(name: str, way: str, clips: int, size: int, device: str):
+    """(`Way`, floating-point operations of a round, what must come out alike) of one way to do a line."""
+    plain = way != "ours"
     if name == "cmlcl-search":
-        differ = float((first["straightforward"] != first["ours"]).double().mean())
+        return search_way(plain, clips, device)
+    return epoch_way(plain, clips, size, device) if name in WHOLE else step_way(name, plain, split_of(clips), size, device)
+
+
+def differences(name: str, clips: int, size: int, device: str) -> dict:
+    """How far the results of both ways differ; AssertionError where that is more than rounding."""
+    one, other = (way_of(name, way, clips, size, device)[2] for way in ("straightforward", "ours"))
+    if name == "cmlcl-search":
+        differ = float((one != other).double().mean())
         assert differ <= 1e-4, f"{name}: {100 * differ} % of the members of the sets differ"  # equally near ones may change places
     else:
-        differ = abs(first["straightforward"] - first["ours"])
-        assert differ <= 1e-3 * max(1, abs(first["ours"])), f"{name}: the first losses are {first}"
-    peak = 0.0
-    for _ in range(rounds):
-        peak = max(peak, peak_gflops(device=device, seconds=0.3))
-        lines = take_turns(ways, 1, steps, device)
-    for way, line in lines.items():
-        gflops = flops[way] / line["seconds"] / 1e9
-        line |= {"gflops": gflops, "share_of_peak": gflops / peak, "videos_a_second": (clips if whole else size) / line["seconds"],
-                 "gflop": flops[way] / 1e9}
-    return lines | {"peak_gflops": peak, "batch": size, "clips": clips, "results_differ_by": differ, "process_peak_memory_mb": peak_memory_mb(device)}
+        differ = abs(one - other)
+        assert differ <= 1e-3 * max(1, abs(other)), f"{name}: the first losses are {one} and {other}"
+    return {"results_differ_by": differ}
+
+
+def measure(name: str, way: str, clips: int, size: int, steps: int, device: str) -> dict:
+    """One turn of one way: seconds, operations, memory, and the peak beside it."""
+    made, flops, _ = way_of(name, way, clips, size, device)
+    peak = peak_gflops(device=device, seconds=0.5)
+    line = take_turns({way: made}, 1, steps, device)[way]
+    return {"seconds": line["seconds"], "step_memory_mb": line["step_memory_mb"], "process_peak_memory_mb": peak_memory_mb(device), "gflop": flops / 1e9,
+            "peak_gflops": peak}
+
+
+def fastest(turns: list[dict], peak: float, videos: int) -> dict:
+    """The fastest of a way's turns, with the seconds of all."""
+    best = min(turns, key=lambda turn: turn["seconds"])
+    gflops = best["gflop"] / best["seconds"]
+    return best | {"rounds": [turn["seconds"] for turn in turns], "gflops": gflops, "share_of_peak": gflops / peak, "videos_a_second": videos / best["seconds"]}
 
 
 def main() -> None:
     asked = arguments(__doc__, "steps")
     asked.add_argument("--only", nargs="+", choices=[*METHODS], help="these lines; the file keeps the others' figures")
-    asked.add_argument("--steps", type=int, default=3)
-    asked.add_argument("--rounds", type=int, default=4)
+    asked.add_argument("--steps", type=int, default=5)
+    asked.add_argument("--rounds", type=int, default=3)
     asked.add_argument("--clips", type=int, default=384)
     args = asked.parse_args()
     if args.one:
-        return print(json.dumps(measure(**json.loads(args.one))))
-    apart = Apart(__file__, measure, args.quick)
+        task = json.loads(args.one)
+        return print(json.dumps((measure if "way" in task else differences)(**task)))
+    apart = Apart(__file__, lambda **task: (measure if "way" in task else differences)(**task), args.quick)
     before = json.loads(args.out.read_text(encoding="utf-8")) if args.only and args.out.exists() else {}
     found = {"name": "steps", "machine": machine(args.device), "methods": before.get("methods", {})}
     for name in args.only or METHODS:
         clips, size, steps, rounds = (6, 2, 1, 1) if args.quick else (N if name in WHOLE else args.clips, METHODS[name], args.steps, args.rounds)
-        lines = found["methods"][name] = apart(name=name, clips=clips, size=size, steps=steps, rounds=rounds, device=args.device)
+        task = {"name": name, "clips": clips, "size": size, "device": args.device}
+        alike = apart(**task)
+        turns = {way: [] for way in ("straightforward", "ours")}
+        for _, way in itertools.product(range(rounds), turns):
+            turns[way].append(apart(**task, way=way, steps=steps))
+        peak = max(turn["peak_gflops"] for way in turns.values() for turn in way)
+        lines = {way: fastest(done, peak, clips if name in WHOLE else size) for way, done in turns.items()}
+        found["methods"][name] = lines | {"peak_gflops": peak, "batch": size, "clips": clips, **alike}
         ours, plain = lines["ours"], lines["straightforward"]
         print(f"{TITLES[name]:28} {1000 * ours['seconds']:7.1f} ms, {ours['videos_a_second']:6.0f} videos/s, {100 * ours['share_of_peak']:3.0f} % of the peak, "
               f"{ours['step_memory_mb']:5.0f} MB; straightforward {1000 * plain['seconds']:7.1f} ms, ×{plain['seconds'] / ours['seconds']:.2f}", flush=True)
