@@ -70,7 +70,7 @@ TABLES.update({
         Table("psp-1", "What the pruning of pairs is worth", "PSP, Table 1", "accuracy", _PSP_1,
               "WPSP is the threshold τ = 0: the same setting stands in Table 3 with 75.9 instead of 76.0 (full)."),
         Table("psp-2", "The pair-similarity loss and the weighting branch", "PSP, Table 2", "accuracy", _PSP_2,
-              "* numbers that the paper's authors produced themselves."),
+              "Numbers with * are those that the paper's authors produced themselves."),
         Table("psp-3", "The threshold τ", "PSP, Table 3", "accuracy", _PSP_3,
               "Five values of τ, one run each: the paper gives no spread over seeds."),
         Table("psp-4", "Against other methods", "PSP, Table 4", "accuracy", _PSP_4,
