@@ -51,7 +51,7 @@ def run(name: str, tmp_path: Path, *more: str) -> dict:
 
 
 def test_metrics(tmp_path):
-    record = checked(run("metrics", tmp_path, "--videos", "20", "--repeat", "1"), "data", "videos", "growth_milliseconds", "positive_0.5", "positive_0.05")
+    record = checked(run("metrics", tmp_path, "--quick"), "data", "videos", "growth_milliseconds", "positive_0.5", "positive_0.05")
     assert record["videos"] == 20 and [*record["growth_milliseconds"]] == ["20", "40", "80", "160", "320"]
 
 
@@ -90,7 +90,7 @@ def test_steps(tmp_path, names):
 
 
 def test_one_command(tmp_path):
-    names = ("metrics", "psp_epoch", "search", "cmlcl_full")
+    names = ("metrics", "psp_epoch", "search", "cmlcl_full", "recipes")
     done = python(FOLDER / "all.py", "--quick", "--results", tmp_path, "--only", *names)
     assert done.returncode == 0, done.stderr[-2000:]
     assert {path.stem for path in tmp_path.glob("*.json")} == set(names)
@@ -111,7 +111,7 @@ def test_the_real_csvs(tmp_path, data_dir):
     assert [*record["steps"]] == ["world", "check", "pack", "check the pack", "open", "open the pack", "han", "ma"]
     assert all(line["seconds"] > 0 and line["cpu_seconds"] > 0 and line["peak_memory_mb"] > 50 for line in record["steps"].values())
     assert all(record["steps"]["open"]["agrees"].values()) and record["steps"]["open"]["clips"] == {"train": 40, "val": 12, "test": 12}
-    assert {"val_selected", "last"} <= set(record["scores"]["ma"]["test"])
+    assert {"val_selected", "last"} <= set(record["scores"]["quick"]["ma"][0]["test"]) and len(record["scores"]["paper"]["ma"]) == record["seeds"] == 1
     again = run("llp_real", tmp_path, "--quick", "--folder", tmp_path / "work", "--annotations", data_dir / "llp")
     assert again["steps"] == record["steps"]  # what stands is not done again
 
@@ -158,3 +158,12 @@ def test_a_process_apart_that_fails_is_named(measure, tmp_path):
     assert apart(fail=0) == {"got": {"fail": 0}} and apart(fail=0) == {"here": 0}
     with pytest.raises(RuntimeError, match="broken.py.*all is lost"):
         measure.Apart(str(script), dict)(fail=1)
+
+
+def test_what_the_page_shows_is_there(measure):
+    import importlib
+
+    records = importlib.import_module("all").read(measure.RESULTS)
+    for name in ("metrics", "steps", "han_step", "refinement", "loading", "psp_epoch", "search", "cmlcl_full", "recipes", "llp_real"):
+        assert name in records, f"{name}.json is missing: run `python benchmarks/all.py --only {name}`"
+        assert records[name]["rows"]
