@@ -74,7 +74,7 @@ def scores_of(runs: Path, net: str, seed: int) -> dict:
     path = sorted((runs / net).glob(f"*/seed-{seed}.json"))[-1]
     record = json.loads(path.read_text(encoding="utf-8"))
     found = {name: record[name] for name in ("seconds", "peak_memory_mb") if name in record}
-    return found | {"test": record["metrics"]["test"], "history": record.get("history"), "stages": record.get("stages")}
+    return found | {"test": record["metrics"]["test"], "stages": record.get("stages")}
 
 
 def main() -> None:

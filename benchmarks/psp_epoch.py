@@ -134,6 +134,11 @@ def whole_epoch(precision: str, keep: str, clips: int, batch_size: int) -> dict:
     return {"seconds": result.seconds, "videos_a_second": clips / result.seconds, "peak_memory_mb": result.peak_memory_mb}
 
 
+def work(**task) -> dict:
+    """What a process of its own is asked for: some steps, or a whole epoch."""
+    return (time_steps if "options" in task else whole_epoch)(**task)
+
+
 def better(before: dict | None, now: dict, key: str) -> dict:
     """The faster of a line's rounds, with the seconds of all and the highest peak of any."""
     rounds = [*(before["rounds"] if before else []), now[key]]
@@ -158,10 +163,9 @@ def main() -> None:
     asked.add_argument("--only", choices=("steps", "epochs"), help="one half, the other's figures stay in the file")
     args = asked.parse_args()
     if args.one:
-        task = json.loads(args.one)
-        return print(json.dumps((time_steps if "options" in task else whole_epoch)(**task)))
+        return print(json.dumps(work(**json.loads(args.one))))
     clips, batch, steps = (4, 2, 1) if args.quick else (args.clips, args.batch, args.steps)
-    apart = Apart(__file__, time_steps)  # never in this process: a line may replace a method of the package
+    apart = Apart(__file__, work)  # never in this process: a line may replace a method of the package
     found = json.loads(args.out.read_text(encoding="utf-8")) if args.out.exists() else {}
     about, now = {"name": "psp_epoch", "clips": clips, "batch": batch}, machine()
     same = all(found.get("machine", {}).get(key) == now[key] for key in ("device", "threads", "platform", "torch"))

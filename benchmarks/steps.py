@@ -259,6 +259,11 @@ def measure(name: str, way: str, clips: int, size: int, steps: int, device: str)
             "peak_gflops": peak}
 
 
+def work(**task) -> dict:
+    """What a process of its own is asked for: a turn of one way, or how far both ways differ."""
+    return (measure if "way" in task else differences)(**task)
+
+
 def fastest(turns: list[dict], peak: float, videos: int) -> dict:
     """The fastest of a way's turns, with the seconds of all."""
     best = min(turns, key=lambda turn: turn["seconds"])
@@ -274,9 +279,8 @@ def main() -> None:
     asked.add_argument("--clips", type=int, default=384)
     args = asked.parse_args()
     if args.one:
-        task = json.loads(args.one)
-        return print(json.dumps((measure if "way" in task else differences)(**task)))
-    apart = Apart(__file__, lambda **task: (measure if "way" in task else differences)(**task), args.quick)
+        return print(json.dumps(work(**json.loads(args.one))))
+    apart = Apart(__file__, work, args.quick)
     before = json.loads(args.out.read_text(encoding="utf-8")) if args.only and args.out.exists() else {}
     found = {"name": "steps", "machine": machine(args.device), "methods": before.get("methods", {})}
     for name in args.only or METHODS:

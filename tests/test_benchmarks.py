@@ -133,6 +133,15 @@ def test_turns_keep_the_fastest_round(measure, monkeypatch):
     assert found["b"]["rounds"] == [1.0, 2.0, 1.5] and found["b"]["seconds"] == 1.0
 
 
+def test_a_line_of_steps_is_its_fastest_turn(measure):
+    import steps
+
+    turns = [{"seconds": seconds, "gflop": 4.0, "step_memory_mb": memory} for seconds, memory in ((2.0, 10), (0.5, 20), (1.0, 30))]
+    found = steps.fastest(turns, peak=16.0, videos=3)
+    assert found["seconds"] == 0.5 and found["step_memory_mb"] == 20 and found["rounds"] == [2.0, 0.5, 1.0]
+    assert (found["gflops"], found["share_of_peak"], found["videos_a_second"]) == (8.0, 0.5, 6.0)
+
+
 def test_a_step_takes_the_memory_it_asks_for(measure):
     found = measure.take_turns({"much": measure.Way(lambda: np.ones(2**24)), "little": measure.Way(lambda: np.ones(16))}, rounds=1, steps=2)
     assert 100 < found["much"]["step_memory_mb"] < 300 and found["little"]["step_memory_mb"] < 50

@@ -12,7 +12,7 @@ matplotlib.use("Agg")
 
 from avbook.errors import AvbookError
 from avbook.psp import PSP
-from avbook.widgets import clip_at, cutting_at, draw_tau, draw_taus, tau_explorer
+from avbook.widgets import clip_at, cutting_at, draw_tau, draw_taus, png_bytes, rows_offered, tau_explorer
 
 SMALL = dict(audio_dim=6, visual_dim=5, positions=4, categories=3, attention_dim=8, bottleneck=7, width=6, hidden=3, head=8)
 NAMES = ("dog", "cat", "train")
@@ -156,3 +156,20 @@ def test_only_the_explorer_needs_ipywidgets(net, monkeypatch):
     draw_tau(net, clips(), 0.1, NAMES)
     with pytest.raises(AvbookError, match="ipywidgets is not installed"):
         tau_explorer(net, Data())
+
+
+def test_a_drawing_becomes_a_picture_and_is_closed():
+    import matplotlib.pyplot as plt
+
+    figure = plt.figure(figsize=(2, 1))
+    assert png_bytes(figure).startswith(b"\x89PNG") and not plt.fignum_exists(figure.number)
+
+
+@pytest.mark.parametrize("clips", [[], [3], [-1, 0]])
+def test_rows_that_are_not_there_are_refused(clips):
+    with pytest.raises(AvbookError, match="rows of the val split, 0 to 2"):
+        rows_offered(clips, 3, "val")
+
+
+def test_rows_are_offered_as_integers():
+    assert rows_offered(np.array([2, 0]), 3, "val") == [2, 0]
