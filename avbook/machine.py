@@ -121,8 +121,8 @@ def freed_memory_kept(
 
     A training step frees a gigabyte and asks for it again at once, and a page that comes from the system is cleared first: a good part of a step's time at the
     official sizes (`benchmarks/psp_epoch.py`). No number changes. The price: until the block ends the process holds the most it ever needed, and gaps,
-    some percent more at the peak; afterwards all that is free goes back. False, and nothing is changed: off the CPU, where the C library is not glibc
-    (Windows, macOS, musl), or with `AVBOOK_KEEP_MEMORY=0` in the environment.
+    some percent more at the peak; when it ends all that is free goes back, though glibc may fill a gap below something that lives on once more, and keep
+    it. False, and nothing is changed: off the CPU, where the C library is not glibc (Windows, macOS, musl), or with `AVBOOK_KEEP_MEMORY=0` in the environment.
     """
     libc = _glibc() if device.type == "cpu" and os.environ.get("AVBOOK_KEEP_MEMORY", "1") != "0" else None
     kept = libc is not None and bool(libc.mallopt(MMAP_THRESHOLD, 2**30) or libc.mallopt(MMAP_MAX, 0)) and bool(libc.mallopt(TRIM_THRESHOLD, -1))

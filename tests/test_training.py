@@ -614,19 +614,21 @@ def test_differences_name_the_path_to_each():
 
 # ------------------------------------------------------------------------------------------------------ freed memory
 HOLDING = """
-import os, sys, torch
+import ctypes, os, torch
 from avbook.machine import freed_memory_kept
+malloc = ctypes.CDLL(None).malloc
 resident = lambda: int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20
-def free_some():
+def free_some(blocks=4, megabytes=64, above=0):
     before = resident()
-    blocks = [torch.ones(64 * 2**18) for _ in range(4)]  # 64 MB each
-    del blocks
+    held = [torch.ones(megabytes * 2**18) for _ in range(blocks)]
+    malloc(ctypes.c_size_t(above * 2**20))  # lives on above the blocks and is never touched, so that freeing them leaves a hole in the heap
+    del held
     return resident() - before
 outside = free_some()
 with freed_memory_kept(torch.device("cpu")) as kept:
-    inside = free_some()
+    inside = free_some(above=24)
     at_the_end = resident()
-print(kept, outside < 64, inside > 192, at_the_end - resident() > 192, free_some() < 64)
+print(kept, outside < 64, inside > 192, at_the_end - resident() > 192, free_some(1, 512) < 128)  # 512: more than the hole, which glibc would fill and keep
 """
 
 
