@@ -1,8 +1,12 @@
 """Where the real annotations and the golden arrays are: named by the environment, never committed."""
 import os
+import signal
 from pathlib import Path
 
 import pytest
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as under `nohup make test &`: what the tests start would inherit it and never notice a Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def folder_named_by(variable: str) -> Path:
