@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Any, Iterable
 
 from .errors import AvbookError
-from .ledger import SELECTIONS, Records, compare, figure, number, summarise
+from .ledger import SELECTIONS, Records, bound, compare, figure, number, summarise, with_spread
 from .paper import DIRECTIONS, FIGURES, TABLES
 from .pages import Page
 from .recipes import RECIPES, find_recipe, settle
@@ -91,8 +91,8 @@ def _cell_rows(table, cell, found: Claims) -> list[dict[str, Any]]:
     out = []
     for data in found.data:
         runs = found.of(cell.recipe, cell.options, data)
-        if runs:
-            ours = summarise(figure(r, cell.metric or table.metric, table.selection) for r in runs)
+        ours = summarise(figure(r, cell.metric or table.metric, table.selection) for r in runs)
+        if ours is not None:
             verdict = "not run" if data[0] != "official" else "undecided" if ours.n == 1 else "agrees" if ours.low <= cell.value <= ours.high else "disagrees"
             out.append(_row(key, "number", claim, table.source, cell.value, mark=cell.mark, **_spread(ours), data=": ".join(data),
                             protocol=SELECTIONS[table.selection], verdict=verdict, command=_command(runs)))
@@ -165,9 +165,8 @@ def to_html(
 
 def _html_row(row: dict[str, Any], base: str) -> str:
     direction = row["kind"] == "direction"
-    interval = "" if row["low"] is None or math.isnan(row["low"]) else f"{number(row['low'], direction)} … {number(row['high'], direction)}"
-    spread = "" if row["sd"] is None or math.isnan(row["sd"]) else f" ± {row['sd']:.1f}"
-    ours = "" if row["ours"] is None else number(row["ours"], direction) + spread
+    interval = "" if row["low"] is None or math.isnan(row["low"]) else " … ".join((bound if direction else number)(row[end]) for end in ("low", "high"))
+    ours = "" if row["ours"] is None else with_spread(row["ours"], row["sd"], direction)
     printed = "" if row["printed"] is None else number(row["printed"], direction) + row["mark"]
     claim = f'<a href="{escape(base + row["place"])}">{escape(row["claim"])}</a>' if row["place"] else escape(row["claim"])
     kind, _, data = row["data"].partition(": ")

@@ -260,17 +260,15 @@ def _print_table(found, rows: list[dict], directions: list[dict]) -> None:
 
     from . import ledger
 
-    grid = Grid(title=f"{found.title} ({found.source}, {found.metric} in %)", title_justify="left")
-    grid.add_column("")
-    columns = [c for c in found.columns if any(cell["column"] == c for cell in rows)]
-    for column in columns:
-        grid.add_column(f"{column}: paper", justify="right")
-        grid.add_column(f"{column}: ours", justify="right")
-    at = {(cell["row"], cell["column"]): cell for cell in rows}
-    for row in found.rows:
-        grid.add_row(row, *(text for column in columns for text in ledger.shown(at.get((row, column)))))
     console = Console()
-    console.print(grid)
+    for part in ledger.parts(found, rows):
+        head, body = ledger.layout(found, part)
+        grid = Grid(title=f"{found.title} ({ledger.caption(found, part)})", title_justify="left")
+        for name in head:
+            grid.add_column(name, justify="right" if name else "left")
+        for line in body:
+            grid.add_row(*line)
+        console.print(grid)
     console.print(ledger.provenance(rows), soft_wrap=True)
     if directions:
         claims = Grid(title="What the paper says of it", title_justify="left")

@@ -4,12 +4,12 @@ from __future__ import annotations
 import re
 from typing import Any, Iterable
 
-from .ledger import Records, Summary, compare
+from .ledger import Records, Summary, compare, in_words
 from .pages import Heading, Page, source
 from .paper import Cell, Table, find_table
 from .recipes import find_recipe, settle
 
-__all__ = ["divergence_rows", "other_entries", "REGISTERS", "in_words", "to_markdown"]
+__all__ = ["divergence_rows", "other_entries", "REGISTERS", "to_markdown"]
 
 REGISTERS = {  # paper -> the table that switches its divergences, the page that shows them, the recipes that are switched
     "PSP": ("psp-code", "2_supervised/06_divergences.ipynb", ("psp-full", "psp-weak")),
@@ -92,15 +92,6 @@ def other_entries(
     homes = {path: paper for paper, (_, path, _) in REGISTERS.items()}
     return [(homes[page.path], page.path, heading) for page in pages if page.path in homes for heading in page.headings
             if heading.level == 3 and f"{page.path}#{heading.anchor}" not in taken]
-
-
-def in_words(
-    gap: Summary | None,
-) -> str:
-    """A gap with its interval, in points, or what stands in its place."""
-    if gap is None:
-        return "not run"
-    return f"{gap.mean:+.1f} (one seed)" if gap.n == 1 else f"{gap.mean:+.1f} [{gap.low:+.1f}, {gap.high:+.1f}]"
 
 
 def to_markdown(

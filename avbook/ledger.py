@@ -11,7 +11,8 @@ from .errors import AvbookError
 from .paper import DIRECTIONS, Cell, Direction, Table
 from .recipes import find_recipe, read_record, settle, write_text
 
-__all__ = ["Records", "Summary", "summarise", "compare", "Comparison", "table_rows", "direction_rows", "to_markdown", "write_csv", "SELECTIONS"]
+__all__ = ["Records", "Summary", "summarise", "compare", "Comparison", "table_rows", "direction_rows", "in_words", "with_interval", "with_spread", "shown",
+           "caption", "parts", "layout", "to_markdown", "write_csv", "SELECTIONS"]
 
 SELECTIONS = {"val_selected": "best epoch on validation", "last": "last epoch", "test_selected": "best epoch on test (for comparison only)"}
 
@@ -57,7 +58,7 @@ class Summary:
     high: float
 
     def __str__(self) -> str:
-        return f"{self.mean:.1f}" if self.n == 1 else f"{self.mean:.1f} ± {self.sd:.1f}"
+        return with_spread(self.mean, self.sd)
 
 
 def summarise(
@@ -101,14 +102,14 @@ def compare(
     """Whether one setting beats another, seed by seed.
 
     "agrees" where the interval of the mean difference lies above zero, "disagrees" where it lies below, "undecided" where it
-    holds zero or fewer than two seeds are shared, "not run" where either has no record.
+    holds zero or fewer than two seeds can be compared, "not run" where no seed has a record of both.
     """
     left = {r["seed"]: figure(r, metric, selection) for r in better}
     right = {r["seed"]: figure(r, metric, selection) for r in worse}
     shared = sorted(left.keys() & right.keys())
     gap = summarise(left[s] - right[s] for s in shared)
     if gap is None:
-        return Comparison(None, "not run")
+        return Comparison(None, "undecided" if shared else "not run")
     if gap.n == 1 or gap.low <= 0 <= gap.high:
         return Comparison(gap, "undecided")
     return Comparison(gap, "agrees" if gap.low > 0 else "disagrees")
@@ -140,7 +141,8 @@ def table_rows(
 ) -> list[dict[str, Any]]:
     """One dict a cell: row, column, paper, ours, sd, low, high, seeds, data, selection, verdict, command.
 
-    The verdict compares with the paper's number only on official data: it "agrees" where the interval over seeds holds it.
+    The verdict compares with the paper's number only on official data: it "agrees" where the interval over seeds holds it. It is "undefined" where no seed's
+    figure had anything to count, as the precision of a class that is never predicted.
     On the world the absolute numbers are another task's, so a cell says "world" and the directions carry the verdicts.
     """
     out, selection = [], selection or table.selection
@@ -170,7 +172,7 @@ def _cell_verdict(cell: Cell, found: list[dict], summary: Summary | None) -> str
     if cell.recipe is None:
         return "cited"
     if summary is None:
-        return "not run"
+        return "undefined" if found else "not run"
     kinds = {r["data"]["kind"] for r in found}
     if kinds != {"official"}:
         return "/".join(sorted(kinds))
@@ -212,14 +214,118 @@ def _judge(claim: Direction, records: Records, preset: str, data: str | None, se
 
 
 # ------------------------------------------------------------------------------------------------------------ showing
+NBSP = "\N{NO-BREAK SPACE}"  # holds a figure and its spread together in a narrow column
+BESIDE, PAGE = 3, 6  # so many columns stand paper beside ours, with more ours stands below; so many fit a page
+
+
 def number(
     value: float | None,  # percent or points
     sign: bool = False,
 ) -> str:
-    """A figure with one decimal, or a dash where there is none."""
+    """A figure with one decimal, or a dash where there is none; what rounds to zero has no sign."""
     if value is None or math.isnan(value):
         return "–"
-    return f"{value:+.1f}" if sign else f"{value:.1f}"
+    value = round(value, 1) + 0.0  # -0.0 + 0.0 is 0.0
+    return f"{value:+.1f}" if sign and value else f"{value:.1f}"
+
+
+def with_spread(
+    mean: float,
+    sd: float | None,  # standard deviation over seeds; None or NaN: there is none
+    sign: bool = False,
+) -> str:
+    """A mean and its standard deviation, such as 72.0 ± 2.0, on one line wherever it stands."""
+    return number(mean, sign) + ("" if sd is None or math.isnan(sd) else f"{NBSP}±{NBSP}{sd:.1f}")
+
+
+def with_interval(
+    mean: float | None,
+    low: float | None,  # None or NaN: there is no interval
+    high: float | None,
+) -> str:
+    """A signed difference and its interval, such as -0.5 [-2.3, +1.3], or a dash where nothing was run.
+
+    The interval stays on one line, and tells whether it leaves zero out, as [-4.0, -0.03] does.
+    """
+    if mean is None:
+        return "–"
+    return number(mean, True) + ("" if low is None or math.isnan(low) else f" [{bound(low)},{NBSP}{bound(high)}]")
+
+
+def bound(
+    value: float,  # of an interval of differences
+) -> str:
+    """A signed bound with one decimal, or with as many as tell its side of zero."""
+    return f"{value:+.1g}" if 0.001 <= abs(value) < 0.05 else number(value, True)
+
+
+def in_words(
+    gap: Summary | None,  # of differences between two settings, seed by seed
+) -> str:
+    """A gap with its interval, in points, or what stands in its place."""
+    if gap is None:
+        return "not run"
+    return with_interval(gap.mean, gap.low, gap.high) + (" (one seed)" if gap.n == 1 else "")
+
+
+def parts(
+    table: Table,
+    cells: list[dict[str, Any]],  # from `table_rows`
+) -> list[list[dict[str, Any]]]:
+    """The cells of a table, level by level (segments, then events) where it has more columns than a page holds."""
+    names = _columns(table, cells)
+    if len(names) <= PAGE or not all(": " in name for name in names):
+        return [cells]
+    levels = dict.fromkeys(name.split(": ")[0] for name in names)
+    return [[cell for cell in cells if cell["column"].startswith(f"{level}: ")] for level in levels]
+
+
+def caption(
+    table: Table,
+    cells: list[dict[str, Any]],  # from `table_rows`
+) -> str:
+    """Where a table stands in its paper and the unit of its figures; the metric too, where all columns share it, and the level if they are all of one."""
+    names = _columns(table, cells)
+    metrics = {cell.metric or table.metric for cell in table.cells if cell.column in names}
+    level = f"{names[0].split(': ')[0]} level, " if _one_level(names) else ""
+    metric = metrics.pop().replace("_", " ") + " " if len(metrics) == 1 else ""
+    return f"{table.source}, {level}{metric}in %"
+
+
+def layout(
+    table: Table,
+    cells: list[dict[str, Any]],  # from `table_rows`
+) -> tuple[list[str], list[list[str]]]:
+    """The heading and the lines of a table, as texts.
+
+    Up to three columns show the paper's figure and ours side by side. More would not fit a page: there the paper's figures are one line of a row and ours
+    the next, and a row that only cites other work has one line. Where the paper has no figures at all, only ours are shown.
+    """
+    columns = _columns(table, cells)
+    at = {(cell["row"], cell["column"]): cell for cell in cells}
+    names = [c.split(": ")[1] for c in columns] if _one_level(columns) else columns
+    pairs = {row: [shown(at.get((row, column))) for column in columns] for row in table.rows}
+    label = {row: row.replace(" ", NBSP) if len(row) <= 16 else row for row in table.rows}
+    if all(cell["paper"] is None for cell in cells):
+        return ["", *names], [[label[row], *(ours for _, ours in pair)] for row, pair in pairs.items()]
+    if len(columns) <= BESIDE:
+        head = ["", *(f"{name}: {whose}" for name in names for whose in ("paper", "ours"))]
+        return head, [[label[row], *(text for pair in pairs[row] for text in pair)] for row in table.rows]
+    lines = []
+    for row, pair in pairs.items():
+        printed, ours = zip(*pair)
+        both = [("paper", printed)] * (set(printed) != {"–"}) + [("ours", ours)] * (not set(ours) <= {"cited", "–"})
+        lines += [[label[row] if k == 0 else "", whose, *texts] for k, (whose, texts) in enumerate(both)]
+    return ["", "", *names], lines
+
+
+def _columns(table: Table, cells: list[dict[str, Any]]) -> list[str]:
+    return [c for c in table.columns if any(cell["column"] == c for cell in cells)]
+
+
+def _one_level(columns: list[str]) -> bool:
+    """Whether all columns are of one level, as "segment: Audio" and "segment: Visual" are."""
+    return len({c.split(": ")[0] for c in columns}) == 1 and all(": " in c for c in columns)
 
 
 def to_markdown(
@@ -227,15 +333,14 @@ def to_markdown(
     cells: list[dict[str, Any]],  # from `table_rows`
     directions: list[dict[str, Any]] = (),  # from `direction_rows`
 ) -> str:
-    """A table as Markdown: a line a row, paper and ours side by side a column, what it stands on, then the directions."""
-    columns = [c for c in table.columns if any(cell["column"] == c for cell in cells)]
-    head = "| | " + " | ".join(f"{c}: paper | {c}: ours" for c in columns) + " |"
-    lines = [f"**{table.title}** ({table.source}, {table.metric} in %)", "", head, "|:--|" + "--:|--:|" * len(columns)]
-    at = {(cell["row"], cell["column"]): cell for cell in cells}
-    for row in table.rows:
-        parts = [shown(at.get((row, column))) for column in columns]
-        lines.append(f"| {row} | " + " | ".join(f"{paper} | {ours}" for paper, ours in parts) + " |")
-    lines += ["", provenance(cells)]
+    """A table as Markdown: the `layout` of its `parts`, what it stands on, then the directions."""
+    lines = []
+    for part in parts(table, cells):
+        head, body = layout(table, part)
+        left = head.count("")  # columns of words
+        lines += [f"**{table.title}** ({caption(table, part)})", "", f"| {' | '.join(head)} |", "|" + ":--|" * left + "--:|" * (len(head) - left)]
+        lines += [*(f"| {' | '.join(line)} |" for line in body), ""]
+    lines += [provenance(cells)]
     if table.note:
         lines += ["", table.note]
     if directions:
@@ -245,22 +350,15 @@ def to_markdown(
 
 
 def shown(cell: dict[str, Any] | None) -> tuple[str, str]:
-    """What a cell shows for the paper and for us: a figure, "not run", "cited" or a dash."""
+    """What a cell shows for the paper and for us: a figure, "not run", "undefined", "cited" or a dash."""
     if cell is None:
         return "–", "–"
-    printed = number(cell["paper"]) + cell["mark"]
-    if cell["ours"] is None:
-        return printed, cell["verdict"]
-    spread = "" if cell["sd"] is None or math.isnan(cell["sd"]) else f" ± {cell['sd']:.1f}"
-    return printed, f"{cell['ours']:.1f}{spread}"
+    return number(cell["paper"]) + cell["mark"], cell["verdict"] if cell["ours"] is None else with_spread(cell["ours"], cell["sd"])
 
 
 def gap_text(direction: dict[str, Any]) -> str:
     """A difference with its interval, or a dash."""
-    if direction["ours"] is None:
-        return "–"
-    interval = "" if direction["low"] is None or math.isnan(direction["low"]) else f" [{direction['low']:+.1f}, {direction['high']:+.1f}]"
-    return number(direction["ours"], True) + interval
+    return with_interval(direction["ours"], direction["low"], direction["high"])
 
 
 def provenance(cells: list[dict[str, Any]]) -> str:

@@ -13,14 +13,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patches import Patch, Rectangle
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from .errors import AvbookError
 from .timeline import SECONDS, masks
 
 # %% auto #0
-__all__ = ['PALETTE', 'DASHES', 'MARKERS', 'HATCHES', 'GREY', 'SHARES', 'SIGNED', 'HEAT', 'LOUD', 'STYLE', 'style', 'styled',
-           'array', 'axes', 'timeline_tracks', 'timeline_bars', 'one_a_second', 'frame_grid', 'frames_strip',
+__all__ = ['PALETTE', 'DASHES', 'MARKERS', 'HATCHES', 'GREY', 'SHARES', 'SIGNED', 'HALO', 'HEAT', 'LOUD', 'STYLE', 'style',
+           'styled', 'array', 'axes', 'timeline_tracks', 'timeline_bars', 'one_a_second', 'frame_grid', 'frames_strip',
            'attention_over_frames', 'similarity_map', 'confusion', 'history_table', 'curves', 'intervals',
            'tsne_scatter', 'mel', 'spectrogram', 'waveform']
 
@@ -32,6 +33,7 @@ HATCHES = ("", "//", "..", "xx")  # the second, third and fourth time round the 
 GREY = "#D9D9D9"  # background seconds, and whatever is not the point
 SHARES = LinearSegmentedColormap.from_list("shares", ["white", "#8CC4E3", "#0072B2", "#00263D"])  # from zero upwards
 SIGNED = LinearSegmentedColormap.from_list("signed", ["#3D1A5B", "#9C7BB8", "white", "#E69F00", "#5C3A00"])  # on both sides of zero
+HALO = [withStroke(linewidth=3, foreground="white")]  # around words that a line may cross
 HEAT, LOUD = "inferno", "magma_r"  # laid over a frame; sound
 STYLE = {
     "figure.figsize": (6.4, 3.2), "figure.dpi": 110, "figure.facecolor": "white", "figure.constrained_layout.use": True,
@@ -336,7 +338,7 @@ def curves(
             ax.fill_between(where, mean - values.std(0, ddof=1), mean + values.std(0, ddof=1), color=PALETTE[i % 8], alpha=0.18, lw=0)
     for name, at in (marks or {}).items():
         ax.axvline(at, color="#666666", lw=1.2, ls=":")
-        ax.annotate(name, (at, 1), xycoords=("data", "axes fraction"), rotation=90, va="top", ha="right", fontsize=10, color="#444444")
+        ax.annotate(name, (at, 1), xycoords=("data", "axes fraction"), rotation=90, va="top", ha="right", fontsize=10, color="#444444", path_effects=HALO)
     if position is None:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel=x, ylabel=y, title=title, yscale="log" if log else "linear")
@@ -358,7 +360,7 @@ def intervals(
     for i, (name, (mean, low, high)) in enumerate(rows.items()):
         ax.plot([low, high], [i, i], color=PALETTE[0], lw=2.5, solid_capstyle="butt")
         ax.plot([mean], [i], "o", color=PALETTE[0], ms=7)
-        ax.annotate(f"{mean:.1f}", (mean, i), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=10)
+        ax.annotate(f"{round(mean, 1) + 0.0:.1f}", (mean, i), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=10, path_effects=HALO)
     if zero:
         ax.axvline(0, color="#444444", lw=1.2, ls="--")
     ax.set(yticks=range(len(rows)), yticklabels=list(rows), ylim=(len(rows) - 0.5, -0.7), xlabel=x, title=title)

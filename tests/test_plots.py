@@ -84,6 +84,13 @@ def test_draws_on_given_axes(name):
     assert call(ax) is ax and len(plt.get_fignums()) == count
 
 
+def test_words_that_a_line_may_cross_have_a_halo_and_zero_has_no_sign():
+    ax = plots.intervals({"a": (-0.04, -1, 1), "b": (-1.96, -3, -1)}, zero=True)
+    mark = plots.curves(history, keys=["val"], marks={"selected": 3}).texts[0]
+    assert [text.get_text() for text in ax.texts] == ["0.0", "-2.0"] and mark.get_text() == "selected"
+    assert all(text.get_path_effects() == plots.HALO for text in (*ax.texts, mark))
+
+
 def test_tensors_are_taken_too():
     plots.timeline_bars({"truth": torch.tensor([1, 0, 0]), "p": torch.rand(3, requires_grad=True)}, names=["a"])
     plots.attention_over_frames(film[:2], torch.rand(2, 49, dtype=torch.bfloat16))
