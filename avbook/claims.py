@@ -18,40 +18,51 @@ from .recipes import RECIPES, find_recipe, settle
 __all__ = ["Claims", "claim_rows", "totals", "figures_shown", "to_html", "VERDICTS"]
 
 VERDICTS = ("agrees", "disagrees", "undecided", "not run", "cited", "shown", "not shown")
-_PRESETS = {"world": "quick", "official": "paper"}  # what a table is filled from on each kind of data
+_PRESETS = {"world": ("quick", "paper"), "official": ("paper",)}  # by kind of data: whose runs are looked at; the first fill the tables
+_TRIED = {("world", "quick"): "world, small settings", ("world", "paper"): "world, paper's settings", ("official", "paper"): "official"}
 
 
 class Claims:
-    """Run records by setting and data set, so that several data sets can be asked about without being mixed."""
+    """Run records by setting, data set and preset, so that several of them can be asked about without being mixed."""
 
     def __init__(
         self,
         records: Records,
-        presets: dict[str, str] | None = None,  # by kind of data: the preset that is looked at
+        presets: dict[str, tuple[str, ...]] | None = None,  # by kind of data: the presets that are looked at
     ):
         self.presets = presets or _PRESETS
         self.by_setting: dict[tuple, list[dict[str, Any]]] = {}
-        self.data: dict[tuple[str, str], str] = {}  # (kind, name) -> hash
+        self.data: dict[tuple[str, str, str], str] = {}  # (kind, name, preset) -> hash
+        states: dict[tuple[str, str], str] = {}
         for record in records.all:
-            kind, name, content = (record["data"][part] for part in ("kind", "name", "hash"))
-            if record["preset"] != self.presets.get(kind):
+            kind, name, content, preset = (*(record["data"][part] for part in ("kind", "name", "hash")), record["preset"])
+            if preset not in self.presets.get(kind, ()):
                 continue
-            if self.data.setdefault((kind, name), content) != content:
-                raise AvbookError(f"{records.folder}: records of {name} come from two states of it, {self.data[kind, name]} and {content}; move one away")
-            key = (record["recipe"], json.dumps(record["options"], sort_keys=True), kind, name)
+            if states.setdefault((kind, name), content) != content:
+                raise AvbookError(f"{records.folder}: records of {name} come from two states of it, {states[kind, name]} and {content}; move one away")
+            self.data[kind, name, preset] = content
+            key = (record["recipe"], json.dumps(record["options"], sort_keys=True), kind, name, preset)
             self.by_setting.setdefault(key, []).append(record)
 
     def of(
         self,
         recipe: str | None,
         options: dict[str, Any],  # as `--set` would take them
-        data: tuple[str, str],  # kind and name
+        data: tuple[str, str, str],  # kind, name and preset
     ) -> list[dict[str, Any]]:
         """The records of a setting on one data set, by seed; none for a recipe that is not known."""
         if recipe not in RECIPES:
             return []
-        _, changed = settle(find_recipe(recipe), self.presets[data[0]], options)
+        _, changed = settle(find_recipe(recipe), data[2], options)
         return sorted(self.by_setting.get((recipe, json.dumps(changed, sort_keys=True), *data), []), key=lambda r: r["seed"])
+
+    def label(
+        self,
+        data: tuple[str, str, str],  # kind, name and preset
+    ) -> str:
+        """What a row is said to stand on, such as "world: world-ave-small-0"; with a word on the preset where it is not the first of its kind."""
+        kind, name, preset = data
+        return f"{kind}: {name}" + ("" if preset == self.presets[kind][0] else f", {preset} preset")
 
 
 # --------------------------------------------------------------------------------------------------------------- rows
@@ -59,10 +70,11 @@ def claim_rows(
     records: Records,
     shown: dict[str, str] | None = None,  # figure's key -> where the book draws it, from `figures_shown`
 ) -> list[dict[str, Any]]:
-    """One dict a claim and data set it was run on: paper, kind, claim, source, printed, ours, low, high, seeds, data, protocol, verdict, command.
+    """One dict a claim and what it was tried on: paper, kind, claim, source, printed, ours, low, high, seeds, data, tried, protocol, verdict, command.
 
     A cell claims a number on the official data, so elsewhere its verdict is "not run", though ours stands beside it. A direction
-    is judged wherever both settings were run, as `ledger.compare` does. A figure is "shown" where a page draws its like.
+    is judged wherever both settings were run, as `ledger.compare` does: on the world with the small settings of the quick preset, and apart from it
+    with the paper's. A figure is "shown" where a page draws its like.
     """
     found = Claims(records)
     out = []
@@ -79,7 +91,7 @@ def claim_rows(
 
 
 def _row(key: str, kind: str, claim: str, source: str, printed: float | None, **more) -> dict[str, Any]:
-    empty = {"ours": None, "sd": None, "low": None, "high": None, "seeds": 0, "data": "", "protocol": "", "verdict": "not run", "command": "",
+    empty = {"ours": None, "sd": None, "low": None, "high": None, "seeds": 0, "data": "", "tried": "", "protocol": "", "verdict": "not run", "command": "",
              "mark": "", "place": ""}
     return {"key": key, "paper": source.partition(",")[0], "kind": kind, "claim": claim, "source": source, "printed": printed, **empty, **more}
 
@@ -90,11 +102,13 @@ def _cell_rows(table, cell, found: Claims) -> list[dict[str, Any]]:
         return [_row(key, "number", claim, table.source, cell.value, mark=cell.mark, verdict="cited")]
     out = []
     for data in found.data:
+        if data[2] != found.presets[data[0]][0]:
+            continue
         runs = found.of(cell.recipe, cell.options, data)
         ours = summarise(figure(r, cell.metric or table.metric, table.selection) for r in runs)
         if ours is not None:
             verdict = "not run" if data[0] != "official" else "undecided" if ours.n == 1 else "agrees" if ours.low <= cell.value <= ours.high else "disagrees"
-            out.append(_row(key, "number", claim, table.source, cell.value, mark=cell.mark, **_spread(ours), data=": ".join(data),
+            out.append(_row(key, "number", claim, table.source, cell.value, mark=cell.mark, **_spread(ours), data=found.label(data),
                             protocol=SELECTIONS[table.selection], verdict=verdict, command=_command(runs)))
     return out or [_row(key, "number", claim, table.source, cell.value, mark=cell.mark)]
 
@@ -105,8 +119,9 @@ def _direction_rows(claim, found: Claims) -> list[dict[str, Any]]:
         better, worse = (found.of(recipe, options, data) for recipe, options in (claim.better, claim.worse))
         result = compare(better, worse, claim.metric, claim.selection)
         if result.gap is not None:
-            out.append(_row(claim.key, "direction", claim.text, claim.source, claim.paper_gap, **_spread(result.gap), data=": ".join(data),
-                            protocol=SELECTIONS[claim.selection] + ", seed by seed", verdict=result.verdict, command=f"{_command(better)}\n{_command(worse)}"))
+            out.append(_row(claim.key, "direction", claim.text, claim.source, claim.paper_gap, **_spread(result.gap), data=found.label(data),
+                            tried=_TRIED[data[0], data[2]], protocol=SELECTIONS[claim.selection] + ", seed by seed", verdict=result.verdict,
+                            command=f"{_command(better)}\n{_command(worse)}"))
     return out or [_row(claim.key, "direction", claim.text, claim.source, claim.paper_gap)]
 
 
@@ -139,14 +154,16 @@ def figures_shown(
 def totals(
     rows: list[dict[str, Any]],  # from `claim_rows`
 ) -> list[dict[str, Any]]:
-    """One dict a paper and kind of claim: how many there are, on which data, and how many have each verdict."""
-    order = lambda r: (list(dict.fromkeys(x["paper"] for x in rows)).index(r["paper"]), ["number", "direction", "figure"].index(r["kind"]))
+    """One dict a paper, kind of claim and, for directions, what they were tried on: how many there are, and how many have each verdict."""
+    papers, kinds = list(dict.fromkeys(r["paper"] for r in rows)), {"number": "numbers", "direction": "directions", "figure": "figures"}
+    tried = ["", *_TRIED.values()]
+    order = lambda r: (papers.index(r["paper"]), list(kinds).index(r["kind"]), tried.index(r["tried"]))
     out = []
     for _, group in groupby(sorted(rows, key=order), key=order):
         group = list(group)
         count = Counter(r["verdict"] for r in group)
-        out.append({"paper": group[0]["paper"], "claims": {"number": "numbers", "direction": "directions", "figure": "figures"}[group[0]["kind"]],
-                    "in all": len(group), **{verdict: count[verdict] for verdict in VERDICTS}})
+        out.append({"paper": group[0]["paper"], "claims": kinds[group[0]["kind"]], "tried on": group[0]["tried"], "in all": len(group),
+                    **{verdict: count[verdict] for verdict in VERDICTS}})
     return out
 
 

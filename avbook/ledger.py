@@ -139,7 +139,7 @@ def table_rows(
     only: str | None = None,  # a column
     extra: dict[str, Any] | None = None,  # options every cell was run with besides its own
 ) -> list[dict[str, Any]]:
-    """One dict a cell: row, column, paper, ours, sd, low, high, seeds, data, selection, verdict, command.
+    """One dict a cell: row, column, paper, ours, sd, low, high, seeds, data, preset, selection, verdict, command.
 
     The verdict compares with the paper's number only on official data: it "agrees" where the interval over seeds holds it. It is "undefined" where no seed's
     figure had anything to count, as the precision of a class that is never predicted.
@@ -155,7 +155,7 @@ def table_rows(
             "row": cell.row, "column": cell.column, "paper": cell.value, "mark": cell.mark,
             "ours": summary.mean if summary else None, "sd": summary.sd if summary else None,
             "low": summary.low if summary else None, "high": summary.high if summary else None,
-            "seeds": [r["seed"] for r in found], "data": f"{found[0]['data']['kind']}: {found[0]['data']['name']}" if found else "",
+            "seeds": [r["seed"] for r in found], "data": f"{found[0]['data']['kind']}: {found[0]['data']['name']}" if found else "", "preset": preset if found else "",
             "selection": selection if found else "", "verdict": _cell_verdict(cell, found, summary),
             "command": found[0]["command"].rsplit(" --seed", 1)[0] + f" --seeds {len(found)}" if found else "",
         })
@@ -362,11 +362,11 @@ def gap_text(direction: dict[str, Any]) -> str:
 
 
 def provenance(cells: list[dict[str, Any]]) -> str:
-    """One line that says on which data, how selected and over how many seeds our numbers stand."""
+    """One line that says on which data, how selected and over how many seeds our numbers stand; and that the sizes are the paper's, where the world has them."""
     run = [cell for cell in cells if cell["ours"] is not None]
     if not run:
         return "Ours: not run."
-    data = " and ".join(sorted({cell["data"] for cell in run}))
+    data = " and ".join(sorted({cell["data"] + (", paper preset" if cell["preset"] == "paper" and cell["data"].startswith("world") else "") for cell in run}))
     counts = sorted({len(cell["seeds"]) for cell in run})
     seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     spread = "" if counts[-1] == 1 else ", mean ± standard deviation"

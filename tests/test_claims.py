@@ -54,6 +54,21 @@ def test_directions_are_judged_on_each_data_set_apart(tmp_path):
     assert row(rows, "psp-1-full-asp", data="world: v")["verdict"] == "disagrees"
 
 
+def test_the_papers_settings_on_the_world_are_rows_of_their_own(tmp_path):
+    for seed in range(3):
+        put(tmp_path, "psp-full", {}, seed, 70.0 + seed)
+        put(tmp_path, "psp-full", {"prune": "asp"}, seed, 75.0 + 1.1 * seed)
+        put(tmp_path, "psp-full", {}, seed, 60.0 + seed, preset="paper")
+        put(tmp_path, "psp-full", {"prune": "asp"}, seed, 55.0 + 1.1 * seed, preset="paper")
+    rows = claim_rows(Records(tmp_path))
+    small, large = (row(rows, "psp-1-full-asp", data=data) for data in ("world: w", "world: w, paper preset"))
+    assert (small["verdict"], large["verdict"]) == ("disagrees", "agrees") and (small["tried"], large["tried"]) == ("world, small settings", "world, paper's settings")
+    assert row(rows, "psp-1: PSP, full")["ours"] == 71.0  # a number once, from the settings that fill the tables
+    tried = {line["tried on"]: line for line in totals(rows) if line["paper"] == "PSP" and line["claims"] == "directions"}
+    assert tried["world, small settings"]["disagrees"] == tried["world, paper's settings"]["agrees"] == 1 and tried[""]["not run"] == tried[""]["in all"] > 1
+    assert sum(line["in all"] for line in totals(rows)) == len(rows)
+
+
 def test_two_states_of_one_data_set_are_refused(tmp_path):
     put(tmp_path, "psp-full", {}, 0, 70.0, hash="a")
     put(tmp_path, "psp-full", {"prune": "asp"}, 0, 70.0, hash="b")

@@ -14,7 +14,7 @@ TABLE = paper.find_table("psp-1")
 
 
 def put(folder, recipe, options, seed, accuracy, kind="world", data="w", hash="h", preset="quick"):
-    path = folder / recipe / f"{data}-{sorted(options.items())}-{hash}" / f"seed-{seed}.json"
+    path = folder / recipe / f"{data}-{preset}-{sorted(options.items())}-{hash}" / f"seed-{seed}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     scores = {s: {"accuracy": accuracy + d} for s, d in (("val_selected", 0), ("last", -1), ("test_selected", 1))}
     path.write_text(json.dumps({"recipe": recipe, "options": options, "preset": preset, "seed": seed, "data": {"kind": kind, "name": data, "hash": hash},
@@ -50,7 +50,7 @@ def plain(text):
 def test_a_wide_table_puts_ours_below_the_paper_and_cited_work_on_one_line(tmp_path):
     table = paper.find_table("ma-1")
     cells = [{"row": row, "column": column, "paper": 50.0, "mark": "", "ours": 40.04 if row == "MA" else None, "sd": 1.0 if row == "MA" else None,
-              "seeds": [0, 1], "data": "world: w", "selection": "last", "verdict": {"MA": "world", "HAN": "not run"}.get(row, "cited")}
+              "seeds": [0, 1], "data": "world: w", "preset": "quick", "selection": "last", "verdict": {"MA": "world", "HAN": "not run"}.get(row, "cited")}
              for row in table.rows for column in table.columns if column.startswith("segment")]
     head, body = ledger.layout(table, cells)
     assert head == ["", "", "Audio", "Visual", "Audio-visual", "Type@AV", "Event@AV"] and ledger.caption(table, cells) == "MA, Table 1, segment level, in %"
@@ -99,6 +99,15 @@ def test_a_bound_tells_its_side_of_zero(value, text):
 def test_a_gap_in_words():
     assert ledger.in_words(None) == "not run" and ledger.in_words(summarise([-1.5])) == "-1.5 (one seed)"
     assert plain(ledger.in_words(summarise([1.0, 2.0, 3.0]))) == "+2.0 [-0.5, +4.5]"
+
+
+def test_a_table_says_when_it_stands_on_the_papers_settings(tmp_path):
+    put(tmp_path, "psp-full", {}, 0, 70.0)
+    put(tmp_path, "psp-full", {}, 0, 60.0, preset="paper")
+    put(tmp_path, "psp-full", {}, 0, 77.0, preset="paper", kind="official", data="AVE", hash="o")
+    told = {(preset, data): ledger.provenance(table_rows(TABLE, Records(tmp_path), preset=preset, data=data)) for preset, data in (("quick", "w"), ("paper", "w"), ("paper", "AVE"))}
+    assert {at: line.split(";")[0] for at, line in told.items()} == {
+        ("quick", "w"): "Ours: data world: w", ("paper", "w"): "Ours: data world: w, paper preset", ("paper", "AVE"): "Ours: data official: AVE"}
 
 
 @pytest.mark.parametrize("selection, expected", [("val_selected", 70.0), ("last", 69.0), ("test_selected", 71.0)])
