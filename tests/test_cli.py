@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from test_notebooks import ROOT
 
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200", "PYTHONWARNINGS": "error::UserWarning:avbook"}
 
@@ -36,6 +37,15 @@ def test_help_names_every_command_and_gives_examples():
 def test_help_is_quick_because_nothing_heavy_is_imported():
     code = "import sys, avbook.cli; print([m for m in ('torch','matplotlib','pandas','h5py','sklearn','scipy','accelerate') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENV).stdout.strip() == "[]"
+
+
+def test_a_wide_table_is_printed_level_by_level_with_ours_below_the_papers():
+    lines = avbook("table", "ma-1", "--dry", "--seeds", "5", "--out", ROOT / "nbs/records").stdout.replace("\N{NO-BREAK SPACE}", " ").splitlines()
+    titles = [i for i, line in enumerate(lines) if line.startswith("Against other methods (MA, Table 1, ")]
+    assert [re.search(r"(\w+) level, in %", lines[i])[1] for i in titles] == ["segment", "event"]
+    row = next(i for i, line in enumerate(lines) if line.startswith("│ HAN"))
+    assert re.match(r"│ HAN +│ paper │ +60\.1 │ +52\.9 │", lines[row]) and re.match(r"│ +│ ours  │ \d\d\.\d ± \d\.\d │", lines[row + 1])
+    assert re.match(r"│ AVE +│ paper │ +47\.2 │", lines[row - 5]) and "cited" not in "".join(lines)
 
 
 def test_wrong_usage_ends_in_two():
