@@ -62,6 +62,12 @@ def test_a_wide_table_puts_ours_below_the_paper_and_cited_work_on_one_line(tmp_p
     assert ledger.layout(table, [cell for cell in cells if cell["column"] == "segment: Audio"])[0] == ["", "Audio: paper", "Audio: ours"]
 
 
+def test_a_short_name_of_a_row_stays_on_one_line(tmp_path):
+    table = paper.find_table("ma-4")
+    _, body = ledger.layout(table, table_rows(table, Records(tmp_path)))
+    assert body[0][0] == "τ = 0.1".replace(" ", ledger.NBSP) and body[1][0] == ""
+
+
 def test_a_table_wider_than_a_page_comes_level_by_level(tmp_path):
     table = paper.find_table("ma-1")
     cells = table_rows(table, Records(tmp_path))
