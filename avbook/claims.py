@@ -221,7 +221,7 @@ _SCRIPT = """(function () {
   function show() {
     let shown = 0;
     rows.forEach(row => { row.hidden = !filters.every(fits => fits(row)); shown += !row.hidden; });
-    count.textContent = shown + " of " + rows.length + " claims";
+    count.textContent = shown + " of " + rows.length + " rows";
   }
   box.querySelectorAll("th").forEach(function (head, column) {
     const button = document.createElement("button");
