@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from .attention import AudioGuidedAttention, SelfAttention, xavier_linear
 from .errors import AvbookError
+from .machine import run_lstm
 from .paper import paper
 
 # %% ../nbs/2_supervised/02_avel.ipynb #c022
@@ -60,7 +61,7 @@ class Encoder(nn.Module):
         a = self.audio_in(audio.detach())  # (B, T, a_width)
         attended, attention = self.attention(a, visual)  # (B, T, dv), (B, T, P)
         v = self.visual_in(attended)  # (B, T, v_width)
-        v_lstm, a_lstm = self.lstm_visual(self.visual_self(v))[0], self.lstm_audio(self.audio_self(a))[0]
+        v_lstm, a_lstm = run_lstm(self.lstm_visual, self.visual_self(v)), run_lstm(self.lstm_audio, self.audio_self(a))
         return {"attention": attention, "v_lstm": v_lstm, "a_lstm": a_lstm}
 
 # %% ../nbs/2_supervised/02_avel.ipynb #c024

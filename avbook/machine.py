@@ -6,7 +6,9 @@ import os
 import platform
 import random
 import sys
+import warnings
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Iterator
 
@@ -16,7 +18,7 @@ from torch import Tensor, nn
 
 from .errors import AvbookError
 
-__all__ = ["default_device", "seed_everything", "start_accelerator", "sum_gradients", "gather_rows", "same_everywhere", "freed_memory_kept",
+__all__ = ["default_device", "seed_everything", "start_accelerator", "cpu_lstm_has_bfloat16", "run_lstm", "sum_gradients", "gather_rows", "same_everywhere", "freed_memory_kept",
            "peak_memory_mb", "device_name", "versions"]
 
 
@@ -68,9 +70,33 @@ def start_accelerator(
         raise AvbookError(f"device {device!r}: this process was launched for {accelerator.device.type}; use device='auto'")
     if precision == "fp16" and accelerator.device.type == "cpu":  # Accelerate would silently compute in full precision
         raise AvbookError("precision 'fp16': not on a CPU; expected 'no' or 'bf16' there")
+    if precision == "bf16" and accelerator.device.type == "cpu" and not cpu_lstm_has_bfloat16():
+        warnings.warn("precision 'bf16': this processor has no bfloat16 kernels, so it is slower than 'no' and LSTMs compute in float32", stacklevel=2)
     if accelerator.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(accelerator.device)  # so that `peak_memory_mb` speaks of this run
     return accelerator
+
+
+@lru_cache
+def cpu_lstm_has_bfloat16() -> bool:
+    """Whether an LSTM runs in bfloat16 on this processor: oneDNN has no such kernel where AVX-512 or bfloat16 units are missing."""
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        try:
+            nn.LSTM(2, 2, batch_first=True)(torch.zeros(1, 2, 2))
+        except RuntimeError:  # could not create a primitive descriptor
+            return False
+    return True
+
+
+def run_lstm(
+    lstm: nn.LSTM,  # with `batch_first`
+    x: Tensor,  # (B, T, inputs)
+) -> Tensor:
+    """The LSTM's output at each step, (B,T,hidden), or (B,T,2·hidden) in both directions; in float32 where autocast asks a CPU for a bfloat16 LSTM it lacks."""
+    if x.device.type == "cpu" and torch.is_autocast_enabled("cpu") and not cpu_lstm_has_bfloat16():
+        with torch.autocast("cpu", enabled=False):
+            return lstm(x.float())[0]
+    return lstm(x)[0]
 
 
 # ----------------------------------------------------------------------------------------------------------- processes

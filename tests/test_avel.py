@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from avbook import machine
 from avbook.avel import AVEL, AVEMethod, Encoder, Head, segment_loss, video_loss
 from avbook.errors import AvbookError
 from avbook.paper import implementations
@@ -117,6 +118,38 @@ def test_avel_learns_a_batch_and_every_weight_moves(weak):
     assert predicted.shape == (3, 4) and predicted.max() <= 2
     if not weak:
         assert (predicted == batch["labels"].argmax(-1)).float().mean() > 0.8
+
+
+@pytest.mark.parametrize("kernels", [True, False])
+def test_bfloat16_runs_with_and_without_a_kernel_for_the_lstm(kernels, monkeypatch):
+    """As on a processor without bfloat16 units, where oneDNN's LSTM raises a RuntimeError."""
+    if kernels and not machine.cpu_lstm_has_bfloat16():
+        pytest.skip("this processor has no bfloat16 LSTM")
+    monkeypatch.setattr(machine, "cpu_lstm_has_bfloat16", lambda: kernels)
+    net, batch, seen = AVEL(**SMALL, categories=2), clip_batch(), []
+    for lstm in (net.encoder.lstm_audio, net.encoder.lstm_visual):
+        lstm.register_forward_hook(lambda module, inputs, output: seen.append(output[0].dtype))
+    whole = net(batch)["scores"]
+    with torch.autocast("cpu", torch.bfloat16):
+        half = net(batch)["scores"]
+        AVEMethod().loss(net, batch)[0].backward()
+    assert seen[:2] == [torch.float32] * 2 and set(seen[2:]) == {torch.bfloat16 if kernels else torch.float32}
+    torch.testing.assert_close(half.float(), whole, atol=0.05, rtol=0.05)
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in net.encoder.lstm_audio.parameters())
+
+
+def test_what_the_processor_lacks_is_found_by_trying(monkeypatch):
+    def missing(*args, **kwargs):
+        raise RuntimeError("could not create a primitive descriptor for the LSTM forward propagation primitive")
+
+    machine.cpu_lstm_has_bfloat16.cache_clear()
+    monkeypatch.setattr(nn.LSTM, "forward", missing)
+    try:
+        assert machine.cpu_lstm_has_bfloat16() is False
+        with pytest.warns(UserWarning, match="no bfloat16 kernels"):
+            machine.start_accelerator("cpu", "bf16")
+    finally:
+        machine.cpu_lstm_has_bfloat16.cache_clear()
 
 
 def test_avel_takes_the_pair_similarity_loss_as_a_switch():
