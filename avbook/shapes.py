@@ -264,7 +264,7 @@ def ruled(
     duty: float = 0.5,  # share of ink
     shift: float | np.ndarray = 0.0,  # in lines
 ) -> Callable[[Patch], np.ndarray]:
-    """A mark for `Canvas.fill`: parallel stripes across the direction (u, v)."""
+    """A mark for the `fill` of a `Canvas`: parallel stripes across the direction (u, v)."""
     u, v, shift = single(u), single(v), single(shift)
 
     def mark(p):
