@@ -1,5 +1,6 @@
 # make run   set up, run the main job on the embedded world, say what to open next
 # make test  set up, run every test and every notebook
+# make soak  what takes an hour or measures memory: other seeds, other kernels, full sizes
 # make site  render the website (needs Quarto)
 PYTHON ?= python3
 VENV   ?= .venv
@@ -7,7 +8,10 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 OUT    ?= runs
 
-.PHONY: run test site clean
+# a process a core, a module's tests in one of them, and each notebook for itself
+PYTEST := $(BIN)/python -m pytest tests --numprocesses logical --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
+
+.PHONY: run test soak site clean
 
 # torch first and pinned: another package's open-ended wish for torch could bring gigabytes of CUDA libraries
 $(READY): settings.ini setup.py constraints.txt
@@ -26,7 +30,12 @@ run: $(READY)
 	@echo "      or run one table of the paper with three seeds:  $(BIN)/avbook table psp-1 --only full --seeds 3 --out $(OUT)"
 
 test: $(READY)
-	$(BIN)/python -m pytest tests
+	$(PYTEST)
+
+soak: $(READY)
+	$(BIN)/python -m pytest tests -m soak
+	for seed in 1 2 3; do AVBOOK_TEST_SEED=$$seed $(PYTEST) -m "not soak and not page_run" || exit 1; done
+	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(PYTEST)
 
 site: $(READY)
 	PATH="$(abspath $(BIN)):$$PATH" nbdev_docs

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 from test_ledger import put
-from test_notebooks import ROOT
+from processes import PATIENCE, ROOT
 
 from avbook import paper
 from avbook.claims import VERDICTS, claim_rows, figures_shown, to_html, totals
@@ -154,7 +154,7 @@ def test_the_script_filters_and_sorts(tmp_path):
     page = tmp_path / "page.html"
     page.write_text(f"<!doctype html><meta charset='utf-8'><body>{to_html(rows)}{act}", encoding="utf-8")
     done = subprocess.run([browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'u'}", "--dump-dom", page.as_uri()],
-                          capture_output=True, text=True, timeout=120)
+                          capture_output=True, text=True, timeout=PATIENCE)
     said = json.loads(re.search(r"<pre id=.said.>(.*?)</pre>", done.stdout, re.S)[1])
     assert said["all"] == len(rows) and said["ma"] == sum(r["paper"] == "MA" for r in rows)
     expected = sorted(r["printed"] for r in rows if r["paper"] == "MA" and r["kind"] == "number" and "visual" in r["claim"].lower() and "only" in r["claim"])

@@ -5,16 +5,15 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
-from test_notebooks import ROOT
+from processes import PATIENCE, ROOT, wait_for
 
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200", "PYTHONWARNINGS": "error::UserWarning:avbook"}
 
 
 def avbook(*words, cwd=None, code=0):
-    done = subprocess.run([sys.executable, "-m", "avbook", *map(str, words)], capture_output=True, text=True, env=ENV, cwd=cwd, timeout=240)
+    done = subprocess.run([sys.executable, "-m", "avbook", *map(str, words)], capture_output=True, text=True, env=ENV, cwd=cwd, timeout=PATIENCE)
     assert done.returncode == code, done.stdout + done.stderr
     return done
 
@@ -115,17 +114,15 @@ def test_a_table_is_printed_beside_the_papers_and_written(tmp_path):
 
 
 def test_ctrl_c_keeps_what_was_finished_and_the_same_command_continues(tmp_path):
-    words = ["run", "psp-full", "--data", "world:tiny", "--jobs", "1", "--set", "epochs=400"]
+    words = ["run", "psp-full", "--data", "world:tiny", "--jobs", "1", "--set", "epochs=1000000"]
     process = subprocess.Popen([sys.executable, "-m", "avbook", *words], cwd=tmp_path, env=ENV, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    deadline = time.time() + 120
 
     def checkpoints():  # not the hidden file beside it, which lasts only while a checkpoint is being written
         return [path for path in tmp_path.glob("runs/psp-full/*/seed-0/*") if not path.name.startswith(".")]
 
-    while not checkpoints() and time.time() < deadline and process.poll() is None:
-        time.sleep(0.05)
+    wait_for(checkpoints, process)
     process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=60)[1]
+    said = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 130 and "Traceback" not in said and "continues" in said.strip().splitlines()[-1]
     assert not list(tmp_path.glob("runs/psp-full/*/seed-0.json")), "an unfinished run has no record"
     assert checkpoints(), "the checkpoint of the last finished epoch stands"

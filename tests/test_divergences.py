@@ -1,7 +1,7 @@
 """The divergence register: every switch of the tables is in it, linked to its section, and its effect is the difference of the records."""
 import pytest
 from test_ledger import put
-from test_notebooks import ROOT
+from processes import ROOT
 
 from avbook.divergences import REGISTERS, divergence_rows, other_entries, to_markdown
 from avbook.ledger import Records, figure

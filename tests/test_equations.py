@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_notebooks import ROOT
+from processes import ROOT
 
 from avbook import paper
 from avbook.cmlcl import expectation, weigh

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 
 import pytest
 from test_ledger import put
-from test_notebooks import ROOT
+from processes import ROOT
 
 from avbook.ledger import Records, compare, figure, summarise
 from avbook.pages import read_pages, source

@@ -11,12 +11,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from processes import ROOT
 
 from avbook.errors import AvbookError
 from avbook.features import AudioExtractor, Extractor, FrameExtractor, MotionExtractor, NetExtractor, VisualExtractor, per_second
 from avbook.logmel import PATCH, RATE, hann_window, log_mel, log_mel_stream, mel_matrix, resample
 
-ROOT = Path(__file__).parent.parent
 PICTURES = (VisualExtractor, FrameExtractor, MotionExtractor)
 small_ear = functools.cache(lambda: AudioExtractor(dim=4))  # a second to make
 small_eye = functools.cache(lambda kind: kind(4))

@@ -3,44 +3,34 @@ import json
 import os
 import shutil
 import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from page_run import run_page
+from processes import BIN, ROOT
 
-ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted(p.relative_to(ROOT) for p in (ROOT / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts and "_proc" not in p.parts)
-BIN = Path(sys.executable).absolute().parent
-TIMEOUT = 600  # seconds, on a slow machine that first has to build the worlds; with them a page is meant to take under 90 on two cores
 
 
 def code_cells(path: Path) -> list[dict]:
     return [c for c in json.loads((ROOT / path).read_text(encoding="utf-8"))["cells"] if c["cell_type"] == "code"]
 
 
-@pytest.fixture(scope="session")
-def runs(request):
-    """Each notebook asked for under nbdev_test in a process of its own, as many at once as there are cores."""
-    wanted = [item.callspec.params["path"] for item in request.session.items if item.name.startswith("test_runs[")]
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
-
-    def run(path: Path) -> tuple[int, str]:
-        try:
-            done = subprocess.run([BIN / "nbdev_test", "--path", path, "--n_workers", "0"], cwd=ROOT, env=env, timeout=TIMEOUT,
-                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True)
-        except subprocess.TimeoutExpired as late:
-            return 124, f"over {TIMEOUT} s: {(late.stdout or b'')[-2000:]}"
-        return done.returncode, done.stdout
-
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        yield {path: pool.submit(run, path) for path in wanted}
-
-
+@pytest.mark.page_run
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=str)
-def test_runs(path, runs):
-    code, output = runs[path].result()
-    assert code == 0, output[-4000:]
+def test_runs(path):
+    trouble = run_page(path)
+    assert not trouble, trouble
+
+
+@pytest.mark.parametrize("source, said", [("print('fine')", ()), ("assert 1 == 2, 'as it should'", ("exit code 1", "AssertionError: as it should")),
+                                          ("import os; os._exit(3)", ("exit code 3",))])
+def test_a_page_that_fails_is_told(tmp_path, source, said):
+    cell = {"cell_type": "code", "execution_count": None, "id": "c1", "metadata": {}, "outputs": [], "source": [source]}
+    kernel = {"kernelspec": {"display_name": "python3", "language": "python", "name": "python3"}}
+    (tmp_path / "page.ipynb").write_text(json.dumps({"cells": [cell], "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}))
+    trouble = run_page(tmp_path / "page.ipynb")
+    assert all(words in trouble for words in said) and bool(trouble) == bool(said), trouble
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=str)
@@ -61,7 +51,7 @@ def test_form(path):
 def copy_tree(folder: Path) -> Path:
     """What export, cleaning and processing need of the tree, copied."""
     folder.mkdir()
-    for name in ("nbs", "avbook", "settings.ini", "setup.py", "_quarto.yml", "README.md"):
+    for name in ("nbs", "avbook", "tools", "settings.ini", "setup.py", "_quarto.yml", "README.md", ".gitignore"):
         source = ROOT / name
         ignore = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "_proc", "nbdev.yml", "sidebar.yml")
         if source.is_dir():
@@ -71,9 +61,10 @@ def copy_tree(folder: Path) -> Path:
     return folder
 
 
-def run_there(folder: Path, *command) -> str:
+def run_there(folder: Path, *command, first_in_path: Path = BIN) -> str:
     """Runs a command of nbdev in a copied tree, on its own package; what it printed."""
-    env = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
+    path = os.pathsep.join([str(first_in_path), str(BIN), os.environ["PATH"]])
+    env = {**os.environ, "PATH": path, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
     done = subprocess.run([str(c) for c in command], cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True)
     assert done.returncode == 0, done.stdout[-3000:]
     return done.stdout

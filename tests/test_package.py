@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
-from test_notebooks import ROOT
+from processes import ROOT
 
 SETTINGS = ConfigParser(delimiters=["="])
 SETTINGS.read(ROOT / "settings.ini", encoding="utf-8")
@@ -94,18 +94,16 @@ def test_the_installed_package_is_the_wheel_and_works(installed, tmp_path):
 
 def test_importing_and_asking_for_help_is_light(installed, tmp_path):
     code = """if True:
-        import resource, sys
+        import sys
         import avbook
         if sys.argv[1:]:
             from avbook.cli import app
             try: app(["--help"])
             except SystemExit: pass
         heavy = {"torch", "matplotlib", "pandas", "scipy", "sklearn", "seaborn", "ipywidgets"} & set(sys.modules)
-        print("HEAVY", sorted(heavy), "SECONDS", resource.getrusage(resource.RUSAGE_SELF).ru_utime)"""
+        print("HEAVY", sorted(heavy))"""
     for words in ([], ["help"]):
-        told = run(installed / "python", "-c", code, *words, cwd=tmp_path)
-        heavy, seconds = re.search(r"HEAVY (\[.*\]) SECONDS ([\d.]+)", told).groups()
-        assert heavy == "[]" and float(seconds) < 2
+        assert run(installed / "python", "-c", code, *words, cwd=tmp_path).splitlines()[-1] == "HEAVY []"
 
 
 def test_training_needs_no_drawing(installed, tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from processes import PATIENCE
 
 import avbook
 from avbook.avel import video_loss
@@ -211,7 +212,7 @@ def test_twenty_steps_of_training(golden, golden_dir, tmp_path, kind):
     home = str(Path(avbook.__file__).parents[1])  # not every test run has avbook installed
     environment = os.environ | {"PYTHONPATH": home, "ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2", "OMP_NUM_THREADS": "1",
                                 "MKL_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, __file__, str(golden_dir), kind, str(out)], env=environment, check=True, timeout=300)
+    subprocess.run([sys.executable, __file__, str(golden_dir), kind, str(out)], env=environment, check=True, timeout=PATIENCE)
     ours = np.load(out)
     np.testing.assert_allclose(ours["losses"][:8], steps["losses"][:8], atol=1e-4, rtol=0)
     np.testing.assert_allclose(ours["parts"][:8], steps["parts"][:8], atol=1e-4, rtol=0)

@@ -1,14 +1,21 @@
 """The site: every page is reachable, every link and anchor leads somewhere, what pages say of themselves is in step, nothing is fetched from elsewhere to read one."""
 import json
+import os
 import re
 import shlex
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 import site_files
+import site_offline
 import typer
 import yaml
-from test_notebooks import BIN, NOTEBOOKS, ROOT, copy_tree, run_there
+from processes import BIN, ROOT
+from test_notebooks import NOTEBOOKS, copy_tree, run_there
 
 from avbook.cli import app
 from avbook.pages import _headings, read_page, read_pages, source
@@ -17,6 +24,7 @@ from avbook.recipes import RECIPES
 
 SITE = yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))
 PAGES = site_files.listed(site_files.sidebar())
+HOME = "{doc_host}{doc_baseurl}".format(**site_files.SETTINGS)
 
 
 # ----------------------------------------------------------------------------------------------------------- navigation
@@ -32,6 +40,19 @@ def test_parts_come_in_reading_order_and_begin_with_an_introduction():
     for first, entries in site_files.parts().items():
         assert {path.split("/")[0] for path in site_files.listed(entries)} == {first.split("/")[0]}
     assert [entry["href"] for entry in SITE["website"]["navbar"]["left"]] == ["start.ipynb", *firsts]
+
+
+def test_what_quarto_is_told():
+    """Each line here has cost a build or a link before."""
+    html, website = SITE["format"]["html"], SITE["website"]
+    assert "commonmark" not in SITE["format"] or html.get("keep-md"), "Quarto deletes the copies of pages without a number and stops"
+    for path in PAGES:  # "View source" and "Report an issue" put this folder before the page's path
+        assert (ROOT / website["repo-subdir"] / path).is_file(), path
+    assert set(website["repo-actions"]) == {"source", "issue"}
+    assert (ROOT / "nbs" / SITE["project"]["post-render"]).resolve() == Path(site_offline.__file__).resolve()
+    assert html["html-math-method"] == "mathml", "formulas without a script"
+    for theme in (html["theme"]["light"], html["theme"]["dark"]):
+        assert "$web-font-path: false" in (ROOT / "nbs" / theme[1]).read_text(encoding="utf-8"), "fonts without a server"
 
 
 def test_the_settings_link_of_nbdev_is_a_link():
@@ -80,12 +101,43 @@ def test_citations_are_in_the_bibliography():
 
 
 # ----------------------------------------------------------------------------------------------------- processed pages
+def git(folder: Path, *words) -> str:
+    who = ("-c", "user.name=avbook", "-c", "user.email=avbook@example.org", "-c", "commit.gpgsign=false")
+    return subprocess.run(["git", *who, *words], cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
 @pytest.fixture(scope="module")
-def processed(tmp_path_factory):
+def built(tmp_path_factory) -> tuple[Path, list[str]]:
+    """A copy of the tree after `nbdev_docs`, and what it asked of Quarto, whose place a script takes that renders nothing."""
+    place = tmp_path_factory.mktemp("site")
+    folder = copy_tree(place / "avbook")
+    os.utime(folder / "README.md", (0, 0))  # older than the front page, as it can be in any clone
+    if shutil.which("git"):
+        git(folder, "init", "-q")
+        git(folder, "add", "-A")
+        git(folder, "commit", "-qm", "as it was")
+    quarto = place / "bin" / "quarto"
+    quarto.parent.mkdir()
+    quarto.write_text(f'#!/bin/sh\necho "$*" >> "{place / "asked"}"\nmkdir -p _docs\n')
+    quarto.chmod(0o755)
+    run_there(folder, BIN / "nbdev_docs", first_in_path=quarto.parent)
+    return folder, (place / "asked").read_text().splitlines()
+
+
+@pytest.fixture(scope="module")
+def processed(built) -> dict[str, list]:
     """The pages as Quarto is given them: imports, exports and the documentation of every export, run as the docs build runs them."""
-    folder = copy_tree(tmp_path_factory.mktemp("site") / "avbook")
-    run_there(folder, BIN / "python", "-c", "from nbdev.serve import proc_nbs; proc_nbs()")
-    return {p.relative_to(folder / "_proc").as_posix(): json.loads(p.read_text(encoding="utf-8"))["cells"] for p in sorted((folder / "_proc").rglob("*.ipynb"))}
+    place = built[0] / "_proc"
+    return {p.relative_to(place).as_posix(): json.loads(p.read_text(encoding="utf-8"))["cells"] for p in sorted(place.rglob("*.ipynb"))}
+
+
+def test_the_build_renders_the_site_and_no_readme(built):
+    assert [words.split()[0] for words in built[1]] == ["render"] and "README" not in built[1][0], built[1]
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
+def test_the_build_leaves_the_tree_as_it_was(built):
+    assert git(built[0], "status", "--porcelain") == ""
 
 
 def texts(cells):
@@ -106,24 +158,31 @@ def test_processed_pages_hold_no_error(processed):
 
 
 def test_every_link_and_anchor_leads_somewhere(processed):
-    anchors = {}
+    anchors, addresses = {}, {}
     for path, cells in processed.items():
         found = [{"cell_type": "markdown", "source": text} for text in texts(cells)]
         anchors[path] = {heading.anchor for heading in _headings(found)} | set(re.findall(r"\bid=\"([^\"]+)\"", "\n".join(texts(cells))))
-    broken, checked = [], 0
+        front = "\n".join(source(cell) for cell in cells if cell["cell_type"] == "raw")
+        file = re.search(r"^output-file: (\S+)$", front, flags=re.M)
+        addresses[f"{HOME}/{Path(path).with_name(file[1] if file else Path(path).stem + '.html').as_posix()}"] = path
+    broken, checked, of_names = [], 0, 0
     for path, cells in processed.items():
         text = re.sub(r"```.*?```", "", "\n\n".join(texts(cells)), flags=re.S)
         for target in re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r"href=\"([^\"]+)\"", text):
+            file, _, name = unquote(target).partition("#")
+            if target.startswith(HOME):  # what nbdev makes of a name of the package
+                of_names += 1
+                if name and name not in anchors.get(addresses.get(file), ()):
+                    broken.append(f"{path}: {target}: no page has that anchor; write the name so that nbdev does not link it")
             if re.match(r"https?:|mailto:", target):
                 continue
             checked += 1
-            file, _, name = unquote(target).partition("#")
             place = (ROOT / "nbs" / path).parent.joinpath(file).resolve()
             if file and not place.exists():
                 broken.append(f"{path}: {target}")
             elif name and name not in anchors.get(place.relative_to(ROOT / "nbs").as_posix() if file else path, {name}):
                 broken.append(f"{path}: no such heading: {target}")
-    assert checked > 200 and not broken, "\n".join(broken)
+    assert checked > 200 and of_names > 100 and not broken, "\n".join(broken)
 
 
 def test_nothing_is_fetched_from_elsewhere_to_read_a_page(processed):
@@ -131,16 +190,107 @@ def test_nothing_is_fetched_from_elsewhere_to_read_a_page(processed):
         for text in texts(cells):
             assert not re.search(r"<(?:script|img|iframe|audio|video|source)\b[^>]*\bsrc=[\"']?https?:|<link\b[^>]*href=|@import", text), path
             assert not re.search(r"!\[[^\]]*\]\(https?:", text), path
-    html = SITE["format"]["html"]
-    assert html["html-math-method"] == "mathml", "formulas without a script"
-    for theme in (html["theme"]["light"], html["theme"]["dark"]):
-        assert "$web-font-path: false" in (ROOT / "nbs" / theme[1]).read_text(encoding="utf-8"), "fonts without a server"
 
 
 def test_pictures_in_text_say_what_they_show(processed):
     for path, cells in processed.items():
         for text in texts(cells):
             assert not re.search(r"!\[\s*\]\(", text) and not re.search(r"<img(?![^>]*\balt=)[^>]*>", text), path
+
+
+# ------------------------------------------------------------------------------------------------------- rendered pages
+ADDED = """<html><head>
+<script src="https://cdnjs.cloudflare.com/ajax/libs/require.js/2.3.6/require.min.js" integrity="sha512-c3==" crossorigin="anonymous"></script>
+<script src="https://cdnjs.cloudflare.com/ajax/libs/jquery/3.5.1/jquery.min.js" crossorigin="anonymous" data-relocate-top="true"></script>
+<script type="application/javascript">define('jquery', [],function() {return window.jQuery;})</script>
+<script src="https://unpkg.com/@jupyter-widgets/html-manager@*/dist/embed-amd.js" crossorigin="anonymous"></script>
+<script src="../site_libs/quarto-nav/quarto-nav.js"></script><link rel="canonical" href="https://avbook.github.io/">
+</head><body><table><tr><td>1</td></tr></table><a href="https://example.org">elsewhere</a>
+<script>window.ours = "<script src='https://example.org/x.js'>";</script>
+<script type=application/vnd.jupyter.widget-state+json>
+{"state": {}}
+</script>
+<script type="application/vnd.jupyter.widget-view+json">{"model_id": "a"}</script></body></html>"""  # by Quarto 1.7, the two last lines but one by nbconvert
+
+
+def test_what_quarto_adds_from_elsewhere_goes_and_nothing_else(tmp_path):
+    assert len(site_offline.requests(ADDED)) == 3
+    (tmp_path / "deep").mkdir()
+    page = tmp_path / "deep/page.html"
+    page.write_text(ADDED)
+    assert site_offline.main(tmp_path) == 0
+    left = page.read_text()
+    assert re.findall(r"<script\b[^>]*>", left) == ['<script src="../site_libs/quarto-nav/quarto-nav.js">', "<script>", "<script src='https://example.org/x.js'>"]
+    assert "<td>1</td>" in left and 'href="https://example.org"' in left and "canonical" in left and "widget" not in left
+    assert site_offline.main(tmp_path) == 0 and page.read_text() == left
+
+
+@pytest.mark.parametrize("html", [
+    '<img src="//example.org/a.png">', '<link rel="stylesheet" href="https://fonts.example.org/css">', '<link rel="preconnect" href="https://example.org">',
+    "<style>@import url('https://example.org/a.css');</style>", '<p style="background: url(https://example.org/a.png)">', '<iframe src="https://example.org"></iframe>',
+    '<video poster="https://example.org/a.png"></video>', '<img srcset="a.png 1x, https://example.org/b.png 2x">',
+])
+def test_what_still_asks_another_host_fails_the_render(html, tmp_path, capsys):
+    (tmp_path / "a.html").write_text(f"<html><body>{html}</body></html>")
+    assert site_offline.main(tmp_path) == 1
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1 and "a.html: asks" in told[0] and "example.org" in told[0]
+
+
+def test_a_style_sheet_that_asks_another_host_fails_the_render(tmp_path):
+    (tmp_path / "a.css").write_text("@font-face { src: url(\"https://example.org/a.woff\") }")
+    assert site_offline.main(tmp_path) == 1
+
+
+class Marks(HTMLParser):
+    """A page's anchors, and where its links and pictures lead."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.anchors, self.targets = {"", "top"}, []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        told = dict(attrs)
+        self.anchors |= {told[name] for name in ("id", "name") if told.get(name)}
+        self.targets += [told[name] for name in ("href", "src") if told.get(name)]
+
+
+@pytest.fixture(scope="module")
+def rendered() -> Path:
+    """The site that `make site` left here, where it did."""
+    if not (ROOT / "_docs/index.html").is_file():
+        pytest.skip("no rendered site in _docs: `make site` makes one where Quarto is installed")
+    return ROOT / "_docs"
+
+
+def test_a_rendered_page_asks_no_other_host(rendered):
+    asked = {page: site_offline.requests(page.read_text(encoding="utf-8")) for page in rendered.rglob("*.html")}
+    assert len(asked) >= len(PAGES)
+    assert not {str(page): found for page, found in asked.items() if found}, "run `make site` again"
+
+
+def test_rendered_links_and_anchors_lead_somewhere(rendered):
+    pages = {page.resolve(): Marks(page.read_text(encoding="utf-8")) for page in rendered.rglob("*.html")}
+    broken, checked = set(), 0
+    for page, marks in pages.items():
+        for target in marks.targets:
+            if target.startswith(HOME):
+                target = os.path.relpath(rendered.resolve() / target[len(HOME):].lstrip("/"), page.parent)
+            if re.match(r"[a-z][a-z+.-]*:|//", target):
+                continue
+            checked += 1
+            file, _, name = target.partition("#")
+            place = (page.parent / unquote(file.partition("?")[0])).resolve() if file else page
+            place = place / "index.html" if place.is_dir() else place
+            if not place.exists() or place in pages and unquote(name) not in pages[place].anchors:
+                broken.add(f"{page.relative_to(rendered.resolve())}: {target}")
+    assert checked > 5000 and not broken, "\n".join(sorted(broken))
+
+
+def test_a_rendered_page_names_its_source(rendered):
+    paths = [found for page in rendered.rglob("*.html") for found in re.findall(rf'href="{re.escape(site_files.FILES)}/([^"#]+)', page.read_text(encoding="utf-8"))]
+    assert len(paths) > len(PAGES) and not [path for path in set(paths) if not (ROOT / unquote(path)).exists()]
 
 
 # ------------------------------------------------------------------------------------------- what pages tell one to type

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from processes import PATIENCE
 
 HERE = Path(__file__).parent
 
@@ -59,7 +60,7 @@ def launch(folder, name, processes, **options):
     if sys.platform.startswith("linux"):
         environment["GLOO_SOCKET_IFNAME"] = "lo"
     done = subprocess.run([sys.executable, *launcher, script, HERE, out, json.dumps(options)], env=environment, capture_output=True, text=True,
-                          timeout=120)
+                          timeout=PATIENCE)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(out.read_text())
 

@@ -6,12 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from processes import PATIENCE, ROOT, wait_for
 
 from avbook import layouts, world
 from avbook.annotations import read_ave_rows, read_llp_labels, read_llp_spans
@@ -21,8 +21,6 @@ from avbook.scripts import ave_truth, clip_record, llp_truth, read_scripts
 from avbook.sounds import render_sound
 from avbook.timeline import AVE_CATEGORIES, LLP_CATEGORIES, ave_labels
 from avbook.world import clip_features, open_clip, open_world, probe, world_dims, world_folder, write_world
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def dataset(path, name="avadataset"):
@@ -331,19 +329,20 @@ world.clip_features = made
 import os, time
 here = Path(sys.argv[2]).parent
 (here / f"ready-{os.getpid()}").touch()
-while len(list(here.glob("ready-*"))) < int(sys.argv[4]): time.sleep(0.01)
+patience = time.monotonic() + float(sys.argv[5])
+while len(list(here.glob("ready-*"))) < int(sys.argv[4]) and time.monotonic() < patience: time.sleep(0.01)
 print(world.world_folder("ave", "tiny", cache=sys.argv[1], workers=1))
 """
 
 
 def builder(tmp_path, pause, together=1):
-    arguments = [str(tmp_path / "cache"), str(tmp_path / "log"), str(pause), str(together)]
+    arguments = [str(tmp_path / "cache"), str(tmp_path / "log"), str(pause), str(together), str(PATIENCE)]
     return subprocess.Popen([sys.executable, "-c", BUILDER, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def test_two_builders_at_once_make_one_world(tmp_path):
     both = [builder(tmp_path, 0.05, together=2) for _ in range(2)]
-    said = [process.communicate(timeout=60) for process in both]
+    said = [process.communicate(timeout=PATIENCE) for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     assert said[0][0] == said[1][0] and len((tmp_path / "log").read_text().split()) == 12 + 1  # each clip rendered once
     assert [p.name for p in (tmp_path / "cache").iterdir() if not p.name.startswith(".")] == [Path(said[0][0].strip()).name]
@@ -352,10 +351,9 @@ def test_two_builders_at_once_make_one_world(tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_interrupted_with_control_c_nothing_stays(tmp_path):
     process = builder(tmp_path, 0.3)
-    while not (tmp_path / "log").exists() and process.poll() is None:
-        time.sleep(0.05)
+    wait_for((tmp_path / "log").exists, process)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode != 0
     assert all(path.name.endswith(".lock") for path in (tmp_path / "cache").iterdir())
 
