@@ -3,15 +3,17 @@
     python benchmarks/all.py [--only steps refinement …] [--quick] [--device cuda] [--results DIR]
 
 Each script writes DIR/NAME.json (default: benchmarks/results) and its own output as it goes; a script that fails does not keep the others from
-running, and the exit code says that one failed. `--quick` runs tiny sizes into a folder of its own: it shows that everything works, and its figures
-say nothing. `--table` prints the table of what stands in DIR and runs nothing. `llp_real.py` is not among them: it takes an hour and a folder to work in.
+running, and the exit code says that one failed. `--quick` runs tiny sizes, all in this process, into a folder of its own: it shows that everything
+works, and its figures say nothing. `--table` prints the table of what stands in DIR and runs nothing. `llp_real.py` is not among them: it takes an hour and a folder to work in.
 """
 import argparse
 import json
 import os
+import runpy
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 
 from measure import RESULTS
@@ -25,6 +27,21 @@ def command_of(name: str, results: Path, quick: bool, device: str) -> list[str]:
     """How the script is called."""
     return [sys.executable, str(HERE / f"{name}.py"), "--out", str(results / f"{name}.json"), *(["--quick"] if quick else []),
             *([] if name in ON_CPU_ONLY or device == "cpu" else ["--device", device])]
+
+
+def run_here(command: list[str]) -> int:
+    """The script's exit code, run in this process."""
+    before, sys.argv = sys.argv, command[1:]
+    try:
+        runpy.run_path(command[1], run_name="__main__")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except Exception:
+        traceback.print_exc()
+        return 1
+    finally:
+        sys.argv = before
+    return 0
 
 
 def read(results: Path) -> dict[str, dict]:
@@ -72,7 +89,8 @@ def main() -> int:
         print(f"── {name}", flush=True)
         started = time.perf_counter()
         results.mkdir(parents=True, exist_ok=True)
-        code = subprocess.run(command_of(name, results, args.quick, args.device), env={**os.environ}).returncode
+        command = command_of(name, results, args.quick, args.device)
+        code = run_here(command) if args.quick else subprocess.run(command, env={**os.environ}).returncode
         print(f"{name}: {time.perf_counter() - started:.0f} s" + (f", exit code {code}" if code else ""), flush=True)
         failed += [name] * bool(code)
     print(table(read(results)))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forked import run_forked, script
 from processes import PATIENCE, ROOT
 
 FOLDER = ROOT / "benchmarks"
@@ -17,7 +18,7 @@ NO_SCRIPTS = ("all", "measure", "made_up", "llp_real")  # llp_real takes an hour
 
 def python(*arguments, **environment) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True, timeout=PATIENCE, cwd=ROOT,
-                          env={**os.environ, "OMP_NUM_THREADS": "1", "AVBOOK_PEAK_SECONDS": "0.01", **environment})
+                          env={**os.environ, "OMP_NUM_THREADS": "1", **environment})
 
 
 def numbers(value):
@@ -43,13 +44,17 @@ def checked(record: dict, *keys: str) -> dict:
     return record
 
 
+def run_all(*words) -> tuple[int | None, str, str]:
+    return run_forked(script, str(FOLDER / "all.py"), "--quick", *map(str, words), environment={"AVBOOK_PEAK_SECONDS": "0.01"})
+
+
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory) -> tuple[Path, str]:
     """The folder of all records and what was printed: one command runs every benchmark at its tiny size."""
     folder = tmp_path_factory.mktemp("quick")
-    done = python(FOLDER / "all.py", "--quick", "--results", folder)
-    assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-2000:]
-    return folder, done.stdout
+    code, out, err = run_all("--results", folder)
+    assert code == 0, out[-1000:] + err[-2000:]
+    return folder, out
 
 
 @pytest.fixture()
@@ -110,8 +115,8 @@ def test_the_others(record, name):
 def test_one_command_tells_of_a_failure(tmp_path):
     blocked = tmp_path / "metrics.json"
     blocked.mkdir()  # the record cannot be written
-    done = python(FOLDER / "all.py", "--quick", "--results", tmp_path, "--only", "metrics", "search")
-    assert done.returncode == 1 and "failed: metrics" in done.stderr and (tmp_path / "search.json").is_file()
+    code, _, err = run_all("--results", tmp_path, "--only", "metrics", "search")
+    assert code == 1 and "failed: metrics" in err and (tmp_path / "search.json").is_file()
 
 
 @pytest.mark.soak

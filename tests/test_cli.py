@@ -7,18 +7,26 @@ import subprocess
 import sys
 
 import pytest
+from forked import avbook_command, run_forked
 from processes import PATIENCE, ROOT, wait_for
 
-ENV = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200", "PYTHONWARNINGS": "error::UserWarning:avbook"}
+ENV = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 
 
-def avbook(*words, cwd=None, code=0):
+def avbook(*words, cwd=ROOT, code=0) -> subprocess.CompletedProcess:
+    """The command in a fork that has its libraries already; `from_a_shell` starts a Python of its own."""
+    found, out, err = run_forked(avbook_command, *map(str, words), cwd=cwd, environment=ENV)
+    assert found == code, out + err
+    return subprocess.CompletedProcess(words, found, out, err)
+
+
+def from_a_shell(*words, cwd=None, code=0) -> subprocess.CompletedProcess:
     done = subprocess.run([sys.executable, "-m", "avbook", *map(str, words)], capture_output=True, text=True, env=ENV, cwd=cwd, timeout=PATIENCE)
     assert done.returncode == code, done.stdout + done.stderr
     return done
 
 
-def fault(*words, cwd=None):
+def fault(*words, cwd=ROOT):
     """What a failing command says: one line, no traceback."""
     lines = avbook(*words, cwd=cwd, code=1).stderr.strip().splitlines()
     assert len(lines) == 1 and lines[0].startswith("avbook: "), lines
@@ -26,7 +34,7 @@ def fault(*words, cwd=None):
 
 
 def test_help_names_every_command_and_gives_examples():
-    text = avbook("--help").stdout
+    text = from_a_shell("--help").stdout
     for command in ("world", "data", "run", "table", "recipes", "demo"):
         assert command in text
         assert "Usage" in avbook(command, "--help").stdout
@@ -49,7 +57,7 @@ def test_a_wide_table_is_printed_level_by_level_with_ours_below_the_papers():
 
 def test_wrong_usage_ends_in_two():
     avbook("run", "psp-full", "--sedes", "3", code=2)
-    avbook("nonsense", code=2)
+    from_a_shell("nonsense", code=2)
 
 
 @pytest.mark.parametrize("words, said", [
@@ -97,7 +105,7 @@ def test_a_finished_run_is_read_not_repeated(tmp_path):
 
 def test_runs_side_by_side_give_the_same_numbers_as_one_by_one(tmp_path):
     avbook("run", "psp-full", *QUICK, "--seeds", "2", "--out", "one", cwd=tmp_path)
-    avbook("run", "psp-full", *QUICK[:2], *QUICK[4:], "--jobs", "2", "--seeds", "2", "--out", "two", cwd=tmp_path)
+    from_a_shell("run", "psp-full", *QUICK[:2], *QUICK[4:], "--jobs", "2", "--seeds", "2", "--out", "two", cwd=tmp_path)
     metrics = [[json.loads(p.read_text())["metrics"] for p in sorted(tmp_path.glob(f"{out}/*/*/seed-*.json"))] for out in ("one", "two")]
     assert metrics[0] == metrics[1] and len(metrics[0]) == 2
 

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from page_run import run_page
+from forked import run_page
 from processes import BIN, ROOT
 
 NOTEBOOKS = sorted(p.relative_to(ROOT) for p in (ROOT / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts and "_proc" not in p.parts)

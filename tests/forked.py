@@ -1,0 +1,68 @@
+"""Runs things in processes of their own that need not import torch and its kin again: notebooks as `nbdev_test` does, and avbook's command line."""
+import multiprocessing
+import os
+import runpy
+import sys
+import tempfile
+from pathlib import Path
+from typing import Callable
+
+from processes import PATIENCE, ROOT
+
+# imported once, by a server without threads; what is run is run in a fork of it, in which nothing has been done yet
+LIBRARIES = ["torch", "torch._dynamo", "numpy", "pandas", "h5py", "matplotlib.pyplot", "seaborn", "scipy.stats", "scipy.signal", "sklearn.linear_model", "sklearn.manifold",
+             "sklearn.cluster", "sklearn.metrics", "accelerate", "safetensors.torch", "tqdm", "typer", "rich.table", "ipywidgets", "IPython",
+             "matplotlib_inline.backend_inline", "nbdev.test"]
+
+
+def run_forked(call: Callable, *arguments, cwd: Path = ROOT, environment: dict[str, str] | None = None) -> tuple[int | None, str, str]:
+    """The exit code of a process that makes the call, what it printed and what it said on standard error; no code where it hangs."""
+    context = multiprocessing.get_context("forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn")
+    context.set_forkserver_preload(LIBRARIES)
+    with tempfile.TemporaryDirectory() as folder:
+        out, err = Path(folder) / "out", Path(folder) / "err"
+        process = context.Process(target=_child, args=(str(out), str(err), str(cwd), {**os.environ, **(environment or {})}, call, arguments))
+        process.start()
+        process.join(PATIENCE)
+        code = process.exitcode
+        process.kill()
+        process.join()
+        return code, *(path.read_text(encoding="utf-8", errors="replace") if path.exists() else "" for path in (out, err))
+
+
+def _child(out: str, err: str, cwd: str, environment: dict[str, str], call: Callable, arguments: tuple) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(cwd)
+    sys.stdin = open(os.devnull)
+    for path, descriptor in ((out, 1), (err, 2)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
+    call(*arguments)
+
+
+def run_page(path: Path) -> str:
+    """What went wrong in a notebook, with the last lines that were printed; empty where it ran through."""
+    code, out, err = run_forked(_page, str(path))
+    trouble = f"not finished in {PATIENCE} s" if code is None else f"exit code {code}"
+    return "" if code == 0 else f"{trouble}\n{(out + err)[-4000:]}"
+
+
+def _page(path: str) -> None:
+    from nbdev.test import nbdev_test
+
+    nbdev_test.__wrapped__(path=path, n_workers=0)
+
+
+def avbook_command(*words: str) -> None:
+    """The command line, as if these words had been typed."""
+    from avbook.cli import main
+
+    sys.argv = ["avbook", *words]
+    main()
+
+
+def script(path: str, *words: str) -> None:
+    """A Python script, as if it had been called with these words."""
+    sys.argv = [path, *words]
+    sys.path.insert(0, str(Path(path).parent))
+    runpy.run_path(path, run_name="__main__")
