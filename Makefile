@@ -1,6 +1,6 @@
 # make run   set up, run the main job on the embedded world, say what to open next
 # make test  set up, run every test and every notebook
-# make soak  what takes an hour or measures memory: other seeds, other kernels, full sizes
+# make soak  what takes an hour, or measures time or memory: benchmarks, full sizes, other seeds, other kernels
 # make site  render the website (needs Quarto)
 PYTHON ?= python3
 VENV   ?= .venv

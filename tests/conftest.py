@@ -14,7 +14,7 @@ import torch
 from hypothesis import settings
 
 HERE = Path(__file__).parent
-HEAVY = {"test_benchmarks": 120, "test_cli": 90, "test_world": 75, "test_features": 45, "test_site": 40, "test_training": 30, "test_neighbours": 25, "test_scripts": 25,
+HEAVY = {"test_world": 75, "test_cli": 60, "test_features": 45, "test_site": 40, "test_training": 30, "test_neighbours": 25, "test_scripts": 25,
          "test_parity": 20, "test_package": 20, "test_two_processes": 15, "test_readme": 15}  # seconds, roughly: what takes long starts early
 SEED = int(os.environ.get("AVBOOK_TEST_SEED", "0"))  # `make soak` tries others
 

@@ -1,4 +1,6 @@
-"""Every benchmark runs at a tiny size and writes what the page reads; what it compares, it compares. No time is asserted."""
+"""Every benchmark runs at a tiny size and writes what the page reads; what it compares, it compares. No time is asserted.
+
+All of them take minutes of processor time, so `make soak` runs them; here the one command runs two, one of which fails."""
 import json
 import math
 import os
@@ -62,6 +64,7 @@ def record(quick):
     return lambda name: json.loads((quick[0] / f"{name}.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.soak
 def test_one_command_runs_them_all(quick):
     folder, said = quick
     assert {path.name for path in folder.iterdir()} == {f"{path.stem}.json" for path in FOLDER.glob("*.py")} - {f"{name}.json" for name in NO_SCRIPTS}
@@ -69,11 +72,13 @@ def test_one_command_runs_them_all(quick):
     assert len({len(line) for line in table}) == 1 and any("×" in line for line in table)
 
 
+@pytest.mark.soak
 def test_metrics(record):
     record = checked(record("metrics"), "data", "videos", "growth_milliseconds", "positive_0.5", "positive_0.05")
     assert record["videos"] == 20 and [*record["growth_milliseconds"]] == ["20", "40", "80", "160", "320"]
 
 
+@pytest.mark.soak
 def test_han_step(record):
     record = checked(record("han_step"), "han", "ma", "batch")
     assert [*record["han"]["lines"]][0] == "straightforward" and len(record["han"]["lines"]) == 8 and len(record["ma"]["lines"]) == 3
@@ -85,6 +90,7 @@ def test_han_step(record):
     assert han["frames averaged before their layer"]["gflop_a_step"] < han["both tracks in one pass, own attention"]["gflop_a_step"]
 
 
+@pytest.mark.soak
 def test_refinement(record):
     record = checked(record("refinement"), "refinement", "evaluation", "growth")
     assert [*record["growth"]] == ["12", "24", "48", "96"] and record["refinement"]["sample"] == 12
@@ -92,6 +98,7 @@ def test_refinement(record):
     assert record["refinement"]["loop_seconds"] == pytest.approx(record["refinement"]["sample_seconds"] * 96 / 12)
 
 
+@pytest.mark.soak
 def test_loading(record):
     record = checked(record("loading"), "ave", "llp", "growth")
     assert len(record["ave"]["lines"]) == 5 and len(record["llp"]["lines"]) == 4
@@ -99,6 +106,7 @@ def test_loading(record):
     assert 3.5 < ave["files"] / ave["pack"] < 4.5  # float64 against float16
 
 
+@pytest.mark.soak
 def test_steps(record):
     names = {"avel-full", "avel-weak", "psp-full", "psp-weak", "cmlcl-represent", "cmlcl-search", "cmlcl-annotate", "cmlcl-localise"}
     record = checked(record("steps"), "methods")
@@ -107,6 +115,7 @@ def test_steps(record):
         assert line["results_differ_by"] >= 0 and {"straightforward", "ours", "peak_gflops", "batch", "clips"} <= set(line)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("name", ["psp_epoch", "search", "cmlcl_full", "recipes"])
 def test_the_others(record, name):
     assert checked(record(name))["rows"]
