@@ -204,28 +204,18 @@ def train_as_released(arrays, kind, dtype, steps):
     return {"losses": np.array(losses), "parts": np.array(parts), "final_output": final, **{f"norm/{n}": v for n, v in norms.items()}}
 
 
-def twenty_steps(golden_dir, tmp_path, kind):
+@pytest.mark.parametrize("kind", ["psp-full", "psp-weak"])
+def test_twenty_steps_of_training(golden, golden_dir, tmp_path, kind):
     """In a process with the arithmetic of the golden run, one thread of AVX2: with the kernels of AVX-512, rounding alone turns the
     sign of a few of Adam's first updates, and the full model leaves the path after five steps, as it does in double precision."""
-    out = tmp_path / "ours.npz"
+    steps, out = golden("steps_" + FILES[kind]), tmp_path / "ours.npz"
     home = str(Path(avbook.__file__).parents[1])  # not every test run has avbook installed
     environment = os.environ | {"PYTHONPATH": home, "ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2", "OMP_NUM_THREADS": "1",
                                 "MKL_NUM_THREADS": "1"}
     subprocess.run([sys.executable, __file__, str(golden_dir), kind, str(out)], env=environment, check=True, timeout=PATIENCE)
-    return np.load(out)
-
-
-@pytest.mark.parametrize("kind", ["psp-full", "psp-weak"])
-def test_eight_steps_of_training(golden, golden_dir, tmp_path, kind):
-    steps, ours = golden("steps_" + FILES[kind]), twenty_steps(golden_dir, tmp_path, kind)
+    ours = np.load(out)
     np.testing.assert_allclose(ours["losses"][:8], steps["losses"][:8], atol=1e-4, rtol=0)
     np.testing.assert_allclose(ours["parts"][:8], steps["parts"][:8], atol=1e-4, rtol=0)
-
-
-@pytest.mark.soak  # with oneDNN held to AVX2 on a processor that has AVX-512, the full model leaves the path after ten steps
-@pytest.mark.parametrize("kind", ["psp-full", "psp-weak"])
-def test_twenty_steps_of_training(golden, golden_dir, tmp_path, kind):
-    steps, ours = golden("steps_" + FILES[kind]), twenty_steps(golden_dir, tmp_path, kind)
     np.testing.assert_allclose(ours["losses"], steps["losses"], rtol=0.01)
     norms = [key for key in steps if key.startswith("norm/")]
     assert norms and sorted(norms) == sorted(key for key in ours if key.startswith("norm/"))
