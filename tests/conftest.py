@@ -3,7 +3,6 @@ import json
 import os
 import random
 import signal
-import sys
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: several processes share the cores

@@ -88,7 +88,7 @@ def twenty_steps(arrays, average, dtype):
 def test_twenty_steps_of_training(arrays, golden_dir, average, dtype):
     """Rounding alone moves these losses: the released order of operations, run on another processor than the golden arrays' own, is
     5e-4 to 2e-3 away within eight steps, and exact arithmetic 2e-4. So single precision is held to 1e-4 for four steps and 2e-3 for
-    eight, all twenty to 3 %, double precision to 3e-4 for eight (its first step apart: the edge 1 - 1e-7 is another number there)."""
+    eight, double precision to 3e-4 for eight (its first step apart: the edge 1 - 1e-7 is another number there)."""
     with np.load(golden_dir / "steps_ma.npz") as file:
         steps = {key: file[key] for key in file}
     net, losses, parts, final = twenty_steps(arrays, average, dtype)
@@ -99,11 +99,11 @@ def test_twenty_steps_of_training(arrays, golden_dir, average, dtype):
         np.testing.assert_allclose(losses[:4], steps["losses"][:4], atol=1e-4, rtol=0)
         np.testing.assert_allclose(losses[:8], steps["losses"][:8], atol=2e-3, rtol=0)
         np.testing.assert_allclose(parts[:4], steps["parts"][:4], atol=1e-4, rtol=0)
-    np.testing.assert_allclose(losses, steps["losses"], rtol=0.03)
+    np.testing.assert_allclose(losses, steps["losses"], rtol=0.01)
     for theirs, ours in released_names(net, "ma").items():
         assert float(net.get_parameter(ours).detach().double().norm()) == pytest.approx(float(steps["norm/" + theirs]), rel=0.01), ours
     assert losses[-1] < 0.6 * losses[0]
-    assert float((final - torch.from_numpy(steps["final_output"])).abs().mean()) < 0.03  # 0.0102 with oneDNN held to AVX2
+    assert float((final - torch.from_numpy(steps["final_output"])).abs().mean()) < 0.02  # 0.0102 with oneDNN held to AVX2
 
 
 @pytest.fixture(scope="module")
