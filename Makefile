@@ -1,6 +1,6 @@
 # make run   set up, run the main job on the embedded world, say what to open next
-# make test  set up, run every test and every notebook
-# make soak  what takes an hour, or measures time or memory: benchmarks, full sizes, other seeds, other kernels
+# make test  set up, run every test and every notebook (with two epochs where it trains for more)
+# make soak  what takes an hour, or measures time or memory: benchmarks, full sizes, whole notebooks, other seeds, other kernels
 # make site  render the website (needs Quarto)
 PYTHON ?= python3
 VENV   ?= .venv
@@ -10,6 +10,9 @@ OUT    ?= runs
 
 # a process a core, a module's tests in one of them, and each notebook for itself
 PYTEST := $(BIN)/python -m pytest tests --numprocesses logical --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
+
+# packages are compiled when they are first imported, and only then: without this a machine that forbids it would compile torch in every process
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: run test soak site clean
 
@@ -34,6 +37,7 @@ test: $(READY)
 
 soak: $(READY)
 	$(BIN)/python -m pytest tests -m soak
+	AVBOOK_TEST_PAGES=whole $(PYTEST) -m page_run
 	for seed in 1 2 3; do AVBOOK_TEST_SEED=$$seed $(PYTEST) -m "not soak and not page_run" || exit 1; done
 	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(PYTEST)
 

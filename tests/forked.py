@@ -1,4 +1,5 @@
 """Runs things in processes of their own that need not import torch and its kin again: notebooks as `nbdev_test` does, and avbook's command line."""
+import ast
 import multiprocessing
 import os
 import runpy
@@ -40,17 +41,69 @@ def _child(out: str, err: str, cwd: str, environment: dict[str, str], call: Call
     call(*arguments)
 
 
-def run_page(path: Path) -> str:
-    """What went wrong in a notebook, with the last lines that were printed; empty where it ran through."""
-    code, out, err = run_forked(_page, str(path))
+def run_page(path: Path, short: bool = False) -> str:
+    """What went wrong in a notebook, with the last lines that were printed; empty where it ran through.
+
+    A short run executes every cell, too, but trains for two epochs where a cell asks for more, ends t-SNE early, and draws each figure
+    once, where notebooks draw it three times (as the cell ends, to find its borders, and inside them).
+    """
+    code, out, err = run_forked(_page, str(path), short)
     trouble = f"not finished in {PATIENCE} s" if code is None else f"exit code {code}"
     return "" if code == 0 else f"{trouble}\n{(out + err)[-4000:]}"
 
 
-def _page(path: str) -> None:
-    from nbdev.test import nbdev_test
+def _page(path: str, short: bool) -> None:
+    from nbdev import test
 
-    nbdev_test.__wrapped__(path=path, n_workers=0)
+    if short:
+        from IPython.core import pylabtools
+        from matplotlib._pylab_helpers import Gcf
+        from sklearn.manifold import TSNE
+
+        shell, print_figure = test.CaptureShell, pylabtools.print_figure
+
+        def short_shell(*arguments):
+            made = shell(*arguments)
+            made.ast_transformers.append(FewerEpochs(2))
+            return made
+
+        test.CaptureShell = short_shell
+        TSNE.__init__.__kwdefaults__["max_iter"] = 250
+        Gcf.draw_all = lambda force=False: None
+        pylabtools.print_figure = lambda *arguments, **options: print_figure(*arguments, **{**options, "bbox_inches": None})
+    test.nbdev_test.__wrapped__(path=path, n_workers=0)
+
+
+class FewerEpochs(ast.NodeTransformer):
+    """Lowers every number of epochs that a cell asks for: in a call, as a number in a dictionary, or as a default without a type (exported functions have types)."""
+
+    def __init__(self, most: int):
+        self.most = most
+
+    def lowered(self, value: ast.expr) -> ast.expr:
+        number = isinstance(value, ast.Constant) and isinstance(value.value, int)
+        return ast.copy_location(ast.Constant(min(value.value, self.most)), value) if number else value
+
+    def visit_keyword(self, node: ast.keyword) -> ast.keyword:
+        self.generic_visit(node)
+        if node.arg == "epochs" and isinstance(node.value, ast.Subscript):  # settings["epochs"]
+            least = ast.Call(ast.Name("min", ast.Load()), [node.value, ast.Constant(self.most)], [])
+            node.value = ast.fix_missing_locations(ast.copy_location(least, node.value))
+        elif node.arg == "epochs":
+            node.value = self.lowered(node.value)
+        return node
+
+    def visit_Dict(self, node: ast.Dict) -> ast.Dict:
+        self.generic_visit(node)
+        node.values = [self.lowered(value) if isinstance(key, ast.Constant) and key.value == "epochs" else value for key, value in zip(node.keys, node.values)]
+        return node
+
+    def visit_arguments(self, node: ast.arguments) -> ast.arguments:
+        self.generic_visit(node)
+        for name, place in zip(reversed(node.args), reversed(range(len(node.defaults)))):
+            if name.arg == "epochs" and name.annotation is None:
+                node.defaults[place] = self.lowered(node.defaults[place])
+        return node
 
 
 def avbook_command(*words: str) -> None:

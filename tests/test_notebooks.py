@@ -1,4 +1,5 @@
 """Every notebook runs, is clean, keeps its outputs and says the same as the package."""
+import ast
 import json
 import os
 import shutil
@@ -6,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from forked import run_page
+from forked import FewerEpochs, run_page
 from processes import BIN, ROOT
 
 NOTEBOOKS = sorted(p.relative_to(ROOT) for p in (ROOT / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts and "_proc" not in p.parts)
@@ -19,8 +20,16 @@ def code_cells(path: Path) -> list[dict]:
 @pytest.mark.page_run
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=str)
 def test_runs(path):
-    trouble = run_page(path)
+    whole = os.environ.get("AVBOOK_TEST_PAGES") == "whole" or path.stem == "07_training"  # whose subject is what happens in forty epochs
+    trouble = run_page(path, short=not whole)
     assert not trouble, trouble
+
+
+@pytest.mark.parametrize("said, done", [("fit(net, epochs=12, lr=1)", "fit(net, epochs=2, lr=1)"), ("fit(epochs=settings['epochs'])", "fit(epochs=min(settings['epochs'], 2))"),
+                                        ("quick = {'epochs': 30, 'k': 9}", "quick = {'epochs': 2, 'k': 9}"), ("train = lambda name, epochs=12: name", "train = lambda name, epochs=2: name"),
+                                        ("fit(epochs=1)",) * 2, ("f(epochs=(epochs, 1))",) * 2, ("epochs = 30", "epochs = 30"), ("def fit(net, epochs: int=30):\n    pass",) * 2])
+def test_a_short_run_trains_for_two_epochs(said, done):
+    assert ast.unparse(FewerEpochs(2).visit(ast.parse(said))) == done
 
 
 @pytest.mark.parametrize("source, said", [("print('fine')", ()), ("assert 1 == 2, 'as it should'", ("exit code 1", "AssertionError: as it should")),
