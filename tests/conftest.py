@@ -13,8 +13,8 @@ import torch
 from hypothesis import settings
 
 HERE = Path(__file__).parent
-HEAVY = {"test_world": 75, "test_cli": 60, "test_features": 45, "test_site": 40, "test_training": 30, "test_neighbours": 25, "test_scripts": 25,
-         "test_parity": 20, "test_package": 20, "test_two_processes": 15, "test_readme": 15}  # seconds, roughly: what takes long starts early
+HEAVY = {"test_world": 97, "test_cli": 60, "test_features": 53, "test_site": 40, "test_two_processes": 40, "test_scripts": 35, "test_parity": 24, "test_package": 21,
+         "test_neighbours": 18, "test_readme": 17, "test_training": 14, "test_ma": 11}  # seconds, roughly: what takes long starts early
 SEED = int(os.environ.get("AVBOOK_TEST_SEED", "0"))  # `make soak` tries others
 
 # no deadline, since a slow machine is no fault; the same examples each time, so that a change is what turns a test red
@@ -58,20 +58,29 @@ def pytest_runtest_setup(item):
     torch.manual_seed(SEED)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items):
-    """A module's tests go to one process, which makes their fixtures once; what is heavy and stands alone is dealt out first.
+def page_of(item: pytest.Item) -> str | None:
+    return item.callspec.params["path"].relative_to("nbs").as_posix() if item.get_closest_marker("page_run") else None
 
-    A test that says `@pytest.mark.xdist_group(name)` goes where that group goes. Pages go one by one.
+
+def group_of(item: pytest.Item) -> str:
+    return next(item.iter_markers("xdist_group")).args[0]
+
+
+def pytest_itemcollected(item):
+    """A module's tests go to one process, which makes their fixtures once; pages go one by one, and a marked test goes where its group goes.
+
+    Here and not where the order is made, since pytest-xdist may have read the groups by then.
     """
-    seconds = json.loads((HERE / "page_seconds.json").read_text(encoding="utf-8"))
+    if not item.get_closest_marker("xdist_group"):
+        item.add_marker(pytest.mark.xdist_group(page_of(item) or item.module.__name__))
 
-    weights = {}
-    for item in items:
-        page = item.callspec.params["path"].relative_to("nbs").as_posix() if item.get_closest_marker("page_run") else None
-        marked = item.get_closest_marker("xdist_group")
-        group = marked.args[0] if marked else page or item.module.__name__
-        if not marked:
-            item.add_marker(pytest.mark.xdist_group(group))
-        weights[item] = seconds.get(page, 30.0) if page else HEAVY.get(group, 0.0)
-    items.sort(key=weights.get, reverse=True)  # stable: otherwise in the order of the files
+
+def pytest_collection_modifyitems(items):
+    """What is heavy and stands alone is dealt out first."""
+    seconds = json.loads((HERE / "page_seconds.json").read_text(encoding="utf-8"))
+    items.sort(key=lambda item: -(seconds.get(page_of(item), 30.0) if page_of(item) else HEAVY.get(group_of(item), 0.0)))  # stable: otherwise in the order of the files
+
+
+def pytest_collection_finish(session):
+    if session.config.getoption("loadgroup", False) and session.items and "@" not in session.items[0].nodeid:
+        raise pytest.UsageError(f"pytest {pytest.__version__} hides the groups from this pytest-xdist, and each test would run where it falls: install the versions of constraints.txt")
