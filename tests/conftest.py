@@ -81,6 +81,7 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: -(seconds.get(page_of(item), 30.0) if page_of(item) else HEAVY.get(group_of(item), 0.0)))  # stable: otherwise in the order of the files
 
 
-def pytest_collection_finish(session):
-    if session.config.getoption("loadgroup", False) and session.items and "@" not in session.items[0].nodeid:
-        raise pytest.UsageError(f"pytest {pytest.__version__} hides the groups from this pytest-xdist, and each test would run where it falls: install the versions of constraints.txt")
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node, ids):
+    if node.config.getoption("dist") == "loadgroup" and ids and "@" not in ids[0]:
+        pytest.exit(f"pytest {pytest.__version__} hides the groups from this pytest-xdist, and a module's tests would fall where they may: install the versions of constraints.txt", 4)
