@@ -58,27 +58,21 @@ def pytest_runtest_setup(item):
     torch.manual_seed(SEED)
 
 
-def page_of(item: pytest.Item) -> str | None:
-    return item.callspec.params["path"].relative_to("nbs").as_posix() if item.get_closest_marker("page_run") else None
-
-
-def group_of(item: pytest.Item) -> str:
-    return next(item.iter_markers("xdist_group")).args[0]
-
-
 def pytest_itemcollected(item):
     """A module's tests go to one process, which makes their fixtures once; pages go one by one, and a marked test goes where its group goes.
 
     Here and not where the order is made, since pytest-xdist may have read the groups by then.
     """
     if not item.get_closest_marker("xdist_group"):
-        item.add_marker(pytest.mark.xdist_group(page_of(item) or item.module.__name__))
+        page = item.get_closest_marker("page_run")
+        item.add_marker(pytest.mark.xdist_group(item.callspec.params["path"].relative_to("nbs").as_posix() if page else item.module.__name__))
 
 
 def pytest_collection_modifyitems(items):
     """What is heavy and stands alone is dealt out first."""
-    seconds = json.loads((HERE / "page_seconds.json").read_text(encoding="utf-8"))
-    items.sort(key=lambda item: -(seconds.get(page_of(item), 30.0) if page_of(item) else HEAVY.get(group_of(item), 0.0)))  # stable: otherwise in the order of the files
+    seconds = HEAVY | json.loads((HERE / "page_seconds.json").read_text(encoding="utf-8"))
+    groups = {item: item.get_closest_marker("xdist_group").args[0] for item in items}
+    items.sort(key=lambda item: -seconds.get(groups[item], 0.0))  # stable: otherwise in the order of the files
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -81,15 +81,15 @@ class FewerEpochs(ast.NodeTransformer):
         self.most = most
 
     def lowered(self, value: ast.expr) -> ast.expr:
-        number = isinstance(value, ast.Constant) and isinstance(value.value, int)
-        return ast.copy_location(ast.Constant(min(value.value, self.most)), value) if number else value
+        if isinstance(value, ast.Constant) and isinstance(value.value, int):
+            return ast.copy_location(ast.Constant(min(value.value, self.most)), value)
+        if isinstance(value, ast.Subscript):  # settings["epochs"]
+            return ast.fix_missing_locations(ast.copy_location(ast.Call(ast.Name("min", ast.Load()), [value, ast.Constant(self.most)], []), value))
+        return value
 
     def visit_keyword(self, node: ast.keyword) -> ast.keyword:
         self.generic_visit(node)
-        if node.arg == "epochs" and isinstance(node.value, ast.Subscript):  # settings["epochs"]
-            least = ast.Call(ast.Name("min", ast.Load()), [node.value, ast.Constant(self.most)], [])
-            node.value = ast.fix_missing_locations(ast.copy_location(least, node.value))
-        elif node.arg == "epochs":
+        if node.arg == "epochs":
             node.value = self.lowered(node.value)
         return node
 

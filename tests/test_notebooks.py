@@ -32,13 +32,23 @@ def test_a_short_run_trains_for_two_epochs(said, done):
     assert ast.unparse(FewerEpochs(2).visit(ast.parse(said))) == done
 
 
+def made_page(folder: Path, source: str) -> Path:
+    cell = {"cell_type": "code", "execution_count": None, "id": "c1", "metadata": {}, "outputs": [], "source": [source]}
+    kernel = {"kernelspec": {"display_name": "python3", "language": "python", "name": "python3"}}
+    (folder / "page.ipynb").write_text(json.dumps({"cells": [cell], "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}))
+    return folder / "page.ipynb"
+
+
+@pytest.mark.parametrize("short, epochs", [(True, 2), (False, 12)])
+def test_only_a_short_run_of_a_page_trains_less(tmp_path, short, epochs):
+    trouble = run_page(made_page(tmp_path, f"assert [*dict(epochs=12).values()] == [{epochs}]"), short)
+    assert not trouble, trouble
+
+
 @pytest.mark.parametrize("source, said", [("print('fine')", ()), ("assert 1 == 2, 'as it should'", ("exit code 1", "AssertionError: as it should")),
                                           ("import os; os._exit(3)", ("exit code 3",))])
 def test_a_page_that_fails_is_told(tmp_path, source, said):
-    cell = {"cell_type": "code", "execution_count": None, "id": "c1", "metadata": {}, "outputs": [], "source": [source]}
-    kernel = {"kernelspec": {"display_name": "python3", "language": "python", "name": "python3"}}
-    (tmp_path / "page.ipynb").write_text(json.dumps({"cells": [cell], "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}))
-    trouble = run_page(tmp_path / "page.ipynb")
+    trouble = run_page(made_page(tmp_path, source))
     assert all(words in trouble for words in said) and bool(trouble) == bool(said), trouble
 
 

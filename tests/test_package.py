@@ -110,3 +110,9 @@ def test_training_needs_no_drawing(installed, tmp_path):
     told = run(installed / "python", "-c", "import sys, avbook.recipes, avbook.training, avbook.psp, avbook.ma; print(sorted({'matplotlib', 'seaborn', 'ipywidgets', "
                "'nbdev', 'fastcore', 'IPython'} & set(sys.modules)))", cwd=tmp_path)
     assert told.strip() == "[]"
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+def test_packages_are_compiled_once_where_a_machine_forbids_it():
+    said = run("make", "--silent", "--eval", "told: ; @echo [$$PYTHONDONTWRITEBYTECODE]", "told", cwd=ROOT, PYTHONDONTWRITEBYTECODE="1")
+    assert said.strip() == "[]"
