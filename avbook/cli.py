@@ -11,7 +11,7 @@ from typing import Annotated, Optional
 import typer
 import typer.core
 
-from .errors import AvbookError
+from avbook.errors import AvbookError
 
 
 
@@ -64,7 +64,7 @@ def world(
 
     Example: `avbook world my-world --size small`, then `avbook run psp-full --data my-world --preset quick`.
     """
-    from .world import write_world
+    from avbook.world.build import write_world
 
     options = {} if visual_dim is None else {"visual_dim": visual_dim}
     folder = write_world(out, task=like, size=size, annotations=annotations, seed=seed, progress=sys.stderr.isatty(), **options)
@@ -77,7 +77,7 @@ def data_check(folder: Annotated[Path, typer.Argument(help="A folder with the of
 
     Example: `avbook data check ~/AVE`
     """
-    from .packs import check_folder
+    from avbook.data.packs import check_folder
 
     findings = check_folder(folder)
     for finding in findings:
@@ -97,7 +97,7 @@ def data_pack(
 
     Example: `avbook data pack ~/AVE ~/AVE.pack`, then `avbook run psp-full --data ~/AVE.pack`
     """
-    from .packs import pack_folder
+    from avbook.data.packs import pack_folder
 
     typer.echo(f"packed {pack_folder(folder, out, progress=sys.stderr.isatty())}")
 
@@ -120,8 +120,10 @@ def run(
     A finished run is not repeated, one that was cut off continues. Examples: `avbook run psp-full --seeds 3`,
     `avbook run psp-full --data ~/AVE.pack --set tau=0.1`
     """
-    from .ledger import figure, summarise
-    from .recipes import default_preset, find_recipe, parse_options, settle
+    from avbook.experiments.tables import figure, summarise
+    from avbook.experiments.datasets import default_preset
+    from avbook.experiments.recipes import find_recipe
+    from avbook.experiments.recipe import parse_options, settle
 
     preset = preset or default_preset(data)
     options = parse_options(set_ or [])
@@ -156,9 +158,12 @@ def table(
 
     Cells shared by several tables are run once; an interrupted table continues. Example: `avbook table psp-1 --only full --seeds 3`
     """
-    from . import ledger
-    from .paper import find_table
-    from .recipes import RECIPES, default_preset, parse_options, write_text
+    from avbook.experiments import tables as ledger
+    from avbook.papers import find_table
+    from avbook.experiments.recipes import RECIPES
+    from avbook.experiments.datasets import default_preset
+    from avbook.experiments.recipe import parse_options
+    from avbook.common.files import write_text
 
     preset = preset or default_preset(data)
     extra = parse_options(set_ or [])
@@ -189,7 +194,7 @@ def table(
 @app.command()
 def recipes():
     """List the recipes and their options."""
-    from .recipes import RECIPES
+    from avbook.experiments.recipes import RECIPES
 
     for found in RECIPES.values():
         typer.echo(f"{found.name}: {found.about}")
@@ -206,7 +211,7 @@ def demo(
     jobs: Jobs = 0,
 ):
     """The main job: train PSP and its ablations on the world, print Table 1 beside the paper's, draw what was learnt."""
-    from .demo import draw_figures
+    from avbook.show.demo import draw_figures
 
     table(["psp-1"], data=data, seeds=seeds, only="full", preset=None, set_=None, device="auto", jobs=jobs, out=out, dry=False)
     for path in draw_figures(data, out):
@@ -219,7 +224,8 @@ def _rank() -> int:
 
 
 def _run_all(tasks: list[dict], where: str, jobs: int, device: str) -> list[dict]:
-    from .recipes import find_recipe, run_many
+    from avbook.experiments.recipes import find_recipe
+    from avbook.experiments.runner import run_many
 
     distributed = int(os.environ.get("WORLD_SIZE", "1")) > 1
     if not jobs:
@@ -242,13 +248,14 @@ def _run_all(tasks: list[dict], where: str, jobs: int, device: str) -> list[dict
 def _on_cpu(device: str) -> bool:
     if device != "auto":
         return device == "cpu"
-    from .training import default_device
+    from avbook.training.loop import default_device
 
     return default_device().type == "cpu"
 
 
 def _data_name(where: str, found) -> str | None:
-    from .recipes import RECIPES, open_data
+    from avbook.experiments.recipes import RECIPES
+    from avbook.experiments.datasets import open_data
 
     task = next((RECIPES[cell.recipe].task for cell in found.cells if cell.recipe in RECIPES), None)
     return task and open_data(where, task).name
@@ -258,7 +265,7 @@ def _print_table(found, rows: list[dict], directions: list[dict]) -> None:
     from rich.console import Console
     from rich.table import Table as Grid
 
-    from . import ledger
+    from avbook.experiments import tables as ledger
 
     console = Console()
     for part in ledger.parts(found, rows):

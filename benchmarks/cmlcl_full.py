@@ -11,13 +11,13 @@ from torch.nn import functional as F
 
 from measure import arguments, machine, middle, peak_memory_mb, row, seconds_of, write
 
-from avbook.cmlcl import LocaliseMethod
-from avbook.collaborate import Collaborator, RepresentMethod
-from avbook.label_contrast import Annotator, annotator_epoch
-from avbook.localise import Localiser
-from avbook.machine import seed_everything
-from avbook.neighbours import contrastive_sets
-from avbook.training import make_optimizer
+from avbook.unsupervised.em import LocaliseMethod
+from avbook.unsupervised.representation import Collaborator, RepresentMethod
+from avbook.unsupervised.label_contrast import Annotator, annotator_epoch
+from avbook.unsupervised.localiser import Localiser
+from avbook.training.device import seed_everything
+from avbook.unsupervised.neighbours import contrastive_sets
+from avbook.training.loop import make_optimizer
 
 BATCH, WIDTH, CATEGORIES, K, SECONDS, SIDE, AUDIO = 32, 512, 28, 30, 10, 7, 128
 EPOCHS = {"represent": 200, "annotate": 200, "localise": 30}

@@ -97,8 +97,8 @@ def plain_net(kind: str):
 
 def build(kind: str, net: str = "before"):
     """(network, method) of HAN or MA at the official sizes, from one seed."""
-    from avbook.machine import seed_everything
-    from avbook.recipes import find_recipe
+    from avbook.training.device import seed_everything
+    from avbook.experiments.recipes import find_recipe
 
     recipe = find_recipe(kind)
     settings = recipe.preset("paper") | {"average": "after" if net == "plain" else net}
@@ -138,7 +138,7 @@ class Files:
 
 def reader(read: str, folder: Path, device: str):
     """The training split, read in that way."""
-    from avbook.llp import LLP
+    from avbook.data.llp import LLP
 
     if read == "files":
         return Files(folder / "llp", LLP(folder / "llp", hold_mb=0).train)
@@ -204,7 +204,7 @@ def main() -> None:
     batch, steps, rounds, clips = (2, 1, 1, 10) if args.quick else (args.batch, args.steps, args.rounds, args.clips)
     found = {"name": "han_step", "machine": machine(args.device), "batch": batch, "timed_steps": steps, "clips": clips, "rows": []}
     with tempfile.TemporaryDirectory() as scratch:
-        from avbook.packs import pack_folder
+        from avbook.data.packs import pack_folder
 
         folder = llp_folder(Path(scratch) / "llp", clips).parent
         pack_folder(folder / "llp", folder / "pack", progress=False)

@@ -6,7 +6,6 @@ Each step is the command a reader would type, timed as it runs: seconds on the c
 HAN and MA are trained over --seeds, at the paper's sizes and at those of the book's tables ("quick"), so that one sees what more clips change, and what larger
 networks; seed 0 at the paper's sizes tells what it costs. `small` and `tiny` take an even share of the clips. A step whose result stands in DIR is not done again and keeps the figures noted there.
 """
-import argparse
 import json
 import os
 import shutil
@@ -24,9 +23,9 @@ def look(folder: Path, annotations: Path) -> dict:
 
     import numpy as np
 
-    from avbook.llp import LLP
-    from avbook.llp_files import LISTS, SPANS, dense_labels, read_list, read_spans
-    from avbook.metrics import llp_scores
+    from avbook.data.llp import LLP
+    from avbook.data.llp_files import LISTS, SPANS, dense_labels, read_list, read_spans
+    from avbook.metrics.llp import llp_scores
 
     started = time.perf_counter()
     data = LLP(folder)

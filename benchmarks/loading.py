@@ -71,8 +71,8 @@ class Singly:
 
 def opened(task: str, way: str, folder: Path):
     """Something with `batch(rows)` of the training clips, read in that way."""
-    from avbook.ave import AVE
-    from avbook.llp import LLP
+    from avbook.data.ave import AVE
+    from avbook.data.llp import LLP
 
     if way == "all in memory":
         return Whole(folder / "files")
@@ -86,8 +86,8 @@ def measure(task: str, way: str, folder: str, clips: int, batch: int, epochs: in
     """Seconds to open and to read an epoch (the shortest of some), and the memory that took."""
     import torch
 
-    import avbook.ave  # noqa: F401  (so that no import is timed)
-    import avbook.llp  # noqa: F401
+    import avbook.data.ave  # noqa: F401  (so that no import is timed)
+    import avbook.data.llp  # noqa: F401
 
     idle = peak_memory_mb()
     started = time.perf_counter()
@@ -116,7 +116,7 @@ def main() -> None:
     args = asked.parse_args()
     if args.one:
         return print(json.dumps(measure(**json.loads(args.one))))
-    from avbook.packs import pack_folder
+    from avbook.data.packs import pack_folder
 
     apart = Apart(__file__, measure, args.quick)
     sizes = {"ave": 10, "llp": 10} if args.quick else {"ave": args.ave, "llp": args.llp}

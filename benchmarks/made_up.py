@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from measure import ROOT  # noqa: F401  (puts the package on the path)
-from avbook.timeline import AVE_CATEGORIES, LLP_CATEGORIES
+from avbook.data.events import AVE_CATEGORIES, LLP_CATEGORIES
 
 LLP_SHAPES = {"vggish": (10, 128), "res152": (80, 2048), "r2plus1d_18": (10, 512)}
 AVE_SHAPES = {"audio_feature": (10, 128), "visual_feature": (10, 7, 7, 512)}

@@ -32,7 +32,7 @@ def machine(
     import numpy
     import torch
 
-    from avbook.machine import device_name
+    from avbook.training.device import device_name
 
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {"device": device_name(torch.device(device)), "threads": torch.get_num_threads(), "cores": os.cpu_count(), "platform": platform.platform(),
@@ -46,7 +46,7 @@ def peak_memory_mb(
     """Megabytes at most: of the card, else of this process since it began (its own pages alone, not those of the one that started it)."""
     import torch
 
-    from avbook.machine import peak_memory_mb as by_system
+    from avbook.training.device import peak_memory_mb as by_system
 
     status = Path("/proc/self/status")
     if torch.device(device).type == "cpu" and status.exists():
@@ -135,7 +135,7 @@ class Way:
     def __init__(
         self,
         step: Callable[[], Any],  # does one step, start to end
-        keep_memory: bool = False,  # freed memory stays with the process meanwhile, see `avbook.machine.freed_memory_kept`
+        keep_memory: bool = False,  # freed memory stays with the process meanwhile, see `avbook.training.device.freed_memory_kept`
     ):
         self.step, self.keep_memory, self.rounds, self.memory = step, keep_memory, [], 0.0
 
@@ -151,7 +151,7 @@ def take_turns(
     `seconds` is the median step of the fastest round, `rounds` the medians of all, `step_memory_mb` what a turn took beyond what was there before it."""
     import torch
 
-    from avbook.machine import freed_memory_kept
+    from avbook.training.device import freed_memory_kept
 
     for _ in range(rounds):
         for way in ways.values():

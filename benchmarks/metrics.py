@@ -14,8 +14,8 @@ import numpy as np
 
 from measure import arguments, machine, row, write
 
-from avbook.metrics import llp_scores
-from avbook.timeline import LLP_CATEGORIES, Event, llp_labels
+from avbook.metrics.llp import llp_scores
+from avbook.data.events import LLP_CATEGORIES, Event, llp_labels
 
 
 def real_truth(folder: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -38,7 +38,7 @@ def real_truth(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def world_truth() -> tuple[np.ndarray, np.ndarray]:
     """(audio, visual) labels (1200, 10, 25) of sampled scripts."""
-    from avbook.scripts import llp_truth, sample_scripts
+    from avbook.world.clips import llp_truth, sample_scripts
     audio, visual = llp_truth(sample_scripts("llp", 1200, seed=0))
     return audio, visual
 

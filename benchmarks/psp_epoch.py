@@ -5,7 +5,7 @@
 Features are made up (the official ones cannot be had), held as float16 as a pack holds them; their values do not change the time. Each line of the
 table runs in a process of its own, and measures the peak of that process, too: matrix products of the size that dominates the step. A step is one
 batch: read, forward, backward, update. Time is the median over --steps batches after two that warm up, times the batches of an epoch. Then whole
-epochs are trained with `avbook.training.fit`, which does all that the table lists, looks at a small validation and test split included. --only does
+epochs are trained with `avbook.training.loop.fit`, which does all that the table lists, looks at a small validation and test split included. --only does
 one half and leaves the other's figures in the file as they are. Called again on the same file and machine it adds a round: a line's figures are those of
 its fastest round, its peak is the highest of all rounds, and `rounds` holds the seconds of each, since a machine shared with others is slow at times.
 """
@@ -22,10 +22,10 @@ import torch
 
 from measure import Apart, arguments, flops_of, machine, middle, peak_gflops, peak_memory_mb, row, write
 
-from avbook.attention import AudioGuidedAttention
-from avbook.held import HeldRows
-from avbook.machine import freed_memory_kept, seed_everything
-from avbook.recipes import find_recipe
+from avbook.supervised.attention import AudioGuidedAttention
+from avbook.data.cache import HeldRows
+from avbook.training.device import freed_memory_kept, seed_everything
+from avbook.experiments.recipes import find_recipe
 
 CATEGORIES, SECONDS, SIDE, CHANNELS, AUDIO = 28, 10, 7, 512, 128
 CPU = torch.device("cpu")
@@ -123,8 +123,8 @@ def time_steps(options: dict, clips: int, batch_size: int, steps: int) -> dict:
 
 
 def whole_epoch(precision: str, keep: str, clips: int, batch_size: int) -> dict:
-    """One epoch of `avbook.training.fit`, looks at two small splits included."""
-    from avbook.training import fit
+    """One epoch of `avbook.training.loop.fit`, looks at two small splits included."""
+    from avbook.training.loop import fit
 
     os.environ["AVBOOK_KEEP_MEMORY"] = keep
     settings, net, method = build()

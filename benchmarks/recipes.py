@@ -19,7 +19,7 @@ def command_of(name: str, data: str, out: Path) -> list[str]:
 
 
 def main() -> None:
-    from avbook.recipes import RECIPES
+    from avbook.experiments.recipes import RECIPES
 
     asked = arguments(__doc__, "recipes", device=False)
     asked.add_argument("--only", nargs="+", choices=[*RECIPES])

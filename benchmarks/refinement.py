@@ -77,7 +77,7 @@ def refine_singly(net, clips: Clips, partners, errors, rows, device: str) -> dic
 
 def refinement_of(n: int, sample: int, device: str) -> dict:
     """Seconds of `refine` over n videos; with a sample, also of the loop over that many, and how well both agree."""
-    from avbook.refinement import refine
+    from avbook.parsing.refinement import refine
 
     clips, (net, _) = Clips(n), decided(device)
     refine(net, small := Clips(64), range(CATEGORIES))  # the first call pays for what later ones find ready
@@ -117,8 +117,8 @@ def evaluation_of(n: int, sample: int, device: str) -> dict:
     """Seconds to predict n test videos and score them, batched; and one at a time on a sample, with the same predictions and scores asserted."""
     import torch
 
-    from avbook.metrics import llp_scores
-    from avbook.training import evaluate
+    from avbook.metrics.llp import llp_scores
+    from avbook.training.loop import evaluate
 
     clips, (net, method) = Clips(n), decided(device)
     evaluate(net, method, Clips(64), 128, device)

@@ -17,7 +17,7 @@ import torch
 
 from measure import Apart, arguments, machine, peak_memory_mb, row, seconds_of, write
 
-from avbook import neighbours
+from avbook.unsupervised import neighbours
 
 
 def made_up(n: int, dim: int) -> torch.Tensor:

@@ -36,8 +36,8 @@ def split_of(clips: int):
     """A training split of AVE in memory, at the official sizes, its pictures repeated after 64 clips."""
     import torch
 
-    from avbook.ave import AVESplit
-    from avbook.held import HeldRows
+    from avbook.data.ave import AVESplit
+    from avbook.data.cache import HeldRows
 
     rng = np.random.default_rng(0)
     some = torch.from_numpy(rng.random((min(clips, 64), 10, 7, 7, 512), np.float32)).half()
@@ -81,7 +81,7 @@ def attend_as_printed(self, audio, visual):
 
 def supervised(name: str, plain: bool, device: str):
     """(network, method, split -> where batches come from) of AVEL or PSP."""
-    from avbook.recipes import find_recipe
+    from avbook.experiments.recipes import find_recipe
 
     recipe = find_recipe(name)
     settings = recipe.preset("paper")
@@ -91,7 +91,7 @@ def supervised(name: str, plain: bool, device: str):
 
 def representing(plain: bool, device: str):
     """The same of CMLCL's backbone and its two riddles."""
-    from avbook.collaborate import Collaborator, RepresentMethod, Unlabelled
+    from avbook.unsupervised.representation import Collaborator, RepresentMethod, Unlabelled
 
     net = Collaborator()
     if plain:
@@ -103,9 +103,9 @@ def localising(plain: bool, device: str):
     """The same of the localiser: alone on features kept from before; or, plain, behind the frozen backbone."""
     import torch
 
-    from avbook.cmlcl import LocaliseMethod
-    from avbook.collaborate import Collaborator, segment_features
-    from avbook.localise import Localiser
+    from avbook.unsupervised.em import LocaliseMethod
+    from avbook.unsupervised.representation import Collaborator, segment_features
+    from avbook.unsupervised.localiser import Localiser
 
     backbone, net, method = Collaborator().to(device).eval(), Localiser(1024), LocaliseMethod()
 
@@ -132,7 +132,7 @@ def epoch_as_written(net, optimizer, x, near, far, batches, through_neighbours, 
     """`annotator_epoch` without sorting out who is asked for twice."""
     import torch
 
-    from avbook.label_contrast import label_loss
+    from avbook.unsupervised.label_contrast import label_loss
 
     total = 0.0
     for rows in batches:
@@ -151,8 +151,8 @@ def step_way(name: str, plain: bool, split, size: int, device: str):
     """(`Way`, floating-point operations of a step, loss of the first batch from the first weights)."""
     import torch
 
-    from avbook.machine import seed_everything
-    from avbook.training import make_optimizer
+    from avbook.training.device import seed_everything
+    from avbook.training.loop import make_optimizer
 
     seed_everything(0)
     made = {"cmlcl-represent": representing, "cmlcl-localise": localising}.get(name, partial(supervised, name))
@@ -189,10 +189,10 @@ def epoch_way(plain: bool, clips: int, size: int, device: str):
     """The same of an epoch of the annotator over `clips` videos with 30 neighbours near and far; its loss is the whole epoch's."""
     import torch
 
-    from avbook.label_contrast import Annotator, annotator_epoch
-    from avbook.machine import seed_everything
-    from avbook.neighbours import contrastive_sets
-    from avbook.training import make_optimizer, shuffled_batches
+    from avbook.unsupervised.label_contrast import Annotator, annotator_epoch
+    from avbook.training.device import seed_everything
+    from avbook.unsupervised.neighbours import contrastive_sets
+    from avbook.training.loop import make_optimizer, shuffled_batches
 
     seed_everything(0)
     x = torch.randn(clips, 1024)
@@ -209,8 +209,8 @@ def search_way(plain: bool, clips: int, device: str):
     """The same of the search for neighbours; in the place of a loss, the sets that were found."""
     import torch
 
-    from avbook.machine import seed_everything
-    from avbook.neighbours import contrastive_sets
+    from avbook.training.device import seed_everything
+    from avbook.unsupervised.neighbours import contrastive_sets
 
     seed_everything(0)
     centres, k = torch.randn(max(2, clips // 100), 1024), min(30, clips - 1)

@@ -13,8 +13,10 @@ import torch
 from hypothesis import settings
 
 HERE = Path(__file__).parent
-HEAVY = {"test_world": 97, "test_cli": 60, "test_features": 53, "test_site": 40, "test_two_processes": 40, "test_scripts": 35, "test_parity": 24, "test_package": 21,
-         "test_neighbours": 18, "test_readme": 17, "test_training": 14, "test_ma": 11}  # seconds, roughly: what takes long starts early
+# seconds, roughly: what takes long starts early
+HEAVY = {"world.test_build": 97, "test_cli": 60, "features.test_extractors": 53, "pages.test_site": 40,
+         "training.test_two_processes": 40, "world.test_clips": 35, "test_parity": 24, "test_package": 21,
+         "unsupervised.test_neighbours": 18, "pages.test_readme": 17, "training.test_loop": 14, "parsing.test_ma": 11}
 SEED = int(os.environ.get("AVBOOK_TEST_SEED", "0"))  # `make soak` tries others
 
 # no deadline, since a slow machine is no fault; the same examples each time, so that a change is what turns a test red

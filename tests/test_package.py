@@ -52,7 +52,7 @@ def installed(built, tmp_path_factory) -> Path:
 
 
 def test_sdist_and_wheel_hold_every_module_and_no_more(built):
-    modules = {f"avbook/{path.name}" for path in (ROOT / "avbook").glob("*.py")}
+    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "avbook").rglob("*.py")}
     with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
         names = set(wheel.namelist())
     assert {name for name in names if name.startswith("avbook/")} == modules
@@ -85,7 +85,7 @@ def test_the_constraints_pin_a_version_that_every_requirement_allows():
 
 
 def test_the_installed_package_is_the_wheel_and_works(installed, tmp_path):
-    where = run(installed / "python", "-c", "import avbook, avbook.recipes; print(avbook.__file__, avbook.__version__)", cwd=tmp_path)
+    where = run(installed / "python", "-c", "import avbook, avbook.experiments.recipe; print(avbook.__file__, avbook.__version__)", cwd=tmp_path)
     assert str(installed.parent) in where and SETTINGS["version"] in where
     assert "psp-full" in run(installed / "avbook", "recipes", cwd=tmp_path)
     said = run(installed / "avbook", "run", "psp-full", "--data", "world:tiny", "--set", "epochs=1", "--jobs", "1", cwd=tmp_path)
@@ -107,7 +107,7 @@ def test_importing_and_asking_for_help_is_light(installed, tmp_path):
 
 
 def test_training_needs_no_drawing(installed, tmp_path):
-    told = run(installed / "python", "-c", "import sys, avbook.recipes, avbook.training, avbook.psp, avbook.ma; print(sorted({'matplotlib', 'seaborn', 'ipywidgets', "
+    told = run(installed / "python", "-c", "import sys, avbook.experiments.recipe, avbook.training.loop, avbook.supervised.psp, avbook.parsing.ma; print(sorted({'matplotlib', 'seaborn', 'ipywidgets', "
                "'nbdev', 'fastcore', 'IPython'} & set(sys.modules)))", cwd=tmp_path)
     assert told.strip() == "[]"
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from processes import PATIENCE
+from processes import PATIENCE, ROOT
 
 import avbook
-from avbook.avel import video_loss
-from avbook.psp import PSPMethod, StaleTargets, avps_loss, avps_targets
-from avbook.released import load_released
+from avbook.supervised.avel import video_loss
+from avbook.supervised.psp import PSPMethod, StaleTargets, avps_loss, avps_targets
+from avbook.experiments.released import load_released
 
 ATOL = 1e-5
 INTERNALS = {
@@ -22,6 +22,8 @@ INTERNALS = {
 }
 OUTPUTS = {"fusion": "fusion", "out": "scores", "cross_att": "similarity_avps", "out_avg": "video_scores", "score": "scores"}
 FILES = {"psp-full": "psp_fully", "psp-weak": "psp_weakly", "avel-full": "avel_att", "avel-weak": "avel_att_weak"}
+
+HELPERS = ROOT / "tests/helpers"
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,7 @@ def close(ours, theirs, atol=ATOL):
 
 
 def _pairs(net, kind):
-    from avbook.released import RELEASED, _translate
+    from avbook.experiments.released import RELEASED, _translate
 
     for own, _ in net.named_parameters():
         yield _translate(own, {new: old for old, new in RELEASED[kind].names.items()}), own
@@ -209,7 +211,7 @@ def test_twenty_steps_of_training(golden, golden_dir, tmp_path, kind):
     """In a process with the arithmetic of the golden run, one thread of AVX2: with the kernels of AVX-512, rounding alone turns the
     sign of a few of Adam's first updates, and the full model leaves the path after five steps, as it does in double precision."""
     steps, out = golden("steps_" + FILES[kind]), tmp_path / "ours.npz"
-    home = str(Path(avbook.__file__).parents[1])  # not every test run has avbook installed
+    home = os.pathsep.join([str(Path(avbook.__file__).parents[1]), str(HELPERS)])  # not every test run has avbook installed
     environment = os.environ | {"PYTHONPATH": home, "ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2", "OMP_NUM_THREADS": "1",
                                 "MKL_NUM_THREADS": "1"}
     environment.pop("ONEDNN_MAX_CPU_ISA", None)  # oneDNN was free then; held to AVX2 where there is AVX-512, the path is left after ten steps

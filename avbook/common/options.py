@@ -1,0 +1,27 @@
+"""Checks of an argument's value, each with one clear line when it fails."""
+from __future__ import annotations
+
+from avbook.errors import AvbookError
+
+__all__ = ["one_of", "whole_numbers"]
+
+
+def one_of(
+    name: str,  # of the option
+    value: str,  # what was given
+    known: tuple[str, ...],  # what it may be
+) -> None:
+    """Nothing; raises `AvbookError` where the option is not one of those known."""
+    if value not in known:
+        raise AvbookError(
+            f"{name}={value!r}: expected {', '.join(map(repr, known[:-1]))} or {known[-1]!r}"
+        )
+
+
+def whole_numbers(
+    **options: tuple[int, int],  # by name: the value given and the least it may be
+) -> None:
+    """Nothing; raises `AvbookError` where a value is no whole number or too small."""
+    for name, (value, least) in options.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise AvbookError(f"{name}={value!r}: expected a whole number, at least {least}")

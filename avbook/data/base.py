@@ -1,0 +1,175 @@
+"""One split of a data set: batches of float32 tensors by index, alone or through a DataLoader."""
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from avbook.data.stores import Rows, row_numbers
+from avbook.data.validation import SPLITS, Report, check_values, content_hash, folder_name
+from avbook.errors import AvbookError
+from avbook.data.cache import hold, on_device
+
+__all__ = ["Batch", "Split", "Dataset", "as_is", "hold_small"]
+
+
+class Batch(dict):
+    """A dict of tensors, one entry per field; a whole-number key tells what a DataLoader was not told."""
+
+    def __missing__(self, key):
+        if isinstance(key, int):
+            raise AvbookError("a split hands over whole batches, found a DataLoader that collates them again; expected "
+                              "DataLoader(split, collate_fn=avbook.data.base.as_is), or split.loader(...)")
+        raise KeyError(key)
+
+
+def as_is(batch):
+    """The batch unchanged: the `collate_fn` for a DataLoader over a split, since a split's batches are already collated."""
+    return batch
+
+
+def hold_small(
+    stores: dict[str, Rows],  # stores on disk
+    limit: float,  # bytes that may be held in memory in all
+    sums: dict[str, tuple[list[int], int]] | None = None,  # per name: checksums of blocks, rows per block
+) -> dict[str, Rows]:
+    """The stores, those held in memory that fit the limit together, the smallest first; the others stay on disk."""
+    held = {}
+    for name in sorted(stores, key=lambda name: stores[name].nbytes):
+        rows = stores[name]
+        size = rows.nbytes if rows.dtype == np.float16 else int(np.prod(rows.shape)) * 4
+        if size <= limit:
+            held[name] = hold(rows, *(sums or {}).get(name, (None, 0)))
+            limit -= size
+    return {**stores, **held}
+
+
+class Split:
+    """A split of a data set: its clips' ids and labels, and their features in batches.
+
+    `batch(indices)` gives a dict of float32 tensors for any indices: a list, a slice, a mask, repeated, unsorted. In a
+    DataLoader it reads whole batches at once (`__getitems__`): `split.loader(32, shuffle=True)`."""
+
+    def __init__(
+        self,
+        name: str,  # "train", "val" or "test"
+        ids,  # the clips' ids, in the order of the split
+        rows,  # where the clips lie in the stores, one number each
+        stores: dict[str, Rows],  # field -> features of the whole data set
+        arrays: dict[str, np.ndarray],  # field -> labels of this split, one row per clip
+        device="cpu",  # where batches are wanted
+    ):
+        self.name, self.ids, self.rows = name, np.asarray(ids), np.asarray(rows, np.int64)
+        self.stores, self.arrays, self.device = stores, arrays, torch.device(device)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __repr__(self) -> str:
+        fields = {key: (len(self), *rows.shape[1:]) for key, rows in self.stores.items()} | {k: a.shape for k, a in self.arrays.items()}
+        return f"{type(self).__name__}({self.name}: {len(self)} clips; " + ", ".join(f"{k} {tuple(s)}" for k, s in fields.items()) + ")"
+
+    def batch(
+        self,
+        indices,  # an int, a slice, a list, a boolean mask, a NumPy array or a torch tensor
+    ) -> Batch:
+        """The features and labels of those clips of the split, in the order asked for; IndexError when one is out of range."""
+        at = row_numbers(indices, len(self))
+        batch = Batch((key, rows.read(self.rows[at])) for key, rows in self.stores.items())
+        batch.update((key, torch.from_numpy(array[at])) for key, array in self.arrays.items())
+        return batch if self.device.type == "cpu" else Batch((key, value.to(self.device)) for key, value in batch.items())
+
+    __getitems__ = batch
+
+    def __getitem__(self, index):
+        """One clip as a dict without the batch axis for a whole number; a batch for anything else."""
+        if np.ndim(index) or isinstance(index, slice):
+            return self.batch(index)
+        return {key: value[0] for key, value in self.batch([int(index)]).items()}
+
+    def subset(
+        self,
+        indices,  # which clips of this split
+    ) -> "Split":
+        """A split of those clips only, in that order; it shares the features with this one."""
+        at = row_numbers(indices, len(self))
+        return type(self)(self.name, self.ids[at], self.rows[at], self.stores, {k: a[at] for k, a in self.arrays.items()}, self.device)
+
+    def loader(
+        self,
+        batch_size: int = 32,  # clips per batch
+        shuffle: bool = False,  # a new order every epoch
+        seed: int | None = None,  # of that order; None: from torch's own
+        **options,  # for torch's DataLoader, such as num_workers
+    ):
+        """A DataLoader over the split that reads each batch at once."""
+        generator = None if seed is None else torch.Generator().manual_seed(seed)
+        return torch.utils.data.DataLoader(self, batch_size=batch_size, shuffle=shuffle, generator=generator, collate_fn=as_is, **options)
+
+
+class Dataset:
+    """What AVE and LLP have in common: a checked folder, three splits over shared features, a name and a hash for records."""
+
+    split_type = Split
+    official: tuple[str, int, str, int, tuple[str, ...]]  # its name, clips, a field and the channels of it, its categories
+
+    folder: Path
+    categories: tuple[str, ...]
+    stores: dict[str, Rows]
+    train: Split
+    val: Split
+    test: Split
+
+    def _keep(self, tables, contents: list[np.ndarray], fields: list[str]) -> None:
+        """Notes what `kind`, `name` and `hash` are told from: the tables, the arrays and the features that make the data what it is."""
+        self.categories, self._world, self._manifest = tables.categories, tables.world, tables.manifest
+        self._contents, self._origins = contents, {field: tables.stores[field] for field in fields}
+
+    @property
+    def kind(self) -> str:
+        """"world" for our own, "official" for the published features of all clips, "folder" for anything else."""
+        if self._world is not None:
+            return "world"
+        _, clips, field, channels, categories = self.official
+        shape = self._origins[field].shape
+        return "official" if (shape[0], shape[-1], self.categories) == (clips, channels, categories) else "folder"
+
+    @property
+    def name(self) -> str:
+        """A short name, fit for a file name."""
+        return folder_name(self.folder, self._world, self._manifest, self.official[0] if self.kind == "official" else None)
+
+    @cached_property
+    def hash(self) -> str:
+        """Twelve characters that change with labels, ids, splits, shapes or features, the same for a folder and its pack."""
+        return content_hash([self.official[0], *self.categories], self._contents, list(self._origins.values()))
+
+    def _hold(self, report: Report, stores: dict[str, Rows], manifest: dict | None, hold_mb: float) -> dict[str, Rows]:
+        """The stores, small ones in memory; those that stay on disk are looked through in samples. Raises the report's first error."""
+        report.stop_on_errors()
+        entries = (manifest or {"arrays": {}})["arrays"]
+        sums = {name: (entries[name]["crc32"], entries[name]["block_rows"]) for name in stores if name in entries}
+        held = hold_small(stores, hold_mb * 1e6, sums)
+        for name, rows in held.items():
+            if rows is stores[name]:
+                check_values(report, rows.path.name, rows, min(64 * 2**20, 1000 * rows.row_bytes))
+        report.stop_on_errors()
+        return held
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """Name -> split, for "train", "val" and "test"."""
+        return {name: getattr(self, name) for name in SPLITS}
+
+    def to(self, device) -> "Dataset":
+        """This dataset with its features on a device, in the precision they are stored in; batches come from there."""
+        self.stores = {name: on_device(rows, device) for name, rows in self.stores.items()}
+        for name, split in self.splits.items():
+            setattr(self, name, self.split_type(name, split.ids, split.rows, self.stores, split.arrays, device))
+        return self
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{len(split)} {name}" for name, split in self.splits.items())
+        return f"{type(self).__name__}({self.name}, {self.kind}: {sizes}; {len(self.categories)} categories)"

@@ -1,0 +1,100 @@
+"""Features held in memory or on a device, once, in the precision they are stored in; and two stores joined to one."""
+from __future__ import annotations
+
+from zlib import crc32
+
+import numpy as np
+
+from avbook.data.stores import Rows, checked_block, native, row_numbers
+from avbook.errors import AvbookError
+
+__all__ = ["JoinedRows", "HeldRows", "hold", "on_device"]
+
+
+class JoinedRows(Rows):
+    """Two stores end to end: the clips of a data set and, behind them, the background clips."""
+
+    def __init__(self, first: Rows, second: Rows):
+        self.parts, self.path = (first, second), first.path
+        self.shape = (len(first) + len(second), *first.shape[1:])
+        self.dtype = np.result_type(first.dtype, second.dtype)
+
+    def read(self, indices):
+        """Those rows as a float32 tensor, each from the store it lies in."""
+        import torch
+
+        rows = row_numbers(indices, len(self))
+        split = len(self.parts[0])
+        behind = rows >= split
+        if not behind.any():
+            return self.parts[0].read(rows)
+        out = torch.empty((len(rows), *self.shape[1:]), dtype=torch.float32)
+        for part, where, base in ((self.parts[0], ~behind, 0), (self.parts[1], behind, split)):
+            if where.any():
+                got = part.read(rows[where] - base)
+                out = out.to(got.device)
+                out[torch.from_numpy(np.flatnonzero(where)).to(got.device)] = got
+        return out
+
+    def to(self, device):
+        """The same two stores on a device."""
+        return JoinedRows(*(on_device(part, device) for part in self.parts))
+
+
+class HeldRows(Rows):
+    """Rows held once in memory (or on a device) in the precision they are stored in, float64 as float32.
+
+    A pickle holds no data, only where it lies: a spawned worker process reads from disk."""
+
+    def __init__(self, origin: Rows, tensor):
+        self.origin, self.tensor = origin, tensor
+        self.path, self.shape = origin.path, tuple(tensor.shape)
+        self.dtype = np.dtype(str(tensor.dtype).removeprefix("torch."))
+
+    def read(self, indices):
+        """Those rows as a float32 tensor where the store is held."""
+        import torch
+
+        rows = torch.from_numpy(row_numbers(indices, len(self))).to(self.tensor.device)
+        return self.tensor.index_select(0, rows).float()
+
+    def _run(self, source, start: int, stop: int) -> np.ndarray:
+        return self.tensor[start:stop].cpu().numpy()
+
+    def to(self, device):
+        """The same store on a device."""
+        return HeldRows(self.origin, self.tensor.to(device))
+
+    def __reduce__(self):
+        return _again, (self.origin,)
+
+
+def _again(origin: Rows) -> Rows:
+    return origin
+
+
+def hold(
+    rows: Rows,  # a store on disk
+    sums: list[int] | None = None,  # crc32 of each block of `sum_rows` rows, when they are known
+    sum_rows: int = 0,  # rows per checksum
+    device="cpu",  # where the values are to lie
+) -> HeldRows:
+    """The store held in memory, read block by block, checked on the way; AvbookError for NaN, infinity or a wrong checksum."""
+    import torch
+
+    if isinstance(rows, HeldRows):
+        return rows.to(device)
+    tensor = torch.empty(rows.shape, dtype=torch.float16 if rows.dtype == np.float16 else torch.float32, device=device)
+    with rows._opened() as source:
+        step = sum_rows if sums else rows.block_rows
+        for number, first in enumerate(range(0, len(rows), step)):
+            block = rows._run(source, first, min(first + step, len(rows)))
+            if sums and crc32(block.reshape(-1).view(np.uint8)) != sums[number]:
+                raise AvbookError(f"{rows.path}: rows {first}-{first + len(block) - 1} are not what was packed (checksum); pack again")
+            tensor[first:first + len(block)] = torch.from_numpy(native(checked_block(rows, first, block)))
+    return HeldRows(rows, tensor)
+
+
+def on_device(rows: Rows, device) -> Rows:
+    """The store with its values on a device, in the precision they are stored in."""
+    return rows.to(device) if isinstance(rows, (HeldRows, JoinedRows)) else hold(rows, device=device)

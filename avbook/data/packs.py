@@ -1,0 +1,289 @@
+"""Packs: an official folder's features as float16 arrays in one file each, written once, checked by block, read row by row.
+
+A pack is a folder with `audio.npy` and so on, the small files of the official folder as they are, and `pack.json` with shapes and
+checksums. It is written as OUT.partial and renamed when it is whole, so a pack that has its name is complete."""
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+
+from avbook.data.stores import BLOCK_BYTES, NpyFolderRows, RawRows, Rows, checked_block, native
+from avbook.data.ave_files import (
+    BACKGROUND_FEATURES, FEATURES as AVE_FEATURES, ANNOTATIONS, check_ave,
+)
+from avbook.data.validation import (
+    PACK_FILE, PACK_VERSION, Finding, Report, check_pack, read_manifest, read_world,
+)
+from avbook.errors import AvbookError
+from avbook.data.llp_files import FEATURES as LLP_FEATURES, LISTS, check_llp
+
+__all__ = ["check_folder", "pack_folder", "task_of"]
+
+PROGRESS = "progress.jsonl"
+LARGEST = float(np.finfo(np.float16).max)  # 65504
+SMALL = 64 * 2**20  # files up to this size go along with a pack as they are
+
+
+def task_of(
+    folder: Path,  # a data folder or a pack
+) -> str:
+    """"ave" or "llp": whose layout the folder is in; AvbookError when it has the files of neither."""
+    folder = Path(folder)
+    described = (read_manifest(folder) or read_world(folder) or {}).get("task")
+    if described in ("ave", "llp"):
+        return described
+    if any((folder / file).exists() for file in (*LISTS.values(), *LLP_FEATURES.values())):
+        return "llp"
+    if any((folder / file).exists() for file in (*AVE_FEATURES.values(), ANNOTATIONS, "train_order.h5")):
+        return "ave"
+    raise AvbookError(f"{folder}: has neither AVE's files ({', '.join(AVE_FEATURES.values())}, …) nor LLP's ({LISTS['train']}, "
+                      f"{LLP_FEATURES['audio']}/, …); expected the folder that holds them")
+
+
+def check_folder(
+    folder,  # a folder in AVE's or LLP's layout, or a pack
+) -> list[Finding]:
+    """Everything that is wrong with the folder (level "error") or worth knowing about it ("note"); features are sampled for NaN.
+
+    Of a pack every byte is compared with its checksum. Raises `AvbookError` only when there is no such folder."""
+    report = Report(Path(folder))
+    try:
+        task = task_of(folder)
+        manifest = read_manifest(folder)
+    except AvbookError as error:
+        file, _, message = str(error).removeprefix(f"{folder}").lstrip("/\\").partition(": ")
+        return [Finding("error", file or ".", message)]
+    if manifest is not None:
+        check_pack(report, manifest)
+    (check_ave if task == "ave" else check_llp)(Path(folder), report)
+    return report.findings
+
+
+# -------------------------------------------------------------------------------------------------------------- writing
+def pack_folder(
+    folder,  # the official files
+    out,  # the pack to write; must not exist, unless as this very pack
+    progress: bool = True,  # show a bar
+) -> Path:
+    """The finished pack's path. A pack that was interrupted goes on behind its last whole block; a finished one is not made again.
+
+    Features become float16, so values beyond ±65,504 are refused, as are NaN and infinity. Raises `AvbookError` for a folder
+    with errors, an `out` that is something else, and a full disk (what was written stays as OUT.partial, to go on from)."""
+    folder, out = Path(folder), Path(out)
+    report = Report(folder)
+    task = task_of(folder)
+    if read_manifest(folder) is not None:
+        raise AvbookError(f"{folder}: is a pack already; expected the official files")
+    tables = (check_ave if task == "ave" else check_llp)(folder, report, sample=2**20)
+    report.stop_on_errors()
+    plan = _plan(folder, task, tables.stores)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        return _finished(out, plan)
+    partial = out.with_name(f"{out.name}.partial")
+    try:
+        partial.mkdir(parents=True, exist_ok=True)
+        with _alone(partial):
+            _start(partial, plan)
+            _room(partial, plan)
+            sums = _write_arrays(partial, plan, tables.stores, progress)
+            _finish(partial, out, plan, sums, folder)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise AvbookError(f"{partial}: no space left on the disk; {_size(plan) / 1e6:,.0f} MB are needed in all; free some and run the same command "
+                              "again, it goes on where it stopped (or delete that folder)") from None
+        raise AvbookError(f"{error.filename or partial}: {error.strerror or error}; choose a folder that can be written to") from None
+    return out
+
+
+def _plan(folder: Path, task: str, stores: dict[str, Rows]) -> dict:
+    """What the pack is to hold and where it comes from: equal plans give equal packs."""
+    arrays = {}
+    for name, rows in stores.items():
+        row_bytes = int(np.prod(rows.shape[1:])) * 2
+        paths = [rows.path / f"{name}.npy" for name in rows.ids] if isinstance(rows, NpyFolderRows) else [rows.path]
+        stats = [path.stat() for path in paths]
+        arrays[name] = {"file": f"{name}.npy", "shape": list(rows.shape), "block_rows": max(1, BLOCK_BYTES // row_bytes),
+                        "source_bytes": sum(stat.st_size for stat in stats), "source_changed": max(stat.st_mtime_ns for stat in stats)}
+    return {"version": PACK_VERSION, "task": task, "source": folder.resolve().name, "arrays": arrays,
+            "files": {path.name: {"bytes": path.stat().st_size, "crc32": crc32(path.read_bytes())} for path in _small_files(folder)}}
+
+
+def _small_files(folder: Path) -> list[Path]:
+    """The folder's own files that go along as they are: labels, orders, lists, whatever is small and not features."""
+    features = {*AVE_FEATURES.values(), *BACKGROUND_FEATURES.values(), PACK_FILE, PROGRESS}
+    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")
+                  and path.name not in features and path.stat().st_size <= SMALL)
+
+
+def _size(plan: dict) -> int:
+    return sum(2 * int(np.prod(entry["shape"])) for entry in plan["arrays"].values())
+
+
+def _finished(out: Path, plan: dict) -> Path:
+    """`out` when it is this plan's pack; AvbookError when it is anything else."""
+    if (out / PACK_FILE).is_file():
+        there = read_manifest(out)
+        for entry in there["arrays"].values():
+            for key in ("crc32", "largest"):
+                entry.pop(key, None)
+        if there == plan:
+            return out
+        raise AvbookError(f"{out}: is a pack of other files (or they changed since); expected a new folder: delete it or name another")
+    raise AvbookError(f"{out}: is there already and is no pack; expected a new folder: name another")
+
+
+@contextmanager
+def _alone(partial: Path):
+    """Keeps a second process from writing the same pack, where the system can."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with open(partial / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AvbookError(f"{partial}: another process is writing this pack; wait for it, or stop it") from None
+        yield
+
+
+def _start(partial: Path, plan: dict) -> None:
+    """Leaves in `partial` what an earlier run of the same plan wrote; makes it empty when it was another plan's."""
+    try:
+        if json.loads((partial / "plan.json").read_text(encoding="utf-8")) == plan:
+            return
+    except (OSError, ValueError):
+        pass
+    for path in partial.iterdir():
+        if path.name != ".lock":
+            path.unlink()
+    (partial / PROGRESS).touch()
+    (partial / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
+
+
+def _room(partial: Path, plan: dict) -> None:
+    """AvbookError when the disk has not the space that is still needed."""
+    there = sum(path.stat().st_size for path in partial.iterdir())
+    needed, free = max(0, _size(plan) - there), shutil.disk_usage(partial).free
+    if needed > free:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _done(partial: Path, plan: dict) -> dict[str, list[dict]]:
+    """Per array the leading blocks that an earlier run finished and that are on the disk as it noted them."""
+    noted: dict[str, dict[int, dict]] = {name: {} for name in plan["arrays"]}
+    for line in (partial / PROGRESS).read_text(encoding="utf-8").splitlines():
+        try:
+            entry = json.loads(line)
+            noted[entry["array"]][entry["block"]] = entry
+        except (ValueError, KeyError, TypeError):
+            continue  # the line that was being written when a run ended
+    done = {}
+    for name, entry in plan["arrays"].items():
+        done[name] = []
+        rows = RawRows(partial / entry["file"], len(_header(entry)), entry["shape"], np.float16)
+        for number in range(len(noted[name])):
+            start = number * entry["block_rows"]
+            note = noted[name].get(number)
+            try:
+                with rows._opened() as source:
+                    block = rows._run(source, start, min(start + entry["block_rows"], len(rows)))
+            except (AvbookError, OSError):
+                break
+            if note is None or crc32(block.reshape(-1).view(np.uint8)) != note["crc32"]:
+                break
+            done[name].append(note)
+    return done
+
+
+def _header(entry: dict) -> bytes:
+    """The start of the .npy file."""
+    from io import BytesIO
+
+    header = BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f2", "fortran_order": False, "shape": tuple(entry["shape"])})
+    return header.getvalue()
+
+
+def _write(file, data) -> None:
+    """Writes the bytes; every byte of a pack's arrays goes through here."""
+    file.write(data)
+
+
+def _write_arrays(partial: Path, plan: dict, stores: dict[str, Rows], progress: bool) -> dict[str, list[dict]]:
+    """Writes the blocks that are not there yet, noting each when it is; per array the notes of all of its blocks."""
+    from tqdm import tqdm
+
+    done = _done(partial, plan)
+    total, there = _size(plan), 0
+    for name, notes in done.items():
+        entry = plan["arrays"][name]
+        there += min(len(notes) * entry["block_rows"], entry["shape"][0]) * int(np.prod(entry["shape"][1:])) * 2
+    with tqdm(total=total, initial=there, unit="B", unit_scale=True, desc="packing", disable=not progress) as bar, \
+            open(partial / PROGRESS, "a", encoding="utf-8") as log:
+        log.write("\n")  # behind a line that a crash may have cut
+        for name, entry in plan["arrays"].items():
+            rows, step, header = stores[name], entry["block_rows"], _header(entry)
+            path, notes = partial / entry["file"], done[name]
+            with open(path, "r+b" if path.exists() else "w+b") as file:
+                start = len(notes) * step
+                file.truncate(len(header) + min(start, len(rows)) * int(np.prod(rows.shape[1:])) * 2 if notes else 0)
+                file.seek(0, os.SEEK_END)
+                if not notes:
+                    _write(file, header)
+                for first in range(start, len(rows), step):
+                    data, largest = _half(rows, first, min(first + step, len(rows)))
+                    _write(file, data)
+                    file.flush()
+                    notes.append({"array": name, "block": first // step, "crc32": crc32(data), "largest": largest})
+                    log.write(json.dumps(notes[-1]) + "\n")
+                    log.flush()
+                    bar.update(len(data))
+                os.fsync(file.fileno())
+    return done
+
+
+def _half(rows: Rows, start: int, stop: int) -> tuple[memoryview, float]:
+    """The rows as float16 bytes, and the largest magnitude among them; AvbookError for values that float16 has not."""
+    import torch
+
+    with rows._opened() as source:
+        block = native(rows._run(source, start, stop))
+    values = torch.from_numpy(block)
+    low, high = (float(end) for end in torch.aminmax(values))  # NaN when there is one
+    largest = max(-low, high)
+    if not largest <= LARGEST:
+        checked_block(rows, start, block)
+        row = start + int(np.abs(block).reshape(len(block), -1).max(1).argmax())
+        where = f"{rows.path / str(rows.ids[row])}.npy" if isinstance(rows, NpyFolderRows) else f"{rows.path}: row {row}"
+        raise AvbookError(f"{where} holds a value of {largest:.6g}; float16 ends at {LARGEST:,.0f}: scale the features first, or "
+                          "use the official files as they are")
+    half = values.float().half().numpy().astype("<f2", copy=False)
+    return memoryview(half.reshape(-1).view(np.uint8)), largest
+
+
+def _finish(partial: Path, out: Path, plan: dict, notes: dict[str, list[dict]], folder: Path) -> None:
+    """Copies the small files, writes the description and gives the pack its name."""
+    for name in plan["files"]:
+        shutil.copyfile(folder / name, partial / name)
+    arrays = {name: {**entry, "crc32": [note["crc32"] for note in notes[name]], "largest": max(note["largest"] for note in notes[name])}
+              for name, entry in plan["arrays"].items()}
+    description = partial / f"{PACK_FILE}.new"
+    with open(description, "w", encoding="utf-8") as file:
+        json.dump({**plan, "arrays": arrays}, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(description, partial / PACK_FILE)
+    for name in ("plan.json", PROGRESS, ".lock"):
+        (partial / name).unlink(missing_ok=True)
+    if out.is_dir():
+        out.rmdir()  # it was empty
+    os.replace(partial, out)

@@ -1,0 +1,252 @@
+"""The claims ledger: every number, stated direction and figure of the three papers beside what our run records say of it."""
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from html import escape
+from itertools import groupby
+from typing import Any, Iterable
+
+from avbook.errors import AvbookError
+from avbook.experiments.tables import (
+    SELECTIONS, bound, compare, figure, number, summarise, with_spread,
+)
+from avbook.experiments.records import Records
+from avbook.papers import DIRECTIONS, FIGURES, TABLES
+from avbook.show.pages import Page
+from avbook.experiments.recipes import RECIPES, find_recipe
+from avbook.experiments.recipe import settle
+
+__all__ = ["Claims", "claim_rows", "totals", "figures_shown", "to_html", "VERDICTS"]
+
+VERDICTS = ("agrees", "disagrees", "undecided", "not run", "cited", "shown", "not shown")
+_PRESETS = {"world": ("quick", "paper"), "official": ("paper",)}  # by kind of data: whose runs are looked at; the first fill the tables
+_TRIED = {("world", "quick"): "world, small settings", ("world", "paper"): "world, paper's settings", ("official", "paper"): "official"}
+
+
+class Claims:
+    """Run records by setting, data set and preset, so that several of them can be asked about without being mixed."""
+
+    def __init__(
+        self,
+        records: Records,
+        presets: dict[str, tuple[str, ...]] | None = None,  # by kind of data: the presets that are looked at
+    ):
+        self.presets = presets or _PRESETS
+        self.by_setting: dict[tuple, list[dict[str, Any]]] = {}
+        self.data: dict[tuple[str, str, str], str] = {}  # (kind, name, preset) -> hash
+        states: dict[tuple[str, str], str] = {}
+        for record in records.all:
+            kind, name, content, preset = (*(record["data"][part] for part in ("kind", "name", "hash")), record["preset"])
+            if preset not in self.presets.get(kind, ()):
+                continue
+            if states.setdefault((kind, name), content) != content:
+                raise AvbookError(f"{records.folder}: records of {name} come from two states of it, {states[kind, name]} and {content}; move one away")
+            self.data[kind, name, preset] = content
+            key = (record["recipe"], json.dumps(record["options"], sort_keys=True), kind, name, preset)
+            self.by_setting.setdefault(key, []).append(record)
+
+    def of(
+        self,
+        recipe: str | None,
+        options: dict[str, Any],  # as `--set` would take them
+        data: tuple[str, str, str],  # kind, name and preset
+    ) -> list[dict[str, Any]]:
+        """The records of a setting on one data set, by seed; none for a recipe that is not known."""
+        if recipe not in RECIPES:
+            return []
+        _, changed = settle(find_recipe(recipe), data[2], options)
+        return sorted(self.by_setting.get((recipe, json.dumps(changed, sort_keys=True), *data), []), key=lambda r: r["seed"])
+
+    def label(
+        self,
+        data: tuple[str, str, str],  # kind, name and preset
+    ) -> str:
+        """What a row is said to stand on, such as "world: world-ave-small-0"; with a word on the preset where it is not the first of its kind."""
+        kind, name, preset = data
+        return f"{kind}: {name}" + ("" if preset == self.presets[kind][0] else f", {preset} preset")
+
+
+# --------------------------------------------------------------------------------------------------------------- rows
+def claim_rows(
+    records: Records,
+    shown: dict[str, str] | None = None,  # figure's key -> where the book draws it, from `figures_shown`
+) -> list[dict[str, Any]]:
+    """One dict a claim and what it was tried on: paper, kind, claim, source, printed, ours, low, high, seeds, data, tried, protocol, verdict, command.
+
+    A cell claims a number on the official data, so elsewhere its verdict is "not run", though ours stands beside it. A direction
+    is judged wherever both settings were run, as `ledger.compare` does: on the world with the small settings of the quick preset, and apart from it
+    with the paper's. A figure is "shown" where a page draws its like.
+    """
+    found = Claims(records)
+    out = []
+    for table in TABLES.values():
+        for cell in table.cells:
+            if cell.value is not None:
+                out += _cell_rows(table, cell, found)
+    for claim in DIRECTIONS:
+        out += _direction_rows(claim, found)
+    for drawn in FIGURES:
+        place = (shown or {}).get(drawn.key)
+        out.append(_row(drawn.key, "figure", drawn.shows, drawn.source, None, verdict="shown" if place else "not shown", place=place or ""))
+    return out
+
+
+def _row(key: str, kind: str, claim: str, source: str, printed: float | None, **more) -> dict[str, Any]:
+    empty = {"ours": None, "sd": None, "low": None, "high": None, "seeds": 0, "data": "", "tried": "", "protocol": "", "verdict": "not run", "command": "",
+             "mark": "", "place": ""}
+    return {"key": key, "paper": source.partition(",")[0], "kind": kind, "claim": claim, "source": source, "printed": printed, **empty, **more}
+
+
+def _cell_rows(table, cell, found: Claims) -> list[dict[str, Any]]:
+    key, claim = f"{table.key}: {cell.row}, {cell.column}", f"{cell.row} · {cell.column}"
+    if cell.recipe is None:
+        return [_row(key, "number", claim, table.source, cell.value, mark=cell.mark, verdict="cited")]
+    out = []
+    for data in found.data:
+        if data[2] != found.presets[data[0]][0]:
+            continue
+        runs = found.of(cell.recipe, cell.options, data)
+        ours = summarise(figure(r, cell.metric or table.metric, table.selection) for r in runs)
+        if ours is not None:
+            verdict = "not run" if data[0] != "official" else "undecided" if ours.n == 1 else "agrees" if ours.low <= cell.value <= ours.high else "disagrees"
+            out.append(_row(key, "number", claim, table.source, cell.value, mark=cell.mark, **_spread(ours), data=found.label(data),
+                            protocol=SELECTIONS[table.selection], verdict=verdict, command=_command(runs)))
+    return out or [_row(key, "number", claim, table.source, cell.value, mark=cell.mark)]
+
+
+def _direction_rows(claim, found: Claims) -> list[dict[str, Any]]:
+    out = []
+    for data in found.data:
+        better, worse = (found.of(recipe, options, data) for recipe, options in (claim.better, claim.worse))
+        result = compare(better, worse, claim.metric, claim.selection)
+        if result.gap is not None:
+            out.append(_row(claim.key, "direction", claim.text, claim.source, claim.paper_gap, **_spread(result.gap), data=found.label(data),
+                            tried=_TRIED[data[0], data[2]], protocol=SELECTIONS[claim.selection] + ", seed by seed", verdict=result.verdict,
+                            command=f"{_command(better)}\n{_command(worse)}"))
+    return out or [_row(claim.key, "direction", claim.text, claim.source, claim.paper_gap)]
+
+
+def _spread(found) -> dict[str, Any]:
+    return {"ours": found.mean, "sd": found.sd, "low": found.low, "high": found.high, "seeds": found.n}
+
+
+def _command(runs: list[dict[str, Any]]) -> str:
+    return f"{runs[0]['command'].rsplit(' --seed', 1)[0]} --seeds {len(runs)}"
+
+
+def figures_shown(
+    pages: Iterable[Page],
+    folders: dict[str, str],  # paper -> the folder of its pages
+) -> dict[str, str]:
+    """For each figure of a paper the page and heading that draws its like: one that names it, as in "Figure 4" or "Figures 4 and 5"."""
+    out = {}
+    for drawn in FIGURES:
+        paper, number_ = drawn.source.split(", Fig. ")
+        named = re.compile(rf"\bFig(?:ure|\.)s?\s(?:[\d]+(?:, | and ))*{re.escape(number_)}\b")
+        for page in pages:
+            if page.path.startswith(folders[paper.lower()]):
+                heading = next((h for h in page.headings[1:] if named.search(h.text)), None)
+                if heading:
+                    out[drawn.key] = f"{page.path}#{heading.anchor}"
+                    break
+    return out
+
+
+def totals(
+    rows: list[dict[str, Any]],  # from `claim_rows`
+) -> list[dict[str, Any]]:
+    """One dict a paper, kind of claim and, for directions, what they were tried on: how many there are, and how many have each verdict."""
+    papers, kinds = list(dict.fromkeys(r["paper"] for r in rows)), {"number": "numbers", "direction": "directions", "figure": "figures"}
+    tried = ["", *_TRIED.values()]
+    order = lambda r: (papers.index(r["paper"]), list(kinds).index(r["kind"]), tried.index(r["tried"]))
+    out = []
+    for _, group in groupby(sorted(rows, key=order), key=order):
+        group = list(group)
+        count = Counter(r["verdict"] for r in group)
+        out.append({"paper": group[0]["paper"], "claims": kinds[group[0]["kind"]], "tried on": group[0]["tried"], "in all": len(group),
+                    **{verdict: count[verdict] for verdict in VERDICTS}})
+    return out
+
+
+# --------------------------------------------------------------------------------------------------------------- page
+def to_html(
+    rows: list[dict[str, Any]],  # from `claim_rows`
+    base: str = "",  # what a place in the book is told from, such as "../"
+    name: str = "claims",  # of the table; must be a word and the only one of its name on a page
+) -> str:
+    """The rows as an HTML table that a short script of its own lets a reader filter and sort; without scripts it is a plain table."""
+    head = "".join(f'<th scope="col">{text}</th>' for text in ("claim", "paper", "ours", "95 %", "seeds", "data and protocol", "verdict"))
+    body = "\n".join(_html_row(row, base) for row in rows)
+    return (f'<div class="ledger" id="{name}">\n<table data-quarto-disable-processing="true">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>\n'
+            f"<script>\n{_SCRIPT.replace('NAME', name)}</script>\n")
+
+
+def _html_row(row: dict[str, Any], base: str) -> str:
+    direction = row["kind"] == "direction"
+    interval = "" if row["low"] is None or math.isnan(row["low"]) else " … ".join((bound if direction else number)(row[end]) for end in ("low", "high"))
+    ours = "" if row["ours"] is None else with_spread(row["ours"], row["sd"], direction)
+    printed = "" if row["printed"] is None else number(row["printed"], direction) + row["mark"]
+    claim = f'<a href="{escape(base + row["place"])}">{escape(row["claim"])}</a>' if row["place"] else escape(row["claim"])
+    kind, _, data = row["data"].partition(": ")
+    how = f"{escape(data if data.startswith(kind) else row['data'])}, {escape(row['protocol'])}" if row["data"] else ""
+    if row["command"]:
+        how += f"<details><summary>command</summary><pre>{escape(row['command'])}</pre></details>"
+    cells = (f"{claim}<br><small>{escape(row['source'])} · {row['kind']}</small>", printed, ours, interval, str(row["seeds"] or ""), how, row["verdict"])
+    keys = (row["claim"], *("" if row[k] is None or row[k] != row[k] else f"{row[k]:.4f}" for k in ("printed", "ours", "low")), str(row["seeds"]), row["data"],
+            row["verdict"])
+    tds = "".join(f'<td data-sort="{escape(key)}">{cell}</td>' for key, cell in zip(keys, cells))
+    return (f'<tr data-paper="{escape(row["paper"])}" data-kind="{row["kind"]}" data-verdict="{row["verdict"]}" '
+            f'data-data="{escape(row["data"] or "none")}">{tds}</tr>')
+
+
+_SCRIPT = """(function () {
+  const box = document.getElementById("NAME"), body = box.querySelector("tbody"), rows = Array.from(body.rows);
+  const bar = document.createElement("div"), count = document.createElement("span"), filters = [];
+  bar.className = "ledger-bar";
+  count.setAttribute("role", "status");
+  ["paper", "kind", "verdict", "data"].forEach(function (field) {
+    const select = document.createElement("select"), label = document.createElement("label");
+    select.append(new Option("all", ""));
+    Array.from(new Set(rows.map(r => r.dataset[field]))).forEach(value => select.append(new Option(value, value)));
+    label.append(field + " ", select);
+    bar.append(label);
+    filters.push(row => !select.value || row.dataset[field] === select.value);
+    select.addEventListener("change", show);
+  });
+  const words = document.createElement("input"), label = document.createElement("label");
+  words.type = "search";
+  label.append("words ", words);
+  bar.append(label, count);
+  filters.push(row => words.value.toLowerCase().split(/\\s+/).every(word => row.textContent.toLowerCase().includes(word)));
+  words.addEventListener("input", show);
+  function show() {
+    let shown = 0;
+    rows.forEach(row => { row.hidden = !filters.every(fits => fits(row)); shown += !row.hidden; });
+    count.textContent = shown + " of " + rows.length + " rows";
+  }
+  box.querySelectorAll("th").forEach(function (head, column) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = head.textContent;
+    head.textContent = "";
+    head.append(button);
+    button.addEventListener("click", function () {
+      const down = head.getAttribute("aria-sort") === "ascending";
+      box.querySelectorAll("th").forEach(other => other.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", down ? "descending" : "ascending");
+      const key = row => row.cells[column].dataset.sort;
+      rows.sort(function (a, b) {
+        if (!key(a) || !key(b)) return !key(a) - !key(b);
+        const order = key(a).localeCompare(key(b), undefined, {numeric: false}), x = Number(key(a)), y = Number(key(b));
+        return (isNaN(x) || isNaN(y) ? order : x - y) * (down ? -1 : 1);
+      });
+      body.append(...rows);
+    });
+  });
+  box.prepend(bar);
+  show();
+})();
+"""

@@ -1,0 +1,357 @@
+"""From run records to tables: the paper's number, ours over seeds with its spread, the data, the selection and a verdict."""
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from typing import Any, Iterable
+
+from avbook.errors import AvbookError
+from avbook.papers import DIRECTIONS
+from avbook.papers.schema import Cell, Direction, Table
+from avbook.experiments.records import Records
+from avbook.common.files import write_text
+
+__all__ = ["Summary", "summarise", "compare", "Comparison", "table_rows", "direction_rows", "in_words", "with_interval", "with_spread", "shown",
+           "caption", "parts", "layout", "to_markdown", "write_csv", "SELECTIONS"]
+
+SELECTIONS = {"val_selected": "best epoch on validation", "last": "last epoch", "test_selected": "best epoch on test (for comparison only)"}
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Mean over seeds, standard deviation (n - 1) and a 95 % interval of the mean (Student's t)."""
+
+    n: int
+    mean: float
+    sd: float  # nan for one seed
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return with_spread(self.mean, self.sd)
+
+
+def summarise(
+    values: Iterable[float],  # one figure a seed
+) -> Summary | None:
+    """The `Summary` of some seeds' figures, or None where there are none; a seed whose figure had nothing to count (NaN) is left out."""
+    from statistics import fmean, stdev
+
+    values = [float(v) for v in values if not math.isnan(v)]
+    n = len(values)
+    if n == 0:
+        return None
+    mean = fmean(values)
+    if n == 1:
+        return Summary(1, mean, math.nan, math.nan, math.nan)
+    sd = stdev(values)
+    half = _t_quantile(n - 1) * sd / math.sqrt(n)
+    return Summary(n, mean, sd, mean - half, mean + half)
+
+
+def _t_quantile(freedom: int) -> float:
+    from scipy.stats import t
+
+    return float(t.ppf(0.975, freedom))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two settings on the same seeds: the mean of the differences, its 95 % interval, and what that says of a claim."""
+
+    gap: Summary | None
+    verdict: str  # agrees | disagrees | undecided | not run
+
+
+def compare(
+    better: list[dict[str, Any]],  # records of the setting that is claimed to be better
+    worse: list[dict[str, Any]],
+    metric: str = "accuracy",
+    selection: str = "val_selected",
+) -> Comparison:
+    """Whether one setting beats another, seed by seed.
+
+    "agrees" where the interval of the mean difference lies above zero, "disagrees" where it lies below, "undecided" where it
+    holds zero or fewer than two seeds can be compared, "not run" where no seed has a record of both.
+    """
+    left = {r["seed"]: figure(r, metric, selection) for r in better}
+    right = {r["seed"]: figure(r, metric, selection) for r in worse}
+    shared = sorted(left.keys() & right.keys())
+    gap = summarise(left[s] - right[s] for s in shared)
+    if gap is None:
+        return Comparison(None, "undecided" if shared else "not run")
+    if gap.n == 1 or gap.low <= 0 <= gap.high:
+        return Comparison(gap, "undecided")
+    return Comparison(gap, "agrees" if gap.low > 0 else "disagrees")
+
+
+def figure(
+    record: dict[str, Any],
+    metric: str,
+    selection: str,
+) -> float:
+    """One figure of a record's test scores, NaN where it had nothing to count; raises `AvbookError` where the record lacks it."""
+    try:
+        value = record["metrics"]["test"][selection][metric]
+    except KeyError as error:
+        raise AvbookError(f"{record.get('path', 'a record')}: no figure {error} under metrics.test.{selection}.{metric}") from None
+    return math.nan if value is None else float(value)
+
+
+# ------------------------------------------------------------------------------------------------------------- tables
+def table_rows(
+    table: Table,
+    records: Records,
+    *,
+    preset: str = "quick",
+    data: str | None = None,
+    selection: str | None = None,  # None: the table's own
+    only: str | None = None,  # a column
+    extra: dict[str, Any] | None = None,  # options every cell was run with besides its own
+) -> list[dict[str, Any]]:
+    """One dict a cell: row, column, paper, ours, sd, low, high, seeds, data, preset, selection, verdict, command.
+
+    The verdict compares with the paper's number only on official data: it "agrees" where the interval over seeds holds it. It is "undefined" where no seed's
+    figure had anything to count, as the precision of a class that is never predicted.
+    On the world the absolute numbers are another task's, so a cell says "world" and the directions carry the verdicts.
+    """
+    out, selection = [], selection or table.selection
+    for cell in table.cells:
+        if only and cell.column != only:
+            continue
+        found = records.of(cell.recipe, {**cell.options, **(extra or {})}, preset=preset, data=data) if cell.recipe and _known(cell) else []
+        summary = summarise(figure(r, cell.metric or table.metric, selection) for r in found)
+        out.append({
+            "row": cell.row, "column": cell.column, "paper": cell.value, "mark": cell.mark,
+            "ours": summary.mean if summary else None, "sd": summary.sd if summary else None,
+            "low": summary.low if summary else None, "high": summary.high if summary else None,
+            "seeds": [r["seed"] for r in found], "data": f"{found[0]['data']['kind']}: {found[0]['data']['name']}" if found else "", "preset": preset if found else "",
+            "selection": selection if found else "", "verdict": _cell_verdict(cell, found, summary),
+            "command": found[0]["command"].rsplit(" --seed", 1)[0] + f" --seeds {len(found)}" if found else "",
+        })
+    return out
+
+
+def _known(cell: Cell) -> bool:
+    from avbook.experiments.recipes import RECIPES
+
+    return cell.recipe in RECIPES
+
+
+def _cell_verdict(cell: Cell, found: list[dict], summary: Summary | None) -> str:
+    if cell.recipe is None:
+        return "cited"
+    if summary is None:
+        return "undefined" if found else "not run"
+    kinds = {r["data"]["kind"] for r in found}
+    if kinds != {"official"}:
+        return "/".join(sorted(kinds))
+    if cell.value is None or summary.n == 1:
+        return "undecided"
+    return "agrees" if summary.low <= cell.value <= summary.high else "disagrees"
+
+
+def direction_rows(
+    prefix: str,  # a table's key, such as "psp-1", or a paper's, "psp"
+    records: Records,
+    *,
+    preset: str = "quick",
+    data: str | None = None,
+    selection: str | None = None,  # None: the claim's own
+    only: str | None = None,
+    extra: dict[str, Any] | None = None,
+) -> list[dict[str, Any]]:
+    """One dict a stated direction: claim, source, the paper's gap, ours with interval, seeds, verdict."""
+    out = []
+    for claim in DIRECTIONS:
+        if not claim.key.startswith(prefix + "-") or (only and f"-{only}-" not in claim.key and not claim.text.endswith(f"({only})")):
+            continue
+        result = _judge(claim, records, preset, data, selection or claim.selection, extra or {})
+        gap = result.gap
+        out.append({"claim": claim.text, "source": claim.source, "paper": claim.paper_gap, "ours": gap.mean if gap else None,
+                    "low": gap.low if gap else None, "high": gap.high if gap else None, "seeds": gap.n if gap else 0,
+                    "verdict": result.verdict})
+    return out
+
+
+def _judge(claim: Direction, records: Records, preset: str, data: str | None, selection: str, extra: dict) -> Comparison:
+    from avbook.experiments.recipes import RECIPES
+
+    if claim.better[0] not in RECIPES or claim.worse[0] not in RECIPES:
+        return Comparison(None, "not run")
+    better, worse = (records.of(recipe, {**options, **extra}, preset=preset, data=data) for recipe, options in (claim.better, claim.worse))
+    return compare(better, worse, claim.metric, selection)
+
+
+# ------------------------------------------------------------------------------------------------------------ showing
+NBSP = "\N{NO-BREAK SPACE}"  # holds a figure and its spread together in a narrow column
+BESIDE, PAGE = 3, 6  # so many columns stand paper beside ours, with more ours stands below; so many fit a page
+
+
+def number(
+    value: float | None,  # percent or points
+    sign: bool = False,
+) -> str:
+    """A figure with one decimal, or a dash where there is none; what rounds to zero has no sign."""
+    if value is None or math.isnan(value):
+        return "–"
+    value = round(value, 1) + 0.0  # -0.0 + 0.0 is 0.0
+    return f"{value:+.1f}" if sign and value else f"{value:.1f}"
+
+
+def with_spread(
+    mean: float,
+    sd: float | None,  # standard deviation over seeds; None or NaN: there is none
+    sign: bool = False,
+) -> str:
+    """A mean and its standard deviation, such as 72.0 ± 2.0, on one line wherever it stands."""
+    return number(mean, sign) + ("" if sd is None or math.isnan(sd) else f"{NBSP}±{NBSP}{sd:.1f}")
+
+
+def with_interval(
+    mean: float | None,
+    low: float | None,  # None or NaN: there is no interval
+    high: float | None,
+) -> str:
+    """A signed difference and its interval, such as -0.5 [-2.3, +1.3], or a dash where nothing was run.
+
+    The interval stays on one line, and tells whether it leaves zero out, as [-4.0, -0.03] does.
+    """
+    if mean is None:
+        return "–"
+    return number(mean, True) + ("" if low is None or math.isnan(low) else f" [{bound(low)},{NBSP}{bound(high)}]")
+
+
+def bound(
+    value: float,  # of an interval of differences
+) -> str:
+    """A signed bound with one decimal, or with as many as tell its side of zero."""
+    return f"{value:+.1g}" if 0.001 <= abs(value) < 0.05 else number(value, True)
+
+
+def in_words(
+    gap: Summary | None,  # of differences between two settings, seed by seed
+) -> str:
+    """A gap with its interval, in points, or what stands in its place."""
+    if gap is None:
+        return "not run"
+    return with_interval(gap.mean, gap.low, gap.high) + (" (one seed)" if gap.n == 1 else "")
+
+
+def parts(
+    table: Table,
+    cells: list[dict[str, Any]],  # from `table_rows`
+) -> list[list[dict[str, Any]]]:
+    """The cells of a table, level by level (segments, then events) where it has more columns than a page holds."""
+    names = _columns(table, cells)
+    if len(names) <= PAGE or not all(": " in name for name in names):
+        return [cells]
+    levels = dict.fromkeys(name.split(": ")[0] for name in names)
+    return [[cell for cell in cells if cell["column"].startswith(f"{level}: ")] for level in levels]
+
+
+def caption(
+    table: Table,
+    cells: list[dict[str, Any]],  # from `table_rows`
+) -> str:
+    """Where a table stands in its paper and the unit of its figures; the metric too, where all columns share it, and the level if they are all of one."""
+    names = _columns(table, cells)
+    metrics = {cell.metric or table.metric for cell in table.cells if cell.column in names}
+    level = f"{names[0].split(': ')[0]} level, " if _one_level(names) else ""
+    metric = metrics.pop().replace("_", " ") + " " if len(metrics) == 1 else ""
+    return f"{table.source}, {level}{metric}in %"
+
+
+def layout(
+    table: Table,
+    cells: list[dict[str, Any]],  # from `table_rows`
+) -> tuple[list[str], list[list[str]]]:
+    """The heading and the lines of a table, as texts.
+
+    Up to three columns show the paper's figure and ours side by side. More would not fit a page: there the paper's figures are one line of a row and ours
+    the next, and a row that only cites other work has one line. Where the paper has no figures at all, only ours are shown.
+    """
+    columns = _columns(table, cells)
+    at = {(cell["row"], cell["column"]): cell for cell in cells}
+    names = [c.split(": ")[1] for c in columns] if _one_level(columns) else columns
+    pairs = {row: [shown(at.get((row, column))) for column in columns] for row in table.rows}
+    label = {row: row.replace(" ", NBSP) if len(row) <= 16 else row for row in table.rows}
+    if all(cell["paper"] is None for cell in cells):
+        return ["", *names], [[label[row], *(ours for _, ours in pair)] for row, pair in pairs.items()]
+    if len(columns) <= BESIDE:
+        head = ["", *(f"{name}: {whose}" for name in names for whose in ("paper", "ours"))]
+        return head, [[label[row], *(text for pair in pairs[row] for text in pair)] for row in table.rows]
+    lines = []
+    for row, pair in pairs.items():
+        printed, ours = zip(*pair)
+        both = [("paper", printed)] * (set(printed) != {"–"}) + [("ours", ours)] * (not set(ours) <= {"cited", "–"})
+        lines += [[label[row] if k == 0 else "", whose, *texts] for k, (whose, texts) in enumerate(both)]
+    return ["", "", *names], lines
+
+
+def _columns(table: Table, cells: list[dict[str, Any]]) -> list[str]:
+    return [c for c in table.columns if any(cell["column"] == c for cell in cells)]
+
+
+def _one_level(columns: list[str]) -> bool:
+    """Whether all columns are of one level, as "segment: Audio" and "segment: Visual" are."""
+    return len({c.split(": ")[0] for c in columns}) == 1 and all(": " in c for c in columns)
+
+
+def to_markdown(
+    table: Table,
+    cells: list[dict[str, Any]],  # from `table_rows`
+    directions: list[dict[str, Any]] = (),  # from `direction_rows`
+) -> str:
+    """A table as Markdown: the `layout` of its `parts`, what it stands on, then the directions."""
+    lines = []
+    for part in parts(table, cells):
+        head, body = layout(table, part)
+        left = head.count("")  # columns of words
+        lines += [f"**{table.title}** ({caption(table, part)})", "", f"| {' | '.join(head)} |", "|" + ":--|" * left + "--:|" * (len(head) - left)]
+        lines += [*(f"| {' | '.join(line)} |" for line in body), ""]
+    lines += [provenance(cells)]
+    if table.note:
+        lines += ["", table.note]
+    if directions:
+        lines += ["", "| claim | paper's gap | ours [95 %] | seeds | verdict |", "|:--|--:|--:|--:|:--|"]
+        lines += [f"| {d['claim']} | {number(d['paper'], True)} | {gap_text(d)} | {d['seeds']} | {d['verdict']} |" for d in directions]
+    return "\n".join(lines) + "\n"
+
+
+def shown(cell: dict[str, Any] | None) -> tuple[str, str]:
+    """What a cell shows for the paper and for us: a figure, "not run", "undefined", "cited" or a dash."""
+    if cell is None:
+        return "–", "–"
+    return number(cell["paper"]) + cell["mark"], cell["verdict"] if cell["ours"] is None else with_spread(cell["ours"], cell["sd"])
+
+
+def gap_text(direction: dict[str, Any]) -> str:
+    """A difference with its interval, or a dash."""
+    return with_interval(direction["ours"], direction["low"], direction["high"])
+
+
+def provenance(cells: list[dict[str, Any]]) -> str:
+    """One line that says on which data, how selected and over how many seeds our numbers stand; and that the sizes are the paper's, where the world has them."""
+    run = [cell for cell in cells if cell["ours"] is not None]
+    if not run:
+        return "Ours: not run."
+    data = " and ".join(sorted({cell["data"] + (", paper preset" if cell["preset"] == "paper" and cell["data"].startswith("world") else "") for cell in run}))
+    counts = sorted({len(cell["seeds"]) for cell in run})
+    seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    spread = "" if counts[-1] == 1 else ", mean ± standard deviation"
+    plural = "" if counts == [1] else "s"
+    return f"Ours: data {data}; {seeds} seed{plural}{spread}; {SELECTIONS[run[0]['selection']]}."
+
+
+def write_csv(
+    path: str | os.PathLike,
+    cells: list[dict[str, Any]],  # from `table_rows`
+) -> None:
+    """Writes a table's cells, one a line, whole or not at all."""
+    import pandas
+
+    frame = pandas.DataFrame(cells)
+    frame["seeds"] = [" ".join(map(str, seeds)) for seeds in frame["seeds"]]
+    write_text(path, frame.to_csv(index=False, float_format="%.4f"))

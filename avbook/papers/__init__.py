@@ -1,0 +1,27 @@
+"""What the three papers say: every number, stated direction, figure and numbered equation of theirs.
+
+A paper's number stands in its own file (`psp`, `ma`, `cmlcl`) and nowhere else.
+"""
+from __future__ import annotations
+
+from avbook.errors import AvbookError
+from avbook.papers import cmlcl, ma, psp
+from avbook.papers.schema import PAPERS, Direction, Figure, Table
+
+__all__ = ["EQUATIONS", "TABLES", "DIRECTIONS", "FIGURES", "find_table"]
+
+_FILES = {"psp": psp, "ma": ma, "cmlcl": cmlcl}
+
+EQUATIONS: dict[str, dict[int, str]] = {key: _FILES[key].EQUATIONS for key in PAPERS}  # in our words
+TABLES: dict[str, Table] = {key: table for name in PAPERS for key, table in _FILES[name].TABLES.items()}
+DIRECTIONS: list[Direction] = [direction for key in PAPERS for direction in _FILES[key].DIRECTIONS]
+FIGURES: list[Figure] = [figure for key in PAPERS for figure in _FILES[key].FIGURES]
+
+
+def find_table(
+    key: str,  # such as "psp-1"
+) -> Table:
+    """The table with this key; raises `AvbookError` naming the known keys."""
+    if key not in TABLES:
+        raise AvbookError(f"table {key!r} is not known: expected one of {', '.join(TABLES)}")
+    return TABLES[key]

@@ -1,0 +1,70 @@
+"""From a split and lists of rows to batches on a device, one by one, without drawing a random number."""
+from __future__ import annotations
+
+from typing import Any, Iterator
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from avbook.data.base import as_is
+
+__all__ = ["BatchList", "batches_of", "Held", "source_of"]
+
+
+class BatchList(Dataset):
+    """A split seen as a list of batches: entry k is the batch of the k-th list of rows."""
+
+    def __init__(self, split: Any, batches: list):
+        self.split, self.batches = split, batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, k: int) -> dict[str, Tensor]:
+        return self.split.batch([int(i) for i in self.batches[k]])
+
+
+def batches_of(
+    split: Any,  # anything with `batch(indices)`
+    batches: list,  # lists of rows
+    device: torch.device,
+    workers: int = 0,  # processes that read ahead
+) -> Iterator[dict[str, Tensor]]:
+    """The batches one by one, on the device; no global random number is drawn."""
+    loader = DataLoader(BatchList(split, batches), batch_size=None, collate_fn=as_is, num_workers=workers,
+                        pin_memory=device.type == "cuda" and not isinstance(split, Held), generator=torch.Generator())
+    for batch in loader:
+        yield {name: part.to(device, non_blocking=True) if isinstance(part, Tensor) else part for name, part in batch.items()}
+
+
+class Held:
+    """A split's tensors, all of them on one device; `batch(indices)` as the split's own."""
+
+    def __init__(self, split: Any, device: torch.device, chunk: int = 256):
+        self.rows, self.tensors, self.device = len(split), {}, device
+        for start in range(0, self.rows, chunk):
+            stop = min(start + chunk, self.rows)
+            for name, part in split.batch(list(range(start, stop))).items():
+                if start == 0:
+                    self.tensors[name] = torch.empty((self.rows, *part.shape[1:]), dtype=part.dtype, device=device)
+                self.tensors[name][start:stop] = part.to(device)
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def batch(self, indices: list[int]) -> dict[str, Tensor]:
+        index = torch.as_tensor(indices, device=self.device)
+        return {name: tensor[index] for name, tensor in self.tensors.items()}
+
+
+def source_of(
+    split: Any,
+    device: torch.device,
+    keep: bool | None = None,  # hold all of it on the device; None: on a CUDA card where it fits in a quarter of the free memory
+) -> Any:
+    """What batches of this split come from: the split itself, or a `Held` copy on the device."""
+    if keep is None and device.type == "cuda":
+        row = sum(part.nbytes for part in split.batch([0]).values() if isinstance(part, Tensor))
+        keep = row * len(split) < torch.cuda.mem_get_info(device)[0] / 4
+    return Held(split, device) if keep else split

@@ -1,0 +1,203 @@
+"""What the machine offers a run: a device, several processes that act as one, and the cost to be noted in a record."""
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import random
+import sys
+import warnings
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from avbook.errors import AvbookError
+
+__all__ = ["default_device", "seed_everything", "start_accelerator", "cpu_lstm_has_bfloat16", "run_lstm", "sum_gradients", "gather_rows", "same_everywhere", "freed_memory_kept",
+           "peak_memory_mb", "device_name", "versions"]
+
+
+# ----------------------------------------------------------------------------------------------------- device, chance
+def default_device() -> torch.device:
+    """The device a run uses when none is named: a CUDA card, else Apple's, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def seed_everything(
+    seed: int,  # 0 to 2**32 - 1
+    process: int = 0,  # which of several processes this is; each gets a stream of its own
+) -> None:
+    """Seeds torch, NumPy and Python, and asks CUDA for deterministic kernels where there are any."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**32:
+        raise AvbookError(f"seed {seed!r}: expected a whole number from 0 to 2**32 - 1")
+    own = (int(seed) + 7919 * process) % 2**32
+    random.seed(own)
+    np.random.seed(own)
+    torch.manual_seed(own)
+    if torch.cuda.is_available():
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.benchmark = False
+        torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def start_accelerator(
+    device: str = "auto",  # "auto", "cpu", "cuda" or "mps"
+    precision: str = "no",  # "no", "bf16" or "fp16": what Accelerate's autocast computes in
+) -> Any:
+    """An `accelerate.Accelerator` on that device; raises `AvbookError` where the machine has no such device or precision."""
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    here = {"auto": True, "cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not here.get(device):
+        why = "this machine has none" if device in here else "no such device"
+        raise AvbookError(f"device {device!r}: {why}; expected one of {', '.join(name for name in here if here[name])}")
+    if precision not in ("no", "bf16", "fp16"):
+        raise AvbookError(f"precision {precision!r}: expected 'no', 'bf16' or 'fp16'")
+    AcceleratorState._reset_state(reset_partial_state=True)
+    try:
+        accelerator = Accelerator(cpu=device == "cpu", mixed_precision=precision)
+    except (ValueError, ImportError) as error:
+        raise AvbookError(f"precision {precision!r} on device {device!r}: {error}") from None
+    if device not in ("auto", accelerator.device.type):
+        raise AvbookError(f"device {device!r}: this process was launched for {accelerator.device.type}; use device='auto'")
+    if precision == "fp16" and accelerator.device.type == "cpu":  # Accelerate would silently compute in full precision
+        raise AvbookError("precision 'fp16': not on a CPU; expected 'no' or 'bf16' there")
+    if precision == "bf16" and accelerator.device.type == "cpu" and not cpu_lstm_has_bfloat16():
+        warnings.warn("precision 'bf16': this processor has no bfloat16 kernels, so it is slower than 'no' and LSTMs compute in float32", stacklevel=2)
+    if accelerator.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(accelerator.device)  # so that `peak_memory_mb` speaks of this run
+    return accelerator
+
+
+@lru_cache
+def cpu_lstm_has_bfloat16() -> bool:
+    """Whether an LSTM runs in bfloat16 on this processor: oneDNN has no such kernel where AVX-512 or bfloat16 units are missing."""
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        try:
+            nn.LSTM(2, 2, batch_first=True)(torch.zeros(1, 2, 2))
+        except RuntimeError:  # could not create a primitive descriptor
+            return False
+    return True
+
+
+def run_lstm(
+    lstm: nn.LSTM,  # with `batch_first`
+    x: Tensor,  # (B, T, inputs)
+) -> Tensor:
+    """The LSTM's output at each step, (B,T,hidden), or (B,T,2·hidden) in both directions; in float32 where autocast asks a CPU for a bfloat16 LSTM it lacks."""
+    if x.device.type == "cpu" and torch.is_autocast_enabled("cpu") and not cpu_lstm_has_bfloat16():
+        with torch.autocast("cpu", enabled=False):
+            return lstm(x.float())[0]
+    return lstm(x)[0]
+
+
+# ----------------------------------------------------------------------------------------------------------- processes
+def sum_gradients(
+    parameters: list[nn.Parameter],
+    accelerator: Any,  # an `accelerate.Accelerator`
+) -> None:
+    """Makes each parameter's gradient the sum over processes; it stays None where no process has one."""
+    flags = torch.tensor([float(p.grad is not None) for p in parameters], device=accelerator.device)
+    flat = [torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in parameters]
+    *parts, flags = accelerator.reduce(torch.cat([*flat, flags]), reduction="sum").split([*map(len, flat), len(flags)])
+    for parameter, part, held in zip(parameters, parts, flags.tolist()):
+        parameter.grad = part.view_as(parameter).clone() if held else None
+
+
+def gather_rows(rows: Tensor, shares: list[np.ndarray], accelerator: Any) -> Tensor:
+    """The rows of all processes in order, on the CPU; `shares` says which rows each process has."""
+    if rows.is_floating_point():
+        rows = rows.float()  # autocast may have left 16 bits
+    if len(shares) == 1:
+        return rows.cpu().clone()
+    most, mine = max(map(len, shares)), len(shares[accelerator.process_index])
+    padded = rows.new_zeros((most, *rows.shape[1:]))
+    padded[:mine] = rows[:mine]
+    everyone = accelerator.gather(padded).cpu().split(most)
+    return torch.cat([piece[:len(share)] for piece, share in zip(everyone, shares)])
+
+
+def same_everywhere(net: nn.Module, accelerator: Any) -> None:
+    """Gives every process the first one's weights and buffers."""
+    from accelerate.utils import broadcast
+
+    if accelerator.num_processes > 1:
+        with torch.no_grad():
+            for tensor in net.state_dict().values():
+                tensor.copy_(broadcast(tensor.clone()))
+
+
+# -------------------------------------------------------------------------------------------------------------- memory
+TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4  # names of glibc's malloc.h, without their M_
+
+
+@contextmanager
+def freed_memory_kept(
+    device: torch.device,  # where the work runs; only the CPU is concerned
+) -> Iterator[bool]:
+    """Whether, in this block, large blocks that are freed stay with the process for the next request instead of going back to the system.
+
+    A training step frees a gigabyte and asks for it again at once, and a page that comes from the system is cleared first: a good part of a step's time at the
+    official sizes (`benchmarks/psp_epoch.py`). No number changes. The price: until the block ends the process holds the most it ever needed, and gaps,
+    some percent more at the peak; when it ends all that is free goes back, though glibc may fill a gap below something that lives on once more, and keep
+    it. False, and nothing is changed: off the CPU, where the C library is not glibc (Windows, macOS, musl), or with `AVBOOK_KEEP_MEMORY=0` in the environment.
+    """
+    libc = _glibc() if device.type == "cpu" and os.environ.get("AVBOOK_KEEP_MEMORY", "1") != "0" else None
+    kept = libc is not None and bool(libc.mallopt(MMAP_THRESHOLD, 2**30) or libc.mallopt(MMAP_MAX, 0)) and bool(libc.mallopt(TRIM_THRESHOLD, -1))
+    try:
+        yield kept
+    finally:
+        if kept:  # the largest values that glibc comes to by itself, since its own adjusting ends with the first call above
+            for name, value in ((MMAP_THRESHOLD, 2**25), (MMAP_MAX, 2**16), (TRIM_THRESHOLD, 2**26)):
+                libc.mallopt(name, value)
+            libc.malloc_trim(0)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    """This process's C library where it is glibc, else None."""
+    try:
+        libc = ctypes.CDLL(None)
+        return libc if hasattr(libc, "gnu_get_libc_version") and hasattr(libc, "mallopt") else None
+    except (OSError, TypeError):  # TypeError: Windows
+        return None
+
+
+# ---------------------------------------------------------------------------------------------------------------- cost
+def peak_memory_mb(device: torch.device) -> float:
+    """Megabytes at most: of the card (CUDA), else of this process since it began; 0 where the system does not say."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0.0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def device_name(device: torch.device) -> str:
+    """The kind of device and, where the system says, its model."""
+    if device.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(device)})"
+    model = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), model)
+    return f"{device.type} ({model}, {torch.get_num_threads()} threads)"
+
+
+def versions() -> dict[str, str]:
+    """The versions that a number may depend on."""
+    import accelerate
+
+    from avbook import __version__
+
+    return {"avbook": __version__, "python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__,
+            "accelerate": accelerate.__version__}

@@ -1,0 +1,133 @@
+"""Released names into our networks: sizes from shapes, and one line that names everything wrong."""
+import numpy as np
+import pytest
+import torch
+
+from avbook.errors import AvbookError
+from avbook.experiments.released import (
+    RELEASED, Released, _translate, load_released, register_released,
+)
+
+KINDS = ["psp-full", "psp-weak", "avel-full", "avel-weak"]
+SHAPES = {name: shape for name, shape in {
+    "attention.affine_audio.weight": (8, 6), "attention.affine_audio.bias": (8,), "attention.affine_video.weight": (8, 5),
+    "attention.affine_video.bias": (8,), "attention.affine_v.weight": (4, 8), "attention.affine_g.weight": (4, 8),
+    "attention.affine_h.weight": (1, 4), "psp.v_L1.weight": (6, 6), "psp.v_L2.weight": (6, 6), "psp.a_L1.weight": (6, 6),
+    "psp.a_L2.weight": (6, 6), "psp.layer_norm.weight": (6,), "psp.layer_norm.bias": (6,), "L1.weight": (7, 6), "L2.weight": (3, 7),
+}.items()}
+
+
+def lstm(prefix, inputs, hidden=3):
+    return {f"{prefix}.{name}_l0{end}": shape for end in ("", "_reverse")
+            for name, shape in {"weight_ih": (4 * hidden, inputs), "weight_hh": (4 * hidden, hidden), "bias_ih": (4 * hidden,),
+                                "bias_hh": (4 * hidden,)}.items()}
+
+
+def arrays_of(kind, seed=0):
+    """Small weights of each kind, written down here by the released names."""
+    if kind.startswith("psp"):
+        shapes = SHAPES | lstm("lstm_a_v.lstm_audio", 6) | lstm("lstm_a_v.lstm_video", 6)
+        if kind == "psp-full":
+            shapes = shapes | {"fa.0.weight": (9, 6), "fa.1.weight": (6, 9), "fv.0.weight": (9, 5), "fv.1.weight": (6, 9),
+                               "psp.v_fc.weight": (6, 6), "psp.a_fc.weight": (6, 6)}
+        else:
+            shapes = shapes | {"linear_v.weight": (6, 5), "linear_v.bias": (6,), "W3.weight": (1, 3)}
+    else:
+        shapes = {name.removeprefix("attention."): shape for name, shape in SHAPES.items() if name.startswith("attention.")}
+        shapes |= lstm("lstm_audio", 6) | lstm("lstm_video", 5)
+        shapes |= {"L1.weight": (7, 12), "L1.bias": (7,), "L2.weight": (3, 7), "L2.bias": (3,)}
+    rng = np.random.default_rng(seed)
+    return {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sizes_come_from_shapes_and_every_weight_arrives(kind):
+    arrays = arrays_of(kind)
+    net = load_released(kind, arrays)
+    assert not net.training
+    given = sorted(float(np.abs(value).sum()) for value in arrays.values())
+    assert sorted(float(p.detach().abs().sum()) for p in net.parameters()) == pytest.approx(given)
+    out = net({"audio": torch.randn(2, 5, 6), "visual": torch.rand(2, 5, 2, 2, 5)})
+    assert out["scores"].shape == (2, 5, 3) and ("video_scores" in out) == kind.endswith("weak")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_forms_of_the_arrays(kind, tmp_path):
+    arrays = arrays_of(kind)
+    reference = load_released(kind, arrays).state_dict()
+    marked = {f"sd/{name}": value for name, value in arrays.items()} | {"in/audio": np.zeros(3), "thr0.095/out": np.zeros(2)}
+    np.savez(tmp_path / "golden.npz", **marked)
+    tensors = {f"module.{name}": torch.from_numpy(value).requires_grad_() for name, value in arrays.items()}
+    doubles = {name: value.astype(np.float64) for name, value in arrays.items()}
+    with np.load(tmp_path / "golden.npz") as file:
+        for form in (marked, file, tensors, doubles):
+            for name, value in load_released(kind, form).state_dict().items():
+                assert torch.equal(value, reference[name]) and value.dtype == torch.float32
+
+
+def test_left_and_right_are_not_swapped():
+    arrays = arrays_of("psp-full")
+    net = load_released("psp-full", arrays)
+    for own, name in {"propagation.v2": "psp.v_L2", "propagation.a1": "psp.a_L1", "fusion.v3": "psp.v_fc", "encoder.visual_in.1": "fv.1",
+                      "encoder.attention.audio_units": "attention.affine_g", "encoder.attention.visual": "attention.affine_video"}.items():
+        assert torch.equal(net.get_parameter(f"{own}.weight").detach(), torch.from_numpy(arrays[f"{name}.weight"])), own
+
+
+def test_all_faults_at_once_in_one_line():
+    arrays = arrays_of("psp-full")
+    del arrays["psp.v_L2.weight"], arrays["psp.layer_norm.bias"]
+    arrays["extra.weight"] = np.zeros(3, np.float32)
+    arrays["psp.a_L1.weight"] = np.zeros((6, 5), np.float32)
+    with pytest.raises(AvbookError) as error:
+        load_released("psp-full", arrays)
+    text = str(error.value)
+    assert "\n" not in text and text.startswith("weights of psp-full:")
+    for part in ("missing psp.v_L2.weight, psp.layer_norm.bias", "left over extra.weight", "psp.a_L1.weight (6, 5) instead of (6, 6)"):
+        assert part in text, text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_another_networks_weights(kind):
+    for other in KINDS:
+        if other.split("-")[0] != kind.split("-")[0]:
+            with pytest.raises(AvbookError, match="missing"):
+                load_released(kind, arrays_of(other))
+    with pytest.raises(AvbookError, match="no weights at all"):
+        load_released(kind, {})
+
+
+def test_full_and_weak_psp_are_told_apart():
+    with pytest.raises(AvbookError, match="linear_v.weight is missing"):
+        load_released("psp-weak", arrays_of("psp-full"))
+    with pytest.raises(AvbookError, match="fa.0.weight is missing"):
+        load_released("psp-full", arrays_of("psp-weak"))
+
+
+def test_a_weight_without_the_axes_its_size_is_read_from():
+    arrays = arrays_of("psp-full")
+    arrays["attention.affine_video.weight"] = np.zeros(8, np.float32)
+    with pytest.raises(AvbookError, match=r"attention.affine_video.weight \(8,\)"):
+        load_released("psp-full", arrays)
+
+
+def test_layers_the_released_class_never_uses_may_be_there():
+    arrays = arrays_of("psp-full") | {"linear_v.weight": np.zeros((6, 5)), "L3.bias": np.zeros(2), "v_classify.L1.weight": np.zeros(3)}
+    load_released("psp-full", arrays)
+    load_released("psp-weak", arrays_of("psp-weak") | {"temperature": np.ones((1, 3)), "W1.weight": np.zeros((1, 6))})
+
+
+def test_unknown_kind():
+    with pytest.raises(AvbookError, match="'psp'.*psp-full, psp-weak, avel-full, avel-weak"):
+        load_released("psp", {})
+
+
+def test_a_new_kind_can_be_registered(monkeypatch):
+    monkeypatch.setattr("avbook.experiments.released.RELEASED", dict(RELEASED))
+    register_released("line", Released({"old.": "", "old.deep.": "deep."}, lambda shapes: torch.nn.Linear(*shapes["old.weight"][::-1])))
+    net = load_released("line", {"old.weight": np.ones((2, 3)), "old.bias": np.zeros(2)})
+    assert net(torch.ones(3)).tolist() == [3, 3]
+
+
+def test_the_longest_prefix_wins():
+    assert _translate("a.b.c", {"a.": "x.", "a.b.": "y."}) == "y.c"
+    assert _translate("q.c", {"a.": "x."}) == "q.c"
