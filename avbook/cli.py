@@ -120,16 +120,16 @@ def run(
     A finished run is not repeated, one that was cut off continues. Examples: `avbook run psp-full --seeds 3`,
     `avbook run psp-full --data ~/AVE.pack --set tau=0.1`
     """
-    from avbook.experiments.tables import figure, summarise
+    from avbook.experiments.tables import get_score, summarise
     from avbook.experiments.datasets import default_preset
     from avbook.experiments.recipes import find_recipe
-    from avbook.experiments.recipe import parse_options, settle
+    from avbook.experiments.recipe import parse_options, resolve_settings
 
     preset = preset or default_preset(data)
     options = parse_options(set_ or [])
     if epochs is not None:
         options["epochs"] = epochs
-    settle(find_recipe(recipe), preset, options)
+    resolve_settings(find_recipe(recipe), preset, options)
     tasks = [{"recipe": recipe, "preset": preset, "options": options, "seed": s, "device": device, "out": str(out), "progress": sys.stderr.isatty()}
              for s in ([seed] if seed is not None else range(seeds))]
     records = _run_all(tasks, data, jobs, device)
@@ -138,7 +138,7 @@ def run(
     monitor = next(name for name in ("accuracy", "segment_type") if name in records[0]["metrics"]["test"]["last"])
     for selection in ("val_selected", "last", "test_selected"):
         note = " (for comparison only)" if selection == "test_selected" else ""
-        typer.echo(f"test {monitor}, {selection}: {summarise(figure(r, monitor, selection) for r in records)}{note}")
+        typer.echo(f"test {monitor}, {selection}: {summarise(get_score(r, monitor, selection) for r in records)}{note}")
 
 
 @app.command()
@@ -184,7 +184,7 @@ def table(
     for found in tables:
         name = _data_name(data, found)
         rows = ledger.table_rows(found, records, preset=preset, data=name, only=only, extra=extra)
-        directions = ledger.direction_rows(found.key, records, preset=preset, data=name, only=only, extra=extra)
+        directions = ledger.ordering_rows(found.key, records, preset=preset, data=name, only=only, extra=extra)
         _print_table(found, rows, directions)
         ledger.write_csv(out / f"{found.key}.csv", rows)
         write_text(out / f"{found.key}.md", ledger.to_markdown(found, rows, directions))
@@ -268,7 +268,7 @@ def _print_table(found, rows: list[dict], directions: list[dict]) -> None:
     from avbook.experiments import tables as ledger
 
     console = Console()
-    for part in ledger.parts(found, rows):
+    for part in ledger.split_levels(found, rows):
         head, body = ledger.layout(found, part)
         grid = Grid(title=f"{found.title} ({ledger.caption(found, part)})", title_justify="left")
         for name in head:
@@ -282,7 +282,7 @@ def _print_table(found, rows: list[dict], directions: list[dict]) -> None:
         for name in ("claim", "paper", "ours [95 %]", "seeds", "verdict"):
             claims.add_column(name, justify="left" if name in ("claim", "verdict") else "right")
         for d in directions:
-            claims.add_row(d["claim"], ledger.number(d["paper"], True), ledger.gap_text(d).replace("[", r"\["), str(d["seeds"]), d["verdict"])
+            claims.add_row(d["claim"], ledger.format_number(d["paper"], True), ledger.gap_text(d).replace("[", r"\["), str(d["seeds"]), d["verdict"])
         console.print(claims)
 
 

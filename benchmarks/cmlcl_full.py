@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from measure import arguments, machine, middle, peak_memory_mb, row, seconds_of, write
 
 from avbook.unsupervised.em import LocaliseMethod
-from avbook.unsupervised.representation import Collaborator, RepresentMethod
-from avbook.unsupervised.label_contrast import Annotator, annotator_epoch
+from avbook.unsupervised.representation import AVBackbone, PretextMethod
+from avbook.unsupervised.label_contrast import ClusterHead, cluster_head_epoch
 from avbook.unsupervised.localiser import Localiser
 from avbook.training.device import seed_everything
 from avbook.unsupervised.neighbours import contrastive_sets
@@ -39,7 +39,7 @@ def measure(clips: int, visual: int, steps: int) -> dict[str, float]:
     """Seconds a step of each stage, and of one search for neighbours."""
     seed_everything(0)
     found = {}
-    net, method = Collaborator(visual, AUDIO, WIDTH).train(), RepresentMethod(clips, WIDTH)
+    net, method = AVBackbone(visual, AUDIO, WIDTH).train(), PretextMethod(clips, WIDTH)
     batch = {"audio": torch.rand(BATCH, SECONDS, AUDIO), "visual": torch.rand(BATCH, SECONDS, SIDE, SIDE, visual), "rows": torch.arange(BATCH)}
     found["represent"] = middle(trains(net, method, batch, method.optimizer(net, 0.05, 0.0)), steps)
 
@@ -47,10 +47,10 @@ def measure(clips: int, visual: int, steps: int) -> dict[str, float]:
     kept = []
     found["search"] = seconds_of(lambda: kept.append(contrastive_sets(x, k, device="cpu")))
     sets = kept[0]
-    annotator = Annotator(2 * WIDTH, WIDTH, CATEGORIES)
+    annotator = ClusterHead(2 * WIDTH, WIDTH, CATEGORIES)
     optimizer, rows = make_optimizer(annotator, None, "sgd", 0.05, 0.0), torch.arange(BATCH)
     options = {"kl_cap": "log C", "literal_sign": False, "contrast": True, "entropy": True}
-    found["annotate"] = middle(lambda: annotator_epoch(annotator, optimizer, x, sets.affinity, sets.repulsion, [rows], True, options), steps)
+    found["annotate"] = middle(lambda: cluster_head_epoch(annotator, optimizer, x, sets.affinity, sets.repulsion, [rows], True, options), steps)
 
     localiser, targets = Localiser(2 * WIDTH, WIDTH, CATEGORIES).train(), F.one_hot(torch.randint(CATEGORIES, (BATCH,)), CATEGORIES).float()
     batch = {"features": torch.randn(BATCH, SECONDS, 2 * WIDTH), "targets": targets}

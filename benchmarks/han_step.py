@@ -141,8 +141,8 @@ def reader(read: str, folder: Path, device: str):
     from avbook.data.llp import LLP
 
     if read == "files":
-        return Files(folder / "llp", LLP(folder / "llp", hold_mb=0).train)
-    data = LLP(folder / "pack", hold_mb=1e5 if read == "held" else 0)
+        return Files(folder / "llp", LLP(folder / "llp", cache_mb=0).train)
+    data = LLP(folder / "pack", cache_mb=1e5 if read == "held" else 0)
     return (data.to(device) if read == "held" else data).train
 
 

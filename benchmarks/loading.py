@@ -79,7 +79,7 @@ def opened(task: str, way: str, folder: Path):
     if way == "clip by clip":
         return Singly(folder / "files", task)
     kind = {"ave": AVE, "llp": LLP}[task]
-    return kind(folder / ("files" if way == "official files" else "pack"), hold_mb=1e5 if way == "pack in memory" else 0).train
+    return kind(folder / ("files" if way == "official files" else "pack"), cache_mb=1e5 if way == "pack in memory" else 0).train
 
 
 def measure(task: str, way: str, folder: str, clips: int, batch: int, epochs: int) -> dict:

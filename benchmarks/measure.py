@@ -151,12 +151,12 @@ def take_turns(
     `seconds` is the median step of the fastest round, `rounds` the medians of all, `step_memory_mb` what a turn took beyond what was there before it."""
     import torch
 
-    from avbook.training.device import freed_memory_kept
+    from avbook.training.device import retain_freed_memory
 
     for _ in range(rounds):
         for way in ways.values():
             before = _resident_mb(device)
-            with freed_memory_kept(torch.device(device)) if way.keep_memory else contextlib.nullcontext():
+            with retain_freed_memory(torch.device(device)) if way.keep_memory else contextlib.nullcontext():
                 way.rounds.append(middle(way.step, steps, 1, device))
                 way.memory = max(way.memory, peak_memory_mb(device) - before)
     return {name: {"seconds": min(way.rounds), "rounds": way.rounds, "step_memory_mb": way.memory} for name, way in ways.items()}

@@ -23,8 +23,8 @@ import torch
 from measure import Apart, arguments, flops_of, machine, middle, peak_gflops, peak_memory_mb, row, write
 
 from avbook.supervised.attention import AudioGuidedAttention
-from avbook.data.cache import HeldRows
-from avbook.training.device import freed_memory_kept, seed_everything
+from avbook.data.cache import CachedStore
+from avbook.training.device import retain_freed_memory, seed_everything
 from avbook.experiments.recipes import find_recipe
 
 CATEGORIES, SECONDS, SIDE, CHANNELS, AUDIO = 28, 10, 7, 512, 128
@@ -69,7 +69,7 @@ class Clips:
     def batch(self, rows) -> dict[str, torch.Tensor]:
         parts = {"audio": self.audio, "visual": self.visual, "labels": self.labels}
         if self.gather:
-            return {name: HeldRows(SimpleNamespace(path=name), torch.from_numpy(part)).read(rows) for name, part in parts.items()}
+            return {name: CachedStore(SimpleNamespace(path=name), torch.from_numpy(part)).read(rows) for name, part in parts.items()}
         return {name: torch.stack([torch.from_numpy(part[row].astype(np.float32)) for row in rows]) for name, part in parts.items()}
 
 
@@ -116,7 +116,7 @@ def time_steps(options: dict, clips: int, batch_size: int, steps: int) -> dict:
         optimizer.zero_grad(set_to_none=fused)
         losses.append(loss.detach())
 
-    with freed_memory_kept(CPU) if options.get("keep_memory") else contextlib.nullcontext(False) as kept:
+    with retain_freed_memory(CPU) if options.get("keep_memory") else contextlib.nullcontext(False) as kept:
         seconds = middle(step, steps, warm=2)
     return {"memory_kept": kept, "seconds_a_step": seconds, "reading": median(reading[2:]), "videos_a_second": batch_size / seconds, "gflop_a_step": flops / 1e9,
             "gflops": flops / seconds / 1e9, "peak_gflops": peak, "peak_memory_mb": peak_memory_mb(), "last_loss": float(losses[-1])}

@@ -37,7 +37,7 @@ def split_of(clips: int):
     import torch
 
     from avbook.data.ave import AVESplit
-    from avbook.data.cache import HeldRows
+    from avbook.data.cache import CachedStore
 
     rng = np.random.default_rng(0)
     some = torch.from_numpy(rng.random((min(clips, 64), 10, 7, 7, 512), np.float32)).half()
@@ -47,7 +47,7 @@ def split_of(clips: int):
     audio = torch.from_numpy(rng.random((clips, 10, 128), np.float32)).half()
     kinds = np.where(rng.random((clips, 10)) < 0.8, rng.integers(0, CATEGORIES, (clips, 1)), CATEGORIES)
     labels = np.eye(CATEGORIES + 1, dtype=np.float32)[kinds]
-    stores = {name: HeldRows(SimpleNamespace(path=name), part) for name, part in (("audio", audio), ("visual", visual))}
+    stores = {name: CachedStore(SimpleNamespace(path=name), part) for name, part in (("audio", audio), ("visual", visual))}
     return AVESplit("train", [f"clip{i:07d}" for i in range(clips)], np.arange(clips), stores, {"labels": labels, "video_labels": labels.mean(1)})
 
 
@@ -91,12 +91,12 @@ def supervised(name: str, plain: bool, device: str):
 
 def representing(plain: bool, device: str):
     """The same of CMLCL's backbone and its two riddles."""
-    from avbook.unsupervised.representation import Collaborator, RepresentMethod, Unlabelled
+    from avbook.unsupervised.representation import AVBackbone, PretextMethod, UnlabelledSplit
 
-    net = Collaborator()
+    net = AVBackbone()
     if plain:
         net.spatial.forward = MethodType(attend_as_printed, net.spatial)
-    return net, RepresentMethod(N), lambda split: Unlabelled(OneByOne(split) if plain else split)
+    return net, PretextMethod(N), lambda split: UnlabelledSplit(OneByOne(split) if plain else split)
 
 
 def localising(plain: bool, device: str):
@@ -104,10 +104,10 @@ def localising(plain: bool, device: str):
     import torch
 
     from avbook.unsupervised.em import LocaliseMethod
-    from avbook.unsupervised.representation import Collaborator, segment_features
+    from avbook.unsupervised.representation import AVBackbone, segment_features
     from avbook.unsupervised.localiser import Localiser
 
-    backbone, net, method = Collaborator().to(device).eval(), Localiser(1024), LocaliseMethod()
+    backbone, net, method = AVBackbone().to(device).eval(), Localiser(1024), LocaliseMethod()
 
     class Features:
         def __init__(self, split):
@@ -129,7 +129,7 @@ def localising(plain: bool, device: str):
 
 
 def epoch_as_written(net, optimizer, x, near, far, batches, through_neighbours, options) -> dict[str, float]:
-    """`annotator_epoch` without sorting out who is asked for twice."""
+    """`cluster_head_epoch` without sorting out who is asked for twice."""
     import torch
 
     from avbook.unsupervised.label_contrast import label_loss
@@ -189,7 +189,7 @@ def epoch_way(plain: bool, clips: int, size: int, device: str):
     """The same of an epoch of the annotator over `clips` videos with 30 neighbours near and far; its loss is the whole epoch's."""
     import torch
 
-    from avbook.unsupervised.label_contrast import Annotator, annotator_epoch
+    from avbook.unsupervised.label_contrast import ClusterHead, cluster_head_epoch
     from avbook.training.device import seed_everything
     from avbook.unsupervised.neighbours import contrastive_sets
     from avbook.training.loop import make_optimizer, shuffled_batches
@@ -198,8 +198,8 @@ def epoch_way(plain: bool, clips: int, size: int, device: str):
     x = torch.randn(clips, 1024)
     sets = contrastive_sets(x, min(30, clips - 1), device="cpu")
     x, near, far = x.to(device), sets.affinity.to(device), sets.repulsion.to(device)
-    batches, run = shuffled_batches(clips, size, 0, 1), epoch_as_written if plain else annotator_epoch
-    net = Annotator(1024, 512, CATEGORIES).to(device)
+    batches, run = shuffled_batches(clips, size, 0, 1), epoch_as_written if plain else cluster_head_epoch
+    net = ClusterHead(1024, 512, CATEGORIES).to(device)
     optimizer, first = make_optimizer(net, None, "sgd", 0.05, 0.0), []
     flops = flops_of(lambda: first.append(run(net, optimizer, x, near, far, batches, True, {})["loss"]))
     return Way(lambda: run(net, optimizer, x, near, far, batches, True, {}), not plain), flops, first[0]

@@ -181,12 +181,20 @@ def api_cells() -> list[tuple[str, str]]:
     for module in plain_modules():
         about = (importlib.import_module(f"avbook.{module}").__doc__ or "").strip()
         out.append(("markdown", f"## avbook.{module}\n\n{about}"))
-        out += [("code", f"#| echo: false\n#| output: asis\nshow_doc(named('{module}', '{name}'))") for name in api_names(module)]
+        out += [("code", f"#| echo: false\n#| output: asis\nshow_doc({module.replace('.', '_')}.{name})") for name in api_names(module)]
     return out
+
+
+def api_imports() -> str:
+    """The cell that imports them: nbdev reads what is shown from the source, and knows `module.name` only."""
+    lines = [f"import avbook.{module} as {module.replace('.', '_')}" for module in plain_modules()]
+    return "\n".join(["from nbdev.showdoc import show_doc", "", *lines])
 
 
 def write_api() -> None:
     notebook = json.loads(API.read_text(encoding="utf-8"))
+    imports = next(cell for cell in notebook["cells"] if "from nbdev.showdoc import" in source(cell))
+    imports["source"] = api_imports().splitlines(True)
     start = next(i for i, cell in enumerate(notebook["cells"]) if source(cell).startswith("## avbook."))
     made = [{"cell_type": kind, "id": f"n{i:03d}", "metadata": {}, "source": text.splitlines(True)} | ({"execution_count": None, "outputs": []} if kind == "code" else {})
             for i, (kind, text) in enumerate(api_cells())]

@@ -3,10 +3,10 @@ from __future__ import annotations
 
 from avbook.errors import AvbookError
 
-__all__ = ["one_of", "whole_numbers"]
+__all__ = ["check_choice", "check_int"]
 
 
-def one_of(
+def check_choice(
     name: str,  # of the option
     value: str,  # what was given
     known: tuple[str, ...],  # what it may be
@@ -18,7 +18,7 @@ def one_of(
         )
 
 
-def whole_numbers(
+def check_int(
     **options: tuple[int, int],  # by name: the value given and the least it may be
 ) -> None:
     """Nothing; raises `AvbookError` where a value is no whole number or too small."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-__all__ = ["xavier_linear", "at_least_single"]
+__all__ = ["xavier_linear", "upcast_half"]
 
 
 def xavier_linear(
@@ -18,7 +18,7 @@ def xavier_linear(
     return layer
 
 
-def at_least_single(
+def upcast_half(
     x: torch.Tensor,
 ) -> torch.Tensor:
     """The tensor in float32 where it is half precision: probabilities and their logarithms need more."""

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from .ave_files import BACKGROUND_FEATURES, FEATURES, Tables, needs_background, read_ave
-from .validation import Report
-from .cache import JoinedRows
+from .ave_files import BACKGROUND_FEATURES, AVE_FEATURES, AVETables, needs_background, read_ave
+from .validation import ValidationReport
+from .cache import JoinedStore
 from .base import Dataset, Split
 from .events import AVE_CATEGORIES
 
 # %% auto #0
-__all__ = ['AVESplit', 'dealt', 'AVE']
+__all__ = ['AVESplit', 'split_rows', 'AVE']
 
 # %% ../../nbs/1_problem/04_ave.ipynb #c043
 class AVESplit(Split):
@@ -33,8 +33,8 @@ class AVESplit(Split):
         return self.arrays["video_labels"]
 
 # %% ../../nbs/1_problem/04_ave.ipynb #c045
-def dealt(
-    tables: Tables,  # a folder's labels, ids and orders
+def split_rows(
+    tables: AVETables,  # a folder's labels, ids and orders
     weak: bool = False,  # append the background clips to train
     drop_shared: bool = False,  # leave train clips out whose video is in val or test too
 ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
@@ -64,20 +64,20 @@ class AVE(Dataset):
         folder,  # where the files are
         weak: bool = False,  # append the background clips to train, as the released weak training does
         drop_shared: bool = False,  # leave clips out of train whose video has clips in val or test
-        hold_mb: float = 600,  # features up to this size are held in memory, larger ones read as they are asked for
+        cache_mb: float = 600,  # features up to this size are held in memory, larger ones read as they are asked for
     ):
         self.folder, self.weak, self.drop_shared = Path(folder), weak, drop_shared
-        report = Report(self.folder)
+        report = ValidationReport(self.folder)
         tables = read_ave(self.folder, report)
         if weak and not report.errors():
             needs_background(report, tables)
-        wanted = [*FEATURES, *BACKGROUND_FEATURES] if weak else [*FEATURES]
+        wanted = [*AVE_FEATURES, *BACKGROUND_FEATURES] if weak else [*AVE_FEATURES]
         found = {name: tables.stores[name] for name in wanted if name in tables.stores}
-        self.stores = self._hold(report, found, tables.manifest, hold_mb)
+        self.stores = self._hold(report, found, tables.manifest, cache_mb)
         if weak:
-            self.stores = {name: JoinedRows(self.stores[name], self.stores[f"background_{name}"]) for name in FEATURES}
-        self._keep(tables, [tables.labels.astype(np.uint8), tables.ids, *tables.orders.values()], [*FEATURES])
-        ids, labels, orders = dealt(tables, weak, drop_shared)
+            self.stores = {name: JoinedStore(self.stores[name], self.stores[f"background_{name}"]) for name in AVE_FEATURES}
+        self._keep(tables, [tables.labels.astype(np.uint8), tables.ids, *tables.orders.values()], [*AVE_FEATURES])
+        ids, labels, orders = split_rows(tables, weak, drop_shared)
         for name, rows in orders.items():
             arrays = {"labels": labels[rows], "video_labels": labels[rows].mean(1)}
             setattr(self, name, AVESplit(name, ids[rows], rows, self.stores, arrays))

@@ -7,18 +7,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from avbook.data.stores import Rows, open_h5
+from avbook.data.stores import ArrayStore, open_h5
 from avbook.data.validation import (
-    SPLITS, Report, check_ids, check_orders, check_values, listed, open_packed, read_categories,
+    SPLITS, ValidationReport, check_ids, check_orders, check_values, listed, open_packed, read_categories,
     read_lines, read_manifest, read_small_h5, read_world,
 )
 from avbook.errors import AvbookError
 from avbook.data.events import AVE_CATEGORIES, SECONDS, ave_labels
 
-__all__ = ["FEATURES", "BACKGROUND_FEATURES", "BACKGROUND_LABELS", "ORDERS", "LABELS", "ANNOTATIONS", "OFFICIAL", "DATASET", "ORDER", "Annotation",
-           "Tables", "read_annotations", "rebuilt_labels", "needs_background", "read_ave", "check_ave", "shared_ids"]
+__all__ = ["AVE_FEATURES", "BACKGROUND_FEATURES", "BACKGROUND_LABELS", "ORDERS", "LABELS", "ANNOTATIONS", "OFFICIAL", "DATASET", "ORDER", "AVEAnnotation",
+           "AVETables", "read_annotations", "rebuilt_labels", "needs_background", "read_ave", "check_ave", "shared_ids"]
 
-FEATURES = {"audio": "audio_feature.h5", "visual": "visual_feature.h5"}
+AVE_FEATURES = {"audio": "audio_feature.h5", "visual": "visual_feature.h5"}
 BACKGROUND_FEATURES = {"background_audio": "audio_feature_noisy.h5", "background_visual": "visual_feature_noisy.h5"}
 BACKGROUND_LABELS = "labels_noisy.h5"
 ORDERS = {split: f"{split}_order.h5" for split in SPLITS}
@@ -29,7 +29,7 @@ OFFICIAL = {"clips": 4143, "distinct_ids": 4097, "ids_with_several_rows": 45, "i
 DATASET, ORDER = "avadataset", "order"  # the one dataset in a feature or label file, and in an order file
 
 
-class Annotation(NamedTuple):
+class AVEAnnotation(NamedTuple):
     """A line of Annotations.txt: one clip, its category, and the seconds in which the event is both heard and seen."""
 
     category: str
@@ -41,8 +41,8 @@ class Annotation(NamedTuple):
 
 def read_annotations(
     path: Path,  # Annotations.txt: category&id&quality&onset&offset, with or without a line of titles
-) -> list[Annotation]:
-    """One `Annotation` per clip, in the order of the file, which is the order of the features.
+) -> list[AVEAnnotation]:
+    """One `PseudoLabels` per clip, in the order of the file, which is the order of the features.
 
     Raises `AvbookError` with the line number for a line of another form and for an event that ends before it begins."""
     rows = []
@@ -52,7 +52,7 @@ def read_annotations(
             continue
         try:
             category, name, _, onset, offset = parts
-            row = Annotation(category, name, int(onset), int(offset), number)
+            row = AVEAnnotation(category, name, int(onset), int(offset), number)
         except ValueError:
             raise AvbookError(f"{path}: line {number} is {line[:60]!r}, expected category&id&quality&start&end "
                               "with whole seconds") from None
@@ -64,7 +64,7 @@ def read_annotations(
 
 
 def rebuilt_labels(
-    rows: list[Annotation],  # one per clip
+    rows: list[AVEAnnotation],  # one per clip
     categories: tuple[str, ...] = AVE_CATEGORIES,  # C names
     seconds: int = SECONDS,  # T
 ) -> np.ndarray:
@@ -75,11 +75,11 @@ def rebuilt_labels(
 
 
 def checked_annotations(
-    report: Report,  # where the findings go
+    report: ValidationReport,  # where the findings go
     categories: tuple[str, ...],  # the classes there are
     seconds: int,  # segments per clip
     count: int | None,  # clips there are features of, when that is known
-) -> list[Annotation] | None:
+) -> list[AVEAnnotation] | None:
     """The rows of the folder's Annotations.txt when they fit its features and classes, else None and errors in the report."""
     rows = report.attempt(ANNOTATIONS, read_annotations, report.folder / ANNOTATIONS)
     if rows is None:
@@ -99,7 +99,7 @@ def checked_annotations(
 
 
 def one_hot_labels(
-    report: Report,  # where the findings go
+    report: ValidationReport,  # where the findings go
     file: str,  # labels.h5 or right_labels.h5
     shape: tuple[int, int, int],  # (N, T, C+1) as features and classes have it
 ) -> np.ndarray | None:
@@ -117,7 +117,7 @@ def one_hot_labels(
 
 
 def compared(
-    report: Report,  # where the findings go
+    report: ValidationReport,  # where the findings go
     file: str,  # the label file
     labels: np.ndarray,  # its labels (N, T, C+1)
     rebuilt: np.ndarray,  # those of Annotations.txt
@@ -134,7 +134,7 @@ def compared(
 
 
 def checked_order(
-    report: Report,  # where the findings go
+    report: ValidationReport,  # where the findings go
     file: str,  # such as train_order.h5
 ) -> np.ndarray | None:
     """The row numbers in an order file as int64 (n,), else None and an error in the report."""
@@ -147,11 +147,11 @@ def checked_order(
 
 
 def opened_features(
-    report: Report,  # where the findings go
+    report: ValidationReport,  # where the findings go
     manifest: dict | None,  # a pack's description; None for the official files
     names: dict[str, str],  # field -> official file
     optional: bool = False,  # whether missing files are fine
-) -> dict[str, Rows]:
+) -> dict[str, ArrayStore]:
     """Field -> store for the feature files that are there and sound; errors in the report for the others."""
     stores = {}
     for name, file in names.items():
@@ -172,8 +172,8 @@ def opened_features(
 
 
 def shapes_agree(
-    report: Report,  # where the findings go
-    stores: dict[str, Rows],  # field -> store
+    report: ValidationReport,  # where the findings go
+    stores: dict[str, ArrayStore],  # field -> store
     like: dict[str, tuple[str, int]],  # field -> (the field it must agree with, in how many leading axes)
 ) -> None:
     """Errors for stores that have another number of clips, segments or channels than they should."""
@@ -188,11 +188,11 @@ def shapes_agree(
 
 
 @dataclass
-class Tables:
+class AVETables:
     """What a folder in AVE's layout holds, read and checked; features are opened, not loaded."""
 
     categories: tuple[str, ...]  # C names
-    stores: dict[str, Rows]  # audio, visual and, where they are there, background_audio, background_visual
+    stores: dict[str, ArrayStore]  # audio, visual and, where they are there, background_audio, background_visual
     ids: np.ndarray | None = None  # (N,) of 11 characters
     labels: np.ndarray | None = None  # (N, T, C+1)
     orders: dict[str, np.ndarray] = field(default_factory=dict)  # split -> row numbers
@@ -202,8 +202,8 @@ class Tables:
 
 
 def background_labels(
-    report: Report,  # where the findings go
-    stores: dict[str, Rows],  # with background_audio
+    report: ValidationReport,  # where the findings go
+    stores: dict[str, ArrayStore],  # with background_audio
     labels: int,  # C+1
 ) -> np.ndarray | None:
     """Segment labels (M, T, C+1) of the background clips, from one label per clip or per segment; None where there are none."""
@@ -222,16 +222,16 @@ def background_labels(
 
 def read_ave(
     folder: Path,  # the official files, or a pack of them
-    report: Report,  # where the findings go
-) -> Tables:
+    report: ValidationReport,  # where the findings go
+) -> AVETables:
     """What the folder holds; what is wrong with it goes to the report, so that one look finds everything."""
     folder = Path(folder)
     manifest = report.attempt("pack.json", read_manifest, folder)
     categories = report.attempt("categories.txt", read_categories, folder, AVE_CATEGORIES) or AVE_CATEGORIES
-    stores = opened_features(report, manifest, FEATURES) | opened_features(report, manifest, BACKGROUND_FEATURES, optional=True)
+    stores = opened_features(report, manifest, AVE_FEATURES) | opened_features(report, manifest, BACKGROUND_FEATURES, optional=True)
     shapes_agree(report, stores, {"visual": ("audio", 2), "background_visual": ("background_audio", 2)})
-    tables = Tables(categories, stores, manifest=manifest, world=report.attempt("world.json", read_world, folder))
-    clips, seconds = next((rows.shape[:2] for name, rows in stores.items() if name in FEATURES), (None, SECONDS))
+    tables = AVETables(categories, stores, manifest=manifest, world=report.attempt("world.json", read_world, folder))
+    clips, seconds = next((rows.shape[:2] for name, rows in stores.items() if name in AVE_FEATURES), (None, SECONDS))
     rows = checked_annotations(report, categories, seconds, clips) if (folder / ANNOTATIONS).is_file() else None
     if rows is not None:
         clips, tables.ids, tables.labels = len(rows), np.array([row.id for row in rows]), rebuilt_labels(rows, categories, seconds)
@@ -241,7 +241,7 @@ def read_ave(
     return tables
 
 
-def read_labels(report: Report, tables: Tables, clips: int | None, seconds: int) -> None:
+def read_labels(report: ValidationReport, tables: AVETables, clips: int | None, seconds: int) -> None:
     """Puts the labels of the label file into the tables where there is one, compared with those of Annotations.txt."""
     file = next((name for name in LABELS if (report.folder / name).is_file()), None)
     if file is None:
@@ -258,7 +258,7 @@ def read_labels(report: Report, tables: Tables, clips: int | None, seconds: int)
             report.note(ANNOTATIONS, "no such file: clips are named by their row, and shared videos cannot be told")
 
 
-def read_orders(report: Report, tables: Tables, clips: int | None) -> None:
+def read_orders(report: ValidationReport, tables: AVETables, clips: int | None) -> None:
     """Puts the rows of each split into the tables and checks them against each other."""
     orders = {split: checked_order(report, file) for split, file in ORDERS.items()}
     tables.orders = {split: rows for split, rows in orders.items() if rows is not None}
@@ -269,12 +269,12 @@ def read_orders(report: Report, tables: Tables, clips: int | None) -> None:
         tables.orders = {}
 
 
-def shared_ids(tables: Tables, one: str, other: str) -> np.ndarray:
+def shared_ids(tables: AVETables, one: str, other: str) -> np.ndarray:
     """The video ids with clips in both splits."""
     return np.intersect1d(tables.ids[tables.orders[one]], tables.ids[tables.orders[other]])
 
 
-def note_traps(report: Report, tables: Tables) -> None:
+def note_traps(report: ValidationReport, tables: AVETables) -> None:
     """Notes on what is true of the official data and easily missed: shared and repeated ids, empty events, other files."""
     names, times = np.unique(tables.ids, return_counts=True)
     if (times > 1).any():
@@ -292,14 +292,14 @@ def note_traps(report: Report, tables: Tables) -> None:
         report.note(other_task[0], f"{listed(other_task)}: the splits of another task (cross-modality matching), not read")
 
 
-def needs_background(report: Report, tables: Tables) -> None:
+def needs_background(report: ValidationReport, tables: AVETables) -> None:
     """An error when the background clips of the weak setting are not all there."""
     if tables.background is None or any(name not in tables.stores for name in BACKGROUND_FEATURES):
         report.error(BACKGROUND_LABELS, f"weak=True needs it, {' and '.join(BACKGROUND_FEATURES.values())}, and not all are there; "
                                         "without background clips use weak=False")
 
 
-def note_weak(report: Report, tables: Tables) -> None:
+def note_weak(report: ValidationReport, tables: AVETables) -> None:
     """Checks of the files only the weak setting has: errors where they contradict the labels, notes where they are missing."""
     present = tables.labels[..., :-1].any(1)  # (N, C)
     for file, want in (("mil_labels.h5", None), ("prob_label.h5", tables.labels.mean(1))):
@@ -320,9 +320,9 @@ def note_weak(report: Report, tables: Tables) -> None:
 
 def check_ave(
     folder: Path,  # the official files, or a pack
-    report: Report,  # where the findings go
+    report: ValidationReport,  # where the findings go
     sample: int = 256 * 2**20,  # bytes of each feature file to look at for NaN
-) -> Tables:
+) -> AVETables:
     """What the folder holds, after every check; `avbook data check` prints the report."""
     tables = read_ave(folder, report)
     for rows in tables.stores.values():

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from avbook.data.stores import Rows, row_numbers
-from avbook.data.validation import SPLITS, Report, check_values, content_hash, folder_name
+from avbook.data.stores import ArrayStore, row_numbers
+from avbook.data.validation import SPLITS, ValidationReport, check_values, content_hash, folder_name
 from avbook.errors import AvbookError
-from avbook.data.cache import hold, on_device
+from avbook.data.cache import load_store, store_to_device
 
-__all__ = ["Batch", "Split", "Dataset", "as_is", "hold_small"]
+__all__ = ["Batch", "Split", "Dataset", "identity_collate", "cache_small"]
 
 
 class Batch(dict):
@@ -25,23 +25,23 @@ class Batch(dict):
         raise KeyError(key)
 
 
-def as_is(batch):
+def identity_collate(batch):
     """The batch unchanged: the `collate_fn` for a DataLoader over a split, since a split's batches are already collated."""
     return batch
 
 
-def hold_small(
-    stores: dict[str, Rows],  # stores on disk
+def cache_small(
+    stores: dict[str, ArrayStore],  # stores on disk
     limit: float,  # bytes that may be held in memory in all
     sums: dict[str, tuple[list[int], int]] | None = None,  # per name: checksums of blocks, rows per block
-) -> dict[str, Rows]:
+) -> dict[str, ArrayStore]:
     """The stores, those held in memory that fit the limit together, the smallest first; the others stay on disk."""
     held = {}
     for name in sorted(stores, key=lambda name: stores[name].nbytes):
         rows = stores[name]
         size = rows.nbytes if rows.dtype == np.float16 else int(np.prod(rows.shape)) * 4
         if size <= limit:
-            held[name] = hold(rows, *(sums or {}).get(name, (None, 0)))
+            held[name] = load_store(rows, *(sums or {}).get(name, (None, 0)))
             limit -= size
     return {**stores, **held}
 
@@ -57,7 +57,7 @@ class Split:
         name: str,  # "train", "val" or "test"
         ids,  # the clips' ids, in the order of the split
         rows,  # where the clips lie in the stores, one number each
-        stores: dict[str, Rows],  # field -> features of the whole data set
+        stores: dict[str, ArrayStore],  # field -> features of the whole data set
         arrays: dict[str, np.ndarray],  # field -> labels of this split, one row per clip
         device="cpu",  # where batches are wanted
     ):
@@ -106,7 +106,7 @@ class Split:
     ):
         """A DataLoader over the split that reads each batch at once."""
         generator = None if seed is None else torch.Generator().manual_seed(seed)
-        return torch.utils.data.DataLoader(self, batch_size=batch_size, shuffle=shuffle, generator=generator, collate_fn=as_is, **options)
+        return torch.utils.data.DataLoader(self, batch_size=batch_size, shuffle=shuffle, generator=generator, collate_fn=identity_collate, **options)
 
 
 class Dataset:
@@ -117,7 +117,7 @@ class Dataset:
 
     folder: Path
     categories: tuple[str, ...]
-    stores: dict[str, Rows]
+    stores: dict[str, ArrayStore]
     train: Split
     val: Split
     test: Split
@@ -146,12 +146,12 @@ class Dataset:
         """Twelve characters that change with labels, ids, splits, shapes or features, the same for a folder and its pack."""
         return content_hash([self.official[0], *self.categories], self._contents, list(self._origins.values()))
 
-    def _hold(self, report: Report, stores: dict[str, Rows], manifest: dict | None, hold_mb: float) -> dict[str, Rows]:
+    def _hold(self, report: ValidationReport, stores: dict[str, ArrayStore], manifest: dict | None, cache_mb: float) -> dict[str, ArrayStore]:
         """The stores, small ones in memory; those that stay on disk are looked through in samples. Raises the report's first error."""
         report.stop_on_errors()
         entries = (manifest or {"arrays": {}})["arrays"]
         sums = {name: (entries[name]["crc32"], entries[name]["block_rows"]) for name in stores if name in entries}
-        held = hold_small(stores, hold_mb * 1e6, sums)
+        held = cache_small(stores, cache_mb * 1e6, sums)
         for name, rows in held.items():
             if rows is stores[name]:
                 check_values(report, rows.path.name, rows, min(64 * 2**20, 1000 * rows.row_bytes))
@@ -165,7 +165,7 @@ class Dataset:
 
     def to(self, device) -> "Dataset":
         """This dataset with its features on a device, in the precision they are stored in; batches come from there."""
-        self.stores = {name: on_device(rows, device) for name, rows in self.stores.items()}
+        self.stores = {name: store_to_device(rows, device) for name, rows in self.stores.items()}
         for name, split in self.splits.items():
             setattr(self, name, self.split_type(name, split.ids, split.rows, self.stores, split.arrays, device))
         return self

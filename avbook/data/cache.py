@@ -5,16 +5,16 @@ from zlib import crc32
 
 import numpy as np
 
-from avbook.data.stores import Rows, checked_block, native, row_numbers
+from avbook.data.stores import ArrayStore, checked_block, native, row_numbers
 from avbook.errors import AvbookError
 
-__all__ = ["JoinedRows", "HeldRows", "hold", "on_device"]
+__all__ = ["JoinedStore", "CachedStore", "load_store", "store_to_device"]
 
 
-class JoinedRows(Rows):
+class JoinedStore(ArrayStore):
     """Two stores end to end: the clips of a data set and, behind them, the background clips."""
 
-    def __init__(self, first: Rows, second: Rows):
+    def __init__(self, first: ArrayStore, second: ArrayStore):
         self.parts, self.path = (first, second), first.path
         self.shape = (len(first) + len(second), *first.shape[1:])
         self.dtype = np.result_type(first.dtype, second.dtype)
@@ -38,15 +38,15 @@ class JoinedRows(Rows):
 
     def to(self, device):
         """The same two stores on a device."""
-        return JoinedRows(*(on_device(part, device) for part in self.parts))
+        return JoinedStore(*(store_to_device(part, device) for part in self.parts))
 
 
-class HeldRows(Rows):
+class CachedStore(ArrayStore):
     """Rows held once in memory (or on a device) in the precision they are stored in, float64 as float32.
 
     A pickle holds no data, only where it lies: a spawned worker process reads from disk."""
 
-    def __init__(self, origin: Rows, tensor):
+    def __init__(self, origin: ArrayStore, tensor):
         self.origin, self.tensor = origin, tensor
         self.path, self.shape = origin.path, tuple(tensor.shape)
         self.dtype = np.dtype(str(tensor.dtype).removeprefix("torch."))
@@ -63,26 +63,26 @@ class HeldRows(Rows):
 
     def to(self, device):
         """The same store on a device."""
-        return HeldRows(self.origin, self.tensor.to(device))
+        return CachedStore(self.origin, self.tensor.to(device))
 
     def __reduce__(self):
         return _again, (self.origin,)
 
 
-def _again(origin: Rows) -> Rows:
+def _again(origin: ArrayStore) -> ArrayStore:
     return origin
 
 
-def hold(
-    rows: Rows,  # a store on disk
+def load_store(
+    rows: ArrayStore,  # a store on disk
     sums: list[int] | None = None,  # crc32 of each block of `sum_rows` rows, when they are known
     sum_rows: int = 0,  # rows per checksum
     device="cpu",  # where the values are to lie
-) -> HeldRows:
+) -> CachedStore:
     """The store held in memory, read block by block, checked on the way; AvbookError for NaN, infinity or a wrong checksum."""
     import torch
 
-    if isinstance(rows, HeldRows):
+    if isinstance(rows, CachedStore):
         return rows.to(device)
     tensor = torch.empty(rows.shape, dtype=torch.float16 if rows.dtype == np.float16 else torch.float32, device=device)
     with rows._opened() as source:
@@ -92,9 +92,9 @@ def hold(
             if sums and crc32(block.reshape(-1).view(np.uint8)) != sums[number]:
                 raise AvbookError(f"{rows.path}: rows {first}-{first + len(block) - 1} are not what was packed (checksum); pack again")
             tensor[first:first + len(block)] = torch.from_numpy(native(checked_block(rows, first, block)))
-    return HeldRows(rows, tensor)
+    return CachedStore(rows, tensor)
 
 
-def on_device(rows: Rows, device) -> Rows:
+def store_to_device(rows: ArrayStore, device) -> ArrayStore:
     """The store with its values on a device, in the precision they are stored in."""
-    return rows.to(device) if isinstance(rows, (HeldRows, JoinedRows)) else hold(rows, device=device)
+    return rows.to(device) if isinstance(rows, (CachedStore, JoinedStore)) else load_store(rows, device=device)

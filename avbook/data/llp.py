@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .validation import Report
-from .llp_files import FEATURES, read_llp
+from .validation import ValidationReport
+from .llp_files import LLP_FEATURES, read_llp
 from .base import Dataset, Split
 from .events import LLP_CATEGORIES
 
@@ -49,15 +49,15 @@ class LLP(Dataset):
     def __init__(
         self,
         folder,  # where the files are
-        hold_mb: float = 600,  # features up to this size are held in memory, larger ones read as they are asked for
+        cache_mb: float = 600,  # features up to this size are held in memory, larger ones read as they are asked for
     ):
         self.folder = Path(folder)
-        report = Report(self.folder)
+        report = ValidationReport(self.folder)
         tables = read_llp(self.folder, report)
-        self.stores = self._hold(report, tables.stores, tables.manifest, hold_mb)
+        self.stores = self._hold(report, tables.stores, tables.manifest, cache_mb)
         dense = [labels for split in tables.dense.values() for labels in split.values()]
         labels = [array.astype(np.uint8) for array in [*tables.video_labels.values(), *dense]]
-        self._keep(tables, [*labels, tables.ids()], [*FEATURES])
+        self._keep(tables, [*labels, tables.ids()], [*LLP_FEATURES])
         start = 0
         for name, clips in tables.names.items():
             rows = np.arange(start, start := start + len(clips))

@@ -10,18 +10,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from avbook.data.stores import NpyFolderRows, Rows
+from avbook.data.stores import NpyFolderStore, ArrayStore
 from avbook.data.validation import (
-    SPLITS, Report, check_ids, check_values, listed, open_packed, read_categories, read_lines,
+    SPLITS, ValidationReport, check_ids, check_values, listed, open_packed, read_categories, read_lines,
     read_manifest, read_world,
 )
 from avbook.errors import AvbookError
 from avbook.data.events import LLP_CATEGORIES, SECONDS
 
-__all__ = ["FEATURES", "LISTS", "SPANS", "TRAIN_SPANS", "PUBLISHED_SLIPS", "OFFICIAL", "Span", "Tables", "read_table", "read_list", "read_spans", "dense_labels",
+__all__ = ["LLP_FEATURES", "LISTS", "SPANS", "TRAIN_SPANS", "PUBLISHED_SLIPS", "OFFICIAL", "LLPSpan", "LLPTables", "read_table", "read_list", "read_spans", "dense_labels",
            "read_llp", "check_llp"]
 
-FEATURES = {"audio": "vggish", "visual_2d": "res152", "visual_3d": "r2plus1d_18"}
+LLP_FEATURES = {"audio": "vggish", "visual_2d": "res152", "visual_3d": "r2plus1d_18"}
 LISTS = {"train": "AVVP_train.csv", "val": "AVVP_val_pd.csv", "test": "AVVP_test_pd.csv"}
 SPANS = {"audio": "AVVP_eval_audio.csv", "visual": "AVVP_eval_visual.csv"}  # of val and test
 TRAIN_SPANS = {"audio": "AVVP_train_audio.csv", "visual": "AVVP_train_visual.csv"}  # only the world knows these
@@ -32,7 +32,7 @@ OFFICIAL = {"train": 10000, "val": 649, "test": 1200, "audio_rows": 4131, "visua
 CLIP_NAME = re.compile(r"[A-Za-z0-9_-]{11}_\d+(\.\d+)?_\d+(\.\d+)?")
 
 
-class Span(NamedTuple):
+class LLPSpan(NamedTuple):
     """A line of an evaluation file: in that clip, the class can be heard (or seen) from onset to offset."""
 
     name: str  # ID_start_end, as in the lists
@@ -89,8 +89,8 @@ def read_spans(
     path: Path,  # AVVP_eval_audio.csv or AVVP_eval_visual.csv
     categories: tuple[str, ...] = LLP_CATEGORIES,  # C names
     seconds: int = SECONDS,  # T
-) -> list[Span]:
-    """The lines as `Span`s, empty and inverted ones too where they are the published file's own.
+) -> list[LLPSpan]:
+    """The lines as `LLPSpan`s, empty and inverted ones too where they are the published file's own.
 
     Raises `AvbookError` with the line for an unknown class, seconds outside the clip, and an onset after its offset."""
     spans = []
@@ -99,7 +99,7 @@ def read_spans(
             raise AvbookError(f"{path}: line {line}: unknown class {category!r}; expected a class of LLP, or of categories.txt")
         if not (onset.isdecimal() and offset.isdecimal() and int(onset) <= seconds and int(offset) <= seconds):
             raise AvbookError(f"{path}: line {line}: from {onset!r} to {offset!r}; expected whole seconds between 0 and {seconds}")
-        span = Span(name, int(onset), int(offset), category, line)
+        span = LLPSpan(name, int(onset), int(offset), category, line)
         if span.onset > span.offset and (Path(path).name, *span[:4]) not in PUBLISHED_SLIPS:
             raise AvbookError(f"{path}: line {line}: the onset {onset} of {category} in {name} lies after its offset {offset}; mend the line")
         spans.append(span)
@@ -107,7 +107,7 @@ def read_spans(
 
 
 def dense_labels(
-    spans: list[Span],  # of one modality
+    spans: list[LLPSpan],  # of one modality
     names: list[str],  # the clips wanted, in order
     categories: tuple[str, ...] = LLP_CATEGORIES,  # C names
     seconds: int = SECONDS,  # T
@@ -122,15 +122,15 @@ def dense_labels(
 
 
 @dataclass
-class Tables:
+class LLPTables:
     """What a folder in LLP's layout holds, read and checked; features are opened, not loaded. Rows: train, then val, then test."""
 
     categories: tuple[str, ...]  # C names
-    stores: dict[str, Rows] = field(default_factory=dict)  # audio, visual_2d, visual_3d
+    stores: dict[str, ArrayStore] = field(default_factory=dict)  # audio, visual_2d, visual_3d
     names: dict[str, list[str]] = field(default_factory=dict)  # split -> ID_start_end
     video_labels: dict[str, np.ndarray] = field(default_factory=dict)  # split -> (n, C)
     dense: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)  # split -> audio, visual -> (n, T, C)
-    spans: dict[str, list[Span]] = field(default_factory=dict)  # file -> its lines
+    spans: dict[str, list[LLPSpan]] = field(default_factory=dict)  # file -> its lines
     manifest: dict | None = None  # a pack's description
     world: dict | None = None  # the world's own description
 
@@ -141,13 +141,13 @@ class Tables:
 
 def read_llp(
     folder: Path,  # the official files, or a pack of them
-    report: Report,  # where the findings go
-) -> Tables:
+    report: ValidationReport,  # where the findings go
+) -> LLPTables:
     """What the folder holds; what is wrong with it goes to the report, so that one look finds everything."""
     folder = Path(folder)
     manifest = report.attempt("pack.json", read_manifest, folder)
     categories = report.attempt("categories.txt", read_categories, folder, LLP_CATEGORIES) or LLP_CATEGORIES
-    tables = Tables(categories, manifest=manifest, world=report.attempt("world.json", read_world, folder))
+    tables = LLPTables(categories, manifest=manifest, world=report.attempt("world.json", read_world, folder))
     for split, file in LISTS.items():
         found = report.attempt(file, read_list, folder / file, categories)
         if found is not None:
@@ -167,7 +167,7 @@ def read_llp(
     return tables
 
 
-def checked_lists(report: Report, tables: Tables) -> None:
+def checked_lists(report: ValidationReport, tables: LLPTables) -> None:
     """Errors for a split without clips, a clip in two splits, and two clips that would share one video's features."""
     for split, names in tables.names.items():
         if not names:
@@ -185,10 +185,10 @@ def checked_lists(report: Report, tables: Tables) -> None:
                                            "so scores would be too good; make them again")
 
 
-def read_features(report: Report, tables: Tables) -> None:
+def read_features(report: ValidationReport, tables: LLPTables) -> None:
     """Opens the three kinds of features: one file per clip, or a pack's arrays; errors for missing files and other shapes."""
     ids = tables.ids()
-    for name, folder in FEATURES.items():
+    for name, folder in LLP_FEATURES.items():
         entry = (tables.manifest or {"arrays": {}})["arrays"].get(name)
         if tables.manifest is not None and entry is None:
             report.error("pack.json", f"says nothing of {name}; pack the official folder again")
@@ -213,10 +213,10 @@ def read_features(report: Report, tables: Tables) -> None:
 
 
 def clip_files(
-    report: Report,  # where the findings go
+    report: ValidationReport,  # where the findings go
     folder: str,  # vggish, res152 or r2plus1d_18
     ids: np.ndarray,  # the clips wanted
-) -> NpyFolderRows | None:
+) -> NpyFolderStore | None:
     """The store of a folder's ID.npy files; None and errors when files are missing (all are listed) or not alike."""
     path = report.folder / folder
     try:
@@ -230,7 +230,7 @@ def clip_files(
     first = report.attempt(f"{folder}/{ids[0]}.npy", npy_like, path, str(ids[0]))
     if first is None:
         return None
-    rows, usual = NpyFolderRows(path, ids, first.shape, first.dtype), sizes[f"{ids[0]}.npy"]
+    rows, usual = NpyFolderStore(path, ids, first.shape, first.dtype), sizes[f"{ids[0]}.npy"]
     before = len(report.errors())
     for name in ids:  # a file of the usual size has the usual shape; the others are opened
         if sizes[f"{name}.npy"] != usual:
@@ -249,7 +249,7 @@ def npy_like(folder: Path, name: str) -> np.ndarray:
     return array
 
 
-def note_spans(report: Report, tables: Tables) -> None:
+def note_spans(report: ValidationReport, tables: LLPTables) -> None:
     """Notes on the evaluation files: rows of clips in neither split, rows that mark nothing, labels that disagree."""
     for file, spans in tables.spans.items():
         wanted = {name for split in (("train",) if file in TRAIN_SPANS.values() else ("val", "test")) for name in tables.names.get(split, [])}
@@ -272,9 +272,9 @@ def note_spans(report: Report, tables: Tables) -> None:
 
 def check_llp(
     folder: Path,  # the official files, or a pack
-    report: Report,  # where the findings go
+    report: ValidationReport,  # where the findings go
     sample: int = 256 * 2**20,  # bytes of each kind of features to look at for NaN
-) -> Tables:
+) -> LLPTables:
     """What the folder holds, after every check; `avbook data check` prints the report."""
     tables = read_llp(folder, report)
     for rows in tables.stores.values():

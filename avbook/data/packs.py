@@ -14,15 +14,15 @@ from zlib import crc32
 
 import numpy as np
 
-from avbook.data.stores import BLOCK_BYTES, NpyFolderRows, RawRows, Rows, checked_block, native
+from avbook.data.stores import BLOCK_BYTES, NpyFolderStore, RawStore, ArrayStore, checked_block, native
 from avbook.data.ave_files import (
-    BACKGROUND_FEATURES, FEATURES as AVE_FEATURES, ANNOTATIONS, check_ave,
+    BACKGROUND_FEATURES, AVE_FEATURES as AVE_FEATURES, ANNOTATIONS, check_ave,
 )
 from avbook.data.validation import (
-    PACK_FILE, PACK_VERSION, Finding, Report, check_pack, read_manifest, read_world,
+    PACK_FILE, PACK_VERSION, Issue, ValidationReport, check_pack, read_manifest, read_world,
 )
 from avbook.errors import AvbookError
-from avbook.data.llp_files import FEATURES as LLP_FEATURES, LISTS, check_llp
+from avbook.data.llp_files import LLP_FEATURES as LLP_FEATURES, LISTS, check_llp
 
 __all__ = ["check_folder", "pack_folder", "task_of"]
 
@@ -49,17 +49,17 @@ def task_of(
 
 def check_folder(
     folder,  # a folder in AVE's or LLP's layout, or a pack
-) -> list[Finding]:
+) -> list[Issue]:
     """Everything that is wrong with the folder (level "error") or worth knowing about it ("note"); features are sampled for NaN.
 
     Of a pack every byte is compared with its checksum. Raises `AvbookError` only when there is no such folder."""
-    report = Report(Path(folder))
+    report = ValidationReport(Path(folder))
     try:
         task = task_of(folder)
         manifest = read_manifest(folder)
     except AvbookError as error:
         file, _, message = str(error).removeprefix(f"{folder}").lstrip("/\\").partition(": ")
-        return [Finding("error", file or ".", message)]
+        return [Issue("error", file or ".", message)]
     if manifest is not None:
         check_pack(report, manifest)
     (check_ave if task == "ave" else check_llp)(Path(folder), report)
@@ -77,7 +77,7 @@ def pack_folder(
     Features become float16, so values beyond ±65,504 are refused, as are NaN and infinity. Raises `AvbookError` for a folder
     with errors, an `out` that is something else, and a full disk (what was written stays as OUT.partial, to go on from)."""
     folder, out = Path(folder), Path(out)
-    report = Report(folder)
+    report = ValidationReport(folder)
     task = task_of(folder)
     if read_manifest(folder) is not None:
         raise AvbookError(f"{folder}: is a pack already; expected the official files")
@@ -102,12 +102,12 @@ def pack_folder(
     return out
 
 
-def _plan(folder: Path, task: str, stores: dict[str, Rows]) -> dict:
+def _plan(folder: Path, task: str, stores: dict[str, ArrayStore]) -> dict:
     """What the pack is to hold and where it comes from: equal plans give equal packs."""
     arrays = {}
     for name, rows in stores.items():
         row_bytes = int(np.prod(rows.shape[1:])) * 2
-        paths = [rows.path / f"{name}.npy" for name in rows.ids] if isinstance(rows, NpyFolderRows) else [rows.path]
+        paths = [rows.path / f"{name}.npy" for name in rows.ids] if isinstance(rows, NpyFolderStore) else [rows.path]
         stats = [path.stat() for path in paths]
         arrays[name] = {"file": f"{name}.npy", "shape": list(rows.shape), "block_rows": max(1, BLOCK_BYTES // row_bytes),
                         "source_bytes": sum(stat.st_size for stat in stats), "source_changed": max(stat.st_mtime_ns for stat in stats)}
@@ -189,7 +189,7 @@ def _done(partial: Path, plan: dict) -> dict[str, list[dict]]:
     done = {}
     for name, entry in plan["arrays"].items():
         done[name] = []
-        rows = RawRows(partial / entry["file"], len(_header(entry)), entry["shape"], np.float16)
+        rows = RawStore(partial / entry["file"], len(_header(entry)), entry["shape"], np.float16)
         for number in range(len(noted[name])):
             start = number * entry["block_rows"]
             note = noted[name].get(number)
@@ -218,7 +218,7 @@ def _write(file, data) -> None:
     file.write(data)
 
 
-def _write_arrays(partial: Path, plan: dict, stores: dict[str, Rows], progress: bool) -> dict[str, list[dict]]:
+def _write_arrays(partial: Path, plan: dict, stores: dict[str, ArrayStore], progress: bool) -> dict[str, list[dict]]:
     """Writes the blocks that are not there yet, noting each when it is; per array the notes of all of its blocks."""
     from tqdm import tqdm
 
@@ -251,7 +251,7 @@ def _write_arrays(partial: Path, plan: dict, stores: dict[str, Rows], progress: 
     return done
 
 
-def _half(rows: Rows, start: int, stop: int) -> tuple[memoryview, float]:
+def _half(rows: ArrayStore, start: int, stop: int) -> tuple[memoryview, float]:
     """The rows as float16 bytes, and the largest magnitude among them; AvbookError for values that float16 has not."""
     import torch
 
@@ -263,7 +263,7 @@ def _half(rows: Rows, start: int, stop: int) -> tuple[memoryview, float]:
     if not largest <= LARGEST:
         checked_block(rows, start, block)
         row = start + int(np.abs(block).reshape(len(block), -1).max(1).argmax())
-        where = f"{rows.path / str(rows.ids[row])}.npy" if isinstance(rows, NpyFolderRows) else f"{rows.path}: row {row}"
+        where = f"{rows.path / str(rows.ids[row])}.npy" if isinstance(rows, NpyFolderStore) else f"{rows.path}: row {row}"
         raise AvbookError(f"{where} holds a value of {largest:.6g}; float16 ends at {LARGEST:,.0f}: scale the features first, or "
                           "use the official files as they are")
     half = values.float().half().numpy().astype("<f2", copy=False)

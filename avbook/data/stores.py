@@ -14,7 +14,7 @@ import numpy as np
 
 from avbook.errors import AvbookError
 
-__all__ = ["BLOCK_BYTES", "Rows", "RawRows", "H5Rows", "NpyFolderRows", "h5_fault", "open_h5", "open_npy", "row_numbers", "not_finite",
+__all__ = ["BLOCK_BYTES", "ArrayStore", "RawStore", "H5Store", "NpyFolderStore", "h5_fault", "open_h5", "open_npy", "row_numbers", "not_finite",
            "native", "checked_block"]
 
 BLOCK_BYTES = 16 * 2**20  # the most that is read at one go: the size of every scratch buffer
@@ -55,7 +55,7 @@ def not_finite(
     return ~np.isfinite(flat).all(1)
 
 
-class Rows:
+class ArrayStore:
     """A store of clips: `shape` (N, ...), `dtype` as on disk, `path` for messages. Subclasses say how a run of rows is got."""
 
     path: Path
@@ -146,7 +146,7 @@ def native(array: np.ndarray) -> np.ndarray:
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
-class RawRows(Rows):
+class RawStore(ArrayStore):
     """Rows that lie one after the other in a file from `offset` on: a .npy file, or an h5 dataset that is not chunked."""
 
     def __init__(self, path: Path, offset: int, shape: tuple[int, ...], dtype: np.dtype):
@@ -171,7 +171,7 @@ class RawRows(Rows):
         return block
 
 
-class H5Rows(Rows):
+class H5Store(ArrayStore):
     """Rows of an h5 dataset that has to go through h5py (chunked or compressed)."""
 
     def __init__(self, path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype):
@@ -192,7 +192,7 @@ class H5Rows(Rows):
                               f"({str(error).splitlines()[0]}); get the file again") from None
 
 
-class NpyFolderRows(Rows):
+class NpyFolderStore(ArrayStore):
     """Rows that lie in a folder as ID.npy, one file per clip, all of one shape and type."""
 
     def __init__(self, folder: Path, ids, row_shape: tuple[int, ...], dtype: np.dtype):
@@ -220,7 +220,7 @@ class NpyFolderRows(Rows):
 
 
 def checked_block(
-    rows: Rows,  # the store it is from
+    rows: ArrayStore,  # the store it is from
     first: int,  # its first row
     block: np.ndarray,  # the rows themselves
 ) -> np.ndarray:
@@ -228,7 +228,7 @@ def checked_block(
     bad = np.flatnonzero(not_finite(block))
     if len(bad):
         row = first + int(bad[0])
-        where = rows.path / f"{rows.ids[row]}.npy" if isinstance(rows, NpyFolderRows) else f"{rows.path}: row {row} of {len(rows)}"
+        where = rows.path / f"{rows.ids[row]}.npy" if isinstance(rows, NpyFolderStore) else f"{rows.path}: row {row} of {len(rows)}"
         raise AvbookError(f"{where} holds NaN or infinity ({len(bad)} such among the rows beside it); extract that clip again or take it "
                           "out of the lists")
     return block
@@ -248,7 +248,7 @@ def h5_fault(
 def open_h5(
     path: Path,  # an h5 file
     name: str,  # the dataset in it
-) -> Rows:
+) -> ArrayStore:
     """The dataset as a store. AvbookError for a file that is missing, cut short, not HDF5, without that dataset, or not of floats."""
     import h5py
 
@@ -269,17 +269,17 @@ def open_h5(
     except OSError as error:
         raise h5_fault(path, error) from None
     if offset is not None and first is not None:
-        raw = RawRows(path, offset, shape, dtype)
+        raw = RawStore(path, offset, shape, dtype)
         if offset + raw.nbytes <= os.path.getsize(path):
             with raw._opened() as source:  # trust the offset only after it gave the same first row
                 if raw._run(source, 0, 1).tobytes() == first.tobytes():
                     return raw
-    return H5Rows(path, name, shape, dtype)
+    return H5Store(path, name, shape, dtype)
 
 
 def open_npy(
     path: Path,  # a .npy file
-) -> RawRows:
+) -> RawStore:
     """The array as a store. AvbookError for a file that is missing, cut short, or not an array of floats in C order."""
     path = Path(path)
     try:
@@ -294,7 +294,7 @@ def open_npy(
         raise AvbookError(f"{path}: not a .npy array ({str(error).splitlines()[0]})") from None
     if fortran or dtype.name not in FLOATS or len(shape) < 2:
         raise AvbookError(f"{path}: {dtype} {shape}{' in Fortran order' if fortran else ''}, expected floats, one row per clip")
-    rows = RawRows(path, offset, shape, dtype)
+    rows = RawStore(path, offset, shape, dtype)
     if offset + rows.nbytes != os.path.getsize(path):
         raise AvbookError(f"{path}: {os.path.getsize(path):,} bytes, expected {offset + rows.nbytes:,}; it was cut short: make it again")
     return rows

@@ -12,10 +12,10 @@ from zlib import crc32
 
 import numpy as np
 
-from avbook.data.stores import NpyFolderRows, RawRows, Rows, h5_fault, not_finite, open_npy
+from avbook.data.stores import NpyFolderStore, RawStore, ArrayStore, h5_fault, not_finite, open_npy
 from avbook.errors import AvbookError
 
-__all__ = ["Finding", "Report", "SPLITS", "PACK_FILE", "PACK_VERSION", "read_lines", "read_categories", "read_small_h5", "check_ids",
+__all__ = ["Issue", "ValidationReport", "SPLITS", "PACK_FILE", "PACK_VERSION", "read_lines", "read_categories", "read_small_h5", "check_ids",
            "check_orders", "check_values", "read_manifest", "open_packed", "check_pack", "listed", "read_world",
            "folder_name", "content_hash"]
 
@@ -25,7 +25,7 @@ VIDEO_ID = re.compile(r"[A-Za-z0-9_-]{11}")
 
 
 @dataclass(frozen=True)
-class Finding:
+class Issue:
     """One thing that is wrong (`error`) or worth knowing (`note`) about a file of a data folder."""
 
     level: str  # "error" or "note"
@@ -36,7 +36,7 @@ class Finding:
         return f"{self.level}: {self.file}: {self.message}"
 
 
-class Report:
+class ValidationReport:
     """The findings about one folder, in the order they were made."""
 
     def __init__(self, folder: Path):
@@ -46,13 +46,13 @@ class Report:
 
     def error(self, file: str, message: str) -> None:
         """Add an error: the folder cannot be used as it is."""
-        self.findings.append(Finding("error", str(file), message))
+        self.findings.append(Issue("error", str(file), message))
 
     def note(self, file: str, message: str) -> None:
         """Add a note: true, worth knowing, no reason to stop."""
-        self.findings.append(Finding("note", str(file), message))
+        self.findings.append(Issue("note", str(file), message))
 
-    def errors(self) -> list[Finding]:
+    def errors(self) -> list[Issue]:
         """The errors alone."""
         return [finding for finding in self.findings if finding.level == "error"]
 
@@ -134,7 +134,7 @@ def read_small_h5(
         raise h5_fault(path, error) from None
 
 
-def check_ids(report: Report, file: str, names) -> None:
+def check_ids(report: ValidationReport, file: str, names) -> None:
     """An error unless every name is the 11 characters of a video id: ids become file names, so nothing else may pass."""
     bad = [name for name in names if not VIDEO_ID.fullmatch(name)]
     if bad:
@@ -142,7 +142,7 @@ def check_ids(report: Report, file: str, names) -> None:
 
 
 def check_orders(
-    report: Report,  # where the findings go
+    report: ValidationReport,  # where the findings go
     orders: dict[str, np.ndarray],  # split -> its row numbers
     files: dict[str, str],  # split -> the file they come from
     count: int,  # rows there are
@@ -167,7 +167,7 @@ def check_orders(
         report.note(files[names[0]], f"{unused} of {count} clips are in no split")
 
 
-def check_values(report: Report, file: str, rows: Rows, limit: int) -> None:
+def check_values(report: ValidationReport, file: str, rows: ArrayStore, limit: int) -> None:
     """An error when a sample of the store (about `limit` bytes, all of it when smaller) holds NaN or infinity."""
     bad = []
     try:
@@ -176,7 +176,7 @@ def check_values(report: Report, file: str, rows: Rows, limit: int) -> None:
     except AvbookError as error:
         return report.error(file, str(error).removeprefix(f"{report.folder / file}: "))
     if bad:
-        names = [f"{rows.ids[row]}.npy" for row in bad] if isinstance(rows, NpyFolderRows) else [f"row {row}" for row in bad]
+        names = [f"{rows.ids[row]}.npy" for row in bad] if isinstance(rows, NpyFolderStore) else [f"row {row}" for row in bad]
         report.error(file, f"{listed(names)}: NaN or infinity; extract these clips again")
 
 
@@ -208,7 +208,7 @@ def read_manifest(
 def open_packed(
     folder: Path,  # a pack
     entry: dict,  # what its description says about one array
-) -> RawRows:
+) -> RawStore:
     """The array as a store; AvbookError when the file is not as described."""
     rows = open_npy(Path(folder) / entry["file"])
     if list(rows.shape) != entry["shape"] or rows.dtype != np.float16:
@@ -216,7 +216,7 @@ def open_packed(
     return rows
 
 
-def check_pack(report: Report, manifest: dict) -> None:
+def check_pack(report: ValidationReport, manifest: dict) -> None:
     """Errors for every block and every small file of a pack whose checksum is not the one noted when it was written."""
     for name, entry in manifest["files"].items():
         path = report.folder / name
@@ -261,7 +261,7 @@ def read_world(folder: Path) -> dict | None:
 def content_hash(
     words: list[str],  # what kind of data it is, class names
     arrays: list[np.ndarray],  # labels, ids, row numbers
-    stores: list[Rows],  # features, of which 16 clips are looked at
+    stores: list[ArrayStore],  # features, of which 16 clips are looked at
 ) -> str:
     """Twelve hexadecimal characters; features enter as float16, so that a pack has the hash of what it was packed from."""
     digest = hashlib.sha256(json.dumps([words, [list(rows.shape) for rows in stores]]).encode())

@@ -11,13 +11,13 @@ from typing import Any, Iterable
 
 from avbook.errors import AvbookError
 from avbook.experiments.tables import (
-    SELECTIONS, bound, compare, figure, number, summarise, with_spread,
+    SELECTIONS, bound, compare, get_score, format_number, summarise, with_spread,
 )
 from avbook.experiments.records import Records
-from avbook.papers import DIRECTIONS, FIGURES, TABLES
+from avbook.papers import ORDERING_CLAIMS, FIGURES, TABLES
 from avbook.show.pages import Page
 from avbook.experiments.recipes import RECIPES, find_recipe
-from avbook.experiments.recipe import settle
+from avbook.experiments.recipe import resolve_settings
 
 __all__ = ["Claims", "claim_rows", "totals", "figures_shown", "to_html", "VERDICTS"]
 
@@ -57,7 +57,7 @@ class Claims:
         """The records of a setting on one data set, by seed; none for a recipe that is not known."""
         if recipe not in RECIPES:
             return []
-        _, changed = settle(find_recipe(recipe), data[2], options)
+        _, changed = resolve_settings(find_recipe(recipe), data[2], options)
         return sorted(self.by_setting.get((recipe, json.dumps(changed, sort_keys=True), *data), []), key=lambda r: r["seed"])
 
     def label(
@@ -86,7 +86,7 @@ def claim_rows(
         for cell in table.cells:
             if cell.value is not None:
                 out += _cell_rows(table, cell, found)
-    for claim in DIRECTIONS:
+    for claim in ORDERING_CLAIMS:
         out += _direction_rows(claim, found)
     for drawn in FIGURES:
         place = (shown or {}).get(drawn.key)
@@ -109,7 +109,7 @@ def _cell_rows(table, cell, found: Claims) -> list[dict[str, Any]]:
         if data[2] != found.presets[data[0]][0]:
             continue
         runs = found.of(cell.recipe, cell.options, data)
-        ours = summarise(figure(r, cell.metric or table.metric, table.selection) for r in runs)
+        ours = summarise(get_score(r, cell.metric or table.metric, table.selection) for r in runs)
         if ours is not None:
             verdict = "not run" if data[0] != "official" else "undecided" if ours.n == 1 else "agrees" if ours.low <= cell.value <= ours.high else "disagrees"
             out.append(_row(key, "number", claim, table.source, cell.value, mark=cell.mark, **_spread(ours), data=found.label(data),
@@ -186,9 +186,9 @@ def to_html(
 
 def _html_row(row: dict[str, Any], base: str) -> str:
     direction = row["kind"] == "direction"
-    interval = "" if row["low"] is None or math.isnan(row["low"]) else " … ".join((bound if direction else number)(row[end]) for end in ("low", "high"))
+    interval = "" if row["low"] is None or math.isnan(row["low"]) else " … ".join((bound if direction else format_number)(row[end]) for end in ("low", "high"))
     ours = "" if row["ours"] is None else with_spread(row["ours"], row["sd"], direction)
-    printed = "" if row["printed"] is None else number(row["printed"], direction) + row["mark"]
+    printed = "" if row["printed"] is None else format_number(row["printed"], direction) + row["mark"]
     claim = f'<a href="{escape(base + row["place"])}">{escape(row["claim"])}</a>' if row["place"] else escape(row["claim"])
     kind, _, data = row["data"].partition(": ")
     how = f"{escape(data if data.startswith(kind) else row['data'])}, {escape(row['protocol'])}" if row["data"] else ""

@@ -5,12 +5,12 @@ import re
 from typing import Any, Iterable
 
 from avbook.experiments.records import Records
-from avbook.experiments.tables import Summary, compare, in_words
+from avbook.experiments.tables import Summary, compare, format_gap
 from avbook.show.pages import Heading, Page, source
 from avbook.papers.schema import Cell, Table
 from avbook.papers import find_table
 from avbook.experiments.recipes import find_recipe
-from avbook.experiments.recipe import settle
+from avbook.experiments.recipe import resolve_settings
 
 __all__ = ["discrepancy_rows", "other_entries", "REGISTERS", "to_markdown"]
 
@@ -39,7 +39,7 @@ def discrepancy_rows(
         table = find_table(key)
         groups: dict[tuple, list[Cell]] = {}
         for cell in table.cells:
-            if cell.recipe in recipes and not _YARDSTICKS & cell.options.items() and settle(find_recipe(cell.recipe), preset, cell.options)[1]:
+            if cell.recipe in recipes and not _YARDSTICKS & cell.options.items() and resolve_settings(find_recipe(cell.recipe), preset, cell.options)[1]:
                 groups.setdefault((cell.row, cell.recipe, str(cell.options)), []).append(cell)
         for (row, recipe, _), cells in groups.items():
             gaps = {cell.metric or table.metric: _gap(cell, table, records, preset) for cell in cells}
@@ -106,6 +106,6 @@ def to_markdown(
     for row in rows:
         what = f"[{row['entry']}]({base}{row['place']})" if row["place"] else row["entry"]
         option = " ".join(f"{name}={value}" for name, value in row["options"].items())
-        lines.append(f"| {row['paper']} | {what} | `{row['recipe']} {option}` | {row['metric'].replace('_', ' ')} | {in_words(row['gap'])} "
+        lines.append(f"| {row['paper']} | {what} | `{row['recipe']} {option}` | {row['metric'].replace('_', ' ')} | {format_gap(row['gap'])} "
                      f"| {row['gap'].n if row['gap'] else 0} | {row['verdict']} |")
     return "\n".join(lines) + "\n"

@@ -14,7 +14,7 @@ from avbook.errors import AvbookError
 from avbook.experiments.datasets import open_data
 from avbook.experiments.job import Job
 
-__all__ = ["Recipe", "settle", "parse_options", "pick"]
+__all__ = ["Recipe", "resolve_settings", "parse_options", "pick"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def parse_options(
     return out
 
 
-def settle(
+def resolve_settings(
     recipe: Recipe,
     preset: str,  # "paper" or "quick"
     options: dict[str, Any],  # what the user changes

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from avbook.errors import AvbookError
-from avbook.experiments.recipe import settle
+from avbook.experiments.recipe import resolve_settings
 from avbook.experiments.recipes import find_recipe
 
 __all__ = ["Records", "read_record"]
@@ -33,7 +33,7 @@ class Records:
         data: str | None = None,  # the data set's name; None: whichever, if all agree
     ) -> list[dict[str, Any]]:
         """The records of one setting, ordered by seed; raises `AvbookError` where they are of several data sets."""
-        _, changed = settle(find_recipe(recipe), preset, options or {})
+        _, changed = resolve_settings(find_recipe(recipe), preset, options or {})
         found = [r for r in self.all if r["recipe"] == recipe and r["preset"] == preset and r["options"] == changed
                  and (data is None or r["data"]["name"] == data)]
         hashes = {r["data"]["hash"] for r in found}

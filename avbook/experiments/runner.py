@@ -14,7 +14,7 @@ from typing import Any, Callable
 from avbook.common.files import write_text
 from avbook.experiments.datasets import data_dims
 from avbook.experiments.job import Job, write_predictions
-from avbook.experiments.recipe import Recipe, settle
+from avbook.experiments.recipe import Recipe, resolve_settings
 from avbook.experiments.recipes import find_recipe
 from avbook.experiments.records import read_record
 
@@ -24,7 +24,7 @@ __all__ = ["run_key", "run_seed", "run_many", "command"]
 def run_key(
     recipe: Recipe,
     preset: str,
-    options: dict[str, Any],  # only what differs from the preset, as `settle` gives it
+    options: dict[str, Any],  # only what differs from the preset, as `resolve_settings` gives it
     data,  # a data set with `.name` and `.hash`
 ) -> str:
     """A folder name for a setting on a data set: readable, and different whenever either differs."""
@@ -51,7 +51,7 @@ def run_seed(
     """
     from avbook.training.loop import seed_everything
 
-    settings, changed = settle(recipe, preset, options or {})
+    settings, changed = resolve_settings(recipe, preset, options or {})
     key = run_key(recipe, preset, changed, data)
     folder = Path(out) / recipe.name / key
     path = folder / f"seed-{seed}.json"

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Iterable
 
 from avbook.errors import AvbookError
-from avbook.papers import DIRECTIONS
-from avbook.papers.schema import Cell, Direction, Table
+from avbook.papers import ORDERING_CLAIMS
+from avbook.papers.schema import Cell, OrderingClaim, Table
 from avbook.experiments.records import Records
 from avbook.common.files import write_text
 
-__all__ = ["Summary", "summarise", "compare", "Comparison", "table_rows", "direction_rows", "in_words", "with_interval", "with_spread", "shown",
-           "caption", "parts", "layout", "to_markdown", "write_csv", "SELECTIONS"]
+__all__ = ["Summary", "summarise", "compare", "Comparison", "table_rows", "ordering_rows", "format_gap", "with_interval", "with_spread", "format_cell",
+           "caption", "split_levels", "layout", "to_markdown", "write_csv", "SELECTIONS"]
 
 SELECTIONS = {"val_selected": "best epoch on validation", "last": "last epoch", "test_selected": "best epoch on test (for comparison only)"}
 
@@ -75,8 +75,8 @@ def compare(
     "agrees" where the interval of the mean difference lies above zero, "disagrees" where it lies below, "undecided" where it
     holds zero or fewer than two seeds can be compared, "not run" where no seed has a record of both.
     """
-    left = {r["seed"]: figure(r, metric, selection) for r in better}
-    right = {r["seed"]: figure(r, metric, selection) for r in worse}
+    left = {r["seed"]: get_score(r, metric, selection) for r in better}
+    right = {r["seed"]: get_score(r, metric, selection) for r in worse}
     shared = sorted(left.keys() & right.keys())
     gap = summarise(left[s] - right[s] for s in shared)
     if gap is None:
@@ -86,7 +86,7 @@ def compare(
     return Comparison(gap, "agrees" if gap.low > 0 else "disagrees")
 
 
-def figure(
+def get_score(
     record: dict[str, Any],
     metric: str,
     selection: str,
@@ -121,7 +121,7 @@ def table_rows(
         if only and cell.column != only:
             continue
         found = records.of(cell.recipe, {**cell.options, **(extra or {})}, preset=preset, data=data) if cell.recipe and _known(cell) else []
-        summary = summarise(figure(r, cell.metric or table.metric, selection) for r in found)
+        summary = summarise(get_score(r, cell.metric or table.metric, selection) for r in found)
         out.append({
             "row": cell.row, "column": cell.column, "paper": cell.value, "mark": cell.mark,
             "ours": summary.mean if summary else None, "sd": summary.sd if summary else None,
@@ -152,7 +152,7 @@ def _cell_verdict(cell: Cell, found: list[dict], summary: Summary | None) -> str
     return "agrees" if summary.low <= cell.value <= summary.high else "disagrees"
 
 
-def direction_rows(
+def ordering_rows(
     prefix: str,  # a table's key, such as "psp-1", or a paper's, "psp"
     records: Records,
     *,
@@ -164,7 +164,7 @@ def direction_rows(
 ) -> list[dict[str, Any]]:
     """One dict a stated direction: claim, source, the paper's gap, ours with interval, seeds, verdict."""
     out = []
-    for claim in DIRECTIONS:
+    for claim in ORDERING_CLAIMS:
         if not claim.key.startswith(prefix + "-") or (only and f"-{only}-" not in claim.key and not claim.text.endswith(f"({only})")):
             continue
         result = _judge(claim, records, preset, data, selection or claim.selection, extra or {})
@@ -175,7 +175,7 @@ def direction_rows(
     return out
 
 
-def _judge(claim: Direction, records: Records, preset: str, data: str | None, selection: str, extra: dict) -> Comparison:
+def _judge(claim: OrderingClaim, records: Records, preset: str, data: str | None, selection: str, extra: dict) -> Comparison:
     from avbook.experiments.recipes import RECIPES
 
     if claim.better[0] not in RECIPES or claim.worse[0] not in RECIPES:
@@ -189,7 +189,7 @@ NBSP = "\N{NO-BREAK SPACE}"  # holds a figure and its spread together in a narro
 BESIDE, PAGE = 3, 6  # so many columns stand paper beside ours, with more ours stands below; so many fit a page
 
 
-def number(
+def format_number(
     value: float | None,  # percent or points
     sign: bool = False,
 ) -> str:
@@ -206,7 +206,7 @@ def with_spread(
     sign: bool = False,
 ) -> str:
     """A mean and its standard deviation, such as 72.0 ± 2.0, on one line wherever it stands."""
-    return number(mean, sign) + ("" if sd is None or math.isnan(sd) else f"{NBSP}±{NBSP}{sd:.1f}")
+    return format_number(mean, sign) + ("" if sd is None or math.isnan(sd) else f"{NBSP}±{NBSP}{sd:.1f}")
 
 
 def with_interval(
@@ -220,17 +220,17 @@ def with_interval(
     """
     if mean is None:
         return "–"
-    return number(mean, True) + ("" if low is None or math.isnan(low) else f" [{bound(low)},{NBSP}{bound(high)}]")
+    return format_number(mean, True) + ("" if low is None or math.isnan(low) else f" [{bound(low)},{NBSP}{bound(high)}]")
 
 
 def bound(
     value: float,  # of an interval of differences
 ) -> str:
     """A signed bound with one decimal, or with as many as tell its side of zero."""
-    return f"{value:+.1g}" if 0.001 <= abs(value) < 0.05 else number(value, True)
+    return f"{value:+.1g}" if 0.001 <= abs(value) < 0.05 else format_number(value, True)
 
 
-def in_words(
+def format_gap(
     gap: Summary | None,  # of differences between two settings, seed by seed
 ) -> str:
     """A gap with its interval, in points, or what stands in its place."""
@@ -239,7 +239,7 @@ def in_words(
     return with_interval(gap.mean, gap.low, gap.high) + (" (one seed)" if gap.n == 1 else "")
 
 
-def parts(
+def split_levels(
     table: Table,
     cells: list[dict[str, Any]],  # from `table_rows`
 ) -> list[list[dict[str, Any]]]:
@@ -275,7 +275,7 @@ def layout(
     columns = _columns(table, cells)
     at = {(cell["row"], cell["column"]): cell for cell in cells}
     names = [c.split(": ")[1] for c in columns] if _one_level(columns) else columns
-    pairs = {row: [shown(at.get((row, column))) for column in columns] for row in table.rows}
+    pairs = {row: [format_cell(at.get((row, column))) for column in columns] for row in table.rows}
     label = {row: row.replace(" ", NBSP) if len(row) <= 16 else row for row in table.rows}
     if all(cell["paper"] is None for cell in cells):
         return ["", *names], [[label[row], *(ours for _, ours in pair)] for row, pair in pairs.items()]
@@ -302,11 +302,11 @@ def _one_level(columns: list[str]) -> bool:
 def to_markdown(
     table: Table,
     cells: list[dict[str, Any]],  # from `table_rows`
-    directions: list[dict[str, Any]] = (),  # from `direction_rows`
+    directions: list[dict[str, Any]] = (),  # from `ordering_rows`
 ) -> str:
-    """A table as Markdown: the `layout` of its `parts`, what it stands on, then the directions."""
+    """A table as Markdown: the `layout` of its `split_levels`, what it stands on, then the directions."""
     lines = []
-    for part in parts(table, cells):
+    for part in split_levels(table, cells):
         head, body = layout(table, part)
         left = head.count("")  # columns of words
         lines += [f"**{table.title}** ({caption(table, part)})", "", f"| {' | '.join(head)} |", "|" + ":--|" * left + "--:|" * (len(head) - left)]
@@ -316,15 +316,15 @@ def to_markdown(
         lines += ["", table.note]
     if directions:
         lines += ["", "| claim | paper's gap | ours [95 %] | seeds | verdict |", "|:--|--:|--:|--:|:--|"]
-        lines += [f"| {d['claim']} | {number(d['paper'], True)} | {gap_text(d)} | {d['seeds']} | {d['verdict']} |" for d in directions]
+        lines += [f"| {d['claim']} | {format_number(d['paper'], True)} | {gap_text(d)} | {d['seeds']} | {d['verdict']} |" for d in directions]
     return "\n".join(lines) + "\n"
 
 
-def shown(cell: dict[str, Any] | None) -> tuple[str, str]:
+def format_cell(cell: dict[str, Any] | None) -> tuple[str, str]:
     """What a cell shows for the paper and for us: a figure, "not run", "undefined", "cited" or a dash."""
     if cell is None:
         return "–", "–"
-    return number(cell["paper"]) + cell["mark"], cell["verdict"] if cell["ours"] is None else with_spread(cell["ours"], cell["sd"])
+    return format_number(cell["paper"]) + cell["mark"], cell["verdict"] if cell["ours"] is None else with_spread(cell["ours"], cell["sd"])
 
 
 def gap_text(direction: dict[str, Any]) -> str:

@@ -6,15 +6,15 @@ from __future__ import annotations
 
 from avbook.errors import AvbookError
 from avbook.papers import cmlcl, ma, psp
-from avbook.papers.schema import PAPERS, Direction, Figure, Table
+from avbook.papers.schema import PAPERS, OrderingClaim, Figure, Table
 
-__all__ = ["EQUATIONS", "TABLES", "DIRECTIONS", "FIGURES", "find_table"]
+__all__ = ["EQUATIONS", "TABLES", "ORDERING_CLAIMS", "FIGURES", "find_table"]
 
 _FILES = {"psp": psp, "ma": ma, "cmlcl": cmlcl}
 
 EQUATIONS: dict[str, dict[int, str]] = {key: _FILES[key].EQUATIONS for key in PAPERS}  # in our words
 TABLES: dict[str, Table] = {key: table for name in PAPERS for key, table in _FILES[name].TABLES.items()}
-DIRECTIONS: list[Direction] = [direction for key in PAPERS for direction in _FILES[key].DIRECTIONS]
+ORDERING_CLAIMS: list[OrderingClaim] = [direction for key in PAPERS for direction in _FILES[key].ORDERING_CLAIMS]
 FIGURES: list[Figure] = [figure for key in PAPERS for figure in _FILES[key].FIGURES]
 
 

@@ -1,7 +1,7 @@
 """What the CMLCL paper says: its tables, stated directions, figures and equations; and the tables of what it leaves open."""
 from __future__ import annotations
 
-from avbook.papers.schema import Cell, Direction, Figure, Table
+from avbook.papers.schema import Cell, OrderingClaim, Figure, Table
 
 EQUATIONS = {  # in our words
     1: "where to look: sound and picture multiplied, a share for each position",
@@ -131,14 +131,14 @@ TABLES.update({table.key: table for table in (
 
 
 # --------------------------------------------------------------------------------------------------------- directions
-def _directions() -> list[Direction]:
+def _directions() -> list[OrderingClaim]:
     out = []
 
     def claim(key: str, text: str, table: str, better: str, worse: str, metric: str = "accuracy", gap: bool = True) -> None:
         column = "VGG-19" if table == "cmlcl-1" else _BOTH[metric]
         left, right = (TABLES[table].cell(row, column) for row in (better, worse))
         printed = gap and left.value is not None and right.value is not None
-        out.append(Direction(f"{table}-{key}", f"{text} ({'accuracy' if metric == 'accuracy' else 'purity'})", TABLES[table].source, metric,
+        out.append(OrderingClaim(f"{table}-{key}", f"{text} ({'accuracy' if metric == 'accuracy' else 'purity'})", TABLES[table].source, metric,
                              (left.recipe, left.options), (right.recipe, right.options), round(left.value - right.value, 2) if printed else None,
                              selection="last"))
 
@@ -165,7 +165,7 @@ def _directions() -> list[Direction]:
     return out
 
 
-DIRECTIONS: list[Direction] = list(_directions())
+ORDERING_CLAIMS: list[OrderingClaim] = list(_directions())
 
 FIGURES = [
     Figure("cmlcl-fig-3", "CMLCL, Fig. 3", "t-SNE of the clips' features, coloured by pseudo-label, at rounds 1 and 3: better apart at round 3"),

@@ -1,7 +1,7 @@
 """What the MA paper says: its tables, stated directions, figures and equations."""
 from __future__ import annotations
 
-from avbook.papers.schema import Cell, Direction, Figure, Table
+from avbook.papers.schema import Cell, OrderingClaim, Figure, Table
 
 EQUATIONS = {  # in our words
     1: "one head of scaled dot-product attention",
@@ -82,13 +82,13 @@ TABLES["ma-baselines"] = Table("ma-baselines", "What simpler models and no model
     )), ()), "Rows of ours, none of the paper's. The video's own label is the judged video's: a method is not told it.", selection="last")
 
 
-def _directions() -> list[Direction]:
+def _directions() -> list[OrderingClaim]:
     out = []
 
     def claim(key: str, text: str, table: str, metric: str, better: str, worse: str) -> None:
         column = _TEN[metric]
         left, right = (TABLES[table].cell(row, column) for row in (better, worse))
-        out.append(Direction(f"{table}-{key}", f"{text} ({column})", TABLES[table].source, metric, (left.recipe, left.options),
+        out.append(OrderingClaim(f"{table}-{key}", f"{text} ({column})", TABLES[table].source, metric, (left.recipe, left.options),
                              (right.recipe, right.options), round(left.value - right.value, 1), selection="last"))
 
     for metric in _TEN:
@@ -108,7 +108,7 @@ def _directions() -> list[Direction]:
     return out
 
 
-DIRECTIONS: list[Direction] = list(_directions())
+ORDERING_CLAIMS: list[OrderingClaim] = list(_directions())
 
 FIGURES = [
     Figure("ma-fig-3", "MA, Fig. 3", "predictions of each second beside the truth, for picture and sound: the events are found, their borders less so"),

@@ -1,7 +1,7 @@
 """What the PSP paper says: its tables, stated directions, figures and equations."""
 from __future__ import annotations
 
-from avbook.papers.schema import Cell, Direction, Figure, Table
+from avbook.papers.schema import Cell, OrderingClaim, Figure, Table
 
 EQUATIONS = {  # in our words
     1: "similarity of every visual with every audio segment",
@@ -99,7 +99,7 @@ TABLES["psp-code"] = Table("psp-code", "Where paper, released code and ours diff
 
 
 # --------------------------------------------------------------------------------------------------------- directions
-def _directions() -> tuple[Direction, ...]:
+def _directions() -> tuple[OrderingClaim, ...]:
     out = []
     table = TABLES["psp-1"]
     for column, recipe in _SETTINGS.items():
@@ -107,29 +107,29 @@ def _directions() -> tuple[Direction, ...]:
         for row in ("w/o PSP", "ASP", "WPSP", "SAPSP"):
             cell = table.cell(row, column)
             slug = row.replace("w/o ", "no-").lower()
-            out.append(Direction(f"psp-1-{column}-{slug}", f"PSP beats {row} ({column})", "PSP, Table 1", "accuracy",
+            out.append(OrderingClaim(f"psp-1-{column}-{slug}", f"PSP beats {row} ({column})", "PSP, Table 1", "accuracy",
                                  (recipe, {}), (recipe, cell.options), round(best.value - cell.value, 1)))
     for name, full, weak in (("PSP", "psp-full", "psp-weak"), ("AVEL", "avel-full", "avel-weak")):
         gaps = {c.row: c.value for c in _PSP_2 if c.column == name}
-        out.append(Direction(f"psp-2-avps-{name.lower()}", f"the pair-similarity loss helps {name} (full)", "PSP, Table 2", "accuracy",
+        out.append(OrderingClaim(f"psp-2-avps-{name.lower()}", f"the pair-similarity loss helps {name} (full)", "PSP, Table 2", "accuracy",
                              (full, {}), (full, {"lam": 0.0}), round(gaps["full: CE + λ AVPS"] - gaps["full: CE"], 1)))
-        out.append(Direction(f"psp-2-weighting-{name.lower()}", f"the weighting branch helps {name} (weak)", "PSP, Table 2", "accuracy",
+        out.append(OrderingClaim(f"psp-2-weighting-{name.lower()}", f"the weighting branch helps {name} (weak)", "PSP, Table 2", "accuracy",
                              (weak, {}), (weak, {"weighting": False}),
                              round(gaps["weak: with weights"] - gaps["weak: without weights"], 1)))
     for column, recipe in _SETTINGS.items():
         best = next(c for c in _PSP_3 if c.column == column and not c.options)
         for cell in _PSP_3:
             if cell.column == column and cell.options:
-                out.append(Direction(f"psp-3-{column}-{cell.row.split()[-1]}", f"τ = 0.095 beats {cell.row} ({column})", "PSP, Table 3",
+                out.append(OrderingClaim(f"psp-3-{column}-{cell.row.split()[-1]}", f"τ = 0.095 beats {cell.row} ({column})", "PSP, Table 3",
                                      "accuracy", (recipe, {}), (recipe, cell.options), round(best.value - cell.value, 1)))
     for column, recipe in _SETTINGS.items():
         own, base = TABLES["psp-4"].cell("PSP", column), TABLES["psp-4"].cell("AVEL", column)
-        out.append(Direction(f"psp-4-{column}-avel", f"PSP beats AVEL ({column})", "PSP, Table 4", "accuracy",
+        out.append(OrderingClaim(f"psp-4-{column}-avel", f"PSP beats AVEL ({column})", "PSP, Table 4", "accuracy",
                              (recipe, {}), (base.recipe, base.options), round(own.value - base.value, 1)))
     return tuple(out)
 
 
-DIRECTIONS: list[Direction] = list(_directions())
+ORDERING_CLAIMS: list[OrderingClaim] = list(_directions())
 
 FIGURES = [
     Figure("psp-fig-4", "PSP, Fig. 4", "attention over a clip's frames, predictions beside the truth, and γ^va, γ^av: few pairs are kept, those of the event"),

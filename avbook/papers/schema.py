@@ -1,6 +1,6 @@
 """The types of a paper's claims (tables, cells, directions, figures) and `@paper`, which marks the code of an equation.
 
-A `Table` holds the cells a paper prints; a cell that we can run names the recipe and the options that do. A `Direction` is a
+A `Table` holds the cells a paper prints; a cell that we can run names the recipe and the options that do. A `OrderingClaim` is a
 statement such as "PSP beats ASP" that can be checked on any data set. `experiments.tables` joins both with run records.
 """
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from avbook.errors import AvbookError
 
-__all__ = ["paper", "implementations", "Cell", "Table", "Direction", "Figure", "PAPERS"]
+__all__ = ["paper", "implementations", "Cell", "Table", "OrderingClaim", "Figure", "PAPERS"]
 
 PAPERS = {
     "psp": "Zhou, Zheng, Zhong, Hao, Wang: Positive Sample Propagation along the Audio-Visual Event Line. CVPR 2021",
@@ -93,7 +93,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Direction:
+class OrderingClaim:
     """A claim that one setting scores higher than another, wherever both are run."""
 
     key: str

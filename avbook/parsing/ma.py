@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from ..errors import AvbookError
 from .han import HAN, HANMethod
 from ..papers.schema import paper
-from ..common.tensors import at_least_single
+from ..common.tensors import upcast_half
 
 # %% ../../nbs/3_parsing/04_ma.ipynb #c028
 def cosines(
@@ -20,7 +20,7 @@ def cosines(
     y: torch.Tensor,  # (B, S, d)
 ) -> torch.Tensor:
     """The cosine of each second of `x` with each of `y`, (B,T,S)."""
-    return F.normalize(at_least_single(x), dim=-1) @ F.normalize(at_least_single(y), dim=-1).mT
+    return F.normalize(upcast_half(x), dim=-1) @ F.normalize(upcast_half(y), dim=-1).mT
 
 # %% ../../nbs/3_parsing/04_ma.ipynb #c030
 @paper("ma", eq=8)
@@ -31,7 +31,7 @@ def contrast_loss(
 ) -> torch.Tensor:
     """The cross entropy of telling each second's partner from the clip's other seconds, mean over all seconds."""
     with torch.autocast(similarity.device.type, enabled=False):
-        log_shares = (at_least_single(similarity) / tau).log_softmax(-1)
+        log_shares = (upcast_half(similarity) / tau).log_softmax(-1)
         right = log_shares.diagonal(dim1=-2, dim2=-1)  # (B, T)
         wrong = (log_shares.sum(-1) - right) / max(similarity.shape[-1] - 1, 1)
         return -((1 - smoothing) * right + smoothing * wrong).mean()
@@ -43,8 +43,8 @@ class MA(HAN):
     `contrast_visual` is the other direction, `f_v_hat` with `f_a`. Options as for `HAN`; with one modality there is no contrast.
     """
 
-    def join(self, tracks):
-        out = super().join(tracks)
+    def fuse(self, tracks):
+        out = super().fuse(tracks)
         if "f_a" not in out or "f_v" not in out:
             return out
         return out | {"contrast": cosines(out["f_a_hat"], out["f_v"]), "contrast_visual": cosines(out["f_v_hat"], out["f_a"])}
@@ -64,7 +64,7 @@ class MAMethod(HANMethod):
         smooth_dropped: bool = False,  # a dropped visual label becomes what an absent one is, not 0 (not in the code)
         smoothing_audio: float = 0.0,  # of the label, as the sound's target
         smoothing_visual: float = 0.1,  # of the label, as the picture's target
-        filter: str = "modality",  # see `events_of_seconds`
+        filter: str = "modality",  # see `decode_predictions`
         threshold: float = 0.5,
     ):
         super().__init__(smoothing_audio, smoothing_visual, filter, threshold)

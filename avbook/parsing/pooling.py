@@ -9,7 +9,7 @@ __all__ = ['weighted_sum', 'Pooling']
 import torch
 from torch import nn
 
-from ..common.tensors import at_least_single
+from ..common.tensors import upcast_half
 from ..errors import AvbookError
 
 # %% ../../nbs/3_parsing/03_pooling.ipynb #c032
@@ -53,8 +53,8 @@ class Pooling(nn.Module):
 
     def forward(self, features, probabilities):
         if self.pool == "attention":
-            frame = at_least_single(self.frame(features)).softmax(1)
-            modality = at_least_single(self.modality(features)).softmax(2)
+            frame = upcast_half(self.frame(features)).softmax(1)
+            modality = upcast_half(self.modality(features)).softmax(2)
             each, video = weighted_sum(probabilities, frame, modality, self.normalise)
             return {"each": each, "video": video, "frame_attention": frame, "modality_attention": modality}
         over = torch.mean if self.pool == "mean" else torch.amax

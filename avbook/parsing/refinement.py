@@ -20,11 +20,12 @@ from ..errors import AvbookError
 from ..papers.schema import paper
 
 # %% auto #0
-__all__ = ['draw_partners', 'category_errors', 'confidence', 'kept_labels', 'all_tracks', 'clip_probabilities', 'exchange',
-           'Refinement', 'refine', 'save_refinement', 'load_refinement', 'refinement_scores', 'with_targets']
+__all__ = ['sample_partners', 'category_errors', 'confidence', 'filter_labels', 'encode_all', 'clip_probabilities',
+           'swap_modalities', 'Refinement', 'refine', 'save_refinement', 'load_refinement', 'refinement_scores',
+           'with_targets']
 
 # %% ../../nbs/3_parsing/05_refinement.ipynb #c018
-def draw_partners(
+def sample_partners(
     labels: np.ndarray,  # (N, C), what each video holds
     partners: int = 1,  # partners for each video (code: 1)
     seed: int = 0,
@@ -73,7 +74,7 @@ def confidence(
     return np.divide(np.asarray(probabilities, np.float64), errors, out=np.full(np.shape(probabilities), np.inf), where=errors > 0)
 
 
-def kept_labels(
+def filter_labels(
     labels: np.ndarray,  # (N, C)
     first: np.ndarray,  # (N, C), what one branch says of the assembled video
     second: np.ndarray,  # (N, C), what the other branch says
@@ -86,7 +87,7 @@ def kept_labels(
 
 # %% ../../nbs/3_parsing/05_refinement.ipynb #c030
 @torch.no_grad()
-def all_tracks(
+def encode_all(
     net,  # HAN or MA
     split,  # anything with `len` and `batch(indices)`
     batch_size: int = 256,
@@ -96,7 +97,7 @@ def all_tracks(
     for start in range(0, len(split), batch_size):
         rows = list(range(start, min(start + batch_size, len(split))))
         batch = {name: value.to(device) for name, value in split.batch(rows).items() if name in ("audio", "visual_2d", "visual_3d")}
-        for name, value in net.tracks(batch).items():
+        for name, value in net.encode(batch).items():
             if start == 0:
                 found[name] = value.new_empty((len(split), *value.shape[1:]))
             found[name][start : start + len(rows)] = value
@@ -106,7 +107,7 @@ def all_tracks(
 @torch.no_grad()
 def clip_probabilities(
     net,  # HAN or MA
-    tracks: dict[str, torch.Tensor],  # from `all_tracks`
+    tracks: dict[str, torch.Tensor],  # from `encode_all`
     sounds: np.ndarray,  # (M,), whose sound
     pictures: np.ndarray,  # (M,), with whose picture
     batch_size: int = 512,
@@ -115,16 +116,16 @@ def clip_probabilities(
     audio, visual = [], []
     for start in range(0, len(sounds), batch_size):
         of = {"a": torch.as_tensor(sounds[start : start + batch_size]), "v": torch.as_tensor(pictures[start : start + batch_size])}
-        out = net.join({name: value[of[name[-1]].to(value.device)] for name, value in tracks.items()})
+        out = net.fuse({name: value[of[name[-1]].to(value.device)] for name, value in tracks.items()})
         audio.append(out["video_audio"].cpu())
         visual.append(out["video_visual"].cpu())
     return torch.cat(audio).numpy(), torch.cat(visual).numpy()
 
 # %% ../../nbs/3_parsing/05_refinement.ipynb #c032
 @paper("ma", eq=(4, 5))
-def exchange(
+def swap_modalities(
     net,  # HAN or MA
-    tracks: dict[str, torch.Tensor],  # from `all_tracks`
+    tracks: dict[str, torch.Tensor],  # from `encode_all`
     partners: np.ndarray,  # (N, K), row numbers; -1: none
     batch_size: int = 512,
 ) -> dict[str, np.ndarray]:
@@ -197,20 +198,20 @@ def refine(
     if modality not in ("both", "audio", "visual", "none"):
         raise AvbookError(f"refine={modality!r}: expected 'both', 'audio', 'visual' or 'none'")
     labels = np.asarray(split.video_labels) > 0
-    rows = draw_partners(labels, partners, seed) if np.ndim(partners) == 0 else np.asarray(partners, np.int64).reshape(len(labels), -1)
+    rows = sample_partners(labels, partners, seed) if np.ndim(partners) == 0 else np.asarray(partners, np.int64).reshape(len(labels), -1)
     training = net.training
     net.eval()
     try:
-        tracks, everyone = all_tracks(net, split, batch_size), np.arange(len(labels))
+        tracks, everyone = encode_all(net, split, batch_size), np.arange(len(labels))
         before = dict(zip(("audio", "visual"), clip_probabilities(net, tracks, everyone, everyone, 2 * batch_size)))
-        after = exchange(net, tracks, rows, 2 * batch_size)
+        after = swap_modalities(net, tracks, rows, 2 * batch_size)
     finally:
         net.train(training)
     e = {name: category_errors(before[name], labels, errors) for name in before}
     kept = {"audio": labels, "visual": labels}
     for name, changed in (("visual", "a"), ("audio", "v")):
         if modality in ("both", name) and after:
-            kept[name] = kept_labels(labels, after[f"p_{changed}_a"], after[f"p_{changed}_v"], e[name], threshold)
+            kept[name] = filter_labels(labels, after[f"p_{changed}_a"], after[f"p_{changed}_v"], e[name], threshold)
     options = {"partners": rows.shape[1], "errors": errors, "modality": modality, "threshold": threshold, "seed": seed}
     return Refinement(np.asarray(split.ids), tuple(categories), labels, **kept, partners=rows, probabilities={**before, **after}, errors=e,
                       options=options)

@@ -7,7 +7,7 @@ from typing import Any
 
 from avbook.errors import AvbookError
 
-__all__ = ["clip_figure", "clips_figure", "draw_figures", "trained", "telling_clip"]
+__all__ = ["clip_figure", "clips_figure", "draw_figures", "trained", "pick_example"]
 
 
 def trained(
@@ -24,13 +24,13 @@ def trained(
     from avbook.experiments.recipes import find_recipe
     from avbook.experiments.records import read_record
     from avbook.experiments.runner import run_key
-    from avbook.experiments.recipe import settle
+    from avbook.experiments.recipe import resolve_settings
     from avbook.training.weights import load_weights
 
     recipe = find_recipe(recipe_name)
     preset = preset or default_preset(where)
     data = recipe.open_data(where)
-    settings, changed = settle(recipe, preset, options or {})
+    settings, changed = resolve_settings(recipe, preset, options or {})
     path = Path(out) / recipe.name / run_key(recipe, preset, changed, data) / f"seed-{seed}.json"
     if not path.exists():
         raise AvbookError(f"{path}: no such record; run it first with `avbook run {recipe.name} --data {where} --seed {seed} --out {out}`")
@@ -39,7 +39,7 @@ def trained(
     return net.eval(), data, read_record(path)
 
 
-def telling_clip(
+def pick_example(
     labels,  # (N, T, C+1), one-hot, background last
     predicted,  # (N, T)
 ) -> int:
@@ -149,7 +149,7 @@ def draw_figures(
     with torch.inference_mode():
         batches = [net(data.test.batch(range(i, min(i + 64, len(data.test))))) for i in range(0, len(data.test), 64)]
     outputs = {name: torch.cat([b[name] for b in batches]) for name in ("scores", "attention", "beta_va", "gamma_va")}
-    row = telling_clip(data.test.labels, outputs["scores"].argmax(-1))
+    row = pick_example(data.test.labels, outputs["scores"].argmax(-1))
     truth, predicted = data.test.labels[row].argmax(-1), outputs["scores"][row].argmax(-1)
     event = truth != len(data.categories)
     clip_id = data.test.ids[row]

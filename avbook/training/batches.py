@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from avbook.data.base import as_is
+from avbook.data.base import identity_collate
 
-__all__ = ["BatchList", "batches_of", "Held", "source_of"]
+__all__ = ["BatchDataset", "batches_of", "DeviceSplit", "source_of"]
 
 
-class BatchList(Dataset):
+class BatchDataset(Dataset):
     """A split seen as a list of batches: entry k is the batch of the k-th list of rows."""
 
     def __init__(self, split: Any, batches: list):
@@ -32,13 +32,13 @@ def batches_of(
     workers: int = 0,  # processes that read ahead
 ) -> Iterator[dict[str, Tensor]]:
     """The batches one by one, on the device; no global random number is drawn."""
-    loader = DataLoader(BatchList(split, batches), batch_size=None, collate_fn=as_is, num_workers=workers,
-                        pin_memory=device.type == "cuda" and not isinstance(split, Held), generator=torch.Generator())
+    loader = DataLoader(BatchDataset(split, batches), batch_size=None, collate_fn=identity_collate, num_workers=workers,
+                        pin_memory=device.type == "cuda" and not isinstance(split, DeviceSplit), generator=torch.Generator())
     for batch in loader:
         yield {name: part.to(device, non_blocking=True) if isinstance(part, Tensor) else part for name, part in batch.items()}
 
 
-class Held:
+class DeviceSplit:
     """A split's tensors, all of them on one device; `batch(indices)` as the split's own."""
 
     def __init__(self, split: Any, device: torch.device, chunk: int = 256):
@@ -63,8 +63,8 @@ def source_of(
     device: torch.device,
     keep: bool | None = None,  # hold all of it on the device; None: on a CUDA card where it fits in a quarter of the free memory
 ) -> Any:
-    """What batches of this split come from: the split itself, or a `Held` copy on the device."""
+    """What batches of this split come from: the split itself, or a `DeviceSplit` copy on the device."""
     if keep is None and device.type == "cuda":
         row = sum(part.nbytes for part in split.batch([0]).values() if isinstance(part, Tensor))
         keep = row * len(split) < torch.cuda.mem_get_info(device)[0] / 4
-    return Held(split, device) if keep else split
+    return DeviceSplit(split, device) if keep else split

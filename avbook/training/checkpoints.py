@@ -15,11 +15,11 @@ from avbook.errors import AvbookError
 from avbook.training.device import seed_everything
 from avbook.training.weights import differences, read_tensors, some_of, write_tensors
 
-__all__ = ["Look", "Run", "identity", "rng_tensors", "restore_rng", "optimizer_tensors", "restore_optimizer", "save_run", "resume_run"]
+__all__ = ["EpochEval", "Run", "identity", "rng_tensors", "restore_rng", "optimizer_tensors", "restore_optimizer", "save_run", "resume_run"]
 
 
 @dataclass
-class Look:
+class EpochEval:
     """One epoch's judgement: scores on validation and test, and what is needed to keep that model."""
 
     epoch: int  # counted from 1
@@ -46,7 +46,7 @@ class Run:
     epoch: int = 0  # finished epochs
     seconds: float = 0.0  # spent on them
     history: list[dict[str, Any]] = field(default_factory=list)
-    kept: dict[str, Look] = field(default_factory=dict)
+    kept: dict[str, EpochEval] = field(default_factory=dict)
 
 
 # ------------------------------------------------------------------------------------------------------------ identity
@@ -204,7 +204,7 @@ def resume_run(
     for epoch, scores in meta["looks"].items():
         predicted = under(f"look{epoch}.predictions.")
         weights = under("net." if int(epoch) == run.epoch else f"look{epoch}.weights.")
-        looks[int(epoch)] = Look(int(epoch), scores["val"], scores["test"], weights, predicted.get("", predicted))
+        looks[int(epoch)] = EpochEval(int(epoch), scores["val"], scores["test"], weights, predicted.get("", predicted))
     run.kept = {name: looks[epoch] for name, epoch in meta["kept"].items()}
     streams = under("rng.")
     if len(streams["torch"]) == run.accelerator.num_processes:

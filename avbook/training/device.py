@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from avbook.errors import AvbookError
 
-__all__ = ["default_device", "seed_everything", "start_accelerator", "cpu_lstm_has_bfloat16", "run_lstm", "sum_gradients", "gather_rows", "same_everywhere", "freed_memory_kept",
+__all__ = ["default_device", "seed_everything", "start_accelerator", "cpu_lstm_has_bfloat16", "run_lstm", "all_reduce_gradients", "gather_rows", "broadcast_weights", "retain_freed_memory",
            "peak_memory_mb", "device_name", "versions"]
 
 
@@ -100,7 +100,7 @@ def run_lstm(
 
 
 # ----------------------------------------------------------------------------------------------------------- processes
-def sum_gradients(
+def all_reduce_gradients(
     parameters: list[nn.Parameter],
     accelerator: Any,  # an `accelerate.Accelerator`
 ) -> None:
@@ -125,7 +125,7 @@ def gather_rows(rows: Tensor, shares: list[np.ndarray], accelerator: Any) -> Ten
     return torch.cat([piece[:len(share)] for piece, share in zip(everyone, shares)])
 
 
-def same_everywhere(net: nn.Module, accelerator: Any) -> None:
+def broadcast_weights(net: nn.Module, accelerator: Any) -> None:
     """Gives every process the first one's weights and buffers."""
     from accelerate.utils import broadcast
 
@@ -140,7 +140,7 @@ TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4  # names of glibc's malloc
 
 
 @contextmanager
-def freed_memory_kept(
+def retain_freed_memory(
     device: torch.device,  # where the work runs; only the CPU is concerned
 ) -> Iterator[bool]:
     """Whether, in this block, large blocks that are freed stay with the process for the next request instead of going back to the system.

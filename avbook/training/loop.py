@@ -19,18 +19,18 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from .batches import batches_of, source_of
-from .checkpoints import Look, Run, identity, resume_run, save_run
+from .checkpoints import EpochEval, Run, identity, resume_run, save_run
 from ..errors import AvbookError
 from avbook.training.device import (
-    default_device, device_name, freed_memory_kept, gather_rows, peak_memory_mb, same_everywhere,
-    seed_everything, start_accelerator, sum_gradients, versions,
+    default_device, device_name, retain_freed_memory, gather_rows, peak_memory_mb, broadcast_weights,
+    seed_everything, start_accelerator, all_reduce_gradients, versions,
 )
 from .weights import load_weights, save_weights, write_tensors
 
 # %% auto #0
-__all__ = ['SELECTIONS', 'shuffled_batches', 'choose', 'lr_factor', 'share_of', 'make_optimizer', 'train_epoch', 'epoch_batches',
-           'what_went_wrong', 'predict_all', 'evaluate', 'look_at', 'Result', 'start_run', 'train', 'one_epoch',
-           'finish', 'fit', 'default_device', 'seed_everything', 'save_weights', 'load_weights']
+__all__ = ['SELECTIONS', 'shuffled_batches', 'update_best', 'lr_factor', 'shard_batch', 'make_optimizer', 'train_epoch',
+           'epoch_batches', 'what_went_wrong', 'predict_all', 'evaluate', 'evaluate_epoch', 'Result', 'start_run',
+           'train', 'one_epoch', 'finish', 'fit', 'default_device', 'seed_everything', 'save_weights', 'load_weights']
 
 # %% ../../nbs/1_problem/07_loop.ipynb #c003
 _all_ = ["default_device", "seed_everything", "save_weights", "load_weights"]
@@ -52,9 +52,9 @@ def shuffled_batches(
 SELECTIONS = ("val_selected", "last", "test_selected")
 
 
-def choose(
-    kept: dict[str, Look],  # what was chosen so far, changed in place
-    look: Look,  # the newest
+def update_best(
+    kept: dict[str, EpochEval],  # what was chosen so far, changed in place
+    look: EpochEval,  # the newest
     monitor: str,  # the score that decides; larger is better
 ) -> None:
     """Enters the newest look as `last` and, where it is strictly better, as `val_selected` and `test_selected`."""
@@ -81,7 +81,7 @@ def lr_factor(
     raise AvbookError(f"schedule {schedule!r}: expected None, 'cosine' or ('step', size, factor, until), size at least 1")
 
 # %% ../../nbs/1_problem/07_loop.ipynb #c054
-def share_of(
+def shard_batch(
     indices: np.ndarray,  # one global batch
     process: int,
     processes: int,
@@ -124,7 +124,7 @@ def train_epoch(
     batches = epoch_batches(run)
     if not batches:
         raise AvbookError(f"epoch {run.epoch + 1}: {type(method).__name__}.batches gave no batch, expected lists of rows")
-    mine, shares = zip(*(share_of(rows, accelerator.process_index, accelerator.num_processes) for rows in batches))
+    mine, shares = zip(*(shard_batch(rows, accelerator.process_index, accelerator.num_processes) for rows in batches))
     backward = accelerator.backward if accelerator.scaler else Tensor.backward  # Accelerate's costs half a millisecond
     steps, names = [], ()
     for share, batch in zip(shares, batches_of(run.sources["train"], mine, accelerator.device, run.workers)):
@@ -132,7 +132,7 @@ def train_epoch(
             loss, parts = method.loss(net, batch)
         backward(loss * share)
         if accelerator.num_processes > 1:
-            sum_gradients(parameters, accelerator)
+            all_reduce_gradients(parameters, accelerator)
         if options["clip"] is not None:
             accelerator.clip_grad_norm_(parameters, options["clip"])
         run.optimizer.step()
@@ -211,7 +211,7 @@ def evaluate(
     return method.score(predictions, split), predictions
 
 
-def look_at(run: Run) -> Look:
+def evaluate_epoch(run: Run) -> EpochEval:
     """The epoch's scores on validation and test with its weights and test predictions."""
     scores, predictions, device, monitor = {}, None, run.accelerator.device, run.method.monitor
     batch_size = run.options["batch_size"] * (1 if device.type == "cpu" else 4)
@@ -224,7 +224,7 @@ def look_at(run: Run) -> Look:
             raise AvbookError(f"epoch {run.epoch}: {type(run.method).__name__}.score gives {monitor!r} as {monitored} on {name}; "
                               f"expected a number, since it chooses the epoch (there are {', '.join(found)})")
     weights = {name: tensor.detach().clone() for name, tensor in run.net.state_dict().items()}
-    return Look(run.epoch, scores["val"], scores["test"], weights, predictions)
+    return EpochEval(run.epoch, scores["val"], scores["test"], weights, predictions)
 
 # %% ../../nbs/1_problem/07_loop.ipynb #c080
 @dataclass
@@ -251,7 +251,7 @@ def start_run(net, method, data, options: dict, select: str, device: str, keep: 
     """A run before its first epoch, or an `AvbookError` where what is asked makes no sense."""
     if select not in SELECTIONS:
         raise AvbookError(f"select={select!r}: expected one of {', '.join(SELECTIONS)}")
-    for name in ("epochs", "batch_size", "look_every"):
+    for name in ("epochs", "batch_size", "eval_every"):
         if not isinstance(options[name], (int, np.integer)) or options[name] < 1:
             raise AvbookError(f"{name}={options[name]!r}: expected a whole number, at least 1")
     for name in ("train", "val", "test"):
@@ -261,7 +261,7 @@ def start_run(net, method, data, options: dict, select: str, device: str, keep: 
     accelerator = start_accelerator(device, options["precision"])
     seed_everything(options["seed"], accelerator.process_index)
     net.to(accelerator.device)
-    same_everywhere(net, accelerator)
+    broadcast_weights(net, accelerator)
     optimizer = make_optimizer(net, method, options["optimizer"], options["lr"], options["weight_decay"])
     for group in optimizer.param_groups:
         group["first_lr"] = group["lr"]
@@ -307,13 +307,13 @@ def one_epoch(run: Run) -> dict[str, Any]:
     if hasattr(run.method, "epoch_start"):
         run.method.epoch_start(run.net, run.epoch + 1)
     losses = train_epoch(run)
-    same_everywhere(run.net, run.accelerator)
+    broadcast_weights(run.net, run.accelerator)
     run.epoch += 1
     entry = {"epoch": run.epoch, "loss": losses.pop("loss"), "losses": losses, "val": None, "test": None,
              "lr": run.optimizer.param_groups[0]["lr"]}
-    if run.epoch % options["look_every"] == 0 or run.epoch == options["epochs"]:
-        look = look_at(run)
-        choose(run.kept, look, run.method.monitor)
+    if run.epoch % options["eval_every"] == 0 or run.epoch == options["epochs"]:
+        look = evaluate_epoch(run)
+        update_best(run.kept, look, run.method.monitor)
         entry |= {"val": look.val[run.method.monitor], "test": look.test[run.method.monitor]}
     entry["seconds"] = time.perf_counter() - started
     run.seconds += entry["seconds"]
@@ -353,7 +353,7 @@ def fit(
     seed: int = 0,  # order of the data and dropout
     device: str = "auto",  # "auto", "cpu", "cuda" or "mps"
     precision: str = "no",  # "no", "bf16" or "fp16"
-    look_every: int = 1,  # epochs from one look at validation and test to the next; the last is always looked at
+    eval_every: int = 1,  # epochs from one look at validation and test to the next; the last is always looked at
     out: str | os.PathLike | None = None,  # folder for the checkpoint and the three sets of weights
     resume: bool = True,  # continue from a checkpoint in `out`
     select: str = "val_selected",  # whose weights the network has in the end; or "last", "test_selected"
@@ -366,10 +366,10 @@ def fit(
     The loss is a mean over rows. On the CPU a run that was cut off continues to the very numbers of one that was not.
     Raises `AvbookError`: a request that makes no sense, a checkpoint of another run, a loss that is not finite."""
     options = dict(epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay, optimizer=optimizer,
-                   schedule=schedule, clip=clip, seed=seed, precision=precision, look_every=look_every)
+                   schedule=schedule, clip=clip, seed=seed, precision=precision, eval_every=eval_every)
     run = start_run(net, method, data, options, select, device, keep_on_device, workers, out)
     resume_run(run, start_over=not resume)
-    with freed_memory_kept(run.accelerator.device):
+    with retain_freed_memory(run.accelerator.device):
         train(run, progress)
     net.load_state_dict(run.kept[select].weights)
     net.eval()

@@ -15,16 +15,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..common.tensors import xavier_linear
-from ..common.options import one_of
+from ..common.options import check_choice
 from ..errors import AvbookError
 from ..papers.schema import paper
-from ..common.tensors import at_least_single
+from ..common.tensors import upcast_half
 from ..training.loop import default_device, fit, predict_all, seed_everything
 
 # %% auto #0
-__all__ = ['NET', 'instance_discrimination', 'decorrelation', 'SpatialAttention', 'EvenAttention', 'CollaborativeAttention',
-           'Collaborator', 'pooled', 'MemoryBank', 'pretext_terms', 'Unjudged', 'RepresentMethod', 'Unlabelled',
-           'represent', 'segment_features']
+__all__ = ['NET', 'instance_discrimination', 'decorrelation', 'SpatialAttention', 'UniformAttention', 'CollaborativeAttention',
+           'AVBackbone', 'pooled', 'MemoryBank', 'pretext_terms', 'UnsupervisedMethod', 'PretextMethod',
+           'UnlabelledSplit', 'pretrain', 'segment_features']
 
 # %% ../../nbs/4_unsupervised/01_representation.ipynb #c016
 @paper("cmlcl", eq=6)
@@ -36,7 +36,7 @@ def instance_discrimination(
 ) -> Tensor:
     """The cross entropy of finding each video's own entry among all N of the bank, mean over the batch: one modality's half of Eq. 6."""
     with torch.autocast(x.device.type, enabled=False):
-        x = at_least_single(x)
+        x = upcast_half(x)
         return F.cross_entropy(x @ bank_vectors.to(x.dtype).detach().T / tau, rows)
 
 # %% ../../nbs/4_unsupervised/01_representation.ipynb #c031
@@ -50,9 +50,9 @@ def decorrelation(
 
     The columns are first brought to length one (in "videos" the rows). The soft form is the cross entropy of finding each
     column among all d, mean over columns; the hard ones are sums of squares."""
-    one_of("form", form, ("soft", "hard", "videos"))
+    check_choice("form", form, ("soft", "hard", "videos"))
     with torch.autocast(x.device.type, enabled=False):
-        unit = F.normalize(at_least_single(x), dim=1 if form == "videos" else 0)
+        unit = F.normalize(upcast_half(x), dim=1 if form == "videos" else 0)
         alike = unit @ unit.T if form == "videos" else unit.T @ unit
         if form == "soft":
             return F.cross_entropy(alike / tau2, torch.arange(len(alike), device=x.device))
@@ -79,21 +79,21 @@ class SpatialAttention(nn.Module):
 
     def forward(self, audio, visual):
         *lead, height, width, dim = visual.shape
-        pixels = at_least_single(visual.detach()).reshape(-1, height * width, dim)  # (BT, HW, dv)
-        wanted = torch.relu(self.audio(at_least_single(audio))).flatten(0, -2) * self.score.weight  # (BT, d)
+        pixels = upcast_half(visual.detach()).reshape(-1, height * width, dim)  # (BT, HW, dv)
+        wanted = torch.relu(self.audio(upcast_half(audio))).flatten(0, -2) * self.score.weight  # (BT, d)
         seen = torch.relu_(self.visual(pixels))  # (BT, HW, d)
         scores = torch.bmm(seen, wanted.unsqueeze(2)).squeeze(2)  # W_av(sound ⊙ picture), without a second map of d channels
-        weights = at_least_single(scores).softmax(-1)  # (BT, HW)
+        weights = upcast_half(scores).softmax(-1)  # (BT, HW)
         attended = torch.bmm(weights.unsqueeze(1), pixels.to(weights.dtype)).view(*lead, dim)
         return attended, weights.view(*lead, height, width)
 
 # %% ../../nbs/4_unsupervised/01_representation.ipynb #c047
-class EvenAttention(nn.Module):
+class UniformAttention(nn.Module):
     """As `SpatialAttention`, but every position of the picture has the same weight and the sound is not asked."""
 
     def forward(self, audio, visual):
         height, width = visual.shape[-3:-1]
-        attended = at_least_single(visual.detach()).mean((-3, -2))
+        attended = upcast_half(visual.detach()).mean((-3, -2))
         return attended, attended.new_full(visual.shape[:-1], 1 / (height * width))
 
 # %% ../../nbs/4_unsupervised/01_representation.ipynb #c049
@@ -113,7 +113,7 @@ class CollaborativeAttention(nn.Module):
         source: str = "both",  # what queries and keys are made of: "both", or "own" (self-attention, the ablation)
     ):
         super().__init__()
-        one_of("source", source, ("both", "own"))
+        check_choice("source", source, ("both", "own"))
         if heads < 1 or hidden % heads:
             raise AvbookError(f"hidden={hidden}, heads={heads}: expected a width that the heads divide evenly")
         self.heads, self.source, self.residual = heads, source, residual
@@ -133,7 +133,7 @@ class CollaborativeAttention(nn.Module):
         return self.norm(own + self.mix(found)) if self.residual else found
 
 # %% ../../nbs/4_unsupervised/01_representation.ipynb #c053
-class Collaborator(nn.Module):
+class AVBackbone(nn.Module):
     """The backbone: `net(batch)` gives `v_attn`, `a_attn` (B,T,d) and `attention` (B,T,H,W), from `audio` and `visual` alone.
 
     With one modality the other's keys are absent, and without sound the picture is the mean over its positions.
@@ -152,10 +152,10 @@ class Collaborator(nn.Module):
         modality: str = "both",  # "both", "audio" or "visual"
     ):
         super().__init__()
-        one_of("modality", modality, ("both", "audio", "visual"))
+        check_choice("modality", modality, ("both", "audio", "visual"))
         both = modality == "both"
         self.hidden, self.tracks = hidden, ("a", "v") if both else (modality[0],)
-        self.spatial = SpatialAttention(visual_dim, audio_dim, hidden) if s_attn and both else EvenAttention()
+        self.spatial = SpatialAttention(visual_dim, audio_dim, hidden) if s_attn and both else UniformAttention()
         for track, dim, crosses in (("a", audio_dim, visual2audio), ("v", visual_dim, audio2visual)):
             if track in self.tracks:
                 self.add_module(f"{track}_in", xavier_linear(dim, hidden))
@@ -164,7 +164,7 @@ class Collaborator(nn.Module):
     def forward(self, batch):
         own, out = {}, {}
         if "a" in self.tracks:
-            own["a"] = self.a_in(at_least_single(batch["audio"]))
+            own["a"] = self.a_in(upcast_half(batch["audio"]))
         if "v" in self.tracks:
             attended, out["attention"] = self.spatial(batch.get("audio"), batch["visual"])
             own["v"] = self.v_in(attended)
@@ -183,8 +183,8 @@ def pooled(
     generator: torch.Generator | None = None,  # of the views; None: the global one
 ) -> Tensor:
     """One unit vector for each video, (B,d): x of Eq. 6."""
-    one_of("views", views, ("none", "dropout"))
-    attn = at_least_single(attn)
+    check_choice("views", views, ("none", "dropout"))
+    attn = upcast_half(attn)
     if views == "none" or not train:
         return F.normalize(attn.mean(1), dim=-1)
     batch, seconds, dim = attn.shape
@@ -242,7 +242,7 @@ def pretext_terms(
     return terms
 
 # %% ../../nbs/4_unsupervised/01_representation.ipynb #c070
-class Unjudged:
+class UnsupervisedMethod:
     """What `fit` wants of a method besides its loss, where no label can judge it: plain SGD, features, and the score 0."""
 
     monitor = "unjudged"
@@ -258,8 +258,8 @@ class Unjudged:
         return {"unjudged": 0.0}
 
 # %% ../../nbs/4_unsupervised/01_representation.ipynb #c071
-class RepresentMethod(Unjudged, nn.Module):
-    """The loss of Eq. 8 for a `Collaborator`, with the memory banks it needs.
+class PretextMethod(UnsupervisedMethod, nn.Module):
+    """The loss of Eq. 8 for a `AVBackbone`, with the memory banks it needs.
 
     `loss(net, batch)` looks at `audio`, `visual` and `rows` (B,), the videos' places among the n, and at nothing else. In training it
     also moves the banks' rows, after the loss is computed from the banks as they were."""
@@ -279,9 +279,9 @@ class RepresentMethod(Unjudged, nn.Module):
         sgd_momentum: float = 0.9,  # of the optimiser; the paper says "SGD" and no more
     ):
         super().__init__()
-        one_of("views", views, ("none", "dropout"))
-        one_of("positives", positives, ("own", "cross"))
-        one_of("form", form, ("soft", "hard", "videos"))
+        check_choice("views", views, ("none", "dropout"))
+        check_choice("positives", positives, ("own", "cross"))
+        check_choice("form", form, ("soft", "hard", "videos"))
         if not tau > 0 or not 0 <= momentum < 1 or not 0 <= sgd_momentum < 1:
             raise AvbookError(f"tau={tau}, momentum={momentum}, sgd_momentum={sgd_momentum}: expected a temperature above 0 and shares below 1")
         self.views, self.momentum, self.sgd_momentum = views, momentum, sgd_momentum
@@ -301,7 +301,7 @@ class RepresentMethod(Unjudged, nn.Module):
         return sum(terms.values()), {name: term.detach() for name, term in terms.items()}
 
 # %% ../../nbs/4_unsupervised/01_representation.ipynb #c072
-class Unlabelled:
+class UnlabelledSplit:
     """A split without its labels: batches of `audio`, `visual` and `rows`, the clips' places in the split."""
 
     def __init__(
@@ -321,7 +321,7 @@ class Unlabelled:
 NET = ("hidden", "heads", "s_attn", "audio2visual", "visual2audio", "residual", "modality")
 
 
-def represent(
+def pretrain(
     train: Any,  # a split: its `audio` (B,T,da) and `visual` (B,T,H,W,dv) are used, its labels are not
     *,
     epochs: int = 200,
@@ -333,8 +333,8 @@ def represent(
     progress: bool = True,
     out: Any = None,  # folder of the checkpoint, from which the same call goes on
     watch: Callable[[nn.Module, int], None] | None = None,  # called before each epoch with the network and the epoch, from 1
-    **options,  # of `Collaborator` (not its two widths, which the features tell) and of `RepresentMethod`
-) -> tuple[Collaborator, list[dict[str, Any]]]:
+    **options,  # of `AVBackbone` (not its two widths, which the features tell) and of `PretextMethod`
+) -> tuple[AVBackbone, list[dict[str, Any]]]:
     """The network after learning without labels, in eval mode, and its history: per epoch `loss`, `losses`, `lr`, `seconds`.
 
     Raises `AvbookError` for options that make no sense, and in a launch of several processes: each would keep banks of its own."""
@@ -344,23 +344,23 @@ def represent(
         raise AvbookError("represent() got an empty split: expected the clips to learn from")
     seed_everything(seed)
     one = train.batch([0])
-    net = Collaborator(one["visual"].shape[-1], one["audio"].shape[-1], **{name: options.pop(name) for name in NET if name in options})
-    method = RepresentMethod(len(train), net.hidden, **options)
+    net = AVBackbone(one["visual"].shape[-1], one["audio"].shape[-1], **{name: options.pop(name) for name in NET if name in options})
+    method = PretextMethod(len(train), net.hidden, **options)
     if watch is not None:
         method.epoch_start = watch
-    first = Unlabelled(train.subset([0]))  # `fit` wants clips to judge epochs by; here nothing is judged
-    data = SimpleNamespace(train=Unlabelled(train), val=first, test=first)
+    first = UnlabelledSplit(train.subset([0]))  # `fit` wants clips to judge epochs by; here nothing is judged
+    data = SimpleNamespace(train=UnlabelledSplit(train), val=first, test=first)
     result = fit(net, method, data, epochs=epochs, batch_size=batch_size, lr=lr, schedule="cosine", seed=seed, device=device,
-                 precision=precision, look_every=epochs, out=out, select="last", progress=progress)
+                 precision=precision, eval_every=epochs, out=out, select="last", progress=progress)
     return net, [{name: entry[name] for name in ("epoch", "loss", "losses", "lr", "seconds")} for entry in result.history]
 
 # %% ../../nbs/4_unsupervised/01_representation.ipynb #c074
 def segment_features(
-    net: Collaborator,
+    net: AVBackbone,
     split: Any,
     batch_size: int = 128,
     device: str | torch.device = "auto",
 ) -> Tensor:
     """The features of every second of a split, (N,T,2d) in single precision on the CPU, clips in order; nothing is learned or dropped."""
     device = default_device() if device == "auto" else torch.device(device)
-    return predict_all(net.to(device), Unjudged(), Unlabelled(split), batch_size, device)
+    return predict_all(net.to(device), UnsupervisedMethod(), UnlabelledSplit(split), batch_size, device)

@@ -22,11 +22,11 @@ from avbook.world.objects import (
 )
 
 # %% auto #0
-__all__ = ['STRAY', 'LOOKS', 'TWINS', 'Look', 'individual', 'look_of']
+__all__ = ['STRAY', 'APPEARANCES', 'TWINS', 'Appearance', 'sample_instance', 'appearance_of']
 
 # %% ../../nbs/appendix_world/04_appearance.ipynb #c006
 @dataclass(frozen=True)
-class Look:
+class Appearance:
     """How one category is drawn."""
     shape: Callable[..., None]  # paints the parts on a Canvas
     colour: tuple[float, float, float, float, float, float]  # the body's range: hue from, to (turns); saturation; value
@@ -48,8 +48,8 @@ class Look:
 STRAY = 0.08  # share of the individuals whose colour is any colour at all
 
 
-def individual(
-    look: Look,  # its kind
+def sample_instance(
+    look: Appearance,  # its kind
     seed: int,  # of a source
     colour: float = 1.0,  # times STRAY: 0 for individuals true to their kind
 ) -> dict:
@@ -68,11 +68,11 @@ def _near(hue, saturation, value, width=0.03, spread=0.1):
     return hue - width, hue + width, saturation - spread, saturation + spread, value - spread, value + spread
 
 
-def _look(shape, colour, texture, motion, family, accent=Look.accent, **options):
-    return Look(shape, colour, texture, motion, tuple(options.items()), family, accent)
+def _look(shape, colour, texture, motion, family, accent=Appearance.accent, **options):
+    return Appearance(shape, colour, texture, motion, tuple(options.items()), family, accent)
 
 # %% ../../nbs/appendix_world/04_appearance.ipynb #c015
-LOOKS = {
+APPEARANCES = {
     "Church bell": _look(bell, _near(0.13, 0.75, 0.8), "gloss", "swing", "bells"),
     "Male speech, man speaking": _look(person, _near(0.6, 0.5, 0.4, 0.12, 0.2), "plain", "nod", "faces", kind="man"),
     "Bark": _look(pet, _near(0.08, 0.6, 0.6), "fur", "nod", "pets", kind="dog"),
@@ -104,7 +104,7 @@ LOOKS = {
 }
 
 # %% ../../nbs/appendix_world/04_appearance.ipynb #c016
-LOOKS |= {
+APPEARANCES |= {
     "Speech": _look(person, _near(0.75, 0.5, 0.5, 0.3, 0.2), "plain", "nod", "faces", kind="either"),
     "Car": _look(vehicle, _near(0.45, 0.7, 0.75, 0.5, 0.2), "plain", "drive", "vehicles", kind="car"),
     "Cheering": _look(crowd, _near(0.5, 0.7, 0.7, 0.5, 0.2), "plain", "bob", "people"),
@@ -124,13 +124,13 @@ LOOKS |= {
 # %% ../../nbs/appendix_world/04_appearance.ipynb #c018
 TWINS = {"Dog": "Bark", "Frying_(food)": "Frying (food)", "Violin_fiddle": "Violin, fiddle",
                      "Acoustic_guitar": "Acoustic guitar", "Baby_cry_infant_cry": "Baby cry, infant cry"}
-LOOKS |= {twin: LOOKS[name] for twin, name in TWINS.items()}
+APPEARANCES |= {twin: APPEARANCES[name] for twin, name in TWINS.items()}
 
 
-def look_of(
+def appearance_of(
     category: str,  # a name of AVE or of LLP
-) -> Look:
+) -> Appearance:
     """The category's look. Raises AvbookError for a name that has none."""
-    if category not in LOOKS:
-        raise AvbookError(f"no look for category {category!r}: expected one of the {len(LOOKS)} names in avbook.world.appearance.LOOKS")
-    return LOOKS[category]
+    if category not in APPEARANCES:
+        raise AvbookError(f"no look for category {category!r}: expected one of the {len(APPEARANCES)} names in avbook.world.appearance.LOOKS")
+    return APPEARANCES[category]

@@ -11,7 +11,7 @@ import numpy as np
 
 from .canvas import MOTIONS, Canvas, hsv
 from ..errors import AvbookError
-from .appearance import LOOKS, Look, individual, look_of
+from .appearance import APPEARANCES, Appearance, sample_instance, appearance_of
 from .sdf import cosine, ripple, sine, stripes
 
 # %% auto #0
@@ -40,7 +40,7 @@ WORLD, STILL = Nuisances(), Nuisances(0, 0, 0, 0, 0, 0, 0)
 @dataclass(frozen=True)
 class Actor:
     """A source as it will be drawn. Lengths are in picture widths."""
-    look: Look
+    look: Appearance
     x: float  # centre
     y: float
     scale: float  # half its extent
@@ -51,7 +51,7 @@ class Actor:
     tempo: float  # movements per second
     phase: float  # turns
     wander: tuple  # slow drift: reach, rate (per second) and phase, of x and of y
-    colours: dict  # what `individual` gave
+    colours: dict  # what `sample_instance` gave
     seen: np.ndarray  # (T,) bool
 
 # %% ../../nbs/appendix_world/05_video.ipynb #c013
@@ -67,7 +67,7 @@ def actor(
     nuisances: Nuisances = WORLD,  # what disturbs
 ) -> Actor:
     """The `Actor` for a source, the same whatever its `heard`. Raises AvbookError for a category without a look."""
-    look = look_of(source.category)
+    look = appearance_of(source.category)
     r = _stream(source.seed, 13).random(8)
     size, motion = (min(max(float(k), 0.0), 1.0) for k in (source.size, source.motion))
     drift = nuisances.drift
@@ -78,7 +78,7 @@ def actor(
         mirror=-1.0 if r[2] < 0.5 * nuisances.pose else 1.0,
         gain=0.3 + 0.7 * motion, tempo=float(source.tempo), phase=float(source.phase),
         wander=((0.05 * drift, 0.05 + 0.1 * r[3], r[4]), (0.04 * drift, 0.05 + 0.1 * r[5], r[6])),
-        colours=individual(look, source.seed, nuisances.colour), seen=np.asarray(source.seen, bool))
+        colours=sample_instance(look, source.seed, nuisances.colour), seen=np.asarray(source.seen, bool))
 
 # %% ../../nbs/appendix_world/05_video.ipynb #c016
 BEHIND = 0.85  # scale of a source, for each source in front of it
@@ -214,7 +214,7 @@ def _check(clip, times, size):
     if times.ndim != 1 or times.size == 0 or not (np.all(times >= 0) and np.all(times < clip.seconds)):
         raise AvbookError(f"clip {clip.id}: times must be one or more moments in 0 <= t < {clip.seconds} s")
     for source in clip.sources:
-        look_of(source.category)
+        appearance_of(source.category)
         if np.shape(source.seen) != (clip.seconds,):
             raise AvbookError(f"clip {clip.id}: {source.category!r} has seen of shape {np.shape(source.seen)}; expected ({clip.seconds},)")
 

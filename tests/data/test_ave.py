@@ -8,13 +8,13 @@ import torch
 from hypothesis import given, settings, strategies as st
 from made_folders import write_ave, write_h5
 
-from avbook.data.stores import H5Rows, RawRows, open_h5
+from avbook.data.stores import H5Store, RawStore, open_h5
 from avbook.data.ave import AVE
 from avbook.data.ave_files import OFFICIAL, checked_order, read_annotations, rebuilt_labels
-from avbook.data.validation import Report
-from avbook.data.cache import HeldRows
+from avbook.data.validation import ValidationReport
+from avbook.data.cache import CachedStore
 from avbook.data.packs import check_folder, pack_folder
-from avbook.data.base import as_is
+from avbook.data.base import identity_collate
 from avbook.data.events import AVE_CATEGORIES
 
 
@@ -84,10 +84,10 @@ def made(tmp_path_factory):
 
 @pytest.mark.parametrize("options", [{}, {"chunks": True}, {"compression": "gzip"}, {"dtype": np.float64}, {"dtype": np.float16},
                                      {"dtype": np.dtype(">f4")}])
-@pytest.mark.parametrize("hold_mb", [600, 0])
-def test_batches_hold_what_the_files_hold(tmp_path, options, hold_mb):
+@pytest.mark.parametrize("cache_mb", [600, 0])
+def test_batches_hold_what_the_files_hold(tmp_path, options, cache_mb):
     folder, audio, visual = write_ave(tmp_path / "ave", **options)
-    ave = AVE(folder, hold_mb=hold_mb)
+    ave = AVE(folder, cache_mb=cache_mb)
     rows = dataset(folder / "val_order.h5", "order")
     batch = ave.val.batch([4, 0, 4, -1])
     assert {key: value.dtype for key, value in batch.items()} == dict.fromkeys(("audio", "visual", "labels", "video_labels"), torch.float32)
@@ -95,7 +95,7 @@ def test_batches_hold_what_the_files_hold(tmp_path, options, hold_mb):
     assert np.array_equal(batch["visual"], visual[rows[[4, 0, 4, -1]]].astype(np.float32))
     assert np.array_equal(batch["labels"], dataset(folder / "labels.h5")[rows[[4, 0, 4, -1]]])
     assert np.allclose(batch["video_labels"], dataset(folder / "prob_label.h5")[rows[[4, 0, 4, -1]]])
-    assert isinstance(ave.stores["visual"], HeldRows if hold_mb else (H5Rows if "chunks" in options or "compression" in options else RawRows))
+    assert isinstance(ave.stores["visual"], CachedStore if cache_mb else (H5Store if "chunks" in options or "compression" in options else RawStore))
 
 
 def test_dimensions_and_classes_come_from_the_files(tmp_path):
@@ -124,7 +124,7 @@ def test_a_title_line_in_the_annotations_is_no_clip(made, tmp_path):
 
 def test_kind_name_and_hash(made, tmp_path):
     ave = AVE(made[0])
-    assert (ave.kind, ave.name) == ("folder", "ave") and len(ave.hash) == 12 and ave.hash == AVE(made[0], weak=True, hold_mb=0).hash
+    assert (ave.kind, ave.name) == ("folder", "ave") and len(ave.hash) == 12 and ave.hash == AVE(made[0], weak=True, cache_mb=0).hash
     assert ave.hash != AVE(write_ave(tmp_path / "other", seed=1)[0]).hash
     (made[0] / "world.json").write_text('{"task": "ave", "size": "tiny", "seed": 3}')
     try:
@@ -143,15 +143,15 @@ INDICES = st.lists(st.integers(-12, 11), max_size=30)
 
 
 @settings(max_examples=40, deadline=None)
-@given(indices=INDICES, hold_mb=st.sampled_from([0, 600]))
-def test_any_list_of_indices(made, indices, hold_mb):
-    split, rows = AVE(made[0], hold_mb=hold_mb).train, dataset(made[0] / "train_order.h5", "order")
+@given(indices=INDICES, cache_mb=st.sampled_from([0, 600]))
+def test_any_list_of_indices(made, indices, cache_mb):
+    split, rows = AVE(made[0], cache_mb=cache_mb).train, dataset(made[0] / "train_order.h5", "order")
     assert np.array_equal(split.batch(indices)["visual"], made[2][rows[np.array(indices, int)]])
 
 
-@pytest.mark.parametrize("hold_mb", [0, 600])
-def test_other_ways_to_name_clips(made, hold_mb):
-    split, rows = AVE(made[0], hold_mb=hold_mb).train, dataset(made[0] / "train_order.h5", "order")
+@pytest.mark.parametrize("cache_mb", [0, 600])
+def test_other_ways_to_name_clips(made, cache_mb):
+    split, rows = AVE(made[0], cache_mb=cache_mb).train, dataset(made[0] / "train_order.h5", "order")
     mask = np.arange(12) % 3 == 0
     for indices, want in ((slice(None, None, -2), rows[::-2]), (np.array([3, 1]), rows[[3, 1]]), (torch.tensor([5, 5]), rows[[5, 5]]),
                           (mask, rows[mask]), (torch.from_numpy(mask), rows[mask]), (range(4), rows[:4]), (2, rows[2:3]), ([], rows[:0])):
@@ -165,11 +165,11 @@ def test_other_ways_to_name_clips(made, hold_mb):
 
 @pytest.mark.parametrize("workers, start", [(0, None), (2, "fork"), (2, "spawn")])
 def test_dataloader_reads_whole_batches(made, workers, start):
-    split, rows = AVE(made[0], hold_mb=0, weak=True).train, dataset(made[0] / "train_order.h5", "order")
+    split, rows = AVE(made[0], cache_mb=0, weak=True).train, dataset(made[0] / "train_order.h5", "order")
     options = {"num_workers": workers, "multiprocessing_context": start} if workers else {}
     got = torch.cat([batch["audio"] for batch in split.loader(5, **options)])
     assert np.array_equal(got[:12], made[1][rows]) and len(got) == 17
-    order = [batch["labels"].argmax(-1) for batch in torch.utils.data.DataLoader(split, 17, shuffle=True, collate_fn=as_is)]
+    order = [batch["labels"].argmax(-1) for batch in torch.utils.data.DataLoader(split, 17, shuffle=True, collate_fn=identity_collate)]
     assert sorted(map(tuple, order[0].tolist())) == sorted(map(tuple, split.labels.argmax(-1).tolist()))
 
 
@@ -182,14 +182,14 @@ def test_a_loader_that_collates_again_is_told_how(made):
 
 def test_a_pickle_carries_no_features(made):
     ave = AVE(made[0])
-    assert isinstance(ave.stores["visual"], HeldRows)
+    assert isinstance(ave.stores["visual"], CachedStore)
     copy = pickle.loads(pickle.dumps(ave.train))
-    assert isinstance(copy.stores["visual"], RawRows) and torch.equal(copy.batch([3])["visual"], ave.train.batch([3])["visual"])
+    assert isinstance(copy.stores["visual"], RawStore) and torch.equal(copy.batch([3])["visual"], ave.train.batch([3])["visual"])
 
 
 def test_on_a_device_batches_stay_the_same(made):
-    ave, there = AVE(made[0], weak=True, hold_mb=0), AVE(made[0], weak=True, hold_mb=0).to("cpu")
-    assert all(isinstance(part, HeldRows) for part in there.stores["visual"].parts)
+    ave, there = AVE(made[0], weak=True, cache_mb=0), AVE(made[0], weak=True, cache_mb=0).to("cpu")
+    assert all(isinstance(part, CachedStore) for part in there.stores["visual"].parts)
     for key, value in ave.train.batch([16, 2, 14]).items():
         assert torch.equal(there.train.batch([16, 2, 14])[key], value)
 
@@ -199,7 +199,7 @@ def test_contiguous_h5_is_read_past_hdf5_and_chunked_is_not(tmp_path):
     write_h5(tmp_path / "flat.h5", array)
     write_h5(tmp_path / "chunked.h5", array, chunks=(2, 4, 3), compression="gzip")
     flat, chunked = open_h5(tmp_path / "flat.h5", "avadataset"), open_h5(tmp_path / "chunked.h5", "avadataset")
-    assert isinstance(flat, RawRows) and isinstance(chunked, H5Rows)
+    assert isinstance(flat, RawStore) and isinstance(chunked, H5Store)
     assert torch.equal(flat.read([5, 0]), chunked.read([5, 0]))
 
 
@@ -210,7 +210,7 @@ def test_video_labels_are_shares(made):
 
 def test_order_file_of_floats_is_read(tmp_path):
     write_h5(tmp_path / "train_order.h5", np.array([1.0, 0.0]), "order")
-    assert checked_order(Report(tmp_path), "train_order.h5").dtype == np.int64
+    assert checked_order(ValidationReport(tmp_path), "train_order.h5").dtype == np.int64
 
 
 def test_pack_of_a_weak_folder_gives_the_background_clips(made, tmp_path):

@@ -60,11 +60,11 @@ def made(tmp_path_factory):
     return write_llp(tmp_path_factory.mktemp("made") / "llp", n=24)
 
 
-@pytest.mark.parametrize("hold_mb", [600, 0])
+@pytest.mark.parametrize("cache_mb", [600, 0])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_batches_find_their_features_by_id(tmp_path, dtype, hold_mb):
+def test_batches_find_their_features_by_id(tmp_path, dtype, cache_mb):
     folder, groups, features = write_llp(tmp_path, dtype=dtype)
-    llp = LLP(folder, hold_mb=hold_mb)
+    llp = LLP(folder, cache_mb=cache_mb)
     for split in ("train", "val", "test"):
         names = groups[split][[2, 0, 2]]
         batch = getattr(llp, split).batch([2, 0, 2])
@@ -101,10 +101,10 @@ def test_no_packed_value_differs(made, tmp_path):
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 10), st.integers(0, 10), st.sampled_from(LLP_CATEGORIES)), max_size=20))
 def test_dense_labels_are_those_of_the_released_loop(rows):
     """The released evaluation fills a zero array row by row, `label[class, onset:offset] = 1`."""
-    from avbook.data.llp_files import Span
+    from avbook.data.llp_files import LLPSpan
 
     names = ["a", "b"]
-    spans = [Span("abz"[name], onset, offset, category, 0) for name, onset, offset, category in rows]
+    spans = [LLPSpan("abz"[name], onset, offset, category, 0) for name, onset, offset, category in rows]
     want = np.zeros((2, 25, 10))
     for span in spans:
         if span.name in names:
@@ -113,7 +113,7 @@ def test_dense_labels_are_those_of_the_released_loop(rows):
 
 
 def test_loader_and_subset(made):
-    llp = LLP(made[0], hold_mb=0)
+    llp = LLP(made[0], cache_mb=0)
     got = torch.cat([batch["visual_3d"] for batch in llp.train.loader(5, num_workers=2)])
     assert np.array_equal(got, np.stack([made[2]["r2plus1d_18", name[:11]] for name in made[1]["train"]]))
     kept = llp.train.subset(~np.isin(llp.train.ids, llp.train.ids[:3]))

@@ -12,10 +12,10 @@ import torch
 from made_folders import write_ave, write_h5
 
 from avbook.data import stores as arrays, packs
-from avbook.data.stores import RawRows, open_npy
+from avbook.data.stores import RawStore, open_npy
 from avbook.data.ave import AVE
 from avbook.errors import AvbookError
-from avbook.data.cache import HeldRows
+from avbook.data.cache import CachedStore
 from avbook.data.packs import check_folder, pack_folder, task_of
 
 
@@ -30,13 +30,13 @@ def made(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-@pytest.mark.parametrize("hold_mb", [0, 600])
-def test_a_pack_holds_the_nearest_float16_and_has_the_same_hash(tmp_path, small_blocks, dtype, hold_mb):
+@pytest.mark.parametrize("cache_mb", [0, 600])
+def test_a_pack_holds_the_nearest_float16_and_has_the_same_hash(tmp_path, small_blocks, dtype, cache_mb):
     folder, audio, visual = write_ave(tmp_path / "ave", dtype=dtype)
-    pack = AVE(pack_folder(folder, tmp_path / "pack", progress=False), hold_mb=hold_mb)
+    pack = AVE(pack_folder(folder, tmp_path / "pack", progress=False), cache_mb=cache_mb)
     ave = AVE(folder)
     assert (pack.hash, pack.name, pack.kind) == (ave.hash, ave.name, ave.kind)
-    assert isinstance(pack.stores["visual"], HeldRows if hold_mb else RawRows)
+    assert isinstance(pack.stores["visual"], CachedStore if cache_mb else RawStore)
     assert np.array_equal(pack.train[:]["visual"], visual[pack.train.rows].astype(np.float32).astype(np.float16).astype(np.float32))
     assert np.array_equal(np.load(tmp_path / "pack" / "audio.npy", mmap_mode="r"), audio.astype(np.float32).astype(np.float16))
     assert not check_folder(tmp_path / "pack") and not list(tmp_path.glob("*.partial"))
@@ -160,8 +160,8 @@ def test_task_of(made, tmp_path):
 def test_each_row_is_read_once_and_neighbours_together(tmp_path, monkeypatch):
     array = np.arange(40, dtype=np.float16).reshape(20, 2)
     np.save(tmp_path / "a.npy", array)
-    rows, runs, run = open_npy(tmp_path / "a.npy"), [], RawRows._run
-    monkeypatch.setattr(RawRows, "_run", lambda self, source, start, stop: (runs.append((start, stop)), run(self, source, start, stop))[1])
+    rows, runs, run = open_npy(tmp_path / "a.npy"), [], RawStore._run
+    monkeypatch.setattr(RawStore, "_run", lambda self, source, start, stop: (runs.append((start, stop)), run(self, source, start, stop))[1])
     assert np.array_equal(rows.read([7, 3, 3, 2, 19, 6]), array[[7, 3, 3, 2, 19, 6]])
     assert runs == [(2, 4), (6, 8), (19, 20)]
 
@@ -175,7 +175,7 @@ def read():
     return int(next(line.split()[1] for line in open('/proc/self/io') if line.startswith('rchar')))
 torch.set_num_threads(1)
 start = status('VmRSS')
-ave = AVE(sys.argv[1], hold_mb=float(sys.argv[2]))
+ave = AVE(sys.argv[1], cache_mb=float(sys.argv[2]))
 before, clips = read(), 0
 for batch in ave.train.loader(64, shuffle=True, seed=0):
     clips += len(batch['labels'])
@@ -183,9 +183,9 @@ print(start, status('VmHWM'), read() - before, clips)
 """
 
 
-def measure(folder, hold_mb=600):
+def measure(folder, cache_mb=600):
     """Megabytes before, megabytes at the peak, bytes read in an epoch of shuffled batches, clips: in a process of its own."""
-    out = subprocess.run([sys.executable, "-c", MEASURE, str(folder), str(hold_mb)], capture_output=True, text=True, check=True).stdout
+    out = subprocess.run([sys.executable, "-c", MEASURE, str(folder), str(cache_mb)], capture_output=True, text=True, check=True).stdout
     return [float(value) for value in out.split()]
 
 
@@ -213,7 +213,7 @@ linux = pytest.mark.skipif(not os.path.exists("/proc/self/io"), reason="memory a
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_an_epoch_reads_each_byte_once(tmp_path, dtype):
     """400 clips of the official size, 401 or 803 MB in the file, more than may be held."""
-    _, _, read, clips = measure(zeros_folder(tmp_path / "ave", 400, dtype), hold_mb=100)
+    _, _, read, clips = measure(zeros_folder(tmp_path / "ave", 400, dtype), cache_mb=100)
     row = 250_880 * np.dtype(dtype).itemsize
     assert clips == 200 and clips * row <= read < 1.05 * clips * row
 
@@ -223,7 +223,7 @@ def test_an_epoch_reads_each_byte_once(tmp_path, dtype):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_an_epoch_holds_one_batch(tmp_path, dtype):
     """A batch is 64 MB, a block 16."""
-    start, peak, _, _ = measure(zeros_folder(tmp_path / "ave", 400, dtype), hold_mb=100)
+    start, peak, _, _ = measure(zeros_folder(tmp_path / "ave", 400, dtype), cache_mb=100)
     assert peak - start < 250, f"{peak - start:.0f} MB above the {start:.0f} of an empty process"
 
 

@@ -25,7 +25,7 @@ def row(rows, key, **where):
 def test_every_claim_of_the_papers_is_listed(tmp_path):
     rows = claim_rows(Records(tmp_path))
     printed = [cell for table in papers.TABLES.values() for cell in table.cells if cell.value is not None]
-    assert len(rows) == len(printed) + len(papers.DIRECTIONS) + len(papers.FIGURES)
+    assert len(rows) == len(printed) + len(papers.ORDERING_CLAIMS) + len(papers.FIGURES)
     assert len({r["key"] for r in rows}) == len(rows), "two claims with one key"
     assert {r["paper"] for r in rows} == {"PSP", "MA", "CMLCL"} and {r["verdict"] for r in rows} == {"not run", "cited", "not shown"}
     counted = totals(rows)

@@ -5,7 +5,7 @@ from processes import ROOT
 
 from avbook.evidence.discrepancies import REGISTERS, discrepancy_rows, other_entries, to_markdown
 from avbook.experiments.records import Records
-from avbook.experiments.tables import figure
+from avbook.experiments.tables import get_score
 from avbook.show.pages import read_pages
 from avbook.papers import find_table
 
@@ -57,6 +57,6 @@ def test_the_effect_is_the_paired_difference(tmp_path):
 def test_the_register_says_what_the_records_say(rows):
     records = Records(ROOT / "nbs/records")
     row = next(r for r in rows if r["entry"] == "aliased targets")
-    by_seed = [{r["seed"]: figure(r, "segment_type", "last") for r in records.of("ma", options)} for options in ({"aliased_targets": True}, {})]
+    by_seed = [{r["seed"]: get_score(r, "segment_type", "last") for r in records.of("ma", options)} for options in ({"aliased_targets": True}, {})]
     gaps = [by_seed[0][seed] - by_seed[1][seed] for seed in by_seed[0].keys() & by_seed[1].keys()]
     assert row["gap"].mean == pytest.approx(sum(gaps) / len(gaps)) and set(row["others"]) == {"segment_audio", "segment_visual", "event_type"}

@@ -7,12 +7,12 @@ import torch
 from processes import ROOT
 
 from avbook import papers
-from avbook.unsupervised.em import expectation, weigh
+from avbook.unsupervised.em import expectation, relevance_pool
 from avbook.evidence.equations import equation_rows, gaps, named_equations, read_tests, to_markdown
 from avbook.parsing.han import HybridAttention
-from avbook.unsupervised.label_contrast import annotate
+from avbook.unsupervised.label_contrast import assign_pseudo_labels
 from avbook.show.pages import read_pages
-from avbook.parsing.refinement import exchange
+from avbook.parsing.refinement import swap_modalities
 
 NUMBERED = {"psp": 11, "ma": 8, "cmlcl": 17}  # how many equations each paper numbers
 
@@ -37,7 +37,7 @@ def test_a_gap_is_seen(rows, tmp_path):
     assert sum("no test mentions" in gap for gap in untested) == sum(NUMBERED.values())
     assert "psp Eq. 1: no test mentions avbook.supervised.psp.pair_similarity" in untested
     unexplained = gaps(equation_rows([p for p in pages if "supervised.psp" not in p.exports], read_tests(ROOT / "tests")))
-    assert "psp Eq. 2: no page exports avbook.supervised.psp.keep_positive" in unexplained
+    assert "psp Eq. 2: no page exports avbook.supervised.psp.threshold_affinity" in unexplained
 
 
 def test_the_links_lead_to_the_lines(rows):
@@ -86,14 +86,14 @@ def test_hybrid_attention_gathers_from_both_tracks_second_by_second():
 class Names:
     """A net of two tracks whose probabilities say whose sound and whose picture met."""
 
-    def join(self, tracks):
+    def fuse(self, tracks):
         met = torch.stack([tracks["f_a"][:, 0, 0], tracks["f_v"][:, 0, 0]], -1)
         return {"video_audio": met, "video_visual": -met}
 
 
 def test_exchange_assembles_each_clip_twice():
     tracks = {name: torch.arange(3.0).view(3, 1, 1) for name in ("f_a", "f_v")}
-    out = exchange(Names(), tracks, np.array([[1], [2], [-1]]))
+    out = swap_modalities(Names(), tracks, np.array([[1], [2], [-1]]))
     np.testing.assert_array_equal(out["p_a_a"][:2], [[1, 0], [2, 1]])  # Eq. 4: the own picture (second) with the partner's sound (first)
     np.testing.assert_array_equal(out["p_v_a"][:2], [[0, 1], [1, 2]])  # Eq. 5: the own sound with the partner's picture
     np.testing.assert_array_equal(out["p_v_v"][:2], -out["p_v_a"][:2])
@@ -113,5 +113,5 @@ def test_the_e_step_labels_the_clips_by_their_relevant_seconds():
     assert len(set(told.labels[::2].tolist())) == len(set(told.labels[1::2].tolist())) == 1 and told.labels[0] != told.labels[1]
     torch.testing.assert_close(told.probabilities.sum(1), torch.ones(10))
     torch.testing.assert_close(told.probabilities.argmax(1), told.labels)  # Eq. 13: Z is the most probable category
-    direct = annotate(weigh(features, gamma), **options)
+    direct = assign_pseudo_labels(relevance_pool(features, gamma), **options)
     torch.testing.assert_close(told.probabilities, direct.probabilities, rtol=0, atol=0)

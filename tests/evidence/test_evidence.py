@@ -13,7 +13,7 @@ from made_records import put
 from processes import ROOT
 
 from avbook.experiments.records import Records
-from avbook.experiments.tables import compare, figure, summarise
+from avbook.experiments.tables import compare, get_score, summarise
 from avbook.show.pages import read_pages, source
 from avbook.papers import find_table
 from avbook.experiments.recipe import parse_options
@@ -62,7 +62,7 @@ def wrong(text: str, records: Records) -> list[str]:
         else:
             runs, against = (records.of(given["recipe"], parse_options(given[key].split()) if given.get(key) else {}) for key in ("options", "against"))
             metric, selection = given["metric"], given.get("selection", "val_selected")
-            gap = compare(runs, against, metric, selection).gap if "against" in given else summarise(figure(r, metric, selection) for r in runs)
+            gap = compare(runs, against, metric, selection).gap if "against" in given else summarise(get_score(r, metric, selection) for r in runs)
             value = None if gap is None else gap.mean
         said = told.replace("−", "-").strip()
         decimals = len(said.partition(".")[2])

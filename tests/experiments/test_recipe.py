@@ -4,7 +4,7 @@ import pytest
 from avbook.errors import AvbookError
 from avbook.experiments.recipes import find_recipe
 from avbook.experiments.datasets import open_data
-from avbook.experiments.recipe import parse_options, settle
+from avbook.experiments.recipe import parse_options, resolve_settings
 from avbook.experiments.runner import run_key
 
 
@@ -14,24 +14,24 @@ class Data:
 
 def test_settings_of_a_preset_are_changed_only_by_real_options():
     recipe = find_recipe("psp-full")
-    settings, changed = settle(recipe, "quick", {"tau": 0.1, "prune": "psp"})
+    settings, changed = resolve_settings(recipe, "quick", {"tau": 0.1, "prune": "psp"})
     assert changed == {"tau": 0.1} and settings["tau"] == 0.1
-    assert settle(recipe, "paper", {})[0]["attention_dim"] == 512
-    assert settle(recipe, "quick", {})[0]["attention_dim"] < 512
+    assert resolve_settings(recipe, "paper", {})[0]["attention_dim"] == 512
+    assert resolve_settings(recipe, "quick", {})[0]["attention_dim"] < 512
 
 
 def test_whole_numbers_may_be_given_for_real_ones_but_words_may_not():
     recipe = find_recipe("psp-full")
-    assert settle(recipe, "quick", {"lam": 50})[0]["lam"] == 50.0
+    assert resolve_settings(recipe, "quick", {"lam": 50})[0]["lam"] == 50.0
     for name, value in [("tau", "high"), ("epochs", 2.5), ("stale_targets", 1), ("prune", 3), ("epochs", True), ("epochs", 0)]:
         with pytest.raises(AvbookError, match=name):
-            settle(recipe, "quick", {name: value})
+            resolve_settings(recipe, "quick", {name: value})
 
 
 @pytest.mark.parametrize("call, words", [
     (lambda: find_recipe("psp-ful"), "did you mean psp-full"),
-    (lambda: settle(find_recipe("psp-full"), "quick", {"taw": 1}), "did you mean tau"),
-    (lambda: settle(find_recipe("psp-full"), "slow", {}), "expected paper or quick"),
+    (lambda: resolve_settings(find_recipe("psp-full"), "quick", {"taw": 1}), "did you mean tau"),
+    (lambda: resolve_settings(find_recipe("psp-full"), "slow", {}), "expected paper or quick"),
     (lambda: parse_options(["tau"]), "name=value"),
     (lambda: open_data("/no/such/folder"), "no such folder"),
     (lambda: open_data("world:tiny:x"), "world:SIZE:SEED"),

@@ -10,7 +10,7 @@ from avbook.experiments import tables as ledger
 from avbook import papers
 from avbook.errors import AvbookError
 from avbook.experiments.records import Records
-from avbook.experiments.tables import compare, direction_rows, summarise, table_rows, to_markdown
+from avbook.experiments.tables import compare, ordering_rows, summarise, table_rows, to_markdown
 
 TABLE = papers.find_table("psp-1")
 
@@ -65,9 +65,9 @@ def test_a_short_name_of_a_row_stays_on_one_line(tmp_path):
 def test_a_table_wider_than_a_page_comes_level_by_level(tmp_path):
     table = papers.find_table("ma-1")
     cells = table_rows(table, Records(tmp_path))
-    segments, events = ledger.parts(table, cells)
+    segments, events = ledger.split_levels(table, cells)
     assert {cell["column"].split(": ")[0] for cell in segments} == {"segment"} and len(segments) + len(events) == len(cells)
-    assert ledger.parts(TABLE, rows := table_rows(TABLE, Records(tmp_path))) == [rows] and len(ledger.parts(papers.find_table("ma-code"), table_rows(papers.find_table("ma-code"), Records(tmp_path)))) == 1
+    assert ledger.split_levels(TABLE, rows := table_rows(TABLE, Records(tmp_path))) == [rows] and len(ledger.split_levels(papers.find_table("ma-code"), table_rows(papers.find_table("ma-code"), Records(tmp_path)))) == 1
     text = to_markdown(table, cells)
     assert text.count("| Audio | Visual |") == 2 and text.index("segment level, in %") < text.index("event level, in %") and text.count("Ours: ") == 1
 
@@ -81,7 +81,7 @@ def test_a_caption_names_the_metric_where_there_is_one(tmp_path):
 @pytest.mark.parametrize("value, text, signed", [(-0.04, "0.0", "0.0"), (0.04, "0.0", "0.0"), (-0.06, "-0.1", "-0.1"), (2.25, "2.2", "+2.2"), (None, "–", "–"),
                                                  (math.nan, "–", "–")])
 def test_what_rounds_to_zero_has_no_sign(value, text, signed):
-    assert ledger.number(value) == text and ledger.number(value, True) == signed
+    assert ledger.format_number(value) == text and ledger.format_number(value, True) == signed
 
 
 def test_a_figure_stays_on_one_line_with_its_spread_and_an_interval_in_itself():
@@ -97,8 +97,8 @@ def test_a_bound_tells_its_side_of_zero(value, text):
 
 
 def test_a_gap_in_words():
-    assert ledger.in_words(None) == "not run" and ledger.in_words(summarise([-1.5])) == "-1.5 (one seed)"
-    assert plain(ledger.in_words(summarise([1.0, 2.0, 3.0]))) == "+2.0 [-0.5, +4.5]"
+    assert ledger.format_gap(None) == "not run" and ledger.format_gap(summarise([-1.5])) == "-1.5 (one seed)"
+    assert plain(ledger.format_gap(summarise([1.0, 2.0, 3.0]))) == "+2.0 [-0.5, +4.5]"
 
 
 def test_a_table_says_when_it_stands_on_the_papers_settings(tmp_path):
@@ -130,7 +130,7 @@ def test_a_direction_is_judged_seed_by_seed(tmp_path, gaps, verdict):
     for seed, gap in enumerate(gaps):
         put(tmp_path, "psp-full", {"prune": "none"}, seed, 60.0 + 7 * seed)  # seeds differ by more than the gap: pairing must matter
         put(tmp_path, "psp-full", {}, seed, 60.0 + 7 * seed + gap)
-    claims = direction_rows("psp-1", Records(tmp_path), only="full")
+    claims = ordering_rows("psp-1", Records(tmp_path), only="full")
     assert len(claims) == 4
     claim = claims[0]
     assert claim["claim"] == "PSP beats w/o PSP (full)" and claim["verdict"] == verdict and claim["paper"] == 4.1
@@ -148,7 +148,7 @@ def test_a_record_without_the_figure_is_named(tmp_path):
     put(tmp_path, "psp-full", {}, 0, 70.0)
     record = Records(tmp_path).of("psp-full")[0]
     with pytest.raises(AvbookError, match="seed-0.json.*mean_iou"):
-        ledger.figure(record, "mean_iou", "last")
+        ledger.get_score(record, "mean_iou", "last")
     assert compare([record], []).verdict == "not run"
 
 
@@ -156,7 +156,7 @@ def test_a_figure_with_nothing_to_count_is_not_called_not_run(tmp_path):
     for seed in range(2):
         put(tmp_path, "psp-full", {}, seed, math.nan)
     cell = next(r for r in table_rows(TABLE, Records(tmp_path), only="full") if r["row"] == "PSP")
-    assert (cell["ours"], cell["verdict"], ledger.shown(cell)[1]) == (None, "undefined", "undefined")
+    assert (cell["ours"], cell["verdict"], ledger.format_cell(cell)[1]) == (None, "undefined", "undefined")
     found = Records(tmp_path).of("psp-full")
     assert compare(found, found).verdict == "undecided" and compare(found, found).gap is None and compare(found, []).verdict == "not run"
 
@@ -171,9 +171,9 @@ def test_csv_keeps_every_cell(tmp_path):
 
 
 def test_paper_gaps_follow_from_the_papers_cells():
-    gaps = {d.key: d.paper_gap for d in papers.DIRECTIONS}
+    gaps = {d.key: d.paper_gap for d in papers.ORDERING_CLAIMS}
     assert gaps["psp-1-full-no-psp"] == 4.1 and gaps["psp-2-weighting-avel"] == 2.3 and gaps["psp-4-weak-avel"] == 6.8
-    assert len(gaps) == len(papers.DIRECTIONS)
+    assert len(gaps) == len(papers.ORDERING_CLAIMS)
 
 
 def test_a_cell_that_stands_in_two_tables_is_one_setting():

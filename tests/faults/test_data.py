@@ -127,12 +127,12 @@ def test_an_annotation_list_of_other_clips(ave):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("hold_mb", [0, 600])
-def test_nan_and_infinity_in_features(tmp_path, value, hold_mb, dtype):
+@pytest.mark.parametrize("cache_mb", [0, 600])
+def test_nan_and_infinity_in_features(tmp_path, value, cache_mb, dtype):
     folder, _, visual = write_ave(tmp_path / "ave", dtype=dtype)
     visual[21, 9, 2, 2, 5] = value
     write_h5(folder / "visual_feature.h5", visual)
-    refused(lambda where: AVE(where, hold_mb=hold_mb), folder, "visual_feature.h5", "row 21", "NaN or infinity")
+    refused(lambda where: AVE(where, cache_mb=cache_mb), folder, "visual_feature.h5", "row 21", "NaN or infinity")
 
 
 @pytest.mark.parametrize("index", [24, -1, 10**9])
@@ -227,7 +227,7 @@ def test_everything_wrong_is_found_at_one_look(ave):
 
 
 def test_a_file_that_shrinks_while_it_is_read(ave):
-    train = AVE(ave, hold_mb=0).train
+    train = AVE(ave, cache_mb=0).train
     truncate(ave / "visual_feature.h5", 0.3)
     with pytest.raises(AvbookError, match="was cut short after it was opened"):
         train[:]
@@ -335,7 +335,7 @@ def test_nan_in_one_feature_file(llp):
     np.save(path, np.full((10, 6), np.nan, np.float32))
     with pytest.raises(AvbookError, match=f"{path.name} holds NaN"):
         LLP(llp)
-    for load in (lambda where: LLP(where, hold_mb=0),):
+    for load in (lambda where: LLP(where, cache_mb=0),):
         refused(load, llp, "r2plus1d_18", path.stem, "NaN")
 
 
@@ -364,7 +364,7 @@ def test_a_corrupted_byte_in_a_pack(pack, where):
     data[where] ^= 0x01  # one bit: still a finite number, so only the checksum can tell
     (pack / "visual.npy").write_bytes(data)
     refused(AVE, pack, "visual.npy", "are not what was packed")
-    AVE(pack, hold_mb=0)  # streamed, it is not read through; the check is what finds it
+    AVE(pack, cache_mb=0)  # streamed, it is not read through; the check is what finds it
 
 
 def test_a_corrupted_small_file_of_a_pack(pack):

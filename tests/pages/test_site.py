@@ -85,6 +85,7 @@ def test_the_plain_modules_are_documented():
     cells = read_page(site_files.API, ROOT / "nbs").cells
     start = next(i for i, cell in enumerate(cells) if source(cell).startswith("## avbook."))
     assert [source(cell) for cell in cells[start:]] == [text for _, text in site_files.api_cells()], "run: python tools/site_files.py --api, then the page"
+    assert site_files.api_imports() in [source(cell) for cell in cells[:start]]
     bare = [source(cell) for cell in cells[start:] if cell["cell_type"] == "code" and not cell["outputs"]]
     assert not bare, f"run the page: {bare[:3]}"
 

@@ -8,7 +8,7 @@ from han_batches import batch_of, close, random_batch, released_names, small
 
 from avbook.errors import AvbookError
 from avbook.parsing.han import (
-    HAN, Attention, HANMethod, probability_loss, second_by_second, smooth_labels,
+    HAN, Attention, HANMethod, probability_loss, frames_to_segments, smooth_labels,
 )
 from avbook.parsing.ma import MA
 from avbook.parsing.pooling import Pooling, weighted_sum
@@ -114,8 +114,8 @@ def test_one_layer_serves_both_tracks():
 def test_tracks_join_in_any_pairing():
     net, one, two = small().eval(), random_batch(seed=1), random_batch(seed=2)
     swapped = net({**one, "audio": two["audio"]})
-    first, second = net.tracks(one), net.tracks(two)
-    joined = net.join(first | {name: second[name] for name in ("f_a", "own_a")})
+    first, second = net.encode(one), net.encode(two)
+    joined = net.fuse(first | {name: second[name] for name in ("f_a", "own_a")})
     assert joined.keys() == swapped.keys()
     for key, value in swapped.items():
         close(joined[key], value.detach(), atol=1e-6)
@@ -134,7 +134,7 @@ def test_order_of_seconds_does_not_matter_without_time():
 @pytest.mark.parametrize("frames,seconds", [(9, 4), (8, 3), (8, 0)])
 def test_frames_that_do_not_divide(frames, seconds):
     with pytest.raises(AvbookError, match=f"{frames} frames do not divide into {seconds} seconds"):
-        second_by_second(torch.zeros(1, frames, 2), seconds)
+        frames_to_segments(torch.zeros(1, frames, 2), seconds)
 
 
 def test_options_are_checked():

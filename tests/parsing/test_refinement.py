@@ -11,8 +11,8 @@ from avbook.parsing.han import HAN
 from avbook.data.llp import LLPSplit
 from avbook.parsing.ma import MA, MAMethod
 from avbook.parsing.refinement import (
-    Refinement, all_tracks, category_errors, clip_probabilities, confidence, draw_partners,
-    kept_labels, load_refinement, refine, refinement_scores, save_refinement, with_targets,
+    Refinement, encode_all, category_errors, clip_probabilities, confidence, sample_partners,
+    filter_labels, load_refinement, refine, refinement_scores, save_refinement, with_targets,
 )
 from avbook.experiments.released import load_released
 from avbook.data.base import Split
@@ -58,8 +58,8 @@ def test_the_rule(golden):
     errors = {name: category_errors(golden[f"pure/{name}"], labels) for name in "av"}
     for name in "av":
         np.testing.assert_allclose(errors[name], relative(golden[f"pure/{name}_accs"]), atol=1e-6)
-    visual = kept_labels(labels, golden["pure/v_a"], golden["pure/a_a"], errors["v"])
-    audio = kept_labels(labels, golden["pure/a_v"], golden["pure/v_v"], errors["a"])
+    visual = filter_labels(labels, golden["pure/v_a"], golden["pure/a_a"], errors["v"])
+    audio = filter_labels(labels, golden["pure/a_v"], golden["pure/v_v"], errors["a"])
     assert removed(labels, visual, golden["pure/idx"]) == sorted(map(tuple, golden["pure/removed_v_class_idx"].tolist()))
     assert removed(labels, audio, golden["pure/idx"]) == sorted(map(tuple, golden["pure/removed_a_class_idx"].tolist()))
     assert removed(labels, visual, golden["pure/idx"]) and removed(labels, audio, golden["pure/idx"])
@@ -89,14 +89,14 @@ def test_a_category_without_errors_is_kept():
     errors = category_errors(probabilities, labels)
     assert errors.tolist() == [0, 1, 0]
     assert confidence(np.zeros((2, 3)), errors).tolist() == [[np.inf, 0, np.inf]] * 2
-    kept = kept_labels(labels, np.zeros((2, 3)), np.zeros((2, 3)), errors)
+    kept = filter_labels(labels, np.zeros((2, 3)), np.zeros((2, 3)), errors)
     assert kept.tolist() == [[True, False, False], [True, False, True]]
 
 
 def test_a_model_that_never_errs_drops_nothing():
     labels = np.eye(3)
     assert category_errors(labels, labels).tolist() == [0, 0, 0]
-    assert np.array_equal(kept_labels(labels, np.zeros((3, 3)), np.zeros((3, 3)), category_errors(labels, labels)), labels > 0)
+    assert np.array_equal(filter_labels(labels, np.zeros((3, 3)), np.zeros((3, 3)), category_errors(labels, labels)), labels > 0)
 
 
 def test_forms_of_the_error():
@@ -119,7 +119,7 @@ def test_the_rule_label_by_label(seed, threshold):
     """Against the sentence of the paper, one label at a time."""
     rng = np.random.default_rng(seed)
     labels, first, second, errors = rng.random((5, 4)) < 0.5, rng.random((5, 4)), rng.random((5, 4)), rng.random(4).round(1)
-    kept = kept_labels(labels, first, second, errors, threshold)
+    kept = filter_labels(labels, first, second, errors, threshold)
     for i in range(5):
         for c in range(4):
             if errors[c] == 0:
@@ -133,8 +133,8 @@ def test_the_rule_label_by_label(seed, threshold):
 @settings(max_examples=60, deadline=None)
 @given(array_of(bool, st.tuples(st.integers(1, 12), st.integers(1, 4))), st.integers(1, 4), st.integers(0, 5))
 def test_partners_share_nothing(labels, count, seed):
-    drawn = draw_partners(labels, count, seed)
-    assert drawn.shape == (len(labels), count) and np.array_equal(drawn, draw_partners(labels, count, seed))
+    drawn = sample_partners(labels, count, seed)
+    assert drawn.shape == (len(labels), count) and np.array_equal(drawn, sample_partners(labels, count, seed))
     for i, row in enumerate(drawn):
         others = [j for j in range(len(labels)) if j != i and not (labels[i] & labels[j]).any()]
         chosen = [j for j in row if j >= 0]
@@ -143,10 +143,10 @@ def test_partners_share_nothing(labels, count, seed):
 
 def test_partners_differ_by_seed_and_are_spread():
     labels = np.eye(4, dtype=bool)[np.arange(400) % 4]
-    one, two = draw_partners(labels, seed=0), draw_partners(labels, seed=1)
+    one, two = sample_partners(labels, seed=0), sample_partners(labels, seed=1)
     assert (one != two).mean() > 0.9 and len(np.unique(one)) > 200
     with pytest.raises(AvbookError, match="partners=0"):
-        draw_partners(labels, 0)
+        sample_partners(labels, 0)
 
 
 def test_a_video_without_a_partner_keeps_its_labels():
@@ -222,11 +222,11 @@ def test_the_net_is_left_in_its_mode(forty):
 
 def test_tracks_are_computed_once(forty):
     net, calls = small(seed=2).eval(), []
-    net.tracks_before = net.tracks
-    net.tracks = lambda batch: calls.append(len(batch["audio"])) or net.tracks_before(batch)
+    net.encode_before = net.encode
+    net.encode = lambda batch: calls.append(len(batch["audio"])) or net.encode_before(batch)
     refine(net, forty, "abcdefg", partners=3, batch_size=16)
     assert calls == [16, 16, 8]
-    tracks = all_tracks(net, forty, 16)
+    tracks = encode_all(net, forty, 16)
     assert {name: tuple(value.shape) for name, value in tracks.items()} == {name: (40, 4, 8) for name in ("f_a", "f_v", "own_a", "own_v")}
     assert clip_probabilities(net, tracks, np.arange(5), np.arange(5), 2)[0].shape == (5, 7)
 

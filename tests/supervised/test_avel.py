@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from avbook.training import device as machine
-from avbook.supervised.avel import AVEL, AVEMethod, Encoder, Head, segment_loss, video_loss
+from avbook.supervised.avel import AVEL, AVEMethod, Encoder, AVEHead, segment_loss, video_loss
 from avbook.errors import AvbookError
 from avbook.papers.schema import implementations
 from avbook.supervised.psp import PSPMethod
@@ -46,14 +46,14 @@ def test_encoder_refuses_unknown_inputs():
 
 
 def test_head_scores_only_seconds_when_fully_supervised():
-    assert set(Head(4, 2, weak=False, weighting=True)(torch.randn(2, 3, 4))) == {"scores"}
+    assert set(AVEHead(4, 2, weak=False, weighting=True)(torch.randn(2, 3, 4))) == {"scores"}
 
 
 def test_weak_head_with_and_without_the_branch():
     fusion = torch.randn(5, 3, 4)
     torch.manual_seed(0)
-    with_branch = Head(4, 2, weak=True)
-    plain = Head(4, 2, weak=True, weighting=False)
+    with_branch = AVEHead(4, 2, weak=True)
+    plain = AVEHead(4, 2, weak=True, weighting=False)
     plain.load_state_dict(with_branch.state_dict(), strict=False)
     raw, out = plain(fusion), with_branch(fusion)
     torch.testing.assert_close(raw["video_scores"], raw["scores"].mean(1).softmax(-1))  # Eq. 6
@@ -66,18 +66,18 @@ def test_weak_head_with_and_without_the_branch():
 
 def test_released_weights_never_fall_below_a_half():
     fusion = torch.randn(200, 3, 4)
-    net = Head(4, 2, weak=True)
+    net = AVEHead(4, 2, weak=True)
     assert net(fusion)["phi"].min() == 0.5
     net.weighting_relu = False
     assert net(fusion)["phi"].min() < 0.5
 
 
 def test_max_pooling():
-    net = Head(4, 2, weak=True, weighting=False, pool="max")
+    net = AVEHead(4, 2, weak=True, weighting=False, pool="max")
     out = net(torch.randn(2, 3, 4))
     torch.testing.assert_close(out["video_scores"], out["scores"].max(1).values.softmax(-1))
     with pytest.raises(AvbookError, match="'mean' or 'max'"):
-        Head(4, pool="median")
+        AVEHead(4, pool="median")
 
 
 def test_segment_loss_is_the_mean_over_seconds():

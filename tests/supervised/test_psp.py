@@ -10,7 +10,7 @@ from avbook.errors import AvbookError
 from avbook.papers.schema import implementations
 from avbook.supervised.psp import (
     PSP, Fusion, PositiveSamplePropagation, PSPMethod, StaleTargets, avps_loss, avps_targets,
-    keep_positive, pair_similarity, propagate, row_shares, segment_similarity,
+    threshold_affinity, pair_similarity, propagate, l1_normalise, segment_similarity,
 )
 
 SMALL = dict(audio_dim=6, visual_dim=5, positions=4, categories=2, attention_dim=8, bottleneck=7, width=6, hidden=3, head=8)
@@ -41,7 +41,7 @@ def matrices():
 
 @given(matrices())
 def test_row_shares_sum_to_one_or_stay_empty(x):
-    sums = row_shares(x).abs().sum(-1)
+    sums = l1_normalise(x).abs().sum(-1)
     for total, share in zip(x.abs().sum(-1), sums):
         if total == 0:
             assert share == 0
@@ -51,8 +51,8 @@ def test_row_shares_sum_to_one_or_stay_empty(x):
 
 @given(matrices(), st.floats(0, 1))
 def test_cut_keeps_no_weak_pair_and_rows_sum_to_one_or_zero(x, tau):
-    beta = row_shares(x.relu())
-    gamma = keep_positive(beta, tau)
+    beta = l1_normalise(x.relu())
+    gamma = threshold_affinity(beta, tau)
     assert ((gamma > 0) <= (beta > tau)).all()
     assert (gamma[beta > tau] >= beta[beta > tau] * 0.999).all()
     for row in gamma.sum(-1).tolist():
@@ -61,14 +61,14 @@ def test_cut_keeps_no_weak_pair_and_rows_sum_to_one_or_zero(x, tau):
 
 def test_strictness_decides_a_tie_and_renormalising_is_a_choice():
     beta = torch.tensor([[0.25, 0.5, 0.25]])
-    assert keep_positive(beta, 0.25).tolist() == [[0, pytest.approx(1), 0]]
-    assert keep_positive(beta, 0.25, strict=False).tolist() == [[pytest.approx(0.25), pytest.approx(0.5), pytest.approx(0.25)]]
-    assert keep_positive(beta, 0.25, renormalise=False).tolist() == [[0, 0.5, 0]]
+    assert threshold_affinity(beta, 0.25).tolist() == [[0, pytest.approx(1), 0]]
+    assert threshold_affinity(beta, 0.25, strict=False).tolist() == [[pytest.approx(0.25), pytest.approx(0.5), pytest.approx(0.25)]]
+    assert threshold_affinity(beta, 0.25, renormalise=False).tolist() == [[0, 0.5, 0]]
 
 
 def test_equal_similarities_are_why_tau_sits_just_below_a_tenth():
     even = torch.full((1, 10, 10), 0.1)
-    assert (keep_positive(even, 0.095) > 0).all() and (keep_positive(even, 0.115) == 0).all()
+    assert (threshold_affinity(even, 0.095) > 0).all() and (threshold_affinity(even, 0.115) == 0).all()
 
 
 def test_similarity_and_propagation_by_hand():
@@ -114,7 +114,7 @@ def test_propagation_knows_no_order(order, prune):
 def test_each_direction_has_its_own_rows():
     out = module()(*features())
     torch.testing.assert_close(out["beta_va"].sum(-1), torch.ones(2, 6))
-    torch.testing.assert_close(out["beta_av"], row_shares(out["similarity"].mT.relu()))
+    torch.testing.assert_close(out["beta_av"], l1_normalise(out["similarity"].mT.relu()))
     assert not torch.allclose(out["beta_av"], out["beta_va"].mT)
 
 

@@ -18,12 +18,12 @@ from tiny import Data, DictMethod, Method, Net, Split
 from torch import nn
 
 from avbook.training import device as machine
-from avbook.training.batches import Held, batches_of
-from avbook.training.checkpoints import Look, rng_tensors, restore_rng
+from avbook.training.batches import DeviceSplit, batches_of
+from avbook.training.checkpoints import EpochEval, rng_tensors, restore_rng
 from avbook.errors import AvbookError
 from avbook.training.loop import (
-    choose, default_device, evaluate, fit, load_weights, lr_factor, save_weights, seed_everything,
-    share_of, shuffled_batches,
+    update_best, default_device, evaluate, fit, load_weights, lr_factor, save_weights, seed_everything,
+    shard_batch, shuffled_batches,
 )
 from avbook.training.weights import differences, read_tensors, write_tensors
 
@@ -69,7 +69,7 @@ def test_order_follows_seed_and_epoch_and_nothing_else():
 
 @given(rows=st.lists(st.integers(0, 999), min_size=1, max_size=40, unique=True), processes=st.integers(1, 9))
 def test_shares_are_the_batch_cut_in_pieces(rows, processes):
-    shares = [share_of(rows, p, processes) for p in range(processes)]
+    shares = [shard_batch(rows, p, processes) for p in range(processes)]
     assert sum(share for _, share in shares) == pytest.approx(1)
     assert [row for mine, share in shares if share for row in mine] == rows
     assert all(len(mine) for mine, _ in shares)
@@ -85,7 +85,7 @@ def test_gradients_weighted_by_share_sum_to_the_whole_batch_s(count, processes):
         return torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(net.layers.parameters()))])
 
     rows = np.arange(count)
-    summed = sum(gradient(mine) * share for mine, share in (share_of(rows, p, processes) for p in range(processes)))
+    summed = sum(gradient(mine) * share for mine, share in (shard_batch(rows, p, processes) for p in range(processes)))
     assert torch.allclose(summed, gradient(rows), atol=1e-6)
 
 
@@ -192,7 +192,7 @@ def test_where_batches_come_from_changes_no_number(options):
 
 def test_held_rows_are_the_split_s_rows():
     split = Split(11, 0)
-    held = Held(split, CPU, chunk=4)
+    held = DeviceSplit(split, CPU, chunk=4)
     for one, other in zip(batches_of(split, [[10, 0], [3]], CPU), batches_of(held, [[10, 0], [3]], CPU)):
         assert same_tensors(one, other)
     assert len(held) == 11
@@ -250,7 +250,7 @@ def test_sixteen_bits_and_back_in_one_process():
 @pytest.mark.parametrize("options, word", [
     ({"device": "tpu"}, "device 'tpu'"), ({"precision": "fp16"}, "fp16"), ({"precision": "half"}, "precision 'half'"),
     ({"optimizer": "lion"}, "optimizer 'lion'"), ({"select": "best"}, "select='best'"), ({"epochs": 0}, "epochs=0"),
-    ({"batch_size": 2.5}, "batch_size=2.5"), ({"look_every": 0}, "look_every=0"), ({"data": Data(val=0)}, "val split is empty"),
+    ({"batch_size": 2.5}, "batch_size=2.5"), ({"eval_every": 0}, "eval_every=0"), ({"data": Data(val=0)}, "val split is empty"),
 ])
 def test_a_request_that_makes_no_sense_is_named(options, word):
     with pytest.raises(AvbookError, match=word) as error:
@@ -297,7 +297,7 @@ def test_predictions_may_be_several_tensors():
 def test_selections_take_the_first_best(scores):
     kept = {}
     for epoch, (val, test) in enumerate(scores, 1):
-        choose(kept, Look(epoch, {"m": val}, {"m": test}, {}, None), "m")
+        update_best(kept, EpochEval(epoch, {"m": val}, {"m": test}, {}, None), "m")
     vals, tests = zip(*scores)
     assert kept["val_selected"].epoch == vals.index(max(vals)) + 1
     assert kept["test_selected"].epoch == tests.index(max(tests)) + 1
@@ -332,7 +332,7 @@ def test_dropout_is_on_whatever_mode_the_network_comes_in():
 
 
 def test_fewer_looks():
-    result = run(epochs=7, look_every=3)
+    result = run(epochs=7, eval_every=3)
     assert [entry["val"] is not None for entry in result.history] == [False, False, True, False, False, True, True]
     assert [entry["loss"] for entry in result.history] == [entry["loss"] for entry in run(epochs=7).history]
 
@@ -389,7 +389,7 @@ class Interrupted(Method):
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
 @pytest.mark.parametrize("finished", [1, 4])
 def test_a_run_that_was_cut_off_continues_to_the_same_numbers(tmp_path, capsys, optimizer, finished):
-    options = {"epochs": 6, "optimizer": optimizer, "schedule": ("step", 2, 0.5), "weight_decay": 0.01, "clip": 1.0, "look_every": 2}
+    options = {"epochs": 6, "optimizer": optimizer, "schedule": ("step", 2, 0.5), "weight_decay": 0.01, "clip": 1.0, "eval_every": 2}
     whole = run(method=Interrupted(), **options)
     with pytest.raises(KeyboardInterrupt):
         run(method=Interrupted(finished + 1), out=tmp_path, **options)
@@ -657,7 +657,7 @@ def test_without_glibc_nothing_is_kept_and_fit_runs(monkeypatch, libc):
         return libc
 
     monkeypatch.setattr(machine.ctypes, "CDLL", load)
-    with machine.freed_memory_kept(CPU) as kept:
+    with machine.retain_freed_memory(CPU) as kept:
         assert kept is False
     assert run(epochs=1).history
 
@@ -673,7 +673,7 @@ def test_a_refusal_by_the_c_library_and_another_device_keep_nothing(monkeypatch)
             return 0
 
     monkeypatch.setattr(machine.ctypes, "CDLL", lambda name: Refuses())
-    with machine.freed_memory_kept(torch.device("cuda")) as kept:
+    with machine.retain_freed_memory(torch.device("cuda")) as kept:
         assert kept is False and not asked
-    with machine.freed_memory_kept(CPU) as kept:
+    with machine.retain_freed_memory(CPU) as kept:
         assert kept is False and asked

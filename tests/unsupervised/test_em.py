@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from avbook.unsupervised.em import (
     FeatureData, LocaliseMethod, Round, category_of, changed_share, em, localise, maximisation,
-    name_categories, names_of, score_round, targets_of, theta_sweep, weigh, with_strangers,
+    name_categories, names_of, score_round, targets_of, theta_sweep, relevance_pool, replace_segments,
 )
 from avbook.errors import AvbookError
 
@@ -31,16 +31,16 @@ def planted(clips=48, seconds=10, categories=3, dim=6, seed=0):
 def test_equation_12_in_a_loop_and_its_first_round():
     features, gamma = torch.randn(4, 10, 6), torch.rand(4, 10).softmax(-1)
     by_hand = np.array([[sum(float(gamma[i, t]) * float(features[i, t, d]) for t in range(10)) for d in range(6)] for i in range(4)])
-    np.testing.assert_allclose(weigh(features, gamma), by_hand, atol=1e-6)
-    torch.testing.assert_close(weigh(features), weigh(features, torch.full((4, 10), 0.1)))
+    np.testing.assert_allclose(relevance_pool(features, gamma), by_hand, atol=1e-6)
+    torch.testing.assert_close(relevance_pool(features), relevance_pool(features, torch.full((4, 10), 0.1)))
     with pytest.raises(AvbookError, match="one weight a clip and second"):
-        weigh(features, gamma[:, :5])
+        relevance_pool(features, gamma[:, :5])
 
 
 def test_weights_gradient_by_finite_differences():
     features = torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True)
     gamma = torch.rand(2, 3, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(weigh, (features, gamma))
+    assert torch.autograd.gradcheck(relevance_pool, (features, gamma))
 
 
 def test_equation_13_hard_and_soft():
@@ -56,17 +56,17 @@ def test_batches_hold_features_and_pseudo_labels_and_nothing_else():
 
 def test_strangers_come_from_other_clips_and_leave_something_of_each():
     clips = torch.arange(8.0)[:, None, None].expand(-1, 10, 2)
-    mixed, replaced = with_strangers(clips, 0.5, generator=torch.Generator().manual_seed(0))
+    mixed, replaced = replace_segments(clips, 0.5, generator=torch.Generator().manual_seed(0))
     assert (mixed[replaced] != clips[replaced]).all() and (mixed[~replaced] == clips[~replaced]).all()
     assert 0.3 < replaced.float().mean() < 0.7
-    all_but_none = with_strangers(clips, 0.999, generator=torch.Generator().manual_seed(0))[1]
+    all_but_none = replace_segments(clips, 0.999, generator=torch.Generator().manual_seed(0))[1]
     assert not all_but_none.all(1).any()
-    assert not with_strangers(clips[:1], 0.5)[1].any()
+    assert not replace_segments(clips[:1], 0.5)[1].any()
 
 
 def test_strangers_are_the_seconds_asked_for():
     clips = torch.arange(10.0)[None, :, None].expand(6, -1, 1)
-    mixed, replaced = with_strangers(clips, 0.5, torch.full((6,), 7), torch.Generator().manual_seed(0))
+    mixed, replaced = replace_segments(clips, 0.5, torch.full((6,), 7), torch.Generator().manual_seed(0))
     assert (mixed[replaced] == 7).all()
 
 
@@ -82,7 +82,7 @@ def test_the_m_step_learns_the_labels_and_repeats_itself():
 def test_strangers_teach_the_network_to_look_away_from_them():
     features, category, _ = planted()
     data, targets = {"train": features, "val": features[:4], "test": features}, F.one_hot(category, 3).float()
-    mixed, replaced = with_strangers(features, 0.3, generator=torch.Generator().manual_seed(5))
+    mixed, replaced = replace_segments(features, 0.3, generator=torch.Generator().manual_seed(5))
     ratio = {}
     for kind in ("none", "any"):
         net, _ = maximisation(data, targets, epochs=20, lr=1e-2, strangers=kind, **SMALL)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from avbook.errors import AvbookError
 from avbook.unsupervised.label_contrast import (
-    Annotator, annotate, kl, label_contrast, label_loss, mean_entropy,
+    ClusterHead, assign_pseudo_labels, kl, label_contrast, label_loss, mean_entropy,
 )
 from avbook.unsupervised.neighbours import contrastive_sets
 from avbook.papers.schema import implementations
@@ -119,7 +119,7 @@ def test_bounds(b, k, c, seed):
 
 # --------------------------------------------------------------------------------------------------------------- the limits
 def test_identical_features_attract_and_repel_nothing():
-    found = annotate(torch.ones(20, 3), categories=5, k=4, hidden=8, epochs=3, device="cpu")
+    found = assign_pseudo_labels(torch.ones(20, 3), categories=5, k=4, hidden=8, epochs=3, device="cpu")
     assert all(entry["contrast"] == pytest.approx(0, abs=1e-6) for entry in found.history)
     assert (found.probabilities == found.probabilities[0]).all() and len(found.labels.unique()) == 1
     assert found.history[-1]["empty"] == 4
@@ -129,21 +129,21 @@ def test_distributions_of_one_category_cost_nothing():
     one = torch.zeros(3, 1)
     assert label_contrast(one, one[:, None], one[:, None]).item() == 0 and mean_entropy(one).item() == 0
     with pytest.raises(AvbookError, match="categories=1: expected a whole number, at least 2"):
-        annotate(torch.randn(10, 3), categories=1, k=2)
+        assign_pseudo_labels(torch.randn(10, 3), categories=1, k=2)
 
 
 def test_with_all_others_on_both_sides_the_contrast_cancels():
     features, _ = groups(12)
-    found = annotate(features, categories=3, k=11, hidden=8, epochs=2, kl_cap=None, device="cpu")
+    found = assign_pseudo_labels(features, categories=3, k=11, hidden=8, epochs=2, kl_cap=None, device="cpu")
     assert all(abs(entry["contrast"]) < 1e-6 for entry in found.history)
     with pytest.raises(AvbookError, match="k=12 neighbours among 12 videos"):
-        annotate(features, categories=3, k=12)
+        assign_pseudo_labels(features, categories=3, k=12)
 
 
 # ------------------------------------------------------------------------------------------------------------ the annotator
 def test_the_annotator_is_two_layers_with_a_relu():
     torch.manual_seed(0)
-    net = Annotator(5, 7, 3)
+    net = ClusterHead(5, 7, 3)
     x = torch.randn(4, 5)
     hidden = np.maximum(x.numpy() @ net[0].weight.detach().numpy().T + net[0].bias.detach().numpy(), 0)
     logits = hidden @ net[2].weight.detach().numpy().T + net[2].bias.detach().numpy()
@@ -153,7 +153,7 @@ def test_the_annotator_is_two_layers_with_a_relu():
 
 def test_it_finds_clear_groups():
     features, kind = groups()
-    found = annotate(features, categories=4, k=20, hidden=16, epochs=40, device="cpu", keep=True)
+    found = assign_pseudo_labels(features, categories=4, k=20, hidden=16, epochs=40, device="cpu", keep=True)
     from avbook.metrics.clustering import cluster_scores
     assert cluster_scores(found.labels, kind)["purity"] > 90
     assert found.probabilities.shape == (120, 4) and found.labels.dtype == torch.int64
@@ -165,7 +165,7 @@ def test_it_finds_clear_groups():
 def test_the_printed_sign_puts_everything_into_one_category():
     features, _ = groups()
     options = dict(categories=4, k=20, hidden=16, epochs=40, contrast=False, device="cpu")
-    printed, ours = annotate(features, literal_sign=True, **options), annotate(features, **options)
+    printed, ours = assign_pseudo_labels(features, literal_sign=True, **options), assign_pseudo_labels(features, **options)
     assert printed.shares.max() == 1 and printed.history[-1]["empty"] == 3 and printed.history[-1]["entropy"] < 0.05
     assert ours.history[-1]["entropy"] > 1.3
 
@@ -173,19 +173,19 @@ def test_the_printed_sign_puts_everything_into_one_category():
 def test_without_a_bound_the_loss_runs_away():
     features, _ = groups()
     options = dict(categories=4, k=20, hidden=16, lr=0.05, epochs=12, device="cpu")
-    loose, tight = ([entry["contrast"] for entry in annotate(features, kl_cap=cap, **options).history] for cap in (None, "log C"))
+    loose, tight = ([entry["contrast"] for entry in assign_pseudo_labels(features, kl_cap=cap, **options).history] for cap in (None, "log C"))
     assert min(loose) < -10 * math.log(4) and min(tight) >= -math.log(4) - 1e-5
     with pytest.raises(AvbookError, match=r"epoch \d+ of the annotator: the loss is -?(nan|inf); try kl_cap='log C'"):
-        annotate(features * 1e20, kl_cap=None, **options)
+        assign_pseudo_labels(features * 1e20, kl_cap=None, **options)
 
 
 def test_the_seed_decides_everything_and_labels_decide_nothing():
-    assert not {"labels", "categories_of", "truth", "split", "data"} & set(inspect.signature(annotate).parameters)
+    assert not {"labels", "categories_of", "truth", "split", "data"} & set(inspect.signature(assign_pseudo_labels).parameters)
     features, _ = groups()
     options = dict(categories=4, k=10, hidden=8, epochs=3, device="cpu")
-    first = annotate(features, seed=3, **options)
+    first = assign_pseudo_labels(features, seed=3, **options)
     torch.rand(7)  # the global stream is somewhere else now
-    again, other = annotate(features, seed=3, **options), annotate(features, seed=4, **options)
+    again, other = assign_pseudo_labels(features, seed=3, **options), assign_pseudo_labels(features, seed=4, **options)
     assert torch.equal(first.probabilities, again.probabilities) and first.history == again.history
     assert not torch.equal(first.probabilities, other.probabilities)
 
@@ -194,24 +194,24 @@ def test_sets_found_before_are_used_as_they_are():
     features, _ = groups()
     options = dict(categories=4, k=10, hidden=8, epochs=2, device="cpu")
     sets = contrastive_sets(features, 10)
-    assert torch.equal(annotate(features, sets=sets, **options).probabilities, annotate(features, **options).probabilities)
+    assert torch.equal(assign_pseudo_labels(features, sets=sets, **options).probabilities, assign_pseudo_labels(features, **options).probabilities)
     with pytest.raises(AvbookError, match="sets of 120 videos and features of 119"):
-        annotate(features[:119], sets=sets, **options)
+        assign_pseudo_labels(features[:119], sets=sets, **options)
 
 
 @pytest.mark.parametrize("batch_size, n", [(4, 120), (32, 120)])  # few rows are gathered; nearly all are asked for, so all are computed
 def test_gathering_rows_changes_no_number(batch_size, n, monkeypatch):
     features, _ = groups(n)
     options = dict(categories=4, k=8, hidden=8, epochs=2, batch_size=batch_size, device="cpu")
-    found = annotate(features, **options)
+    found = assign_pseudo_labels(features, **options)
     monkeypatch.setattr(torch.Tensor, "numel", lambda self: 0 if self.dtype == torch.int64 else self.nelement())  # always gather
-    torch.testing.assert_close(annotate(features, **options).probabilities, found.probabilities, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(assign_pseudo_labels(features, **options).probabilities, found.probabilities, rtol=1e-4, atol=1e-5)
 
 
 def test_neighbours_as_targets_get_no_gradient():
     features, _ = groups()
     options = dict(categories=4, k=10, hidden=8, epochs=2, device="cpu")
-    assert not torch.equal(annotate(features, **options).probabilities, annotate(features, through_neighbours=False, **options).probabilities)
+    assert not torch.equal(assign_pseudo_labels(features, **options).probabilities, assign_pseudo_labels(features, through_neighbours=False, **options).probabilities)
 
 
 # ------------------------------------------------------------------------------------------------------------------ faults
@@ -226,7 +226,7 @@ def test_a_cap_is_a_number_or_log_c(options, says):
                                            ({"seed": -1}, "seed -1"), ({"method": "fast"}, "method='fast'")])
 def test_bad_options(options, says):
     with pytest.raises(AvbookError, match=says):
-        annotate(torch.randn(20, 3), categories=4, **{"k": 3, "hidden": 4, "epochs": 1, **options})
+        assign_pseudo_labels(torch.randn(20, 3), categories=4, **{"k": 3, "hidden": 4, "epochs": 1, **options})
 
 
 def test_the_equations_are_in_the_index():

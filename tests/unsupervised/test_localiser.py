@@ -6,7 +6,7 @@ import torch
 from avbook.errors import AvbookError
 from avbook.unsupervised.localiser import (
     Interaction, Localiser, category_scores, gamma_scores, is_background, mil_loss, mil_pool,
-    relevance, seconds_of,
+    relevance, decode_segments,
 )
 
 BACKGROUND = 28
@@ -137,7 +137,7 @@ def test_background_is_what_lies_below_a_share_of_the_largest_relevance():
 
 def test_seconds_take_the_name_of_their_own_best_category():
     segments = np.array([[[0.6, 0.4], [0.2, 0.8], [0.9, 0.1]]])
-    assert seconds_of(segments, np.array([[0.5, 0.4, 0.1]]), np.array([7, 3]), BACKGROUND).tolist() == [[7, 3, BACKGROUND]]
+    assert decode_segments(segments, np.array([[0.5, 0.4, 0.1]]), np.array([7, 3]), BACKGROUND).tolist() == [[7, 3, BACKGROUND]]
 
 
 def test_how_gamma_is_judged():

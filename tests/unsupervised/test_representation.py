@@ -8,8 +8,8 @@ from torch.autograd import gradcheck
 from torch.nn import functional as F
 
 from avbook.unsupervised.representation import (
-    Collaborator, CollaborativeAttention, MemoryBank, RepresentMethod, SpatialAttention,
-    decorrelation, instance_discrimination, pooled, pretext_terms, represent, segment_features,
+    AVBackbone, CollaborativeAttention, MemoryBank, PretextMethod, SpatialAttention,
+    decorrelation, instance_discrimination, pooled, pretext_terms, pretrain, segment_features,
 )
 from avbook.errors import AvbookError
 from avbook.papers.schema import implementations
@@ -151,7 +151,7 @@ def test_own_attention_needs_no_other_and_equal_seconds_stay_equal():
 # -------------------------------------------------------------------------------------------------- the backbone
 @pytest.mark.parametrize("dv", [512, 2048])
 def test_shapes_for_both_official_widths(dv):
-    net = built(Collaborator, dv, 128, 16)
+    net = built(AVBackbone, dv, 128, 16)
     out = net({"audio": torch.randn(2, 10, 128), "visual": torch.rand(2, 10, 7, 7, dv)})
     assert {name: tuple(x.shape) for name, x in out.items()} == {"v_attn": (2, 10, 16), "a_attn": (2, 10, 16), "attention": (2, 10, 7, 7)}
     features = net.features(out)
@@ -174,14 +174,14 @@ def depends(net, name):
     (dict(audio2visual=False, visual2audio=False, s_attn=False), {"visual"}, {"audio"})])
 @pytest.mark.parametrize("residual", [True, False])
 def test_each_ablation_cuts_what_it_says(options, v_sees, a_sees, residual):
-    net = built(Collaborator, 5, 6, 8, 2, residual=residual, **options)
+    net = built(AVBackbone, 5, 6, 8, 2, residual=residual, **options)
     assert (depends(net, "v_attn"), depends(net, "a_attn")) == (v_sees, a_sees)
 
 
 def test_without_spatial_attention_places_do_not_matter_and_with_it_they_are_weighted():
     b = batch()
     b["audio"] = 5 * b["audio"]
-    off, on = built(Collaborator, 5, 6, 8, 2, s_attn=False), built(Collaborator, 5, 6, 8, 2)
+    off, on = built(AVBackbone, 5, 6, 8, 2, s_attn=False), built(AVBackbone, 5, 6, 8, 2)
     shuffled = {**b, "visual": b["visual"].flip(2, 3)}
     torch.testing.assert_close(off(b)["v_attn"], off(shuffled)["v_attn"])
     torch.testing.assert_close(off(b)["attention"], torch.full((3, 4, 2, 3), 1 / 6))
@@ -191,7 +191,7 @@ def test_without_spatial_attention_places_do_not_matter_and_with_it_they_are_wei
 
 @pytest.mark.parametrize("modality, there, absent", [("audio", {"a_attn"}, "visual"), ("visual", {"v_attn", "attention"}, "audio")])
 def test_one_modality_alone(modality, there, absent):
-    net = built(Collaborator, 5, 6, 8, 2, modality=modality)
+    net = built(AVBackbone, 5, 6, 8, 2, modality=modality)
     b = batch()
     out = net({name: x for name, x in b.items() if name != absent})
     assert set(out) == there and net.features(out).shape == (3, 4, 8)
@@ -307,7 +307,7 @@ def test_own_and_cross_positives():
     ({}, {"ins_audio", "dec_audio", "ins_visual", "dec_visual"}), (dict(dec=False), {"ins_audio", "ins_visual"}),
     (dict(ins_audio=False), {"dec_audio", "ins_visual", "dec_visual"}), (dict(ins_visual=False), {"ins_audio", "dec_audio", "dec_visual"})])
 def test_the_loss_is_the_sum_of_the_terms_asked_for(options, names):
-    net, method = built(Collaborator, 5, 6, 8, 2), RepresentMethod(3, 8, **options)
+    net, method = built(AVBackbone, 5, 6, 8, 2), PretextMethod(3, 8, **options)
     loss, parts = method.loss(net, batch())
     assert set(parts) == names
     torch.testing.assert_close(loss, sum(parts.values()))
@@ -315,7 +315,7 @@ def test_the_loss_is_the_sum_of_the_terms_asked_for(options, names):
 
 @pytest.mark.parametrize("positives", [OWN, CROSS])
 def test_the_loss_reads_the_bank_as_it_was_and_then_moves_it_in_training_alone(positives):
-    net, method, b = built(Collaborator, 5, 6, 8, 2), RepresentMethod(3, 8, views="none", positives=positives, momentum=0.5), batch()
+    net, method, b = built(AVBackbone, 5, 6, 8, 2), PretextMethod(3, 8, views="none", positives=positives, momentum=0.5), batch()
     old = {name: bank.vectors.clone() for name, bank in method.banks.items()}
     net.eval()
     expected = method.loss(net, b)[0]
@@ -332,16 +332,16 @@ def test_the_loss_reads_the_bank_as_it_was_and_then_moves_it_in_training_alone(p
 
 
 def test_one_modality_has_its_own_terms_only():
-    net, method = built(Collaborator, 5, 6, 8, 2, modality="audio"), RepresentMethod(3, 8)
+    net, method = built(AVBackbone, 5, 6, 8, 2, modality="audio"), PretextMethod(3, 8)
     assert set(method.loss(net, batch())[1]) == {"ins_audio", "dec_audio"}
     for options in (dict(positives=CROSS), dict(dec=False, ins_audio=False)):
         with pytest.raises(AvbookError):
-            RepresentMethod(3, 8, **options).loss(net, batch())
+            PretextMethod(3, 8, **options).loss(net, batch())
 
 
 # -------------------------------------------------------------------------------------------------------- training
 def weights_of(train, **options):
-    net, history = represent(train, **{**TINY, **options})
+    net, history = pretrain(train, **{**TINY, **options})
     return {name: x.clone() for name, x in net.state_dict().items()}, history
 
 
@@ -354,7 +354,7 @@ def test_no_label_is_read_and_shuffled_labels_give_the_same_weights_to_the_bit()
     weights, _ = weights_of(clips)
     assert same(weights, weights_of(Clips(closed=True))[0])
     assert same(weights, weights_of(Clips(labels=clips.labels.flip(0) + 7))[0])
-    segment_features(represent(Clips(closed=True), **TINY)[0], Clips(closed=True), device="cpu")
+    segment_features(pretrain(Clips(closed=True), **TINY)[0], Clips(closed=True), device="cpu")
 
 
 def test_the_seed_decides_everything_and_more_than_the_order():
@@ -369,7 +369,7 @@ def test_the_seed_decides_everything_and_more_than_the_order():
                                      dict(sgd_momentum=0.0), dict(residual=False), dict(s_attn=False), dict(visual2audio=False), dict(ins_audio=False)])
 def test_every_option_changes_what_is_learned(options):
     clips = Clips()
-    features = [segment_features(represent(clips, **TINY, **more)[0], clips, device="cpu") for more in ({}, options)]
+    features = [segment_features(pretrain(clips, **TINY, **more)[0], clips, device="cpu") for more in ({}, options)]
     assert not torch.allclose(*features, atol=1e-4)
 
 
@@ -385,15 +385,15 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_weights(tmp_path):
             raise Stop
 
     with pytest.raises(Stop):
-        represent(clips, **TINY, out=tmp_path, watch=stop)
+        pretrain(clips, **TINY, out=tmp_path, watch=stop)
     assert (tmp_path / "state.safetensors").exists()
-    net, history = represent(clips, **TINY, out=tmp_path, watch=lambda net, epoch: seen.append(epoch))
+    net, history = pretrain(clips, **TINY, out=tmp_path, watch=lambda net, epoch: seen.append(epoch))
     assert seen == [3] and len(history) == 3
     assert same(weights_of(clips)[0], net.state_dict())
 
 
 def test_learning_lowers_each_term_where_there_is_something_to_learn():
-    history = represent(Clips(24), **{**TINY, "epochs": 40, "batch_size": 8}, views="none", tau=0.2)[1]
+    history = pretrain(Clips(24), **{**TINY, "epochs": 40, "batch_size": 8}, views="none", tau=0.2)[1]
     first, last = history[0]["losses"], history[-1]["losses"]
     assert last["ins_audio"] < 0.5 * math.log(24) < first["ins_audio"]  # chance: one of 24 entries
     assert last["ins_visual"] < math.log(24) < first["ins_visual"]  # these pictures are noise, and the mean over a clip hardly differs
@@ -401,7 +401,7 @@ def test_learning_lowers_each_term_where_there_is_something_to_learn():
 
 def test_segment_features_are_the_networks_in_order_whatever_the_batch():
     clips = Clips()
-    net, _ = represent(clips, **TINY)
+    net, _ = pretrain(clips, **TINY)
     whole = segment_features(net, clips, device="cpu")
     assert whole.shape == (10, 4, 16) and whole.dtype == torch.float32 and not whole.requires_grad
     torch.testing.assert_close(segment_features(net, clips, batch_size=3, device="cpu"), whole)
@@ -411,25 +411,25 @@ def test_segment_features_are_the_networks_in_order_whatever_the_batch():
 
 def test_one_video_and_a_last_batch_of_one():
     for n in (1, 5):
-        net, history = represent(Clips(n), **TINY)
+        net, history = pretrain(Clips(n), **TINY)
         assert all(math.isfinite(e["loss"]) for e in history)
 
 
 def test_a_launch_of_several_processes_is_refused(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(AvbookError, match="one process"):
-        represent(Clips(), **TINY)
+        pretrain(Clips(), **TINY)
 
 
 @pytest.mark.parametrize("make", [
-    lambda: Collaborator(modality="smell"), lambda: Collaborator(hidden=10, heads=4), lambda: CollaborativeAttention(8, 0),
-    lambda: CollaborativeAttention(8, 2, source="other"), lambda: RepresentMethod(3, views="crop"), lambda: RepresentMethod(3, positives="near"),
-    lambda: RepresentMethod(3, form="firm"), lambda: RepresentMethod(3, tau=0.0), lambda: RepresentMethod(3, momentum=1.0),
-    lambda: RepresentMethod(3, sgd_momentum=-0.1),
-    lambda: RepresentMethod(3, 8, dec=False, ins_audio=False, ins_visual=False).loss(Collaborator(5, 6, 8, 2), batch()),
-    lambda: decorrelation(torch.eye(3), form="firm"), lambda: pooled(torch.ones(1, 2, 3), "crop"), lambda: represent(Clips(0), **TINY),
-    lambda: represent(Clips(), **{**TINY, "epochs": 0}), lambda: represent(Clips(), **TINY, modality="audio", positives=CROSS),
-    lambda: represent(Clips(), **{**TINY, "seed": -1})])
+    lambda: AVBackbone(modality="smell"), lambda: AVBackbone(hidden=10, heads=4), lambda: CollaborativeAttention(8, 0),
+    lambda: CollaborativeAttention(8, 2, source="other"), lambda: PretextMethod(3, views="crop"), lambda: PretextMethod(3, positives="near"),
+    lambda: PretextMethod(3, form="firm"), lambda: PretextMethod(3, tau=0.0), lambda: PretextMethod(3, momentum=1.0),
+    lambda: PretextMethod(3, sgd_momentum=-0.1),
+    lambda: PretextMethod(3, 8, dec=False, ins_audio=False, ins_visual=False).loss(AVBackbone(5, 6, 8, 2), batch()),
+    lambda: decorrelation(torch.eye(3), form="firm"), lambda: pooled(torch.ones(1, 2, 3), "crop"), lambda: pretrain(Clips(0), **TINY),
+    lambda: pretrain(Clips(), **{**TINY, "epochs": 0}), lambda: pretrain(Clips(), **TINY, modality="audio", positives=CROSS),
+    lambda: pretrain(Clips(), **{**TINY, "seed": -1})])
 def test_bad_options_are_named(make):
     with pytest.raises(AvbookError):
         make()

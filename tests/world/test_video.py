@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from avbook.world import canvas
 from avbook.world.canvas import MOTIONS, TEXTURES, as_images, blank
 from avbook.errors import AvbookError
-from avbook.world.appearance import TWINS, individual, look_of
+from avbook.world.appearance import TWINS, sample_instance, appearance_of
+from avbook.world.appearance import APPEARANCES
 from avbook.world.video import (
-    LOOKS, STILL, WORLD, Nuisances, actor, render_at, render_frames, stage,
+    STILL, WORLD, Nuisances, actor, render_at, render_frames, stage,
 )
 from avbook.world.clips import Clip, Source, sample_scripts
 from avbook.world.sdf import Patch, box, cosine, disc, half, lathe, limb, oval, sine, stripes
@@ -86,15 +87,15 @@ def test_motions_have_the_movements_period_and_grow_with_gain(name):
 # looks
 
 def test_every_category_has_a_look_and_twins_share_one():
-    assert set(LOOKS) == set(EVERY)
-    assert all(LOOKS[twin] is LOOKS[name] for twin, name in TWINS.items()) and len({id(look) for look in LOOKS.values()}) == 42
-    assert {look.texture for look in LOOKS.values()} <= set(TEXTURES) and {look.motion for look in LOOKS.values()} <= set(MOTIONS)
+    assert set(APPEARANCES) == set(EVERY)
+    assert all(APPEARANCES[twin] is APPEARANCES[name] for twin, name in TWINS.items()) and len({id(look) for look in APPEARANCES.values()}) == 42
+    assert {look.texture for look in APPEARANCES.values()} <= set(TEXTURES) and {look.motion for look in APPEARANCES.values()} <= set(MOTIONS)
 
 
 def test_painting_inside_bounds_is_painting_everywhere(monkeypatch):
     for name in EVERY:
-        look = look_of(name)
-        paint = lambda: look.paint(blank(48, turn=[0.1, 0.6], gain=0.9, **individual(look, 7))).planes
+        look = appearance_of(name)
+        paint = lambda: look.paint(blank(48, turn=[0.1, 0.6], gain=0.9, **sample_instance(look, 7))).planes
         quick = paint()
         with monkeypatch.context() as patch:
             patch.setattr(canvas, "_rectangle", lambda place, bounds, rows, columns, margin: (0, rows, 0, columns))
@@ -104,9 +105,9 @@ def test_painting_inside_bounds_is_painting_everywhere(monkeypatch):
 
 def test_every_look_fits_its_window():
     for name in EVERY:
-        look = look_of(name)
+        look = appearance_of(name)
         for seed in range(3):
-            planes = look.paint(blank(100, turn=[0, 0.25, 0.5, 0.8], reach=1.6, paper=np.full(3, 0.5), **individual(look, seed))).planes
+            planes = look.paint(blank(100, turn=[0, 0.25, 0.5, 0.8], reach=1.6, paper=np.full(3, 0.5), **sample_instance(look, seed))).planes
             edge = np.linspace(-1.6, 1.6, 100)
             beyond = np.hypot(*np.meshgrid(edge, edge)) > 1.75
             beyond |= (np.abs(edge) > 1.3)[:, None] | (np.abs(edge) > 1.3)[None]
@@ -116,7 +117,7 @@ def test_every_look_fits_its_window():
 def test_looks_tell_categories_apart():
     pictures = {}
     for name in AVE_CATEGORIES:
-        pictures[name] = as_images(look_of(name).paint(blank(40, turn=0.2, **individual(look_of(name), 1, colour=0))))[0].astype(float)
+        pictures[name] = as_images(appearance_of(name).paint(blank(40, turn=0.2, **sample_instance(appearance_of(name), 1, colour=0))))[0].astype(float)
     names = list(pictures)
     for i, a in enumerate(names):
         for b in names[:i]:

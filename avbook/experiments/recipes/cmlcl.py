@@ -42,23 +42,23 @@ def _unlabelled(split):
 
 def _make_features(job: Job, folder: Path) -> None:
     """Trains the backbone without labels; keeps its weights and the features of every second of every split."""
-    from avbook.unsupervised.representation import Collaborator, represent, segment_features
+    from avbook.unsupervised.representation import AVBackbone, pretrain, segment_features
     from avbook.training.loop import seed_everything
     from avbook.training.weights import save_weights, write_tensors
 
     started, s = time.perf_counter(), job.settings
     network = {"hidden": s["width"], **pick(s, {name: 0 for name in _NET if name != "width"})}
     if s["represent_epochs"]:
-        net, history = represent(_unlabelled(job.data.train), **network, **pick(s, _SELF), epochs=s["represent_epochs"], batch_size=s["batch_size"],
+        net, history = pretrain(_unlabelled(job.data.train), **network, **pick(s, _SELF), epochs=s["represent_epochs"], batch_size=s["batch_size"],
                                  lr=s["represent_lr"], precision=s["precision"], seed=job.seed, device=job.device, out=folder / "fit", progress=job.progress)
     else:
         seed_everything(job.seed)
-        net, history = Collaborator(**pick(data_dims(job.data), {"visual_dim": 0, "audio_dim": 0}), **network).eval(), []
+        net, history = AVBackbone(**pick(data_dims(job.data), {"visual_dim": 0, "audio_dim": 0}), **network).eval(), []
     features = {name: segment_features(net, _unlabelled(split), s["batch_size"], job.device) for name, split in job.data.splits.items()}
     _drop(folder / "fit")
     save_weights(net, folder / "net.safetensors")
     write_tensors(folder / "features.safetensors", features, {})
-    _tell(folder, started, history)
+    _write_meta(folder, started, history)
 
 
 def _device(job: Job):
@@ -67,11 +67,11 @@ def _device(job: Job):
     return default_device() if job.device == "auto" else job.device
 
 
-def _tell(folder: Path, started: float, history: list[dict[str, Any]], **more) -> None:
+def _write_meta(folder: Path, started: float, history: list[dict[str, Any]], **more) -> None:
     write_text(folder / "told.json", json.dumps({"seconds": time.perf_counter() - started, "history": _thinned(history), **more}) + "\n")
 
 
-def _told(folder: Path) -> dict[str, Any]:
+def _read_meta(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "told.json").read_text(encoding="utf-8"))
 
 
@@ -108,17 +108,17 @@ def _annotate(job: Job, source: str, features, gamma, number: int) -> Path:
                             literal_sign=s["literal_sign"], kl_cap=_cap(s["kl_cap"]), through_neighbours=s["through_neighbours"], method=s["search"], epochs=s["annotate_epochs"],
                             batch_size=s["batch_size"], lr=s["annotate_lr"], seed=job.seed, device=job.device)
         write_tensors(folder / "labels.safetensors", {"probabilities": found.probabilities, "labels": found.labels}, {})
-        _tell(folder, started, found.history)
+        _write_meta(folder, started, found.history)
 
     return job.stage(f"labels-{number}", {"from": source, **pick(job.settings, {"width": 0}, _LABEL, _LABEL_FIT, _ALL)}, make)
 
 
 def _read_labels(folder: Path):
-    from avbook.unsupervised.label_contrast import Annotation
+    from avbook.unsupervised.label_contrast import PseudoLabels
     from avbook.training.weights import read_tensors
 
     tensors, _ = read_tensors(folder / "labels.safetensors")
-    return Annotation(**tensors, sets=None, net=None, history=_told(folder)["history"])
+    return PseudoLabels(**tensors, sets=None, net=None, history=_read_meta(folder)["history"])
 
 
 def _localise(job: Job, labels: Path, features, annotation, number: int) -> Path:
@@ -136,7 +136,7 @@ def _localise(job: Job, labels: Path, features, annotation, number: int) -> Path
                    if split != "train" or name == "gamma"}
         save_weights(net, folder / "net.safetensors")
         write_tensors(folder / "found.safetensors", tensors, {})
-        _tell(folder, started, result.history)
+        _write_meta(folder, started, result.history)
         _drop(folder / "fit")
 
     return job.stage(f"localiser-{number}", {"from": labels.name, **pick(job.settings, {"width": 0, "heads": 0}, _LOCAL, _LOCAL_FIT, _ALL)}, make)
@@ -181,11 +181,11 @@ def _train_cmlcl(job: Job):
 
 def _record(job: Job, rounds: list, folders: list[Path]):
     """The run's `Result` and what a record says besides. Labels are read here and nowhere before."""
-    from avbook.unsupervised.em import changed_share, names_of, score_round, seconds_of, theta_sweep
+    from avbook.unsupervised.em import changed_share, names_of, score_round, decode_segments, theta_sweep
 
     s, train, judged = job.settings, job.data.train.labels, {"val": job.data.val.labels, "test": job.data.test.labels}
     options = {"theta": s["theta"], "naming": s["naming"]}
-    entries, told = [], [_told(folder) for folder in folders]
+    entries, told = [], [_read_meta(folder) for folder in folders]
     for number, round_ in enumerate(rounds, 1):
         figures = score_round(round_, train, judged["test"], **options)
         other = score_round(round_, train, judged["test"], theta=s["theta"], naming="judged" if s["naming"] == "train" else "train")
@@ -198,7 +198,7 @@ def _record(job: Job, rounds: list, folders: list[Path]):
     on_val = theta_sweep(rounds[-1], train, judged["val"], split="val", naming=s["naming"])
     names = names_of(rounds[-1], train, judged["test"], "test", s["naming"])
     last = rounds[-1].found["test"]
-    predicted = seconds_of(last["segments"], last["gamma"], names, judged["test"].shape[-1] - 1, s["theta"])
+    predicted = decode_segments(last["segments"], last["gamma"], names, judged["test"].shape[-1] - 1, s["theta"])
     gamma = last["gamma"] / last["gamma"].amax(1, keepdim=True)
     history = [{"epoch": number, "loss": told[2 * number]["history"][-1]["loss"], "losses": {}, "val": None, "test": entry["accuracy"], "lr": s["lr"],
                 "seconds": told[2 * number - 1]["seconds"] + told[2 * number]["seconds"]} for number, entry in enumerate(entries, 1)]
@@ -235,7 +235,7 @@ def _train_cluster(job: Job):
     """Groups the training clips; a test clip goes to the nearest group's mean, in all its seconds. Nothing is background."""
     from avbook.unsupervised.em import Round, score_round
     from avbook.unsupervised.clustering import group, nearest_mean, raw_features
-    from avbook.unsupervised.label_contrast import Annotation
+    from avbook.unsupervised.label_contrast import PseudoLabels
     from avbook.training.weights import read_tensors
 
     started, s = time.perf_counter(), job.settings
@@ -256,7 +256,7 @@ def _train_cluster(job: Job):
                         "gamma": assigned.new_full((len(assigned), seconds), 1 / seconds)}
     import torch
 
-    round_ = Round(Annotation(torch.nn.functional.one_hot(labels, s["categories"]).float(), labels, sets=None, net=None, history=[]), found)
+    round_ = Round(PseudoLabels(torch.nn.functional.one_hot(labels, s["categories"]).float(), labels, sets=None, net=None, history=[]), found)
     train = job.data.train.labels
     val, test = (score_round(round_, train, job.data.splits[split].labels, split=split, theta=0.0, naming=s["naming"]) for split in ("val", "test"))
     other = score_round(round_, train, job.data.test.labels, theta=0.0, naming="judged" if s["naming"] == "train" else "train")

@@ -16,7 +16,7 @@ import torch
 
 from ...errors import AvbookError
 from ..plots import PALETTE, array, styled
-from ...parsing.refinement import clip_probabilities, exchange, kept_labels
+from ...parsing.refinement import clip_probabilities, swap_modalities, filter_labels
 from .threshold import import_widgets, png_bytes, rows_offered, world_frames
 
 # %% ../../../nbs/reference/widgets_swap.ipynb #c010
@@ -36,7 +36,7 @@ def swap_at(
     needed = ("audio", "visual_2d", "visual_3d", "video_labels")
     if missing := [name for name in needed if name not in batch]:
         raise AvbookError(f"a batch with {', '.join(batch) or 'nothing'} lacks {missing[0]}: expected {', '.join(needed)}, as LLP's splits give")
-    if not hasattr(net, "tracks") or getattr(getattr(net, "projection", None), "modality", None) != "both":
+    if not hasattr(net, "encode") or getattr(getattr(net, "projection", None), "modality", None) != "both":
         raise AvbookError(f"{type(net).__name__} does not hear and see: expected a HAN or MA with modality='both', whose tracks can be exchanged")
     size = len(batch["video_labels"])
     if first == second or not all(0 <= row < size for row in (first, second)):
@@ -45,9 +45,9 @@ def swap_at(
     pair = {name: batch[name][[first, second]].to(device) for name in needed[:3]}
     try:
         with torch.inference_mode():
-            tracks = net.eval().tracks(pair)
+            tracks = net.eval().encode(pair)
             before = clip_probabilities(net, tracks, np.array([0, 1]), np.array([0, 1]))
-            after = exchange(net, tracks, np.array([[1], [0]]))
+            after = swap_modalities(net, tracks, np.array([[1], [0]]))
     finally:
         net.train(training)
     labels = array(batch["video_labels"])[[first, second]] > 0
@@ -56,7 +56,7 @@ def swap_at(
     found |= {name: value[0] for name, value in after.items()}
     found |= {f"falls_{name}": threshold * e[name] for name in e}
     for name, changed in (("audio", "v"), ("visual", "a")):
-        found[name] = kept_labels(labels[:1], after[f"p_{changed}_a"][:1], after[f"p_{changed}_v"][:1], e[name], threshold)[0]
+        found[name] = filter_labels(labels[:1], after[f"p_{changed}_a"][:1], after[f"p_{changed}_v"][:1], e[name], threshold)[0]
     return found
 
 # %% ../../../nbs/reference/widgets_swap.ipynb #c018

@@ -10,12 +10,12 @@ from avbook.experiments.recipes import cmlcl as recipes_cmlcl
 from avbook.unsupervised.clustering import group, nearest_mean, raw_features
 from avbook.errors import AvbookError
 from avbook.experiments.records import Records
-from avbook.experiments.tables import figure, table_rows
-from avbook.papers import DIRECTIONS, EQUATIONS, TABLES
+from avbook.experiments.tables import get_score, table_rows
+from avbook.papers import ORDERING_CLAIMS, EQUATIONS, TABLES
 from avbook.papers.schema import implementations
 from avbook.experiments.recipes import find_recipe
 from avbook.experiments.datasets import open_data
-from avbook.experiments.recipe import parse_options, settle
+from avbook.experiments.recipe import parse_options, resolve_settings
 from avbook.experiments.runner import run_seed
 from avbook.training.weights import read_tensors
 
@@ -58,9 +58,9 @@ def test_a_record_holds_what_the_tables_ask_for(whole):
     assert record["metrics"]["test"]["last"] == record["metrics"]["test"]["val_selected"] == record["metrics"]["test"]["test_selected"]
     for key in KEYS:
         for cell in (c for c in TABLES[key].cells if c.recipe == "cmlcl"):
-            figure(record, cell.metric or TABLES[key].metric, "last")
-    for claim in (d for d in DIRECTIONS if d.key.startswith("cmlcl-")):
-        figure(record, claim.metric, claim.selection)
+            get_score(record, cell.metric or TABLES[key].metric, "last")
+    for claim in (d for d in ORDERING_CLAIMS if d.key.startswith("cmlcl-")):
+        get_score(record, claim.metric, claim.selection)
     assert record["theta"]["test"]["0.5"] == pytest.approx(record["metrics"]["test"]["last"]["accuracy"], abs=1e-3)
     assert "changed" in record["rounds"][1] and "changed" not in record["rounds"][0]
     assert list(record["stages"]) == ["represent", "labels-1", "localiser-1", "labels-2", "localiser-2", "labels-3", "localiser-3"]
@@ -169,7 +169,7 @@ def test_baselines_stand_as_records(data, whole, method):
     record = run(data, out, "cluster", method=method)
     assert record["metrics"]["test"]["last"]["background_recall"] == 0 and not stages(out, "cluster")  # its features are cmlcl's
     for cell in (c for c in TABLES["cmlcl-baselines"].cells if c.recipe == "cluster"):
-        figure(record, cell.metric, "last")
+        get_score(record, cell.metric, "last")
     raw = run(data, out, "cluster", method=method, features="raw")
     figures = [[r["metrics"]["test"]["last"][name] for name in ("accuracy", "purity", "nmi")] for r in (raw, record)]
     assert (figures[0] == figures[1]) == (method == "random")
@@ -199,12 +199,12 @@ def test_raw_features_give_both_modalities_the_same_length(data):
 def test_every_cell_and_claim_of_the_paper_names_options_that_exist():
     for key in KEYS:
         for cell in (c for c in TABLES[key].cells if c.recipe):
-            settle(find_recipe(cell.recipe), "paper", cell.options)
-    for claim in (d for d in DIRECTIONS if d.key.startswith("cmlcl-")):
+            resolve_settings(find_recipe(cell.recipe), "paper", cell.options)
+    for claim in (d for d in ORDERING_CLAIMS if d.key.startswith("cmlcl-")):
         for recipe, options in (claim.better, claim.worse):
-            settle(find_recipe(recipe), "paper", options)
+            resolve_settings(find_recipe(recipe), "paper", options)
         assert claim.better != claim.worse and claim.selection == "last"
-    assert settle(find_recipe("cmlcl"), "paper", parse_options(["positives=cross", "tau=0.2", "k=28"]))[1] == {"k": 28, "positives": "cross", "tau": 0.2}
+    assert resolve_settings(find_recipe("cmlcl"), "paper", parse_options(["positives=cross", "tau=0.2", "k=28"]))[1] == {"k": 28, "positives": "cross", "tau": 0.2}
 
 
 def test_the_papers_numbers():
@@ -213,7 +213,7 @@ def test_the_papers_numbers():
     assert value("cmlcl-1", "full labels: M2N", "VGG-19") == 79.5 and value("cmlcl-1", "weak labels: AVT", "ResNet-152") is None
     assert value("cmlcl-4", "without the contrast", "Label purity") == 12.3 and value("cmlcl-5", "round 2", "Label purity") == 77.35
     assert value("cmlcl-6", "audio") is None and "did not survive" in TABLES["cmlcl-6"].note
-    gaps = {d.key: d.paper_gap for d in DIRECTIONS}
+    gaps = {d.key: d.paper_gap for d in ORDERING_CLAIMS}
     assert gaps["cmlcl-2-pictures"] == 15.8 and gaps["cmlcl-3-a2v"] == 8.1 and gaps["cmlcl-5-3-accuracy"] == 0.4 and gaps["cmlcl-6-audio"] is None
     drawn = [c.value for key in ("cmlcl-fig-4-k", "cmlcl-fig-4-c") for c in TABLES[key].cells]
     assert sorted(v for v in drawn if v is not None) == [66.1, 66.7, 67.1, 67.1]

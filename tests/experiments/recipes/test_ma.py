@@ -9,11 +9,11 @@ import pytest
 from avbook.experiments.recipes import ma as recipes_ma
 from avbook.errors import AvbookError
 from avbook.experiments.records import Records
-from avbook.papers import DIRECTIONS, TABLES
+from avbook.papers import ORDERING_CLAIMS, TABLES
 from avbook.experiments.recipes import find_recipe
 from avbook.experiments.datasets import open_data
 from avbook.experiments.runner import run_seed
-from avbook.experiments.recipe import settle
+from avbook.experiments.recipe import resolve_settings
 from avbook.parsing.refinement import load_refinement
 
 SHORT = {"epochs": 2, "width": 16, "hidden": 16}
@@ -114,8 +114,8 @@ def test_the_video_label_everywhere_is_what_it_says_and_needs_the_truth(data, tm
 def test_every_cell_of_the_papers_tables_names_options_that_exist():
     cells = [cell for key in ("ma-1", "ma-2", "ma-3", "ma-4", "ma-code", "ma-baselines") for cell in TABLES[key].cells if cell.recipe]
     for cell in cells:
-        settle(find_recipe(cell.recipe), "paper", cell.options)
+        resolve_settings(find_recipe(cell.recipe), "paper", cell.options)
     printed = {(cell.row, cell.column): cell.value for cell in TABLES["ma-1"].cells}
     assert printed["MA", "segment: Type@AV"] == 58.9 and printed["HAN", "event: Event@AV"] == 48.0 and printed["TALNet", "segment: Visual"] is None
-    gaps = {d.key: d.paper_gap for d in DIRECTIONS}
+    gaps = {d.key: d.paper_gap for d in ORDERING_CLAIMS}
     assert gaps["ma-1-han-segment_av"] == 6.2 and gaps["ma-1-han-event_event"] == 2.6  # as the paper prints them in brackets
