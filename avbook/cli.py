@@ -248,7 +248,7 @@ def _run_all(tasks: list[dict], where: str, jobs: int, device: str) -> list[dict
 def _on_cpu(device: str) -> bool:
     if device != "auto":
         return device == "cpu"
-    from avbook.training.loop import default_device
+    from avbook.training.device import default_device
 
     return default_device().type == "cpu"
 

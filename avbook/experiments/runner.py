@@ -49,7 +49,7 @@ def run_seed(
 
     Writes `OUT/RECIPE/KEY/seed-N.json` and, beside it, `seed-N.npz` with the test predictions of the three selections.
     """
-    from avbook.training.loop import seed_everything
+    from avbook.training.device import seed_everything
 
     settings, changed = resolve_settings(recipe, preset, options or {})
     key = run_key(recipe, preset, changed, data)

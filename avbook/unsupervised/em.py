@@ -157,7 +157,8 @@ def maximisation(
     progress: bool = False,
 ):
     """The M step: (localiser, its `Result`), trained from new weights on the pseudo-labels (Adam, as the paper says)."""
-    from avbook.training.loop import fit, seed_everything
+    from avbook.training.loop import fit
+    from avbook.training.device import seed_everything
 
     seed_everything(seed)
     net = Localiser(features["train"].shape[-1], hidden, targets.shape[1], heads, gamma, temperature, tracks)

@@ -19,7 +19,8 @@ from ..common.options import check_choice
 from ..errors import AvbookError
 from ..papers.schema import paper
 from ..common.tensors import upcast_half
-from ..training.loop import default_device, fit, predict_all, seed_everything
+from ..training.device import default_device, seed_everything
+from ..training.loop import fit, predict_all
 
 # %% auto #0
 __all__ = ['NET', 'instance_discrimination', 'decorrelation', 'SpatialAttention', 'UniformAttention', 'CollaborativeAttention',

@@ -17,7 +17,7 @@ def code_cells(path: Path) -> list[dict]:
 @pytest.mark.page_run
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=str)
 def test_runs(path):
-    whole = os.environ.get("AVBOOK_TEST_PAGES") == "whole" or path.stem == "07_training"  # whose subject is what happens in forty epochs
+    whole = os.environ.get("AVBOOK_TEST_PAGES") == "whole" or path.stem == "07_loop"  # whose subject is what happens in forty epochs
     trouble = run_page(path, short=not whole)
     assert not trouble, trouble
 

@@ -21,10 +21,9 @@ from avbook.training import device as machine
 from avbook.training.batches import DeviceSplit, batches_of
 from avbook.training.checkpoints import EpochEval, rng_tensors, restore_rng
 from avbook.errors import AvbookError
-from avbook.training.loop import (
-    update_best, default_device, evaluate, fit, load_weights, lr_factor, save_weights, seed_everything,
-    shard_batch, shuffled_batches,
-)
+from avbook.training.loop import update_best, evaluate, fit, lr_factor, shard_batch, shuffled_batches
+from avbook.training.device import default_device, seed_everything
+from avbook.training.weights import load_weights, save_weights
 from avbook.training.weights import differences, read_tensors, write_tensors
 
 CPU = torch.device("cpu")

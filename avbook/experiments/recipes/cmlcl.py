@@ -43,7 +43,7 @@ def _unlabelled(split):
 def _make_features(job: Job, folder: Path) -> None:
     """Trains the backbone without labels; keeps its weights and the features of every second of every split."""
     from avbook.unsupervised.representation import AVBackbone, pretrain, segment_features
-    from avbook.training.loop import seed_everything
+    from avbook.training.device import seed_everything
     from avbook.training.weights import save_weights, write_tensors
 
     started, s = time.perf_counter(), job.settings
@@ -62,7 +62,7 @@ def _make_features(job: Job, folder: Path) -> None:
 
 
 def _device(job: Job):
-    from avbook.training.loop import default_device
+    from avbook.training.device import default_device
 
     return default_device() if job.device == "auto" else job.device
 
@@ -181,7 +181,8 @@ def _train_cmlcl(job: Job):
 
 def _record(job: Job, rounds: list, folders: list[Path]):
     """The run's `Result` and what a record says besides. Labels are read here and nowhere before."""
-    from avbook.unsupervised.em import changed_share, names_of, score_round, decode_segments, theta_sweep
+    from avbook.unsupervised.em import changed_share, names_of, score_round, theta_sweep
+    from avbook.unsupervised.localiser import decode_segments
 
     s, train, judged = job.settings, job.data.train.labels, {"val": job.data.val.labels, "test": job.data.test.labels}
     options = {"theta": s["theta"], "naming": s["naming"]}

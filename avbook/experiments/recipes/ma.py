@@ -62,7 +62,7 @@ def _train_ma(job: Job):
 def _retrain(job: Job, refined: Path, stages: dict[str, Any]):
     """A model trained from scratch on the refined labels in a folder."""
     from avbook.parsing.refinement import load_refinement, with_targets
-    from avbook.training.loop import seed_everything
+    from avbook.training.device import seed_everything
 
     seed_everything(job.seed)
     net, method = _build_ma(job.settings, data_dims(job.data))
@@ -71,7 +71,7 @@ def _retrain(job: Job, refined: Path, stages: dict[str, Any]):
 
 
 def _make_base(job: Job, folder: Path) -> None:
-    from avbook.training.loop import seed_everything
+    from avbook.training.device import seed_everything
 
     seed_everything(job.seed)
     net, method = _build_ma(job.settings, data_dims(job.data))
@@ -98,7 +98,7 @@ def _told(result) -> dict[str, Any]:
 def _make_refinement(job: Job, base: Path, folder: Path) -> None:
     """Refines the training labels with the base model of the last epoch, as released."""
     from avbook.parsing.refinement import refine
-    from avbook.training.loop import default_device
+    from avbook.training.device import default_device
     from avbook.training.weights import load_weights
 
     started, s = time.perf_counter(), job.settings
