@@ -1,4 +1,5 @@
 """The `avbook` command: make the world, check and pack data, train a recipe, fill a table."""
+
 from __future__ import annotations
 
 import errno
@@ -14,14 +15,14 @@ import typer.core
 from avbook.errors import AvbookError
 
 
-
 def _leave(message: str, code: int) -> None:
     print("avbook: " + " ".join(message.split()), file=sys.stderr)
     raise SystemExit(code)
 
 
 class _OneLine(typer.core.TyperGroup):
-    """A known fault ends in one line on stderr and exit code 1, Ctrl-C in 130; wrong usage is typer's own, 2."""
+    """A known fault ends in one line on stderr and exit code 1, Ctrl-C in 130; wrong usage is
+    typer's own, 2."""
 
     def invoke(self, ctx):
         try:
@@ -33,47 +34,111 @@ class _OneLine(typer.core.TyperGroup):
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
                 raise
-            _leave(f"{error.filename or 'writing'}: {error.strerror}; free some space or choose another folder", 1)
+            _leave(
+                f"{error.filename or 'writing'}: {error.strerror}; free some space or choose"
+                " another folder",
+                1,
+            )
 
 
-app = typer.Typer(cls=_OneLine, no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False,
-                  help="Three papers on audio-visual events, rebuilt, run and checked.\n\nStart with `avbook demo`, which trains on the embedded world "
-                       "and shows what came out. `avbook COMMAND --help` explains each command with examples.")
-data_app = typer.Typer(no_args_is_help=True, help="Check a folder of official files, or pack it for fast reading.")
+app = typer.Typer(
+    cls=_OneLine,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help=(
+        "Three papers on audio-visual events, rebuilt, run and checked.\n\nStart with `avbook"
+        " demo`, which trains on the embedded world and shows what came out. `avbook COMMAND"
+        " --help` explains each command with examples."
+    ),
+)
+data_app = typer.Typer(
+    no_args_is_help=True, help="Check a folder of official files, or pack it for fast reading."
+)
 app.add_typer(data_app, name="data")
 
 _WHERE = "`world`, `world:SIZE`, `world:SIZE:SEED` or a folder with the official files or a pack"
 Where = Annotated[str, typer.Option("--data", help=f"What to train on: {_WHERE}.")]
-Preset = Annotated[Optional[str], typer.Option(help="`quick` (small, about a minute) or `paper` (released sizes and schedule). Default: quick on the world, paper on a folder.")]
-Sets = Annotated[Optional[list[str]], typer.Option("--set", metavar="NAME=VALUE", help="Change an option of the recipe; may be given often.")]
+Preset = Annotated[
+    Optional[str],
+    typer.Option(
+        help=(
+            "`quick` (small, about a minute) or `paper` (released sizes and schedule). Default:"
+            " quick on the world, paper on a folder."
+        )
+    ),
+]
+Sets = Annotated[
+    Optional[list[str]],
+    typer.Option(
+        "--set", metavar="NAME=VALUE", help="Change an option of the recipe; may be given often."
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
-Jobs = Annotated[int, typer.Option(min=0, help="Runs side by side, a process each; 0: as many as there are cores (1 on a GPU).")]
+Jobs = Annotated[
+    int,
+    typer.Option(
+        min=0, help="Runs side by side, a process each; 0: as many as there are cores (1 on a GPU)."
+    ),
+]
 Out = Annotated[Path, typer.Option(help="Where run records are kept and found.")]
 
 
 @app.command()
 def world(
     out: Annotated[Path, typer.Argument(help="The folder to write; must not exist yet.")],
-    like: Annotated[str, typer.Option(help="ave (one event a clip) or llp (several, heard and seen apart).")] = "ave",
-    size: Annotated[str, typer.Option(help="tiny (64 clips), small (1,000), ave (4,143) or llp (11,849).")] = "small",
-    annotations: Annotated[Optional[Path], typer.Option(help="Follow these real annotations second by second: a folder with AVE's Annotations.txt and *_order.h5, or LLP's CSVs.")] = None,
+    like: Annotated[
+        str, typer.Option(help="ave (one event a clip) or llp (several, heard and seen apart).")
+    ] = "ave",
+    size: Annotated[
+        str, typer.Option(help="tiny (64 clips), small (1,000), ave (4,143) or llp (11,849).")
+    ] = "small",
+    annotations: Annotated[
+        Optional[Path],
+        typer.Option(
+            help=(
+                "Follow these real annotations second by second: a folder with AVE's"
+                " Annotations.txt and *_order.h5, or LLP's CSVs."
+            )
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0,
-    visual_dim: Annotated[Optional[int], typer.Option(min=1, help="Channels of the visual features; the official AVE features have 512, LLP's 2048.")] = None,
+    visual_dim: Annotated[
+        Optional[int],
+        typer.Option(
+            min=1,
+            help="Channels of the visual features; the official AVE features have 512, LLP's 2048.",
+        ),
+    ] = None,
 ):
     """Write the embedded audio-visual world to a folder, in the official file layout.
 
-    Example: `avbook world my-world --size small`, then `avbook run psp-full --data my-world --preset quick`.
-    """
+    Example: `avbook world my-world --size small`, then `avbook run psp-full --data my-world
+        --preset quick`."""
     from avbook.world.build import write_world
 
     options = {} if visual_dim is None else {"visual_dim": visual_dim}
-    folder = write_world(out, task=like, size=size, annotations=annotations, seed=seed, progress=sys.stderr.isatty(), **options)
+    folder = write_world(
+        out,
+        task=like,
+        size=size,
+        annotations=annotations,
+        seed=seed,
+        progress=sys.stderr.isatty(),
+        **options,
+    )
     typer.echo(f"wrote {folder}: check it with `avbook data check {folder}`")
 
 
 @data_app.command("check")
-def data_check(folder: Annotated[Path, typer.Argument(help="A folder with the official AVE or LLP files, or a pack.")]):
-    """Say what is wrong with a data folder: missing files, shapes, NaN, splits. Exit code 1 if anything is.
+def data_check(
+    folder: Annotated[
+        Path, typer.Argument(help="A folder with the official AVE or LLP files, or a pack.")
+    ],
+):
+    """Say what is wrong with a data folder: missing files, shapes, NaN, splits. Exit code 1 if
+    anything is.
 
     Example: `avbook data check ~/AVE`
     """
@@ -84,16 +149,22 @@ def data_check(folder: Annotated[Path, typer.Argument(help="A folder with the of
         typer.echo(f"{finding.level}: {finding.file}: {finding.message}")
     errors = sum(finding.level == "error" for finding in findings)
     if errors:
-        raise AvbookError(f"{folder}: {errors} error{'s' * (errors != 1)} found, listed above; mend them before you train")
+        raise AvbookError(
+            f"{folder}: {errors} error{'s' * (errors != 1)} found, listed above; mend them before"
+            " you train"
+        )
     typer.echo(f"{folder}: no errors, {len(findings)} note{'s' * (len(findings) != 1)}")
 
 
 @data_app.command("pack")
 def data_pack(
     folder: Annotated[Path, typer.Argument(help="A folder with the official AVE or LLP files.")],
-    out: Annotated[Path, typer.Argument(help="The pack to write; an interrupted one is continued.")],
+    out: Annotated[
+        Path, typer.Argument(help="The pack to write; an interrupted one is continued.")
+    ],
 ):
-    """Turn official files into memory-mapped float16 arrays once, with checksums; training on the pack reads less and faster.
+    """Turn official files into memory-mapped float16 arrays once, with checksums; training on the
+    pack reads less and faster.
 
     Example: `avbook data pack ~/AVE ~/AVE.pack`, then `avbook run psp-full --data ~/AVE.pack`
     """
@@ -117,28 +188,44 @@ def run(
 ):
     """Train a recipe over seeds and keep a record of each.
 
-    A finished run is not repeated, one that was cut off continues. Examples: `avbook run psp-full --seeds 3`,
-    `avbook run psp-full --data ~/AVE.pack --set tau=0.1`
-    """
-    from avbook.experiments.tables import get_score, summarise
+    A finished run is not repeated, one that was cut off continues. Examples: `avbook run psp-full
+        --seeds 3`, `avbook run psp-full --data ~/AVE.pack --set tau=0.1`"""
     from avbook.experiments.datasets import default_preset
-    from avbook.experiments.recipes import find_recipe
     from avbook.experiments.recipe import parse_options, resolve_settings
+    from avbook.experiments.recipes import find_recipe
+    from avbook.experiments.tables import get_score, summarise
 
     preset = preset or default_preset(data)
     options = parse_options(set_ or [])
     if epochs is not None:
         options["epochs"] = epochs
     resolve_settings(find_recipe(recipe), preset, options)
-    tasks = [{"recipe": recipe, "preset": preset, "options": options, "seed": s, "device": device, "out": str(out), "progress": sys.stderr.isatty()}
-             for s in ([seed] if seed is not None else range(seeds))]
+    tasks = [
+        {
+            "recipe": recipe,
+            "preset": preset,
+            "options": options,
+            "seed": s,
+            "device": device,
+            "out": str(out),
+            "progress": sys.stderr.isatty(),
+        }
+        for s in ([seed] if seed is not None else range(seeds))
+    ]
     records = _run_all(tasks, data, jobs, device)
     if _rank() or not records:
         return
-    monitor = next(name for name in ("accuracy", "segment_type") if name in records[0]["metrics"]["test"]["last"])
+    monitor = next(
+        name
+        for name in ("accuracy", "segment_type")
+        if name in records[0]["metrics"]["test"]["last"]
+    )
     for selection in ("val_selected", "last", "test_selected"):
         note = " (for comparison only)" if selection == "test_selected" else ""
-        typer.echo(f"test {monitor}, {selection}: {summarise(get_score(r, monitor, selection) for r in records)}{note}")
+        typer.echo(
+            f"test {monitor}, {selection}:"
+            f" {summarise(get_score(r, monitor, selection) for r in records)}{note}"
+        )
 
 
 @app.command()
@@ -152,31 +239,48 @@ def table(
     device: Device = "auto",
     jobs: Jobs = 0,
     out: Out = Path("runs"),
-    dry: Annotated[bool, typer.Option("--dry", help="Run nothing: show what stands in the records.")] = False,
+    dry: Annotated[
+        bool, typer.Option("--dry", help="Run nothing: show what stands in the records.")
+    ] = False,
 ):
     """Run what a paper's table still lacks, print it beside ours, write it as CSV and Markdown.
 
-    Cells shared by several tables are run once; an interrupted table continues. Example: `avbook table psp-1 --only full --seeds 3`
-    """
+    Cells shared by several tables are run once; an interrupted table continues. Example: `avbook
+        table psp-1 --only full --seeds 3`"""
+    from avbook.common.files import write_text
     from avbook.experiments import tables as ledger
-    from avbook.papers import find_table
-    from avbook.experiments.recipes import RECIPES
     from avbook.experiments.datasets import default_preset
     from avbook.experiments.recipe import parse_options
-    from avbook.common.files import write_text
+    from avbook.experiments.recipes import RECIPES
+    from avbook.papers import find_table
 
     preset = preset or default_preset(data)
     extra = parse_options(set_ or [])
     tables = [find_table(key) for key in keys]
     for found in tables:
         if only and only not in found.columns:
-            raise AvbookError(f"table {found.key} has no column {only!r}: expected one of {', '.join(found.columns)}")
+            raise AvbookError(
+                f"table {found.key} has no column {only!r}: expected one of"
+                f" {', '.join(found.columns)}"
+            )
     cells = {}
-    for cell in (c for t in tables for c in t.cells if (not only or c.column == only) and c.recipe in RECIPES):
+    for cell in (
+        c for t in tables for c in t.cells if (not only or c.column == only) and c.recipe in RECIPES
+    ):
         cells[cell.recipe, str(cell.options)] = cell
     if not dry:
-        tasks = [{"recipe": c.recipe, "preset": preset, "options": {**c.options, **extra}, "seed": s, "device": device, "out": str(out)}
-                 for s in range(seeds) for c in cells.values()]
+        tasks = [
+            {
+                "recipe": c.recipe,
+                "preset": preset,
+                "options": {**c.options, **extra},
+                "seed": s,
+                "device": device,
+                "out": str(out),
+            }
+            for s in range(seeds)
+            for c in cells.values()
+        ]
         _run_all(tasks, data, jobs, device)
     if _rank():
         return
@@ -184,7 +288,9 @@ def table(
     for found in tables:
         name = _data_name(data, found)
         rows = ledger.table_rows(found, records, preset=preset, data=name, only=only, extra=extra)
-        directions = ledger.ordering_rows(found.key, records, preset=preset, data=name, only=only, extra=extra)
+        directions = ledger.ordering_rows(
+            found.key, records, preset=preset, data=name, only=only, extra=extra
+        )
         _print_table(found, rows, directions)
         ledger.write_csv(out / f"{found.key}.csv", rows)
         write_text(out / f"{found.key}.md", ledger.to_markdown(found, rows, directions))
@@ -210,15 +316,27 @@ def demo(
     seeds: Annotated[int, typer.Option(min=1)] = 1,
     jobs: Jobs = 0,
 ):
-    """The main job: train PSP and its ablations on the world, print Table 1 beside the paper's, draw what was learnt."""
+    """The main job: train PSP and its ablations on the world, print Table 1 beside the paper's,
+    draw what was learnt."""
     from avbook.show.demo import draw_figures
 
-    table(["psp-1"], data=data, seeds=seeds, only="full", preset=None, set_=None, device="auto", jobs=jobs, out=out, dry=False)
+    table(
+        ["psp-1"],
+        data=data,
+        seeds=seeds,
+        only="full",
+        preset=None,
+        set_=None,
+        device="auto",
+        jobs=jobs,
+        out=out,
+        dry=False,
+    )
     for path in draw_figures(data, out):
         typer.echo(f"drawn: {path}")
 
 
-# ------------------------------------------------------------------------------------------------------------ plumbing
+# ----------------------------------------------------------------------------------------- plumbing
 def _rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
@@ -231,8 +349,13 @@ def _run_all(tasks: list[dict], where: str, jobs: int, device: str) -> list[dict
     if not jobs:
         jobs = 1 if distributed or not _on_cpu(device) else os.cpu_count() or 1
     if distributed and jobs > 1:
-        raise AvbookError(f"--jobs {jobs} under accelerate launch: expected 1, since its processes already share each run")
-    for recipe in {find_recipe(task["recipe"]).task: find_recipe(task["recipe"]) for task in tasks}.values():
+        raise AvbookError(
+            f"--jobs {jobs} under accelerate launch: expected 1, since its processes already share"
+            " each run"
+        )
+    for recipe in {
+        find_recipe(task["recipe"]).task: find_recipe(task["recipe"]) for task in tasks
+    }.values():
         recipe.open_data(where)  # the world is made once, before any worker asks for it
 
     def report(record: dict, done: int, of: int) -> None:
@@ -240,7 +363,11 @@ def _run_all(tasks: list[dict], where: str, jobs: int, device: str) -> list[dict
             options = " ".join(f"{k}={v}" for k, v in record["options"].items())
             scores = record["metrics"]["test"]["last"]
             score = scores.get("accuracy", scores.get("segment_type", math.nan))
-            typer.echo(f"[{done}/{of}] {record['recipe']} {options} seed {record['seed']}: {score:.1f} at the last epoch ({record['seconds']:.0f} s)", err=True)
+            typer.echo(
+                f"[{done}/{of}] {record['recipe']} {options} seed {record['seed']}: {score:.1f} at"
+                f" the last epoch ({record['seconds']:.0f} s)",
+                err=True,
+            )
 
     return run_many(tasks, where, jobs=jobs, report=report)
 
@@ -254,8 +381,8 @@ def _on_cpu(device: str) -> bool:
 
 
 def _data_name(where: str, found) -> str | None:
-    from avbook.experiments.recipes import RECIPES
     from avbook.experiments.datasets import open_data
+    from avbook.experiments.recipes import RECIPES
 
     task = next((RECIPES[cell.recipe].task for cell in found.cells if cell.recipe in RECIPES), None)
     return task and open_data(where, task).name
@@ -282,7 +409,13 @@ def _print_table(found, rows: list[dict], directions: list[dict]) -> None:
         for name in ("claim", "paper", "ours [95 %]", "seeds", "verdict"):
             claims.add_column(name, justify="left" if name in ("claim", "verdict") else "right")
         for d in directions:
-            claims.add_row(d["claim"], ledger.format_number(d["paper"], True), ledger.gap_text(d).replace("[", r"\["), str(d["seeds"]), d["verdict"])
+            claims.add_row(
+                d["claim"],
+                ledger.format_number(d["paper"], True),
+                ledger.gap_text(d).replace("[", r"\["),
+                str(d["seeds"]),
+                d["verdict"],
+            )
         console.print(claims)
 
 

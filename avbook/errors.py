@@ -4,4 +4,5 @@ __all__ = ["AvbookError"]
 
 
 class AvbookError(ValueError):
-    """Input that cannot be used: one line with the file, what was found, what was expected and what to do."""
+    """Input that cannot be used: one line with the file, what was found, what was expected and what
+    to do."""

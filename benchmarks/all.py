@@ -2,10 +2,12 @@
 
     python benchmarks/all.py [--only steps refinement …] [--quick] [--device cuda] [--results DIR]
 
-Each script writes DIR/NAME.json (default: benchmarks/results) and its own output as it goes; a script that fails does not keep the others from
-running, and the exit code says that one failed. `--quick` runs tiny sizes, all in this process, into a folder of its own: it shows that everything
-works, and its figures say nothing. `--table` prints the table of what stands in DIR and runs nothing. `llp_real.py` is not among them: it takes an hour and a folder to work in.
-"""
+Each script writes DIR/NAME.json (default: benchmarks/results) and its own output as it goes; a
+script that fails does not keep the others from running, and the exit code says that one failed.
+`--quick` runs tiny sizes, all in this process, into a folder of its own: it shows that everything
+works, and its figures say nothing. `--table` prints the table of what stands in DIR and runs
+nothing. `llp_real.py` is not among them: it takes an hour and a folder to work in."""
+
 import argparse
 import json
 import os
@@ -19,14 +21,37 @@ from pathlib import Path
 from measure import RESULTS
 
 HERE = Path(__file__).resolve().parent
-SCRIPTS = ("metrics", "loading", "steps", "psp_epoch", "han_step", "refinement", "search", "cmlcl_full", "recipes")
-ON_CPU_ONLY = ("metrics", "loading", "psp_epoch", "search", "cmlcl_full", "recipes")  # have no --device
+SCRIPTS = (
+    "metrics",
+    "loading",
+    "steps",
+    "psp_epoch",
+    "han_step",
+    "refinement",
+    "search",
+    "cmlcl_full",
+    "recipes",
+)
+ON_CPU_ONLY = (
+    "metrics",
+    "loading",
+    "psp_epoch",
+    "search",
+    "cmlcl_full",
+    "recipes",
+)  # have no --device
 
 
 def command_of(name: str, results: Path, quick: bool, device: str) -> list[str]:
     """How the script is called."""
-    return [sys.executable, str(HERE / f"{name}.py"), "--out", str(results / f"{name}.json"), *(["--quick"] if quick else []),
-            *([] if name in ON_CPU_ONLY or device == "cpu" else ["--device", device])]
+    return [
+        sys.executable,
+        str(HERE / f"{name}.py"),
+        "--out",
+        str(results / f"{name}.json"),
+        *(["--quick"] if quick else []),
+        *([] if name in ON_CPU_ONLY or device == "cpu" else ["--device", device]),
+    ]
 
 
 def run_here(command: list[str]) -> int:
@@ -46,7 +71,11 @@ def run_here(command: list[str]) -> int:
 
 def read(results: Path) -> dict[str, dict]:
     """The records that stand in a folder, by name."""
-    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*.json")) if path.is_file()}
+    return {
+        path.stem: json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted(results.glob("*.json"))
+        if path.is_file()
+    }
 
 
 def spelled(seconds: float | None) -> str:
@@ -55,7 +84,13 @@ def spelled(seconds: float | None) -> str:
         return "–"
     if seconds >= 3600:
         return f"{seconds / 3600:,.1f} h"
-    return f"{seconds:,.1f} s" if seconds >= 1 else f"{1000 * seconds:,.1f} ms" if seconds >= 1e-3 else f"{1e6 * seconds:,.0f} µs"
+    return (
+        f"{seconds:,.1f} s"
+        if seconds >= 1
+        else f"{1000 * seconds:,.1f} ms"
+        if seconds >= 1e-3
+        else f"{1e6 * seconds:,.0f} µs"
+    )
 
 
 def table(records: dict[str, dict]) -> str:
@@ -64,22 +99,52 @@ def table(records: dict[str, dict]) -> str:
     lines = [titles]
     for record in records.values():
         for found in record["rows"]:
-            share, memory, ratio = found.get("share_of_peak"), found.get("peak_memory_mb", found.get("step_memory_mb")), found.get("times_faster")
-            lines.append((found["what"], spelled(found["seconds"]), spelled(found.get("straightforward_seconds")), "–" if ratio is None else f"×{ratio:,.1f}",
-                          "–" if share is None else f"{100 * share:.0f} %", "–" if memory is None else f"{memory:,.0f} MB"))
+            share, memory, ratio = (
+                found.get("share_of_peak"),
+                found.get("peak_memory_mb", found.get("step_memory_mb")),
+                found.get("times_faster"),
+            )
+            lines.append(
+                (
+                    found["what"],
+                    spelled(found["seconds"]),
+                    spelled(found.get("straightforward_seconds")),
+                    "–" if ratio is None else f"×{ratio:,.1f}",
+                    "–" if share is None else f"{100 * share:.0f} %",
+                    "–" if memory is None else f"{memory:,.0f} MB",
+                )
+            )
     widths = [max(len(line[column]) for line in lines) for column in range(len(titles))]
-    return "\n".join("  ".join(cell.ljust(width) if column == 0 else cell.rjust(width) for column, (cell, width) in enumerate(zip(line, widths))) for line in lines)
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths))
+        )
+        for line in lines
+    )
 
 
 def main() -> int:
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     asked.add_argument("--only", nargs="+", choices=SCRIPTS, help="these scripts alone")
-    asked.add_argument("--quick", action="store_true", help="tiny sizes, into runs/benchmarks/quick unless --results says otherwise")
+    asked.add_argument(
+        "--quick",
+        action="store_true",
+        help="tiny sizes, into runs/benchmarks/quick unless --results says otherwise",
+    )
     asked.add_argument("--device", default="cpu", help="cpu, or cuda where there is a card")
     asked.add_argument("--results", type=Path, help="folder of the JSON files")
     asked.add_argument("--table", action="store_true", help="run nothing, print what stands there")
     args = asked.parse_args()
-    results = args.results or (Path("runs/benchmarks/quick") if args.quick else RESULTS if args.device == "cpu" else RESULTS / args.device)
+    results = args.results or (
+        Path("runs/benchmarks/quick")
+        if args.quick
+        else RESULTS
+        if args.device == "cpu"
+        else RESULTS / args.device
+    )
     failed = []
     for name in [] if args.table else args.only or SCRIPTS:
         if not (HERE / f"{name}.py").exists():
@@ -90,8 +155,16 @@ def main() -> int:
         started = time.perf_counter()
         results.mkdir(parents=True, exist_ok=True)
         command = command_of(name, results, args.quick, args.device)
-        code = run_here(command) if args.quick else subprocess.run(command, env={**os.environ}).returncode
-        print(f"{name}: {time.perf_counter() - started:.0f} s" + (f", exit code {code}" if code else ""), flush=True)
+        code = (
+            run_here(command)
+            if args.quick
+            else subprocess.run(command, env={**os.environ}).returncode
+        )
+        print(
+            f"{name}: {time.perf_counter() - started:.0f} s"
+            + (f", exit code {code}" if code else ""),
+            flush=True,
+        )
         failed += [name] * bool(code)
     print(table(read(results)))
     if failed:

@@ -1,11 +1,13 @@
-"""Folders in the official layouts at the official sizes, filled with numbers drawn at random: times do not depend on what the features say."""
+"""Folders in the official layouts at the official sizes, filled with numbers drawn at random: times
+do not depend on what the features say."""
+
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
-
 from measure import ROOT  # noqa: F401  (puts the package on the path)
+
 from avbook.data.events import AVE_CATEGORIES, LLP_CATEGORIES
 
 LLP_SHAPES = {"vggish": (10, 128), "res152": (80, 2048), "r2plus1d_18": (10, 512)}
@@ -32,13 +34,29 @@ def llp_folder(folder: Path, n: int) -> Path:
     """The folder, with n clips: three float32 .npy files each, and the lists."""
     rng, labels = np.random.default_rng(0), llp_labels(n)
     names = [f"clip{i:07d}_0_10" for i in range(n)]
-    for split, file in (("train", "AVVP_train.csv"), ("val", "AVVP_val_pd.csv"), ("test", "AVVP_test_pd.csv")):
-        rows = [f"{names[i]}\t{','.join(LLP_CATEGORIES[c] for c in np.flatnonzero(labels[i]))}" for i in parts(n)[split]]
+    for split, file in (
+        ("train", "AVVP_train.csv"),
+        ("val", "AVVP_val_pd.csv"),
+        ("test", "AVVP_test_pd.csv"),
+    ):
+        rows = [
+            f"{names[i]}\t{','.join(LLP_CATEGORIES[c] for c in np.flatnonzero(labels[i]))}"
+            for i in parts(n)[split]
+        ]
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / file).write_text("\n".join(["filename\tevent_labels", *rows]) + "\n", encoding="utf-8")
-    judged = [f"{names[i]}\t2\t7\t{LLP_CATEGORIES[c]}" for split in ("val", "test") for i in parts(n)[split] for c in np.flatnonzero(labels[i])]
+        (folder / file).write_text(
+            "\n".join(["filename\tevent_labels", *rows]) + "\n", encoding="utf-8"
+        )
+    judged = [
+        f"{names[i]}\t2\t7\t{LLP_CATEGORIES[c]}"
+        for split in ("val", "test")
+        for i in parts(n)[split]
+        for c in np.flatnonzero(labels[i])
+    ]
     for track in ("audio", "visual"):
-        (folder / f"AVVP_eval_{track}.csv").write_text("\n".join(["filename\tonset\toffset\tevent_labels", *judged]) + "\n", encoding="utf-8")
+        (folder / f"AVVP_eval_{track}.csv").write_text(
+            "\n".join(["filename\tonset\toffset\tevent_labels", *judged]) + "\n", encoding="utf-8"
+        )
     for kind, shape in LLP_SHAPES.items():
         (folder / kind).mkdir()
         for name in names:
@@ -47,7 +65,8 @@ def llp_folder(folder: Path, n: int) -> Path:
 
 
 def ave_folder(folder: Path, n: int) -> Path:
-    """The folder, with n clips in float64, unchunked, as the official h5 files are met, and their orders and labels."""
+    """The folder, with n clips in float64, unchunked, as the official h5 files are met, and their
+    orders and labels."""
     import h5py
 
     rng = np.random.default_rng(0)
@@ -57,7 +76,9 @@ def ave_folder(folder: Path, n: int) -> Path:
         with h5py.File(folder / f"{file}.h5", "w") as opened:
             opened[name] = array
 
-    kinds = np.where(rng.random((n, 10)) < 0.8, rng.integers(0, len(AVE_CATEGORIES), (n, 1)), len(AVE_CATEGORIES))
+    kinds = np.where(
+        rng.random((n, 10)) < 0.8, rng.integers(0, len(AVE_CATEGORIES), (n, 1)), len(AVE_CATEGORIES)
+    )
     h5("labels", "avadataset", np.eye(len(AVE_CATEGORIES) + 1)[kinds])
     for split, rows in parts(n).items():
         h5(f"{split}_order", "order", np.asarray(rows))
@@ -65,5 +86,5 @@ def ave_folder(folder: Path, n: int) -> Path:
         with h5py.File(folder / f"{file}.h5", "w") as opened:
             data = opened.create_dataset("avadataset", (n, *shape), np.float64)
             for start in range(0, n, 64):
-                data[start:start + 64] = rng.random((min(64, n - start), *shape))
+                data[start : start + 64] = rng.random((min(64, n - start), *shape))
     return folder

@@ -1,8 +1,10 @@
-"""What every benchmark here shares: the machine by name, its matrix-multiply peak, processes apart, time, memory, the JSON that is kept.
+"""What every benchmark here shares: the machine by name, its matrix-multiply peak, processes apart,
+time, memory, the JSON that is kept.
 
-A ratio is always of two ways to do the same work, measured in one run on one machine. A share of the peak is the work's floating-point operations a
-second over those of large matrix products (`peak_gflops`), measured beside it.
-"""
+A ratio is always of two ways to do the same work, measured in one run on one machine. A share of
+the peak is the work's floating-point operations a second over those of large matrix products
+(`peak_gflops`), measured beside it."""
+
 from __future__ import annotations
 
 import argparse
@@ -24,33 +26,45 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 
-# ------------------------------------------------------------------------------------------------------------ machine
+# ------------------------------------------------------------------------------------------ machine
 def machine(
     device: str = "cpu",
 ) -> dict[str, Any]:
-    """What a figure depends on besides the code: the device's name, threads, versions, the load before the first measurement, the day."""
+    """What a figure depends on besides the code: the device's name, threads, versions, the load
+    before the first measurement, the day."""
     import numpy
     import torch
 
     from avbook.training.device import device_name
 
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    return {"device": device_name(torch.device(device)), "threads": torch.get_num_threads(), "cores": os.cpu_count(), "platform": platform.platform(),
-            "python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__, "load_before": load,
-            "day": datetime.now(timezone.utc).date().isoformat()}
+    return {
+        "device": device_name(torch.device(device)),
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "load_before": load,
+        "day": datetime.now(timezone.utc).date().isoformat(),
+    }
 
 
 def peak_memory_mb(
     device: str = "cpu",
 ) -> float:
-    """Megabytes at most: of the card, else of this process since it began (its own pages alone, not those of the one that started it)."""
+    """Megabytes at most: of the card, else of this process since it began (its own pages alone, not
+    those of the one that started it)."""
     import torch
 
     from avbook.training.device import peak_memory_mb as by_system
 
     status = Path("/proc/self/status")
     if torch.device(device).type == "cpu" and status.exists():
-        found = [line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM")]
+        found = [
+            line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM")
+        ]
         if found:
             return int(found[0]) / 2**10
     return by_system(torch.device(device))
@@ -66,23 +80,31 @@ def wait_for(
         torch.cuda.synchronize(device)
 
 
-# --------------------------------------------------------------------------------------------------------------- work
+# --------------------------------------------------------------------------------------------- work
 def peak_gflops(
     dtype: str = "float32",
     device: str = "cpu",
     rows: int = 16384,
-    seconds: float = 1.0,  # AVBOOK_PEAK_SECONDS in the environment comes first: tests want no figure, and no wait
+    # AVBOOK_PEAK_SECONDS in the environment comes first: tests want no figure, and no wait
+    seconds: float = 1.0,
 ) -> float:
-    """Billions of floating-point operations a second at best, of a product (rows, 512) by (512, 512): the size that nets of width 512 are made of."""
+    """Billions of floating-point operations a second at best, of a product (rows, 512) by (512,
+    512): the size that nets of width 512 are made of."""
     import torch
 
     seconds = float(os.environ.get("AVBOOK_PEAK_SECONDS", seconds))
     kind = getattr(torch, dtype)
     a, b = (torch.randn(size, 512, device=device).to(kind) for size in (rows, 512))
-    out, best, end = torch.empty(rows, 512, dtype=kind, device=device), 0.0, time.perf_counter() + seconds
+    out, best, end = (
+        torch.empty(rows, 512, dtype=kind, device=device),
+        0.0,
+        time.perf_counter() + seconds,
+    )
     torch.mm(a, b, out=out)
     while time.perf_counter() < end or not best:
-        best = max(best, 2 * rows * 512 * 512 / seconds_of(lambda: torch.mm(a, b, out=out), device) / 1e9)
+        best = max(
+            best, 2 * rows * 512 * 512 / seconds_of(lambda: torch.mm(a, b, out=out), device) / 1e9
+        )
     return best
 
 
@@ -135,7 +157,9 @@ class Way:
     def __init__(
         self,
         step: Callable[[], Any],  # does one step, start to end
-        keep_memory: bool = False,  # freed memory stays with the process meanwhile, see `avbook.training.device.freed_memory_kept`
+        # freed memory stays with the process meanwhile, see
+        # `avbook.training.device.freed_memory_kept`
+        keep_memory: bool = False,
     ):
         self.step, self.keep_memory, self.rounds, self.memory = step, keep_memory, [], 0.0
 
@@ -146,9 +170,11 @@ def take_turns(
     steps: int,  # timed ones in each turn, after one that warms up
     device: str = "cpu",
 ) -> dict[str, dict[str, Any]]:
-    """Each way in turn, round after round, so that a slow minute of the machine meets them all alike.
+    """Each way in turn, round after round, so that a slow minute of the machine meets them all
+        alike.
 
-    `seconds` is the median step of the fastest round, `rounds` the medians of all, `step_memory_mb` what a turn took beyond what was there before it."""
+    `seconds` is the median step of the fastest round, `rounds` the medians of all, `step_memory_mb`
+        what a turn took beyond what was there before it."""
     import torch
 
     from avbook.training.device import retain_freed_memory
@@ -156,14 +182,22 @@ def take_turns(
     for _ in range(rounds):
         for way in ways.values():
             before = _resident_mb(device)
-            with retain_freed_memory(torch.device(device)) if way.keep_memory else contextlib.nullcontext():
+            with (
+                retain_freed_memory(torch.device(device))
+                if way.keep_memory
+                else contextlib.nullcontext()
+            ):
                 way.rounds.append(middle(way.step, steps, 1, device))
                 way.memory = max(way.memory, peak_memory_mb(device) - before)
-    return {name: {"seconds": min(way.rounds), "rounds": way.rounds, "step_memory_mb": way.memory} for name, way in ways.items()}
+    return {
+        name: {"seconds": min(way.rounds), "rounds": way.rounds, "step_memory_mb": way.memory}
+        for name, way in ways.items()
+    }
 
 
 def _resident_mb(device: str) -> float:
-    """Megabytes held now; from here on `peak_memory_mb` counts anew, where the system can do that."""
+    """Megabytes held now; from here on `peak_memory_mb` counts anew, where the system can do
+    that."""
     import torch
 
     if torch.device(device).type == "cuda":
@@ -176,24 +210,32 @@ def _resident_mb(device: str) -> float:
     return peak_memory_mb(device)
 
 
-# ---------------------------------------------------------------------------------------------------- processes apart
+# ---------------------------------------------------------------------------------- processes apart
 class Apart:
-    """Runs a script's tasks in processes of their own, so that memory and allocator start afresh for each."""
+    """Runs a script's tasks in processes of their own, so that memory and allocator start afresh
+    for each."""
 
     def __init__(
         self,
-        script: str,  # `__file__` of the benchmark; called with --one JSON it prints what it found as a last line of JSON
+        # `__file__` of the benchmark; called with --one JSON it prints what it found as a last
+        # line of JSON
+        script: str,
         work: Callable[..., dict[str, Any]],  # what the script does with a task's items
-        mostly_here: bool = False,  # all tasks but the first run in this process: quicker, for sizes at which no figure means anything
+        # all tasks but the first run in this process: quicker, for sizes at which no figure means
+        # anything
+        mostly_here: bool = False,
     ):
         self.script, self.work, self.mostly_here, self.done = script, work, mostly_here, 0
 
     def __call__(self, **task: Any) -> dict[str, Any]:
-        """What the task found out; RuntimeError with the last line that a failing process printed."""
+        """What the task found out; RuntimeError with the last line that a failing process
+        printed."""
         self.done += 1
         if self.mostly_here and self.done > 1:
             return json.loads(json.dumps(self.work(**task)))
-        found = subprocess.run([sys.executable, self.script, "--one", json.dumps(task)], capture_output=True, text=True)
+        found = subprocess.run(
+            [sys.executable, self.script, "--one", json.dumps(task)], capture_output=True, text=True
+        )
         if found.returncode:
             last = (found.stderr.strip().splitlines() or ["no message"])[-1]
             raise RuntimeError(f"{Path(self.script).name} --one {json.dumps(task)}: {last}")
@@ -205,12 +247,20 @@ def timed_command(
     log: Path,  # what it prints goes there
     environment: dict[str, str] | None = None,
 ) -> dict[str, float]:
-    """Seconds on the clock, seconds of all processors together, megabytes of the largest process; RuntimeError with the last line if it fails.
+    """Seconds on the clock, seconds of all processors together, megabytes of the largest process;
+        RuntimeError with the last line if it fails.
 
-    Time during which this process itself was held (a stopped job, a machine asleep) is not counted, but told as `held_seconds`."""
+    Time during which this process itself was held (a stopped job, a machine asleep) is not counted,
+        but told as `held_seconds`."""
     held, started = 0.0, time.perf_counter()
     with open(log, "wb") as file:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, env={**os.environ, **(environment or {})})
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **(environment or {})},
+        )
         done = 0
         while not done:
             before = time.perf_counter()
@@ -219,23 +269,39 @@ def timed_command(
             away = time.perf_counter() - before
             held += away if away > 1 else 0.0  # twenty times as long as asked for
     process.returncode = os.waitstatus_to_exitcode(status)
-    found = {"seconds": time.perf_counter() - started - held, "held_seconds": held, "cpu_seconds": usage.ru_utime + usage.ru_stime,
-             "peak_memory_mb": usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)}
+    found = {
+        "seconds": time.perf_counter() - started - held,
+        "held_seconds": held,
+        "cpu_seconds": usage.ru_utime + usage.ru_stime,
+        "peak_memory_mb": usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10),
+    }
     if process.returncode:
-        raise RuntimeError(f"{' '.join(command)}: exit code {process.returncode}: {(log.read_text(errors='replace').strip().splitlines() or ['silent'])[-1]}")
+        raise RuntimeError(
+            f"{' '.join(command)}: exit code {process.returncode}:"
+            f" {(log.read_text(errors='replace').strip().splitlines() or ['silent'])[-1]}"
+        )
     return found
 
 
-# ------------------------------------------------------------------------------------------------------------- record
+# ------------------------------------------------------------------------------------------- record
 def arguments(
     doc: str,
     name: str,  # of the file under results/
     device: bool = True,  # whether the work can be put on a card
 ) -> argparse.ArgumentParser:
-    """A parser with what all benchmarks take: --out, --quick, and --device where that can be chosen."""
-    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=RESULTS / f"{name}.json", help="the JSON file to write")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs; its figures say nothing")
+    """A parser with what all benchmarks take: --out, --quick, and --device where that can be
+    chosen."""
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--out", type=Path, default=RESULTS / f"{name}.json", help="the JSON file to write"
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="tiny sizes, to see that it runs; its figures say nothing",
+    )
     if device:
         parser.add_argument("--device", default="cpu", help="cpu, or cuda where there is a card")
     parser.add_argument("--one", help=argparse.SUPPRESS)
@@ -250,8 +316,14 @@ def row(
     **more: Any,  # share_of_peak, peak_memory_mb, videos_a_second, …
 ) -> dict[str, Any]:
     """A line of the table that `all.py` prints and the page shows; `times_faster` is the ratio."""
-    return {"what": what, "against": against, "seconds": seconds, "straightforward_seconds": straight,
-            "times_faster": None if straight is None else straight / seconds, **more}
+    return {
+        "what": what,
+        "against": against,
+        "seconds": seconds,
+        "straightforward_seconds": straight,
+        "times_faster": None if straight is None else straight / seconds,
+        **more,
+    }
 
 
 def write(

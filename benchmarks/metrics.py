@@ -1,25 +1,27 @@
-"""Time of the ten LLP figures for the 1,200 test videos: real truth, random predictions, against a loop over videos.
+"""Time of the ten LLP figures for the 1,200 test videos: real truth, random predictions, against a
+loop over videos.
 
     python benchmarks/metrics.py [--out FILE.json] [--repeat 30]
 
-Real truth is read from $AVBOOK_DATA/llp; without it the world's scripts stand in, and the output says so. The loop below
-is what one writes first: for each video and class, count segments, collect events, compare every pair.
-"""
+Real truth is read from $AVBOOK_DATA/llp; without it the world's scripts stand in, and the output
+says so. The loop below is what one writes first: for each video and class, count segments, collect
+events, compare every pair."""
+
 import csv
 import os
 import time
 from pathlib import Path
 
 import numpy as np
-
 from measure import arguments, machine, row, write
 
-from avbook.metrics.llp import llp_scores
 from avbook.data.events import LLP_CATEGORIES, Event, llp_labels
+from avbook.metrics.llp import llp_scores
 
 
 def real_truth(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """(audio, visual) labels (1200, 10, 25) of LLP's test split, from its CSVs."""
+
     def rows(name):
         with open(folder / name, newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file, delimiter="\t"))
@@ -39,6 +41,7 @@ def real_truth(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 def world_truth() -> tuple[np.ndarray, np.ndarray]:
     """(audio, visual) labels (1200, 10, 25) of sampled scripts."""
     from avbook.world.clips import llp_truth, sample_scripts
+
     audio, visual = llp_truth(sample_scripts("llp", 1200, seed=0))
     return audio, visual
 
@@ -68,7 +71,11 @@ def counts(level: str, predicted, true) -> np.ndarray:
         else:
             called, real = events(p), events(t)
             hits = sum(any(close(one, other) for other in real) for one in called)
-            table[c] = hits, sum(not any(close(one, other) for one in called) for other in real), len(called) - hits
+            table[c] = (
+                hits,
+                sum(not any(close(one, other) for one in called) for other in real),
+                len(called) - hits,
+            )
     return table
 
 
@@ -83,16 +90,28 @@ def loop_scores(pred_audio, pred_visual, true_audio, true_visual) -> dict[str, f
     for video in zip(pred_audio, pred_visual, true_audio, true_visual):
         pa, pv, ta, tv = (side.T.astype(int) for side in video)
         for level in ("segment", "event"):
-            audio, visual, both = counts(level, pa, ta), counts(level, pv, tv), counts(level, pa * pv, ta * tv)
-            f = {"audio": f_score(audio), "visual": f_score(visual), "av": f_score(both), "event": f_score(audio + visual)}
+            audio, visual, both = (
+                counts(level, pa, ta),
+                counts(level, pv, tv),
+                counts(level, pa * pv, ta * tv),
+            )
+            f = {
+                "audio": f_score(audio),
+                "visual": f_score(visual),
+                "av": f_score(both),
+                "event": f_score(audio + visual),
+            }
             f["type"] = (f["audio"] + f["visual"] + f["av"]) / 3
             for name, value in f.items():
-                sums[f"{level}_{name}"] = sums.get(f"{level}_{name}", 0.0) + 100 * value / len(pred_audio)
+                sums[f"{level}_{name}"] = sums.get(f"{level}_{name}", 0.0) + 100 * value / len(
+                    pred_audio
+                )
     return sums
 
 
 def milliseconds(function, repeat: int) -> float:
-    """The shortest of `repeat` timings: the one that other programs on the machine disturbed least."""
+    """The shortest of `repeat` timings: the one that other programs on the machine disturbed
+    least."""
     times = []
     for _ in range(repeat):
         start = time.perf_counter()
@@ -108,25 +127,62 @@ def main() -> None:
     args = asked.parse_args()
     videos, repeat = (20, 1) if args.quick else (args.videos, args.repeat)
     data = os.environ.get("AVBOOK_DATA")
-    audio, visual = (part[:videos] for part in (real_truth(Path(data) / "llp") if data else world_truth()))
+    audio, visual = (
+        part[:videos] for part in (real_truth(Path(data) / "llp") if data else world_truth())
+    )
     rng = np.random.default_rng(0)
-    record = {"name": "metrics", "machine": machine(), "data": "official annotations, test split" if data else "world scripts", "videos": len(audio)}
+    record = {
+        "name": "metrics",
+        "machine": machine(),
+        "data": "official annotations, test split" if data else "world scripts",
+        "videos": len(audio),
+    }
     for share in (0.5, 0.05):  # a coin for each segment; and as sparse as real predictions are
         predicted = [rng.random(audio.shape) < share for _ in range(2)]
         fast = milliseconds(lambda: llp_scores(*predicted, audio, visual), repeat)
         slow_scores = loop_scores(*predicted, audio, visual)
         slow = milliseconds(lambda: loop_scores(*predicted, audio, visual), 2)
-        worst = max(abs(value - slow_scores[name]) for name, value in llp_scores(*predicted, audio, visual).items())
+        worst = max(
+            abs(value - slow_scores[name])
+            for name, value in llp_scores(*predicted, audio, visual).items()
+        )
         assert worst < 1e-9, f"the two disagree by {worst}"
-        record[f"positive_{share}"] = {"milliseconds": round(fast, 2), "loop_milliseconds": round(slow, 1), "ratio": round(slow / fast, 1), "disagreement": worst}
-        record["rows"] = [row(f"ten figures of {len(audio):,} videos", "a loop over videos and classes", fast / 1000, slow / 1000)]
-        print(f"{len(audio)} videos, {record['data']}, {share:.0%} of segments predicted: {fast:.1f} ms; loop {slow:.0f} ms; ratio {slow / fast:.0f}")
+        record[f"positive_{share}"] = {
+            "milliseconds": round(fast, 2),
+            "loop_milliseconds": round(slow, 1),
+            "ratio": round(slow / fast, 1),
+            "disagreement": worst,
+        }
+        record["rows"] = [
+            row(
+                f"ten figures of {len(audio):,} videos",
+                "a loop over videos and classes",
+                fast / 1000,
+                slow / 1000,
+            )
+        ]
+        print(
+            f"{len(audio)} videos, {record['data']}, {share:.0%} of segments predicted: {fast:.1f}"
+            f" ms; loop {slow:.0f} ms; ratio {slow / fast:.0f}"
+        )
     growth = {}
     for times in (1, 2, 4, 8, 16):
-        many = [np.concatenate([side] * times) for side in (rng.random(audio.shape) < 0.05, rng.random(audio.shape) < 0.05, audio, visual)]
-        growth[len(many[0])] = round(milliseconds(lambda: llp_scores(*many), max(5, repeat // times)), 2)
+        many = [
+            np.concatenate([side] * times)
+            for side in (
+                rng.random(audio.shape) < 0.05,
+                rng.random(audio.shape) < 0.05,
+                audio,
+                visual,
+            )
+        ]
+        growth[len(many[0])] = round(
+            milliseconds(lambda: llp_scores(*many), max(5, repeat // times)), 2
+        )
     record["growth_milliseconds"] = growth
-    print("growth: " + ", ".join(f"{count} videos {value:.1f} ms" for count, value in growth.items()))
+    print(
+        "growth: " + ", ".join(f"{count} videos {value:.1f} ms" for count, value in growth.items())
+    )
     write(args.out, record)
 
 

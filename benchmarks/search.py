@@ -1,20 +1,24 @@
-"""Affinity and repulsion sets at scale: time, memory and share of the machine's matrix-multiply peak of the exact search, and what an index saves.
+"""Affinity and repulsion sets at scale: time, memory and share of the machine's matrix-multiply
+peak of the exact search, and what an index saves.
 
-    OMP_NUM_THREADS=2 python benchmarks/search.py [--out FILE.json] [--dim 1024] [--k 30] [--sizes 3339 10000 30000 100000] [--only exact|index]
+OMP_NUM_THREADS=2 python benchmarks/search.py [--out FILE.json] [--dim 1024] [--k 30] [--sizes 3339
+10000 30000 100000] [--only exact|index]
 
-Features are made up: N points around N/100 centres, of which a neighbour search has something to find; their values hardly change the time of the
-exact search. Each line runs in a process of its own and measures that process's peak, too: a product of the shape that the search spends its time
-in, in float32 and in the precision that the search uses at this N. Where an exact search would take longer than --seconds, a share of the query rows is searched against all N, and the time of the whole
-is that time over the share (what happens once, scaling the rows to unit length, is not scaled up). Recall is the share of the exact sets' members
-that the index's sets hold, over the rows that were searched exactly. Lines already in the file are kept: sizes can be run one at a time.
-"""
+Features are made up: N points around N/100 centres, of which a neighbour search has something to
+find; their values hardly change the time of the exact search. Each line runs in a process of its
+own and measures that process's peak, too: a product of the shape that the search spends its time
+in, in float32 and in the precision that the search uses at this N. Where an exact search would take
+longer than --seconds, a share of the query rows is searched against all N, and the time of the
+whole is that time over the share (what happens once, scaling the rows to unit length, is not scaled
+up). Recall is the share of the exact sets' members that the index's sets hold, over the rows that
+were searched exactly. Lines already in the file are kept: sizes can be run one at a time."""
+
 import json
 import os
 import time
 from importlib.util import find_spec
 
 import torch
-
 from measure import Apart, arguments, machine, peak_memory_mb, row, seconds_of, write
 
 from avbook.unsupervised import neighbours
@@ -22,19 +26,25 @@ from avbook.unsupervised import neighbours
 
 def made_up(n: int, dim: int) -> torch.Tensor:
     g = torch.Generator().manual_seed(0)
-    out = torch.randn(max(2, n // 100), dim, generator=g)[torch.randint(0, max(2, n // 100), (n,), generator=g)]
+    out = torch.randn(max(2, n // 100), dim, generator=g)[
+        torch.randint(0, max(2, n // 100), (n,), generator=g)
+    ]
     for start in range(0, n, 4096):
-        out[start:start + 4096] += 1.5 * torch.randn(out[start:start + 4096].shape, generator=g)
+        out[start : start + 4096] += 1.5 * torch.randn(out[start : start + 4096].shape, generator=g)
     return out
 
 
 def peak_of_blocks(unit: torch.Tensor, rows: int, seconds: float = 2.0) -> float:
-    """Billions of operations a second of the product of a block of rows with all rows, the best of what fits into the time."""
+    """Billions of operations a second of the product of a block of rows with all rows, the best of
+    what fits into the time."""
     n, dim = unit.shape
     rows, best, end = min(rows, n), 0.0, time.perf_counter() + seconds
     out, other = torch.empty(rows, n, dtype=unit.dtype), unit.T
     while time.perf_counter() < end or not best:
-        best = max(best, 2 * rows * n * dim / seconds_of(lambda: torch.mm(unit[:rows], other, out=out)) / 1e9)
+        best = max(
+            best,
+            2 * rows * n * dim / seconds_of(lambda: torch.mm(unit[:rows], other, out=out)) / 1e9,
+        )
     return best
 
 
@@ -55,14 +65,27 @@ def exact(n: int, dim: int, k: int, seconds: float) -> dict:
     searching = time.perf_counter() - started
     whole = scaling + searching * n / queries
     flops = 2 * n * n * dim
-    return {"n": n, "queries": queries, "seconds": whole, "measured_seconds": scaling + searching, "gflops": flops / whole / 1e9, "peak_gflops": peak,
-            "products": "float64" if n <= neighbours.SMALL else "float32", "own_peak_gflops": own, "share_of_float32_peak": flops / whole / 1e9 / peak,
-            "share_of_own_peak": flops / whole / 1e9 / own, "features_mb": features.numel() * 4 / 1e6, "peak_memory_mb": peak_memory_mb(),
-            "memory_before_mb": before, "all_pairs_mb": 4 * n * n / 1e6}
+    return {
+        "n": n,
+        "queries": queries,
+        "seconds": whole,
+        "measured_seconds": scaling + searching,
+        "gflops": flops / whole / 1e9,
+        "peak_gflops": peak,
+        "products": "float64" if n <= neighbours.SMALL else "float32",
+        "own_peak_gflops": own,
+        "share_of_float32_peak": flops / whole / 1e9 / peak,
+        "share_of_own_peak": flops / whole / 1e9 / own,
+        "features_mb": features.numel() * 4 / 1e6,
+        "peak_memory_mb": peak_memory_mb(),
+        "memory_before_mb": before,
+        "all_pairs_mb": 4 * n * n / 1e6,
+    }
 
 
 def index(n: int, dim: int, k: int, probes: list[int], queries: int) -> dict:
-    """Time of the index as a whole, for each number of probes, and recall on the first rows against exact search."""
+    """Time of the index as a whole, for each number of probes, and recall on the first rows against
+    exact search."""
     features = made_up(n, dim)
     unit = neighbours.unit_rows(features)
     rows = torch.arange(min(queries, n))
@@ -76,9 +99,26 @@ def index(n: int, dim: int, k: int, probes: list[int], queries: int) -> dict:
             started = time.perf_counter()
             found = neighbours.search_index(built, unit, k, number, rows)
             asking = (time.perf_counter() - started) * n / len(rows)
-            recalls = {name: neighbours.recall(a, b) for name, a, b in zip(("affinity", "repulsion"), found, true)}
-            lines.append({"probes": number, "query_seconds": asking, "seconds": building + asking, "recall": recalls})
-    return {"n": n, "queries": len(rows), "cells": built.nlist, "build_seconds": building, "probes": lines, "peak_memory_mb": peak_memory_mb()}
+            recalls = {
+                name: neighbours.recall(a, b)
+                for name, a, b in zip(("affinity", "repulsion"), found, true)
+            }
+            lines.append(
+                {
+                    "probes": number,
+                    "query_seconds": asking,
+                    "seconds": building + asking,
+                    "recall": recalls,
+                }
+            )
+    return {
+        "n": n,
+        "queries": len(rows),
+        "cells": built.nlist,
+        "build_seconds": building,
+        "probes": lines,
+        "peak_memory_mb": peak_memory_mb(),
+    }
 
 
 def measure(kind: str, **sizes) -> dict:
@@ -87,8 +127,17 @@ def measure(kind: str, **sizes) -> dict:
 
 
 def rows_of(lines: dict[str, dict]) -> list[dict]:
-    return [row(f"CMLCL: exact search among {line['n']:,}", "", line["seconds"], None, share_of_peak=line["share_of_own_peak"], peak_memory_mb=line["peak_memory_mb"])
-            for line in lines.values()]
+    return [
+        row(
+            f"CMLCL: exact search among {line['n']:,}",
+            "",
+            line["seconds"],
+            None,
+            share_of_peak=line["share_of_own_peak"],
+            peak_memory_mb=line["peak_memory_mb"],
+        )
+        for line in lines.values()
+    ]
 
 
 def main() -> None:
@@ -96,8 +145,17 @@ def main() -> None:
     asked.add_argument("--dim", type=int, default=1024)
     asked.add_argument("--k", type=int, default=30)
     asked.add_argument("--sizes", type=int, nargs="+", default=[3339, 10_000, 30_000, 100_000])
-    asked.add_argument("--only", choices=("exact", "index"), help="without faiss (`pip install \"avbook[ann]\"`) it is exact alone")
-    asked.add_argument("--seconds", type=float, default=60.0, help="how long an exact search may take before rows are sampled")
+    asked.add_argument(
+        "--only",
+        choices=("exact", "index"),
+        help='without faiss (`pip install "avbook[ann]"`) it is exact alone',
+    )
+    asked.add_argument(
+        "--seconds",
+        type=float,
+        default=60.0,
+        help="how long an exact search may take before rows are sampled",
+    )
     asked.add_argument("--queries", type=int, default=2000, help="rows asked of the index")
     asked.add_argument("--probes", type=int, nargs="+", default=[8, 32, 128])
     args = asked.parse_args()
@@ -107,19 +165,39 @@ def main() -> None:
         args.sizes, args.dim, args.k, args.queries, args.probes = [200], 16, 3, 50, [2]
     kinds = [args.only] if args.only else ["exact", "index"] if find_spec("faiss") else ["exact"]
     apart = Apart(__file__, measure, args.quick)
-    found = json.loads(args.out.read_text(encoding="utf-8")) if args.out.exists() else {"exact": {}, "index": {}}
+    found = (
+        json.loads(args.out.read_text(encoding="utf-8"))
+        if args.out.exists()
+        else {"exact": {}, "index": {}}
+    )
     found |= {"name": "search", "machine": machine(), "dim": args.dim, "k": args.k}
-    options = {"exact": {"seconds": args.seconds}, "index": {"probes": args.probes, "queries": args.queries}}
+    options = {
+        "exact": {"seconds": args.seconds},
+        "index": {"probes": args.probes, "queries": args.queries},
+    }
     for n in args.sizes:
         for kind in kinds:
-            found[kind][str(n)] = line = apart(kind=kind, n=n, dim=args.dim, k=args.k, **options[kind])
+            found[kind][str(n)] = line = apart(
+                kind=kind, n=n, dim=args.dim, k=args.k, **options[kind]
+            )
             if kind == "exact":
-                print(f"exact {n:7}: {line['seconds']:7.1f} s ({line['queries']} of {n} rows searched), {line['gflops']:.0f} GFLOP/s, "
-                      f"{100 * line['share_of_own_peak']:.0f} % of {line['own_peak_gflops']:.0f} ({line['products']}; float32 {line['peak_gflops']:.0f}), "
-                      f"{line['peak_memory_mb']:.0f} MB at most (all pairs would be {line['all_pairs_mb']:.0f} MB)", flush=True)
+                print(
+                    f"exact {n:7}: {line['seconds']:7.1f} s ({line['queries']} of {n} rows"
+                    f" searched), {line['gflops']:.0f} GFLOP/s,"
+                    f" {100 * line['share_of_own_peak']:.0f} % of {line['own_peak_gflops']:.0f}"
+                    f" ({line['products']}; float32 {line['peak_gflops']:.0f}),"
+                    f" {line['peak_memory_mb']:.0f} MB at most (all pairs would be"
+                    f" {line['all_pairs_mb']:.0f} MB)",
+                    flush=True,
+                )
             for entry in line.get("probes", ()):
-                print(f"index {n:7}: {entry['seconds']:7.1f} s ({line['build_seconds']:.1f} s of them building), {entry['probes']} of {line['cells']} cells: recall "
-                      f"{100 * entry['recall']['affinity']:.1f} % affinity, {100 * entry['recall']['repulsion']:.1f} % repulsion", flush=True)
+                print(
+                    f"index {n:7}: {entry['seconds']:7.1f} s ({line['build_seconds']:.1f} s of them"
+                    f" building), {entry['probes']} of {line['cells']} cells: recall"
+                    f" {100 * entry['recall']['affinity']:.1f} % affinity,"
+                    f" {100 * entry['recall']['repulsion']:.1f} % repulsion",
+                    flush=True,
+                )
         write(args.out, found | {"rows": rows_of(found["exact"])})
 
 

@@ -1,39 +1,80 @@
-"""A training step of every method on AVE at the official sizes, as the package does it and as one writes it first: AVEL, PSP full and weak, CMLCL's four.
+"""A training step of every method on AVE at the official sizes, as the package does it and as one
+writes it first: AVEL, PSP full and weak, CMLCL's four.
 
     python benchmarks/steps.py [--only NAME ...] [--steps 5] [--rounds 3] [--out FILE.json]
 
-AVE: pictures 10×7×7×512, sound 10×128, float16 in memory as a pack holds them, batch 128 (CMLCL 32), the released widths. Both ways of a line must come
-to the same first loss, from the same weights on the same rows (asserted). They take turns, round after round, each turn in a process of its own, since
-an allocator that was once told to keep memory never quite forgets it; a figure is the median step of the fastest round. What "first" means, line by line:
-- AVEL, PSP: clips converted and stacked one by one; Adam tensor by tensor; memory that is freed goes back to the system.
-- CMLCL represents: the same reading, and Eq. 1-2 as printed, with a second map of d channels for the product of sound and picture.
-- CMLCL searches: a matrix of all cosines in float64, each row sorted. (The blocks of ours never hold that matrix: `search.py` has the memory.)
-- CMLCL annotates: every video of a batch and every neighbour of each goes through the annotator, as often as it is named. An epoch of 3,339 videos.
+AVE: pictures 10×7×7×512, sound 10×128, float16 in memory as a pack holds them, batch 128 (CMLCL
+  32), the released widths. Both ways of a line must come
+to the same first loss, from the same weights on the same rows (asserted). They take turns,
+  round after round, each turn in a process of its own, since
+an allocator that was once told to keep memory never quite forgets it; a figure is the median
+  step of the fastest round. What "first" means, line by line:
+- AVEL, PSP: clips converted and stacked one by one; Adam tensor by tensor; memory that is freed
+  goes back to the system.
+- CMLCL represents: the same reading, and Eq. 1-2 as printed, with a second map of d channels
+  for the product of sound and picture.
+- CMLCL searches: a matrix of all cosines in float64, each row sorted. (The blocks of ours never
+  hold that matrix: `search.py` has the memory.)
+- CMLCL annotates: every video of a batch and every neighbour of each goes through the
+  annotator, as often as it is named. An epoch of 3,339 videos.
 - CMLCL localises: the frozen backbone runs again in every step, instead of once before.
-A step is: read a batch, forward, loss, backward, update. `han_step.py` has HAN and MA, `psp_epoch.py` what each ingredient gives PSP.
+A step is: read a batch, forward, loss, backward, update. `han_step.py` has HAN and MA,
+  `psp_epoch.py` what each ingredient gives PSP.
 """
+
 import itertools
 import json
 from functools import partial
 from types import MethodType, SimpleNamespace
 
 import numpy as np
-
-from measure import Apart, Way, arguments, flops_of, machine, peak_gflops, peak_memory_mb, row, take_turns, write
+from measure import (
+    Apart,
+    Way,
+    arguments,
+    flops_of,
+    machine,
+    peak_gflops,
+    peak_memory_mb,
+    row,
+    take_turns,
+    write,
+)
 
 CATEGORIES, N = 28, 3339
-METHODS = {"avel-full": 128, "avel-weak": 128, "psp-full": 128, "psp-weak": 128, "cmlcl-represent": 32, "cmlcl-search": N, "cmlcl-annotate": 32, "cmlcl-localise": 32}
-AGAINST = {"cmlcl-represent": "clips one by one, Eq. 1-2 as printed", "cmlcl-search": "all cosines at once, float64, sorted", "cmlcl-annotate": "every neighbour through the annotator",
-           "cmlcl-localise": "the frozen backbone in every step"}
+METHODS = {
+    "avel-full": 128,
+    "avel-weak": 128,
+    "psp-full": 128,
+    "psp-weak": 128,
+    "cmlcl-represent": 32,
+    "cmlcl-search": N,
+    "cmlcl-annotate": 32,
+    "cmlcl-localise": 32,
+}
+AGAINST = {
+    "cmlcl-represent": "clips one by one, Eq. 1-2 as printed",
+    "cmlcl-search": "all cosines at once, float64, sorted",
+    "cmlcl-annotate": "every neighbour through the annotator",
+    "cmlcl-localise": "the frozen backbone in every step",
+}
 WHOLE = ("cmlcl-search", "cmlcl-annotate")  # timed over all videos, not a batch
-TITLES = {"avel-full": "AVEL, full", "avel-weak": "AVEL, weak", "psp-full": "PSP, full", "psp-weak": "PSP, weak", "cmlcl-represent": "CMLCL: represent",
-          "cmlcl-search": "CMLCL: search (30 near, 30 far of 3,339)",
-          "cmlcl-annotate": "CMLCL: annotate (an epoch)", "cmlcl-localise": "CMLCL: localise"}
+TITLES = {
+    "avel-full": "AVEL, full",
+    "avel-weak": "AVEL, weak",
+    "psp-full": "PSP, full",
+    "psp-weak": "PSP, weak",
+    "cmlcl-represent": "CMLCL: represent",
+    "cmlcl-search": "CMLCL: search (30 near, 30 far of 3,339)",
+    "cmlcl-annotate": "CMLCL: annotate (an epoch)",
+    "cmlcl-localise": "CMLCL: localise",
+}
 
 
-# --------------------------------------------------------------------------------------------------------------- data
+# --------------------------------------------------------------------------------------------- data
 def split_of(clips: int):
-    """A training split of AVE in memory, at the official sizes, its pictures repeated after 64 clips."""
+    """A training split of AVE in memory, at the official sizes, its pictures repeated after 64
+    clips."""
     import torch
 
     from avbook.data.ave import AVESplit
@@ -43,12 +84,23 @@ def split_of(clips: int):
     some = torch.from_numpy(rng.random((min(clips, 64), 10, 7, 7, 512), np.float32)).half()
     visual = torch.empty(clips, *some.shape[1:], dtype=torch.float16)
     for start in range(0, clips, len(some)):
-        visual[start:start + len(some)] = some[:clips - start]
+        visual[start : start + len(some)] = some[: clips - start]
     audio = torch.from_numpy(rng.random((clips, 10, 128), np.float32)).half()
-    kinds = np.where(rng.random((clips, 10)) < 0.8, rng.integers(0, CATEGORIES, (clips, 1)), CATEGORIES)
+    kinds = np.where(
+        rng.random((clips, 10)) < 0.8, rng.integers(0, CATEGORIES, (clips, 1)), CATEGORIES
+    )
     labels = np.eye(CATEGORIES + 1, dtype=np.float32)[kinds]
-    stores = {name: CachedStore(SimpleNamespace(path=name), part) for name, part in (("audio", audio), ("visual", visual))}
-    return AVESplit("train", [f"clip{i:07d}" for i in range(clips)], np.arange(clips), stores, {"labels": labels, "video_labels": labels.mean(1)})
+    stores = {
+        name: CachedStore(SimpleNamespace(path=name), part)
+        for name, part in (("audio", audio), ("visual", visual))
+    }
+    return AVESplit(
+        "train",
+        [f"clip{i:07d}" for i in range(clips)],
+        np.arange(clips),
+        stores,
+        {"labels": labels, "video_labels": labels.mean(1)},
+    )
 
 
 class OneByOne:
@@ -67,9 +119,10 @@ class OneByOne:
         return {name: torch.stack([clip[name] for clip in clips]) for name in clips[0]}
 
 
-# ------------------------------------------------------------------------------------------------------------- methods
+# ------------------------------------------------------------------------------------------ methods
 def attend_as_printed(self, audio, visual):
-    """Eq. 1-2 of CMLCL word by word: sound times picture as a map of d channels, a layer to one number, softmax over positions."""
+    """Eq. 1-2 of CMLCL word by word: sound times picture as a map of d channels, a layer to one
+    number, softmax over positions."""
     import torch
 
     *lead, height, width, dim = visual.shape
@@ -85,7 +138,9 @@ def supervised(name: str, plain: bool, device: str):
 
     recipe = find_recipe(name)
     settings = recipe.preset("paper")
-    net, method = recipe.build(settings, {"categories": CATEGORIES, "audio_dim": 128, "visual_dim": 512, "positions": 49})
+    net, method = recipe.build(
+        settings, {"categories": CATEGORIES, "audio_dim": 128, "visual_dim": 512, "positions": 49}
+    )
     return net, method, lambda split: OneByOne(split) if plain else split
 
 
@@ -100,18 +155,22 @@ def representing(plain: bool, device: str):
 
 
 def localising(plain: bool, device: str):
-    """The same of the localiser: alone on features kept from before; or, plain, behind the frozen backbone."""
+    """The same of the localiser: alone on features kept from before; or, plain, behind the frozen
+    backbone."""
     import torch
 
     from avbook.unsupervised.em import LocaliseMethod
-    from avbook.unsupervised.representation import AVBackbone, segment_features
     from avbook.unsupervised.localiser import Localiser
+    from avbook.unsupervised.representation import AVBackbone, segment_features
 
     backbone, net, method = AVBackbone().to(device).eval(), Localiser(1024), LocaliseMethod()
 
     class Features:
         def __init__(self, split):
-            self.split, self.labels = split, torch.eye(CATEGORIES)[torch.arange(len(split)) % CATEGORIES]
+            self.split, self.labels = (
+                split,
+                torch.eye(CATEGORIES)[torch.arange(len(split)) % CATEGORIES],
+            )
             self.features = None if plain else segment_features(backbone, split, 64, device)
 
         def __len__(self) -> int:
@@ -123,12 +182,17 @@ def localising(plain: bool, device: str):
                 return {"features": self.features[rows], "targets": self.labels[rows]}
             with torch.no_grad():
                 batch = {name: part.to(device) for name, part in self.split.batch(rows).items()}
-                return {"features": backbone.features(backbone(batch)), "targets": self.labels[rows]}
+                return {
+                    "features": backbone.features(backbone(batch)),
+                    "targets": self.labels[rows],
+                }
 
     return net, method, Features
 
 
-def epoch_as_written(net, optimizer, x, near, far, batches, through_neighbours, options) -> dict[str, float]:
+def epoch_as_written(
+    net, optimizer, x, near, far, batches, through_neighbours, options
+) -> dict[str, float]:
     """`cluster_head_epoch` without sorting out who is asked for twice."""
     import torch
 
@@ -146,16 +210,19 @@ def epoch_as_written(net, optimizer, x, near, far, batches, through_neighbours, 
     return {"loss": total}
 
 
-# ------------------------------------------------------------------------------------------------------------- measure
+# ------------------------------------------------------------------------------------------ measure
 def step_way(name: str, plain: bool, split, size: int, device: str):
-    """(`Way`, floating-point operations of a step, loss of the first batch from the first weights)."""
+    """(`Way`, floating-point operations of a step, loss of the first batch from the first
+    weights)."""
     import torch
 
     from avbook.training.device import seed_everything
     from avbook.training.loop import make_optimizer
 
     seed_everything(0)
-    made = {"cmlcl-represent": representing, "cmlcl-localise": localising}.get(name, partial(supervised, name))
+    made = {"cmlcl-represent": representing, "cmlcl-localise": localising}.get(
+        name, partial(supervised, name)
+    )
     net, method, source = made(plain, device)
     train = source(split)
     net.to(device).train()
@@ -186,23 +253,33 @@ def step_way(name: str, plain: bool, split, size: int, device: str):
 
 
 def epoch_way(plain: bool, clips: int, size: int, device: str):
-    """The same of an epoch of the annotator over `clips` videos with 30 neighbours near and far; its loss is the whole epoch's."""
+    """The same of an epoch of the annotator over `clips` videos with 30 neighbours near and far;
+    its loss is the whole epoch's."""
     import torch
 
-    from avbook.unsupervised.label_contrast import ClusterHead, cluster_head_epoch
     from avbook.training.device import seed_everything
-    from avbook.unsupervised.neighbours import contrastive_sets
     from avbook.training.loop import make_optimizer, shuffled_batches
+    from avbook.unsupervised.label_contrast import ClusterHead, cluster_head_epoch
+    from avbook.unsupervised.neighbours import contrastive_sets
 
     seed_everything(0)
     x = torch.randn(clips, 1024)
     sets = contrastive_sets(x, min(30, clips - 1), device="cpu")
     x, near, far = x.to(device), sets.affinity.to(device), sets.repulsion.to(device)
-    batches, run = shuffled_batches(clips, size, 0, 1), epoch_as_written if plain else cluster_head_epoch
+    batches, run = (
+        shuffled_batches(clips, size, 0, 1),
+        (epoch_as_written if plain else cluster_head_epoch),
+    )
     net = ClusterHead(1024, 512, CATEGORIES).to(device)
     optimizer, first = make_optimizer(net, None, "sgd", 0.05, 0.0), []
-    flops = flops_of(lambda: first.append(run(net, optimizer, x, near, far, batches, True, {})["loss"]))
-    return Way(lambda: run(net, optimizer, x, near, far, batches, True, {}), not plain), flops, first[0]
+    flops = flops_of(
+        lambda: first.append(run(net, optimizer, x, near, far, batches, True, {})["loss"])
+    )
+    return (
+        Way(lambda: run(net, optimizer, x, near, far, batches, True, {}), not plain),
+        flops,
+        first[0],
+    )
 
 
 def search_way(plain: bool, clips: int, device: str):
@@ -227,15 +304,24 @@ def search_way(plain: bool, clips: int, device: str):
         return sets.affinity, sets.repulsion
 
     search = as_written if plain else ours
-    return Way(search, not plain), 2 * clips * clips * x.shape[1], torch.stack([part.cpu() for part in search()])
+    return (
+        Way(search, not plain),
+        2 * clips * clips * x.shape[1],
+        torch.stack([part.cpu() for part in search()]),
+    )
 
 
 def way_of(name: str, way: str, clips: int, size: int, device: str):
-    """(`Way`, floating-point operations of a round, what must come out alike) of one way to do a line."""
+    """(`Way`, floating-point operations of a round, what must come out alike) of one way to do a
+    line."""
     plain = way != "ours"
     if name == "cmlcl-search":
         return search_way(plain, clips, device)
-    return epoch_way(plain, clips, size, device) if name in WHOLE else step_way(name, plain, split_of(clips), size, device)
+    return (
+        epoch_way(plain, clips, size, device)
+        if name in WHOLE
+        else step_way(name, plain, split_of(clips), size, device)
+    )
 
 
 def differences(name: str, clips: int, size: int, device: str) -> dict:
@@ -243,10 +329,14 @@ def differences(name: str, clips: int, size: int, device: str) -> dict:
     one, other = (way_of(name, way, clips, size, device)[2] for way in ("straightforward", "ours"))
     if name == "cmlcl-search":
         differ = float((one != other).double().mean())
-        assert differ <= 1e-4, f"{name}: {100 * differ} % of the members of the sets differ"  # equally near ones may change places
+        assert differ <= 1e-4, (  # equally near ones may change places
+            f"{name}: {100 * differ} % of the members of the sets differ"
+        )
     else:
         differ = abs(one - other)
-        assert differ <= 1e-3 * max(1, abs(other)), f"{name}: the first losses are {one} and {other}"
+        assert differ <= 1e-3 * max(1, abs(other)), (
+            f"{name}: the first losses are {one} and {other}"
+        )
     return {"results_differ_by": differ}
 
 
@@ -255,8 +345,13 @@ def measure(name: str, way: str, clips: int, size: int, steps: int, device: str)
     made, flops, _ = way_of(name, way, clips, size, device)
     peak = peak_gflops(device=device, seconds=0.5)
     line = take_turns({way: made}, 1, steps, device)[way]
-    return {"seconds": line["seconds"], "step_memory_mb": line["step_memory_mb"], "process_peak_memory_mb": peak_memory_mb(device), "gflop": flops / 1e9,
-            "peak_gflops": peak}
+    return {
+        "seconds": line["seconds"],
+        "step_memory_mb": line["step_memory_mb"],
+        "process_peak_memory_mb": peak_memory_mb(device),
+        "gflop": flops / 1e9,
+        "peak_gflops": peak,
+    }
 
 
 def work(**task) -> dict:
@@ -268,12 +363,22 @@ def fastest(turns: list[dict], peak: float, videos: int) -> dict:
     """The fastest of a way's turns, with the seconds of all."""
     best = min(turns, key=lambda turn: turn["seconds"])
     gflops = best["gflop"] / best["seconds"]
-    return best | {"rounds": [turn["seconds"] for turn in turns], "gflops": gflops, "share_of_peak": gflops / peak, "videos_a_second": videos / best["seconds"]}
+    return best | {
+        "rounds": [turn["seconds"] for turn in turns],
+        "gflops": gflops,
+        "share_of_peak": gflops / peak,
+        "videos_a_second": videos / best["seconds"],
+    }
 
 
 def main() -> None:
     asked = arguments(__doc__, "steps")
-    asked.add_argument("--only", nargs="+", choices=[*METHODS], help="these lines; the file keeps the others' figures")
+    asked.add_argument(
+        "--only",
+        nargs="+",
+        choices=[*METHODS],
+        help="these lines; the file keeps the others' figures",
+    )
     asked.add_argument("--steps", type=int, default=5)
     asked.add_argument("--rounds", type=int, default=3)
     asked.add_argument("--clips", type=int, default=384)
@@ -281,25 +386,54 @@ def main() -> None:
     if args.one:
         return print(json.dumps(work(**json.loads(args.one))))
     apart = Apart(__file__, work, args.quick)
-    before = json.loads(args.out.read_text(encoding="utf-8")) if args.only and args.out.exists() else {}
+    before = (
+        json.loads(args.out.read_text(encoding="utf-8")) if args.only and args.out.exists() else {}
+    )
     found = {"name": "steps", "machine": machine(args.device), "methods": before.get("methods", {})}
     for name in args.only or METHODS:
-        clips, size, steps, rounds = (6, 2, 1, 1) if args.quick else (N if name in WHOLE else args.clips, METHODS[name], args.steps, args.rounds)
+        clips, size, steps, rounds = (
+            (6, 2, 1, 1)
+            if args.quick
+            else (N if name in WHOLE else args.clips, METHODS[name], args.steps, args.rounds)
+        )
         task = {"name": name, "clips": clips, "size": size, "device": args.device}
         alike = apart(**task)
         turns = {way: [] for way in ("straightforward", "ours")}
         for _, way in itertools.product(range(rounds), turns):
             turns[way].append(apart(**task, way=way, steps=steps))
         peak = max(turn["peak_gflops"] for way in turns.values() for turn in way)
-        lines = {way: fastest(done, peak, clips if name in WHOLE else size) for way, done in turns.items()}
-        found["methods"][name] = lines | {"peak_gflops": peak, "batch": size, "clips": clips, **alike}
+        lines = {
+            way: fastest(done, peak, clips if name in WHOLE else size)
+            for way, done in turns.items()
+        }
+        found["methods"][name] = lines | {
+            "peak_gflops": peak,
+            "batch": size,
+            "clips": clips,
+            **alike,
+        }
         ours, plain = lines["ours"], lines["straightforward"]
-        print(f"{TITLES[name]:28} {1000 * ours['seconds']:7.1f} ms, {ours['videos_a_second']:6.0f} videos/s, {100 * ours['share_of_peak']:3.0f} % of the peak, "
-              f"{ours['step_memory_mb']:5.0f} MB; straightforward {1000 * plain['seconds']:7.1f} ms, ×{plain['seconds'] / ours['seconds']:.2f}", flush=True)
-    found["rows"] = [row(TITLES[name] + ("" if name in WHOLE else ": training step"), AGAINST.get(name, "clips one by one, plain Adam, memory given back"),
-                         line["ours"]["seconds"], line["straightforward"]["seconds"], share_of_peak=line["ours"]["share_of_peak"],
-                         step_memory_mb=line["ours"]["step_memory_mb"], videos_a_second=line["ours"]["videos_a_second"])
-                     for name, line in ((name, found["methods"][name]) for name in METHODS if name in found["methods"])]
+        print(
+            f"{TITLES[name]:28} {1000 * ours['seconds']:7.1f} ms, {ours['videos_a_second']:6.0f}"
+            f" videos/s, {100 * ours['share_of_peak']:3.0f} % of the peak,"
+            f" {ours['step_memory_mb']:5.0f} MB; straightforward {1000 * plain['seconds']:7.1f} ms,"
+            f" ×{plain['seconds'] / ours['seconds']:.2f}",
+            flush=True,
+        )
+    found["rows"] = [
+        row(
+            TITLES[name] + ("" if name in WHOLE else ": training step"),
+            AGAINST.get(name, "clips one by one, plain Adam, memory given back"),
+            line["ours"]["seconds"],
+            line["straightforward"]["seconds"],
+            share_of_peak=line["ours"]["share_of_peak"],
+            step_memory_mb=line["ours"]["step_memory_mb"],
+            videos_a_second=line["ours"]["videos_a_second"],
+        )
+        for name, line in (
+            (name, found["methods"][name]) for name in METHODS if name in found["methods"]
+        )
+    ]
     write(args.out, found)
 
 

@@ -1,4 +1,6 @@
-"""What every test stands on: the real files, the same chance in any order, and how tests are dealt to processes."""
+"""What every test stands on: the real files, the same chance in any order, and how tests are dealt
+to processes."""
+
 import json
 import os
 import random
@@ -14,25 +16,41 @@ from hypothesis import settings
 
 HERE = Path(__file__).parent
 # seconds, roughly: what takes long starts early
-HEAVY = {"world.test_build": 97, "test_cli": 60, "features.test_extractors": 53, "pages.test_site": 40,
-         "training.test_two_processes": 40, "world.test_clips": 35, "test_parity": 24, "test_package": 21,
-         "unsupervised.test_neighbours": 18, "pages.test_readme": 17, "training.test_loop": 14, "parsing.test_ma": 11}
+HEAVY = {
+    "world.test_build": 97,
+    "test_cli": 60,
+    "features.test_extractors": 53,
+    "pages.test_site": 40,
+    "training.test_two_processes": 40,
+    "world.test_clips": 35,
+    "test_parity": 24,
+    "test_package": 21,
+    "unsupervised.test_neighbours": 18,
+    "pages.test_readme": 17,
+    "training.test_loop": 14,
+    "parsing.test_ma": 11,
+}
 SEED = int(os.environ.get("AVBOOK_TEST_SEED", "0"))  # `make soak` tries others
 
-# no deadline, since a slow machine is no fault; the same examples each time, so that a change is what turns a test red
+# no deadline, since a slow machine is no fault; the same examples each time, so that a change is
+# what turns a test red
 settings.register_profile("same", deadline=None, derandomize=True)
 settings.register_profile("soak", deadline=None)
 settings.load_profile("soak" if SEED else "same")
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as under `nohup make test &`: what the tests start would inherit it and never notice a Ctrl-C
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # as under `nohup make test &`: what the tests start would inherit it and never notice a Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# ------------------------------------------------------------------------------------------------------ real files
+# --------------------------------------------------------------------------------------- real files
 def folder_named_by(variable: str) -> Path:
     value = os.environ.get(variable)
     if not value:
-        pytest.skip(f"{variable} is not set: this test needs files that are not part of the repository")
+        pytest.skip(
+            f"{variable} is not set: this test needs files that are not part of the repository"
+        )
     folder = Path(value)
     if not folder.is_dir():
         pytest.fail(f"{variable}={value}: no such folder")
@@ -51,33 +69,47 @@ def golden_dir() -> Path:
     return folder_named_by("AVBOOK_GOLDEN")
 
 
-# ------------------------------------------------------------------------------------------------- order and chance
+# --------------------------------------------------------------------------------- order and chance
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
-    """Every test, its fixtures included, draws the same numbers whatever ran before it in its process."""
+    """Every test, its fixtures included, draws the same numbers whatever ran before it in its
+    process."""
     random.seed(SEED)
     np.random.seed(SEED)
     torch.manual_seed(SEED)
 
 
 def pytest_itemcollected(item):
-    """A module's tests go to one process, which makes their fixtures once; pages go one by one, and a marked test goes where its group goes.
+    """A module's tests go to one process, which makes their fixtures once; pages go one by one, and
+    a marked test goes where its group goes.
 
     Here and not where the order is made, since pytest-xdist may have read the groups by then.
     """
     if not item.get_closest_marker("xdist_group"):
         page = item.get_closest_marker("page_run")
-        item.add_marker(pytest.mark.xdist_group(item.callspec.params["path"].relative_to("nbs").as_posix() if page else item.module.__name__))
+        item.add_marker(
+            pytest.mark.xdist_group(
+                item.callspec.params["path"].relative_to("nbs").as_posix()
+                if page
+                else item.module.__name__
+            )
+        )
 
 
 def pytest_collection_modifyitems(items):
     """What is heavy and stands alone is dealt out first."""
     seconds = HEAVY | json.loads((HERE / "page_seconds.json").read_text(encoding="utf-8"))
     groups = {item: item.get_closest_marker("xdist_group").args[0] for item in items}
-    items.sort(key=lambda item: -seconds.get(groups[item], 0.0))  # stable: otherwise in the order of the files
+    items.sort(
+        key=lambda item: -seconds.get(groups[item], 0.0)
+    )  # stable: otherwise in the order of the files
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_node_collection_finished(node, ids):
     if node.config.getoption("dist") == "loadgroup" and ids and "@" not in ids[0]:
-        pytest.exit(f"pytest {pytest.__version__} hides the groups from this pytest-xdist, and a module's tests would fall where they may: install the versions of constraints.txt", 4)
+        pytest.exit(
+            f"pytest {pytest.__version__} hides the groups from this pytest-xdist, and a module's"
+            " tests would fall where they may: install the versions of constraints.txt",
+            4,
+        )

@@ -1,6 +1,9 @@
-"""Every benchmark runs at a tiny size and writes what the page reads; what it compares, it compares. No time is asserted.
+"""Every benchmark runs at a tiny size and writes what the page reads; what it compares, it
+compares. No time is asserted.
 
-All of them take minutes of processor time, so `make soak` runs them; here the one command runs two, one of which fails."""
+All of them take minutes of processor time, so `make soak` runs them; here the one command runs two,
+one of which fails."""
+
 import json
 import math
 import os
@@ -15,12 +18,23 @@ from forked import run_forked, script
 from processes import PATIENCE, ROOT
 
 FOLDER = ROOT / "benchmarks"
-NO_SCRIPTS = ("all", "measure", "made_up", "llp_real")  # llp_real takes an hour and a folder, and is called by itself
+NO_SCRIPTS = (
+    "all",
+    "measure",
+    "made_up",
+    "llp_real",
+)  # llp_real takes an hour and a folder, and is called by itself
 
 
 def python(*arguments, **environment) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True, timeout=PATIENCE, cwd=ROOT,
-                          env={**os.environ, "OMP_NUM_THREADS": "1", **environment})
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+    )
 
 
 def numbers(value):
@@ -42,17 +56,26 @@ def checked(record: dict, *keys: str) -> dict:
     for row in record["rows"]:
         assert row["what"] and row["seconds"] > 0
         if row["straightforward_seconds"] is not None:
-            assert row["against"] and row["times_faster"] == pytest.approx(row["straightforward_seconds"] / row["seconds"])
+            assert row["against"] and row["times_faster"] == pytest.approx(
+                row["straightforward_seconds"] / row["seconds"]
+            )
     return record
 
 
 def run_all(*words) -> tuple[int | None, str, str]:
-    return run_forked(script, str(FOLDER / "all.py"), "--quick", *map(str, words), environment={"AVBOOK_PEAK_SECONDS": "0.01"})
+    return run_forked(
+        script,
+        str(FOLDER / "all.py"),
+        "--quick",
+        *map(str, words),
+        environment={"AVBOOK_PEAK_SECONDS": "0.01"},
+    )
 
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory) -> tuple[Path, str]:
-    """The folder of all records and what was printed: one command runs every benchmark at its tiny size."""
+    """The folder of all records and what was printed: one command runs every benchmark at its
+    tiny size."""
     folder = tmp_path_factory.mktemp("quick")
     code, out, err = run_all("--results", folder)
     assert code == 0, out[-1000:] + err[-2000:]
@@ -67,35 +90,57 @@ def record(quick):
 @pytest.mark.soak
 def test_one_command_runs_them_all(quick):
     folder, said = quick
-    assert {path.name for path in folder.iterdir()} == {f"{path.stem}.json" for path in FOLDER.glob("*.py")} - {f"{name}.json" for name in NO_SCRIPTS}
-    table = said[said.index("what  "):].splitlines()
+    assert {path.name for path in folder.iterdir()} == {
+        f"{path.stem}.json" for path in FOLDER.glob("*.py")
+    } - {f"{name}.json" for name in NO_SCRIPTS}
+    table = said[said.index("what  ") :].splitlines()
     assert len({len(line) for line in table}) == 1 and any("×" in line for line in table)
 
 
 @pytest.mark.soak
 def test_metrics(record):
-    record = checked(record("metrics"), "data", "videos", "growth_milliseconds", "positive_0.5", "positive_0.05")
-    assert record["videos"] == 20 and [*record["growth_milliseconds"]] == ["20", "40", "80", "160", "320"]
+    record = checked(
+        record("metrics"), "data", "videos", "growth_milliseconds", "positive_0.5", "positive_0.05"
+    )
+    assert record["videos"] == 20 and [*record["growth_milliseconds"]] == [
+        "20",
+        "40",
+        "80",
+        "160",
+        "320",
+    ]
 
 
 @pytest.mark.soak
 def test_han_step(record):
     record = checked(record("han_step"), "han", "ma", "batch")
-    assert [*record["han"]["lines"]][0] == "straightforward" and len(record["han"]["lines"]) == 8 and len(record["ma"]["lines"]) == 3
+    assert (
+        [*record["han"]["lines"]][0] == "straightforward"
+        and len(record["han"]["lines"]) == 8
+        and len(record["ma"]["lines"]) == 3
+    )
     for kind in ("han", "ma"):
         lines = record[kind]["lines"]
         assert 0 <= record[kind]["plain_differs_by"] < 1e-4
         assert all(line["gflop_a_step"] > 0 and line["times_faster"] > 0 for line in lines.values())
     han = record["han"]["lines"]
-    assert han["frames averaged before their layer"]["gflop_a_step"] < han["both tracks in one pass, own attention"]["gflop_a_step"]
+    assert (
+        han["frames averaged before their layer"]["gflop_a_step"]
+        < han["both tracks in one pass, own attention"]["gflop_a_step"]
+    )
 
 
 @pytest.mark.soak
 def test_refinement(record):
     record = checked(record("refinement"), "refinement", "evaluation", "growth")
     assert [*record["growth"]] == ["12", "24", "48", "96"] and record["refinement"]["sample"] == 12
-    assert record["refinement"]["disagreement"] < 1e-4 and sum(record["refinement"]["dropped"].values()) > 0
-    assert record["refinement"]["loop_seconds"] == pytest.approx(record["refinement"]["sample_seconds"] * 96 / 12)
+    assert (
+        record["refinement"]["disagreement"] < 1e-4
+        and sum(record["refinement"]["dropped"].values()) > 0
+    )
+    assert record["refinement"]["loop_seconds"] == pytest.approx(
+        record["refinement"]["sample_seconds"] * 96 / 12
+    )
 
 
 @pytest.mark.soak
@@ -108,11 +153,26 @@ def test_loading(record):
 
 @pytest.mark.soak
 def test_steps(record):
-    names = {"avel-full", "avel-weak", "psp-full", "psp-weak", "cmlcl-represent", "cmlcl-search", "cmlcl-annotate", "cmlcl-localise"}
+    names = {
+        "avel-full",
+        "avel-weak",
+        "psp-full",
+        "psp-weak",
+        "cmlcl-represent",
+        "cmlcl-search",
+        "cmlcl-annotate",
+        "cmlcl-localise",
+    }
     record = checked(record("steps"), "methods")
     assert set(record["methods"]) == names and len(record["rows"]) == len(names)
     for line in record["methods"].values():
-        assert line["results_differ_by"] >= 0 and {"straightforward", "ours", "peak_gflops", "batch", "clips"} <= set(line)
+        assert line["results_differ_by"] >= 0 and {
+            "straightforward",
+            "ours",
+            "peak_gflops",
+            "batch",
+            "clips",
+        } <= set(line)
 
 
 @pytest.mark.soak
@@ -136,16 +196,50 @@ def test_the_real_csvs(tmp_path, data_dir):
         assert done.returncode == 0, done.stderr[-2000:]
         return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
 
-    record = run("llp_real", tmp_path, "--quick", "--folder", tmp_path / "work", "--annotations", data_dir / "llp")
-    assert [*record["steps"]] == ["world", "check", "pack", "check the pack", "open", "open the pack", "han", "ma"]
-    assert all(line["seconds"] > 0 and line["cpu_seconds"] > 0 and line["peak_memory_mb"] > 0 for line in record["steps"].values())
-    assert all(record["steps"]["open"]["agrees"].values()) and record["steps"]["open"]["clips"] == {"train": 40, "val": 12, "test": 12}
-    assert {"val_selected", "last"} <= set(record["scores"]["quick"]["ma"][0]["test"]) and len(record["scores"]["paper"]["ma"]) == record["seeds"] == 1
-    again = run("llp_real", tmp_path, "--quick", "--folder", tmp_path / "work", "--annotations", data_dir / "llp")
+    record = run(
+        "llp_real",
+        tmp_path,
+        "--quick",
+        "--folder",
+        tmp_path / "work",
+        "--annotations",
+        data_dir / "llp",
+    )
+    assert [*record["steps"]] == [
+        "world",
+        "check",
+        "pack",
+        "check the pack",
+        "open",
+        "open the pack",
+        "han",
+        "ma",
+    ]
+    assert all(
+        line["seconds"] > 0 and line["cpu_seconds"] > 0 and line["peak_memory_mb"] > 0
+        for line in record["steps"].values()
+    )
+    assert all(record["steps"]["open"]["agrees"].values()) and record["steps"]["open"]["clips"] == {
+        "train": 40,
+        "val": 12,
+        "test": 12,
+    }
+    assert {"val_selected", "last"} <= set(record["scores"]["quick"]["ma"][0]["test"]) and len(
+        record["scores"]["paper"]["ma"]
+    ) == record["seeds"] == 1
+    again = run(
+        "llp_real",
+        tmp_path,
+        "--quick",
+        "--folder",
+        tmp_path / "work",
+        "--annotations",
+        data_dir / "llp",
+    )
     assert again["steps"] == record["steps"]  # what stands is not done again
 
 
-# ------------------------------------------------------------------------------------------------------- shared pieces
+# ------------------------------------------------------------------------------------ shared pieces
 @pytest.fixture()
 def measure(monkeypatch):
     monkeypatch.syspath_prepend(str(FOLDER))
@@ -157,7 +251,9 @@ def measure(monkeypatch):
 def test_turns_keep_the_fastest_round(measure, monkeypatch):
     seconds = iter([5.0, 1.0, 3.0, 2.0, 4.0, 1.5])
     monkeypatch.setattr(measure, "middle", lambda step, repeat, warm, device: next(seconds))
-    found = measure.take_turns({"a": measure.Way(print), "b": measure.Way(print)}, rounds=3, steps=1)
+    found = measure.take_turns(
+        {"a": measure.Way(print), "b": measure.Way(print)}, rounds=3, steps=1
+    )
     assert found["a"]["rounds"] == [5.0, 3.0, 4.0] and found["a"]["seconds"] == 3.0
     assert found["b"]["rounds"] == [1.0, 2.0, 1.5] and found["b"]["seconds"] == 1.0
 
@@ -165,15 +261,26 @@ def test_turns_keep_the_fastest_round(measure, monkeypatch):
 def test_a_line_of_steps_is_its_fastest_turn(measure):
     import steps
 
-    turns = [{"seconds": seconds, "gflop": 4.0, "step_memory_mb": memory} for seconds, memory in ((2.0, 10), (0.5, 20), (1.0, 30))]
+    turns = [
+        {"seconds": seconds, "gflop": 4.0, "step_memory_mb": memory}
+        for seconds, memory in ((2.0, 10), (0.5, 20), (1.0, 30))
+    ]
     found = steps.fastest(turns, peak=16.0, videos=3)
-    assert found["seconds"] == 0.5 and found["step_memory_mb"] == 20 and found["rounds"] == [2.0, 0.5, 1.0]
+    assert (
+        found["seconds"] == 0.5
+        and found["step_memory_mb"] == 20
+        and found["rounds"] == [2.0, 0.5, 1.0]
+    )
     assert (found["gflops"], found["share_of_peak"], found["videos_a_second"]) == (8.0, 0.5, 6.0)
 
 
 @pytest.mark.soak
 def test_a_step_takes_the_memory_it_asks_for(measure):
-    found = measure.take_turns({"much": measure.Way(lambda: np.ones(2**24)), "little": measure.Way(lambda: np.ones(16))}, rounds=1, steps=2)
+    found = measure.take_turns(
+        {"much": measure.Way(lambda: np.ones(2**24)), "little": measure.Way(lambda: np.ones(16))},
+        rounds=1,
+        steps=2,
+    )
     assert 100 < found["much"]["step_memory_mb"] < 300 and found["little"]["step_memory_mb"] < 50
 
 
@@ -185,18 +292,25 @@ def test_operations_are_those_of_the_products(measure):
 
 def test_a_command_that_fails_is_named(measure, tmp_path):
     with pytest.raises(RuntimeError, match="exit code 3: no luck"):
-        measure.timed_command([sys.executable, "-c", "print('no luck'); raise SystemExit(3)"], tmp_path / "log")
+        measure.timed_command(
+            [sys.executable, "-c", "print('no luck'); raise SystemExit(3)"], tmp_path / "log"
+        )
 
 
 @pytest.mark.soak
 def test_a_command_is_charged_its_memory(measure, tmp_path):
-    line = measure.timed_command([sys.executable, "-c", "x = bytearray(200_000_000); sum(range(10**6))"], tmp_path / "log")
+    line = measure.timed_command(
+        [sys.executable, "-c", "x = bytearray(200_000_000); sum(range(10**6))"], tmp_path / "log"
+    )
     assert line["seconds"] > 0 and 0 < line["cpu_seconds"] and 190 < line["peak_memory_mb"] < 1000
 
 
 def test_a_process_apart_that_fails_is_named(measure, tmp_path):
     script = tmp_path / "broken.py"
-    script.write_text("import sys, json\ntask = json.loads(sys.argv[2])\nif task['fail']: sys.exit('all is lost')\nprint('noise')\nprint(json.dumps({'got': task}))\n")
+    script.write_text(
+        "import sys, json\ntask = json.loads(sys.argv[2])\nif task['fail']: sys.exit('all is"
+        " lost')\nprint('noise')\nprint(json.dumps({'got': task}))\n"
+    )
     apart = measure.Apart(str(script), lambda fail: {"here": fail}, mostly_here=True)
     assert apart(fail=0) == {"got": {"fail": 0}} and apart(fail=0) == {"here": 0}
     with pytest.raises(RuntimeError, match="broken.py.*all is lost"):
@@ -207,6 +321,19 @@ def test_what_the_page_shows_is_there(measure):
     import importlib
 
     records = importlib.import_module("all").read(measure.RESULTS)
-    for name in ("metrics", "steps", "han_step", "refinement", "loading", "psp_epoch", "search", "cmlcl_full", "recipes", "llp_real"):
-        assert name in records, f"{name}.json is missing: run `python benchmarks/all.py --only {name}`"
+    for name in (
+        "metrics",
+        "steps",
+        "han_step",
+        "refinement",
+        "loading",
+        "psp_epoch",
+        "search",
+        "cmlcl_full",
+        "recipes",
+        "llp_real",
+    ):
+        assert name in records, (
+            f"{name}.json is missing: run `python benchmarks/all.py --only {name}`"
+        )
         assert records[name]["rows"]

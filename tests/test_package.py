@@ -1,4 +1,6 @@
-"""The package as others get it: an sdist, a wheel made from it, both complete; installed apart from this tree it works, starts fast and asks for what it needs."""
+"""The package as others get it: an sdist, a wheel made from it, both complete; installed apart from
+this tree it works, starts fast and asks for what it needs."""
+
 import os
 import re
 import shutil
@@ -22,8 +24,15 @@ EXTRAS = ("dev", "ann")
 
 
 def run(*words, cwd, **env) -> str:
-    done = subprocess.run([str(word) for word in words], cwd=cwd, env={**os.environ, "PYTHONPATH": "", "OMP_NUM_THREADS": "1", **env},
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True)
+    done = subprocess.run(
+        [str(word) for word in words],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": "", "OMP_NUM_THREADS": "1", **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout[-3000:]
     return done.stdout
 
@@ -32,22 +41,51 @@ def run(*words, cwd, **env) -> str:
 def built(tmp_path_factory) -> Path:
     """A folder with the sdist, and the wheel that was made from the sdist."""
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
-    for name in ("settings.ini", "setup.py", "README.md", "LICENSE", "MANIFEST.in", "CITATION.cff", "constraints.txt"):
+    for name in (
+        "settings.ini",
+        "setup.py",
+        "README.md",
+        "LICENSE",
+        "MANIFEST.in",
+        "CITATION.cff",
+        "constraints.txt",
+    ):
         shutil.copy(ROOT / name, source)
-    shutil.copytree(ROOT / "avbook", source / "avbook", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "avbook", source / "avbook", ignore=shutil.ignore_patterns("__pycache__")
+    )
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", out, cwd=source)
     return out
 
 
 @pytest.fixture(scope="module")
 def installed(built, tmp_path_factory) -> Path:
-    """The programs of a virtual environment that has the wheel, and of the surroundings only what this one has installed."""
+    """The programs of a virtual environment that has the wheel, and of the surroundings only what
+    this one has installed."""
     folder = tmp_path_factory.mktemp("venv") / "venv"
     run(sys.executable, "-m", "venv", "--without-pip", folder, cwd=built)
     python = folder / "bin" / "python"
-    here = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=built).strip())
-    (here / "surroundings.pth").write_text(sysconfig.get_path("purelib") + "\n")  # paths alone: the editable avbook there is not followed
-    run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-index", "--no-deps", *built.glob("*.whl"), cwd=built)
+    here = Path(
+        run(
+            python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=built
+        ).strip()
+    )
+    (here / "surroundings.pth").write_text(
+        sysconfig.get_path("purelib") + "\n"
+    )  # paths alone: the editable avbook there is not followed
+    run(
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        python,
+        "install",
+        "--quiet",
+        "--no-index",
+        "--no-deps",
+        *built.glob("*.whl"),
+        cwd=built,
+    )
     return folder / "bin"
 
 
@@ -56,10 +94,15 @@ def test_sdist_and_wheel_hold_every_module_and_no_more(built):
     with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
         names = set(wheel.namelist())
     assert {name for name in names if name.startswith("avbook/")} == modules
-    assert {name.split("/")[0] for name in names} == {"avbook", f"avbook-{SETTINGS['version']}.dist-info"}
+    assert {name.split("/")[0] for name in names} == {
+        "avbook",
+        f"avbook-{SETTINGS['version']}.dist-info",
+    }
     with tarfile.open(next(built.glob("*.tar.gz"))) as sdist:
         inside = {name.partition("/")[2] for name in sdist.getnames()}
-    assert modules | {"settings.ini", "setup.py", "README.md", "LICENSE", "constraints.txt"} <= inside
+    assert (
+        modules | {"settings.ini", "setup.py", "README.md", "LICENSE", "constraints.txt"} <= inside
+    )
 
 
 def test_the_wheel_asks_for_what_the_settings_say(built):
@@ -69,26 +112,60 @@ def test_the_wheel_asks_for_what_the_settings_say(built):
     always = {r.name for r in asked if r.marker is None}
     assert always == {Requirement(word).name for word in SETTINGS["requirements"].split()}
     for extra in EXTRAS:
-        of = {r.name for r in asked if r.marker is not None and r.marker.evaluate({**default_environment(), "extra": extra})}
-        assert of == {Requirement(word).name for word in SETTINGS[f"{extra}_requirements"].split()}, extra
-    assert SETTINGS["description"] in told and "License-Expression: Apache-2.0" in told or "License: Apache-2.0" in told
+        of = {
+            r.name
+            for r in asked
+            if r.marker is not None and r.marker.evaluate({**default_environment(), "extra": extra})
+        }
+        assert of == {
+            Requirement(word).name for word in SETTINGS[f"{extra}_requirements"].split()
+        }, extra
+    assert (
+        SETTINGS["description"] in told
+        and "License-Expression: Apache-2.0" in told
+        or "License: Apache-2.0" in told
+    )
 
 
 def test_the_constraints_pin_a_version_that_every_requirement_allows():
-    pins = [Requirement(line) for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines() if line.strip() and not line.startswith("#")]
-    for word in " ".join(SETTINGS[key] for key in ("requirements", *(f"{extra}_requirements" for extra in EXTRAS))).split():
+    pins = [
+        Requirement(line)
+        for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+        if line.strip() and not line.startswith("#")
+    ]
+    for word in " ".join(
+        SETTINGS[key] for key in ("requirements", *(f"{extra}_requirements" for extra in EXTRAS))
+    ).split():
         wanted = Requirement(word)
         fitting = [pin for pin in pins if pin.name == wanted.name]
         assert fitting, f"{wanted.name} is not in constraints.txt"
         for pin in fitting:
-            assert wanted.specifier.contains(next(iter(pin.specifier)).version), f"{pin} is not {wanted}"
+            assert wanted.specifier.contains(next(iter(pin.specifier)).version), (
+                f"{pin} is not {wanted}"
+            )
 
 
 def test_the_installed_package_is_the_wheel_and_works(installed, tmp_path):
-    where = run(installed / "python", "-c", "import avbook, avbook.experiments.recipe; print(avbook.__file__, avbook.__version__)", cwd=tmp_path)
+    where = run(
+        installed / "python",
+        "-c",
+        "import avbook, avbook.experiments.recipe; print(avbook.__file__, avbook.__version__)",
+        cwd=tmp_path,
+    )
     assert str(installed.parent) in where and SETTINGS["version"] in where
     assert "psp-full" in run(installed / "avbook", "recipes", cwd=tmp_path)
-    said = run(installed / "avbook", "run", "psp-full", "--data", "world:tiny", "--set", "epochs=1", "--jobs", "1", cwd=tmp_path)
+    said = run(
+        installed / "avbook",
+        "run",
+        "psp-full",
+        "--data",
+        "world:tiny",
+        "--set",
+        "epochs=1",
+        "--jobs",
+        "1",
+        cwd=tmp_path,
+    )
     assert "val_selected" in said and len(list(tmp_path.glob("runs/psp-full/*/seed-0.json"))) == 1
 
 
@@ -103,16 +180,33 @@ def test_importing_and_asking_for_help_is_light(installed, tmp_path):
         heavy = {"torch", "matplotlib", "pandas", "scipy", "sklearn", "seaborn", "ipywidgets"} & set(sys.modules)
         print("HEAVY", sorted(heavy))"""
     for words in ([], ["help"]):
-        assert run(installed / "python", "-c", code, *words, cwd=tmp_path).splitlines()[-1] == "HEAVY []"
+        assert (
+            run(installed / "python", "-c", code, *words, cwd=tmp_path).splitlines()[-1]
+            == "HEAVY []"
+        )
 
 
 def test_training_needs_no_drawing(installed, tmp_path):
-    told = run(installed / "python", "-c", "import sys, avbook.experiments.recipe, avbook.training.loop, avbook.supervised.psp, avbook.parsing.ma; print(sorted({'matplotlib', 'seaborn', 'ipywidgets', "
-               "'nbdev', 'fastcore', 'IPython'} & set(sys.modules)))", cwd=tmp_path)
+    told = run(
+        installed / "python",
+        "-c",
+        "import sys, avbook.experiments.recipe, avbook.training.loop, avbook.supervised.psp,"
+        " avbook.parsing.ma; print(sorted({'matplotlib', 'seaborn', 'ipywidgets', 'nbdev',"
+        " 'fastcore', 'IPython'} & set(sys.modules)))",
+        cwd=tmp_path,
+    )
     assert told.strip() == "[]"
 
 
 @pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
 def test_packages_are_compiled_once_where_a_machine_forbids_it():
-    said = run("make", "--silent", "--eval", "told: ; @echo [$$PYTHONDONTWRITEBYTECODE]", "told", cwd=ROOT, PYTHONDONTWRITEBYTECODE="1")
+    said = run(
+        "make",
+        "--silent",
+        "--eval",
+        "told: ; @echo [$$PYTHONDONTWRITEBYTECODE]",
+        "told",
+        cwd=ROOT,
+        PYTHONDONTWRITEBYTECODE="1",
+    )
     assert said.strip() == "[]"

@@ -1,4 +1,6 @@
-"""Our networks with the released weights against what the released code computed from them (golden arrays, 1e-5)."""
+"""Our networks with the released weights against what the released code computed from them (golden
+arrays, 1e-5)."""
+
 import os
 import subprocess
 import sys
@@ -10,18 +12,39 @@ import torch
 from processes import PATIENCE, ROOT
 
 import avbook
+from avbook.experiments.released import load_released
 from avbook.supervised.avel import video_loss
 from avbook.supervised.psp import PSPMethod, StaleTargets, avps_loss, avps_targets
-from avbook.experiments.released import load_released
 
 ATOL = 1e-5
 INTERNALS = {
-    "lstm_audio": "a_lstm", "lstm_video": "v_lstm", "beta_raw": "similarity", "beta_va": "beta_va", "beta_av": "beta_av",
-    "gamma_va": "gamma_va", "gamma_av": "gamma_av", "v_psp": "v_psp", "a_psp": "a_psp", "psp_v": "v_final", "psp_a": "a_final",
-    "psp_fuse": "fusion", "fusion": "fusion",
+    "lstm_audio": "a_lstm",
+    "lstm_video": "v_lstm",
+    "beta_raw": "similarity",
+    "beta_va": "beta_va",
+    "beta_av": "beta_av",
+    "gamma_va": "gamma_va",
+    "gamma_av": "gamma_av",
+    "v_psp": "v_psp",
+    "a_psp": "a_psp",
+    "psp_v": "v_final",
+    "psp_a": "a_final",
+    "psp_fuse": "fusion",
+    "fusion": "fusion",
 }
-OUTPUTS = {"fusion": "fusion", "out": "scores", "cross_att": "similarity_avps", "out_avg": "video_scores", "score": "scores"}
-FILES = {"psp-full": "psp_fully", "psp-weak": "psp_weakly", "avel-full": "avel_att", "avel-weak": "avel_att_weak"}
+OUTPUTS = {
+    "fusion": "fusion",
+    "out": "scores",
+    "cross_att": "similarity_avps",
+    "out_avg": "video_scores",
+    "score": "scores",
+}
+FILES = {
+    "psp-full": "psp_fully",
+    "psp-weak": "psp_weakly",
+    "avel-full": "avel_att",
+    "avel-weak": "avel_att_weak",
+}
 
 HELPERS = ROOT / "tests/helpers"
 
@@ -40,12 +63,16 @@ def golden(golden_dir):
 
 
 def batch_of(arrays, dtype=torch.float32):
-    return {"audio": torch.from_numpy(arrays["in/audio"]).to(dtype), "visual": torch.from_numpy(arrays["in/video"]).to(dtype)}
+    return {
+        "audio": torch.from_numpy(arrays["in/audio"]).to(dtype),
+        "visual": torch.from_numpy(arrays["in/video"]).to(dtype),
+    }
 
 
 def close(ours, theirs, atol=ATOL):
-    torch.testing.assert_close(ours.detach(), torch.as_tensor(theirs), atol=atol, rtol=0, check_dtype=False)
-
+    torch.testing.assert_close(
+        ours.detach(), torch.as_tensor(theirs), atol=atol, rtol=0, check_dtype=False
+    )
 
 
 def _pairs(net, kind):
@@ -114,7 +141,9 @@ def test_full_losses_and_gradients(golden):
     batch = batch_of(arrays)
     out = net(batch)
     labels = torch.nn.functional.one_hot(torch.from_numpy(arrays["loss/segment_label"]), 29).float()
-    targets = torch.from_numpy(arrays["loss/soft_label"])  # made apart from the labels: the golden batch is random
+    targets = torch.from_numpy(
+        arrays["loss/soft_label"]
+    )  # made apart from the labels: the golden batch is random
     ce, parts = PSPMethod(lam=0).loss_of(out, {"labels": labels}, training=False)
     avps = avps_loss(out["similarity_avps"], targets)
     assert list(parts) == ["ce"]
@@ -147,7 +176,10 @@ def test_pair_similarity_loss_and_its_gradient(golden):
 
 def test_targets_fresh_and_stale(golden):
     arrays = golden("psp_misc")
-    first, second = (torch.nn.functional.one_hot(torch.from_numpy(arrays[f"seg_labels_b{i}"]).long(), 29).float() for i in (1, 2))
+    first, second = (
+        torch.nn.functional.one_hot(torch.from_numpy(arrays[f"seg_labels_b{i}"]).long(), 29).float()
+        for i in (1, 2)
+    )
     close(avps_targets(first), arrays["seg_avps_b1"], atol=1e-7)
     close(avps_targets(second), arrays["seg_avps_b2_fresh"], atol=1e-7)
     stale = StaleTargets()
@@ -180,11 +212,15 @@ def step_batches():
         labels[i, :, 28] = 1
         labels[i, start[i] : end[i]] = np.eye(29, dtype=np.float32)[category[i]]
     tensors = {"audio": audio, "visual": visual, "labels": labels, "video_labels": labels.mean(1)}
-    return [{name: torch.from_numpy(value[i : i + 8]) for name, value in tensors.items()} for i in range(0, 32, 8)]
+    return [
+        {name: torch.from_numpy(value[i : i + 8]) for name, value in tensors.items()}
+        for i in range(0, 32, 8)
+    ]
 
 
 def train_as_released(arrays, kind, dtype, steps):
-    """Losses, their parts, the weights' norms and the last scores of Adam steps with every dropout at 0."""
+    """Losses, their parts, the weights' norms and the last scores of Adam steps with every
+    dropout at 0."""
     net = load_released(kind, arrays).train().to(dtype)
     for module in net.modules():
         if isinstance(module, torch.nn.Dropout):
@@ -200,22 +236,45 @@ def train_as_released(arrays, kind, dtype, steps):
         optimizer.step()
         losses.append(float(loss.detach()))
         parts.append([float(term) for term in terms.values()])
-    norms = {name: float(net.get_parameter(own).detach().double().norm()) for name, own in _pairs(net, kind)}
+    norms = {
+        name: float(net.get_parameter(own).detach().double().norm())
+        for name, own in _pairs(net, kind)
+    }
     with torch.no_grad():
         final = net.eval()(batches[0])["scores"].float().numpy()
-    return {"losses": np.array(losses), "parts": np.array(parts), "final_output": final, **{f"norm/{n}": v for n, v in norms.items()}}
+    return {
+        "losses": np.array(losses),
+        "parts": np.array(parts),
+        "final_output": final,
+        **{f"norm/{n}": v for n, v in norms.items()},
+    }
 
 
 @pytest.mark.parametrize("kind", ["psp-full", "psp-weak"])
 def test_twenty_steps_of_training(golden, golden_dir, tmp_path, kind):
-    """In a process with the arithmetic of the golden run, one thread of AVX2: with the kernels of AVX-512, rounding alone turns the
-    sign of a few of Adam's first updates, and the full model leaves the path after five steps, as it does in double precision."""
+    """In a process with the arithmetic of the golden run, one thread of AVX2: with the kernels of
+    AVX-512, rounding alone turns the sign of a few of Adam's first updates, and the full model
+    leaves the path after five steps, as it does in double precision."""
     steps, out = golden("steps_" + FILES[kind]), tmp_path / "ours.npz"
-    home = os.pathsep.join([str(Path(avbook.__file__).parents[1]), str(HELPERS)])  # not every test run has avbook installed
-    environment = os.environ | {"PYTHONPATH": home, "ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2", "OMP_NUM_THREADS": "1",
-                                "MKL_NUM_THREADS": "1"}
-    environment.pop("ONEDNN_MAX_CPU_ISA", None)  # oneDNN was free then; held to AVX2 where there is AVX-512, the path is left after ten steps
-    subprocess.run([sys.executable, __file__, str(golden_dir), kind, str(out)], env=environment, check=True, timeout=PATIENCE)
+    home = os.pathsep.join(
+        [str(Path(avbook.__file__).parents[1]), str(HELPERS)]
+    )  # not every test run has avbook installed
+    environment = os.environ | {
+        "PYTHONPATH": home,
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "MKL_CBWR": "AVX2",
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+    }
+    environment.pop(
+        "ONEDNN_MAX_CPU_ISA", None
+    )  # oneDNN was free then; held to AVX2 where there is AVX-512, the path is left after ten steps
+    subprocess.run(
+        [sys.executable, __file__, str(golden_dir), kind, str(out)],
+        env=environment,
+        check=True,
+        timeout=PATIENCE,
+    )
     ours = np.load(out)
     np.testing.assert_allclose(ours["losses"][:8], steps["losses"][:8], atol=1e-4, rtol=0)
     np.testing.assert_allclose(ours["parts"][:8], steps["parts"][:8], atol=1e-4, rtol=0)
@@ -232,10 +291,14 @@ def test_twenty_steps_of_training(golden, golden_dir, tmp_path, kind):
 def test_first_steps_of_training_in_double_precision(golden, kind):
     """On any machine: before rounding can take another path."""
     ours = train_as_released(golden(FILES[kind]), kind, torch.float64, 4)
-    np.testing.assert_allclose(ours["losses"], golden("steps_" + FILES[kind])["losses"][:4], atol=1e-5, rtol=0)
+    np.testing.assert_allclose(
+        ours["losses"], golden("steps_" + FILES[kind])["losses"][:4], atol=1e-5, rtol=0
+    )
 
 
 if __name__ == "__main__":
     folder, kind, out = sys.argv[1:]
     with np.load(f"{folder}/{FILES[kind]}.npz") as file:
-        np.savez(out, **train_as_released({key: file[key] for key in file}, kind, torch.float32, 20))
+        np.savez(
+            out, **train_as_released({key: file[key] for key in file}, kind, torch.float32, 20)
+        )

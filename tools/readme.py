@@ -1,4 +1,6 @@
-"""README.md from nbs/index.ipynb, without Quarto: `python tools/readme.py` writes it, test_readme.py checks that it was written."""
+"""README.md from nbs/index.ipynb, without Quarto: `python tools/readme.py` writes it,
+test_readme.py checks that it was written."""
+
 import base64
 import json
 import re
@@ -8,7 +10,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def render(notebook: Path) -> tuple[str, dict[str, bytes]]:
-    """The page as GitHub Markdown (code with its output, no hidden cells, links that work from the repository's top) and its figures by path."""
+    """The page as GitHub Markdown (code with its output, no hidden cells, links that work from the
+    repository's top) and its figures by path."""
     parts, figures = [], {}
     for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
         source = "".join(cell["source"]).strip()
@@ -17,7 +20,9 @@ def render(notebook: Path) -> tuple[str, dict[str, bytes]]:
         if cell["cell_type"] == "markdown":
             parts.append(_from_top(source))
             continue
-        directives = dict(line.partition(":")[::2] for line in re.findall(r"^#\|\s*(.+)$", source, flags=re.M))
+        directives = dict(
+            line.partition(":")[::2] for line in re.findall(r"^#\|\s*(.+)$", source, flags=re.M)
+        )
         code = re.sub(r"^#\|.*\n?", "", source, flags=re.M).strip()
         if code and directives.get("echo", "").strip() != "false":
             parts.append(f"```python\n{code}\n```")

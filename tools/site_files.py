@@ -1,9 +1,11 @@
-"""What the site's pages say of themselves, written from the sources: `python tools/site_files.py`; test_site.py checks that it was.
+"""What the site's pages say of themselves, written from the sources: `python tools/site_files.py`;
+test_site.py checks that it was.
 
-Each page (or those named) gets a line of facts below its title, each part's first page the list of its pages, nbs/llms.txt that of all.
-`--api` writes the cells of the page on the plain modules, to be run afterwards. `--measure PAGE…` runs pages and notes their seconds of
-processor time in tests/page_seconds.json.
-"""
+Each page (or those named) gets a line of facts below its title, each part's first page the list of
+its pages, nbs/llms.txt that of all. `--api` writes the cells of the page on the plain modules, to
+be run afterwards. `--measure PAGE…` runs pages and notes their seconds of processor time in
+tests/page_seconds.json."""
+
 import configparser
 import importlib
 import inspect
@@ -22,23 +24,43 @@ from avbook.show.pages import Page, read_page, source
 ROOT = Path(__file__).resolve().parent.parent
 NBS = ROOT / "nbs"
 SECONDS = ROOT / "tests/page_seconds.json"
-FACTS, CONTENTS = "<!-- facts: written by tools/site_files.py -->", "<!-- contents: written by tools/site_files.py -->"
+FACTS, CONTENTS = (
+    "<!-- facts: written by tools/site_files.py -->",
+    "<!-- contents: written by tools/site_files.py -->",
+)
 SETTINGS = configparser.ConfigParser(delimiters=["="])
 SETTINGS.read(ROOT / "settings.ini", encoding="utf-8")
 SETTINGS = SETTINGS["DEFAULT"]
 FILES = f"{SETTINGS['git_url']}/blob/{SETTINGS['branch']}"
 COLAB = f"https://colab.research.google.com/github/{SETTINGS['user']}/{SETTINGS['repo']}/blob/{SETTINGS['branch']}"
-PAPERS = {"PSP": "[@zhou2021psp]", "AVEL": "[@tian2018avel]", "HAN": "[@tian2020han]", "MA": "[@wu2021ma]", "CMLCL": "[@bao2023cmlcl]"}
-DATA = {"the world": r"world_folder|open_data\(|write_world|open_clip|\"world|make_clip|render_|clip_script", "run records": r"\bRecords\(",
-        "benchmark results": r"benchmarks.*results", "the book's own pages": r"read_pages\(",
-        "official annotations, where they are": r"AVBOOK_DATA", "arrays of the released code, where they are": r"AVBOOK_GOLDEN"}
+PAPERS = {
+    "PSP": "[@zhou2021psp]",
+    "AVEL": "[@tian2018avel]",
+    "HAN": "[@tian2020han]",
+    "MA": "[@wu2021ma]",
+    "CMLCL": "[@bao2023cmlcl]",
+}
+DATA = {
+    "the world": (
+        r"world_folder|open_data\(|write_world|open_clip|\"world|make_clip|render_|clip_script"
+    ),
+    "run records": r"\bRecords\(",
+    "benchmark results": r"benchmarks.*results",
+    "the book's own pages": r"read_pages\(",
+    "official annotations, where they are": r"AVBOOK_DATA",
+    "arrays of the released code, where they are": r"AVBOOK_GOLDEN",
+}
 API = NBS / "reference/api.ipynb"
-FOLDERS = ("errors papers experiments evidence show training data metrics common unsupervised world").split()  # in the order a reader meets them
+FOLDERS = (
+    "errors papers experiments evidence show training data metrics common unsupervised world"
+).split()  # in the order a reader meets them
 
 
-# ---------------------------------------------------------------------------------------------------------- navigation
+# --------------------------------------------------------------------------------------- navigation
 def sidebar() -> list:
-    return yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))["website"]["sidebar"]["contents"]
+    return yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))["website"]["sidebar"][
+        "contents"
+    ]
 
 
 def listed(contents: list) -> list[str]:
@@ -55,12 +77,17 @@ def listed(contents: list) -> list[str]:
 
 def parts() -> dict[str, list]:
     """The first page of each part and what the part holds."""
-    return {entry["section"]: entry["contents"] for entry in sidebar() if isinstance(entry, dict) and entry["section"].endswith("/index.ipynb")}
+    return {
+        entry["section"]: entry["contents"]
+        for entry in sidebar()
+        if isinstance(entry, dict) and entry["section"].endswith("/index.ipynb")
+    }
 
 
-# --------------------------------------------------------------------------------------------------------------- facts
+# -------------------------------------------------------------------------------------------- facts
 def reading_minutes(page: Page) -> int:
-    """Prose at 200 words a minute and three seconds for a line of code, rounded up; solutions of exercises count as well."""
+    """Prose at 200 words a minute and three seconds for a line of code, rounded up; solutions of
+    exercises count as well."""
     words = len(re.findall(r"\w+", page.words("markdown")))
     lines = sum(bool(line.strip()) for line in page.words("code").splitlines())
     return max(1, math.ceil(words / 200 + lines * 3 / 60))
@@ -70,7 +97,12 @@ def running(seconds: float | None) -> str:
     """How long a page runs, in words that survive another machine."""
     if seconds is None:
         return ""
-    for limit, words in ((10, "runs in seconds"), (25, "runs in under half a minute"), (50, "runs in under a minute"), (100, "runs in a minute or two")):
+    for limit, words in (
+        (10, "runs in seconds"),
+        (25, "runs in under half a minute"),
+        (50, "runs in under a minute"),
+        (100, "runs in a minute or two"),
+    ):
         if seconds < limit:
             return words
     return "runs in minutes"
@@ -79,7 +111,9 @@ def running(seconds: float | None) -> str:
 def data_used(page: Page) -> str:
     code = page.words("code")
     found = [name for name, pattern in DATA.items() if re.search(pattern, code)]
-    return "data: " + (", ".join(found) if found else "made on the page" if code.strip() else "none")
+    return "data: " + (
+        ", ".join(found) if found else "made on the page" if code.strip() else "none"
+    )
 
 
 def papers_named(page: Page) -> str:
@@ -92,15 +126,30 @@ def words_of(page: Page) -> str:
     """Links to the glossary and the notation, on the pages that explain."""
     if not page.path[0].isdigit():
         return ""
-    return " · ".join(f"[{name}]({os.path.relpath(f'reference/{path}.ipynb', Path(page.path).parent)})" for name, path in (("words", "glossary"), ("symbols", "notation")))
+    return " · ".join(
+        f"[{name}]({os.path.relpath(f'reference/{path}.ipynb', Path(page.path).parent)})"
+        for name, path in (("words", "glossary"), ("symbols", "notation"))
+    )
 
 
 def facts(page: Page, seconds: dict[str, float]) -> str:
-    """The line below a page's title: how long it is to read and to run, its data, its papers, and where it can be had."""
-    modules = [f"[`avbook.{module}`]({FILES}/avbook/{module.replace('.', '/')}.py)" for module in page.exports]
+    """The line below a page's title: how long it is to read and to run, its data, its papers, and
+    where it can be had."""
+    modules = [
+        f"[`avbook.{module}`]({FILES}/avbook/{module.replace('.', '/')}.py)"
+        for module in page.exports
+    ]
     code = any(cell["cell_type"] == "code" for cell in page.cells)
-    parts = [f"{reading_minutes(page)} min to read", running(seconds.get(page.path)) if code else "nothing to run", data_used(page), papers_named(page),
-             words_of(page), f"[open in Colab]({COLAB}/nbs/{page.path})" if code else "", f"[notebook]({FILES}/nbs/{page.path})", *modules]
+    parts = [
+        f"{reading_minutes(page)} min to read",
+        running(seconds.get(page.path)) if code else "nothing to run",
+        data_used(page),
+        papers_named(page),
+        words_of(page),
+        f"[open in Colab]({COLAB}/nbs/{page.path})" if code else "",
+        f"[notebook]({FILES}/nbs/{page.path})",
+        *modules,
+    ]
     return f"{FACTS}\n<small>{' · '.join(part for part in parts if part)}</small>"
 
 
@@ -108,32 +157,63 @@ def contents(page: Page, entries: list, level: int = 0) -> str:
     """The pages of a part as a list, with what each is about."""
     lines = []
     for entry in entries:
-        path, below = (entry, []) if isinstance(entry, str) else (entry["section"], entry["contents"])
+        path, below = (
+            (entry, []) if isinstance(entry, str) else (entry["section"], entry["contents"])
+        )
         told = read_page(NBS / path, NBS)
-        lines.append(f"{'  ' * level}- [{told.title}]({os.path.relpath(path, Path(page.path).parent)}): {told.about}")
+        lines.append(
+            f"{'  ' * level}- [{told.title}]({os.path.relpath(path, Path(page.path).parent)}):"
+            f" {told.about}"
+        )
         if below:
             lines.append(contents(page, below, level + 1))
     return "\n".join(lines)
 
 
 def rendered(path: str, seconds: dict[str, float]) -> list[dict]:
-    """A page's cells as they should be: its facts below the title, and a part's contents, in their cells."""
-    cells = [cell for cell in read_page(NBS / path, NBS).cells if not source(cell).startswith(FACTS)]
-    bare = Page(path, tuple(cells), *(lambda p: (p.title, p.about, p.headings))(read_page(NBS / path, NBS)))
+    """A page's cells as they should be: its facts below the title, and a part's contents, in
+    their cells."""
+    cells = [
+        cell for cell in read_page(NBS / path, NBS).cells if not source(cell).startswith(FACTS)
+    ]
+    bare = Page(
+        path, tuple(cells), *(lambda p: (p.title, p.about, p.headings))(read_page(NBS / path, NBS))
+    )
     if path in parts():
         text = f"{CONTENTS}\n{contents(bare, parts()[path])}"
-        cells = [{**cell, "source": text.splitlines(True)} if source(cell).startswith(CONTENTS) else cell for cell in cells]
+        cells = [
+            {**cell, "source": text.splitlines(True)} if source(cell).startswith(CONTENTS) else cell
+            for cell in cells
+        ]
         bare = Page(path, tuple(cells), bare.title, bare.about, bare.headings)
-    if path.endswith("index.ipynb"):  # the front page is also README.md; the parts' first pages are short
+    if path.endswith(
+        "index.ipynb"
+    ):  # the front page is also README.md; the parts' first pages are short
         return cells
-    line = {"cell_type": "markdown", "id": "facts", "metadata": {}, "source": facts(bare, seconds).splitlines(True)}
+    line = {
+        "cell_type": "markdown",
+        "id": "facts",
+        "metadata": {},
+        "source": facts(bare, seconds).splitlines(True),
+    }
     return [cells[0], line, *cells[1:]]
 
 
 def llms() -> str:
-    """The book in one text for language models: what it is, and each page with its address and what it is about."""
+    """The book in one text for language models: what it is, and each page with its address and what
+    it is about."""
     front = read_page(NBS / "index.ipynb", NBS)
-    lines = [f"# {front.title}", "", f"> {front.about}", "", "Each page is a Jupyter notebook: prose, code and stored outputs. Raw text of a page: its address below.", ""]
+    lines = [
+        f"# {front.title}",
+        "",
+        f"> {front.about}",
+        "",
+        (
+            "Each page is a Jupyter notebook: prose, code and stored outputs. Raw text of a page:"
+            " its address below."
+        ),
+        "",
+    ]
 
     def write(entries: list, level: int) -> None:
         for entry in entries:
@@ -144,7 +224,9 @@ def llms() -> str:
                 page = read_page(NBS / path, NBS)
                 if path.endswith("/index.ipynb"):
                     lines.extend(["", f"## {page.title}", ""])
-                lines.append(f"- [{page.title}]({FILES.replace('/blob/', '/raw/')}/nbs/{path}): {page.about}")
+                lines.append(
+                    f"- [{page.title}]({FILES.replace('/blob/', '/raw/')}/nbs/{path}): {page.about}"
+                )
             if isinstance(entry, dict):
                 write(entry["contents"], level + 1)
 
@@ -152,26 +234,40 @@ def llms() -> str:
     return "\n".join(lines) + "\n"
 
 
-# ----------------------------------------------------------------------------------------------------------------- api
+# ---------------------------------------------------------------------------------------------- api
 def plain_modules() -> list[str]:
-    """The modules that no page exports and that offer names, as dotted names below `avbook`, a folder after the other."""
+    """The modules that no page exports and that offer names, as dotted names below `avbook`, a
+    folder after the other."""
     found = []
     for path in sorted((ROOT / "avbook").rglob("*.py")):
         text = path.read_text(encoding="utf-8")
-        if path != ROOT / "avbook/__init__.py" and "AUTOGENERATED" not in text and re.search(r"^__all__ = |^class AvbookError", text, flags=re.M):
-            found.append(".".join(path.relative_to(ROOT / "avbook").with_suffix("").parts).removesuffix(".__init__"))
+        if (
+            path != ROOT / "avbook/__init__.py"
+            and "AUTOGENERATED" not in text
+            and re.search(r"^__all__ = |^class AvbookError", text, flags=re.M)
+        ):
+            found.append(
+                ".".join(path.relative_to(ROOT / "avbook").with_suffix("").parts).removesuffix(
+                    ".__init__"
+                )
+            )
     return sorted(found, key=lambda name: (FOLDERS.index(name.split(".")[0]), name))
 
 
 def api_names(module: str) -> list[str]:
-    """What a plain module offers: its functions and classes, and the methods of these that say what they do."""
+    """What a plain module offers: its functions and classes, and the methods of these that say what
+    they do."""
     loaded, out = importlib.import_module(f"avbook.{module}"), []
     for name in getattr(loaded, "__all__", ["AvbookError"]):
         thing = getattr(loaded, name)
         if inspect.isfunction(thing) or inspect.isclass(thing):
             out.append(name)
         if inspect.isclass(thing):
-            out += [f"{name}.{key}" for key, value in vars(thing).items() if inspect.isfunction(value) and value.__doc__ and not key.startswith("_")]
+            out += [
+                f"{name}.{key}"
+                for key, value in vars(thing).items()
+                if inspect.isfunction(value) and value.__doc__ and not key.startswith("_")
+            ]
     return out
 
 
@@ -181,44 +277,68 @@ def api_cells() -> list[tuple[str, str]]:
     for module in plain_modules():
         about = (importlib.import_module(f"avbook.{module}").__doc__ or "").strip()
         out.append(("markdown", f"## avbook.{module}\n\n{about}"))
-        out += [("code", f"#| echo: false\n#| output: asis\nshow_doc({module.replace('.', '_')}.{name})") for name in api_names(module)]
+        out += [
+            (
+                "code",
+                f"#| echo: false\n#| output: asis\nshow_doc({module.replace('.', '_')}.{name})",
+            )
+            for name in api_names(module)
+        ]
     return out
 
 
 def api_imports() -> str:
-    """The cell that imports them: nbdev reads what is shown from the source, and knows `module.name` only."""
+    """The cell that imports them: nbdev reads what is shown from the source, and knows
+    `module.name` only."""
     lines = [f"import avbook.{module} as {module.replace('.', '_')}" for module in plain_modules()]
     return "\n".join(["from nbdev.showdoc import show_doc", "", *lines])
 
 
 def write_api() -> None:
     notebook = json.loads(API.read_text(encoding="utf-8"))
-    imports = next(cell for cell in notebook["cells"] if "from nbdev.showdoc import" in source(cell))
+    imports = next(
+        cell for cell in notebook["cells"] if "from nbdev.showdoc import" in source(cell)
+    )
     imports["source"] = api_imports().splitlines(True)
-    start = next(i for i, cell in enumerate(notebook["cells"]) if source(cell).startswith("## avbook."))
-    made = [{"cell_type": kind, "id": f"n{i:03d}", "metadata": {}, "source": text.splitlines(True)} | ({"execution_count": None, "outputs": []} if kind == "code" else {})
-            for i, (kind, text) in enumerate(api_cells())]
+    start = next(
+        i for i, cell in enumerate(notebook["cells"]) if source(cell).startswith("## avbook.")
+    )
+    made = [
+        {"cell_type": kind, "id": f"n{i:03d}", "metadata": {}, "source": text.splitlines(True)}
+        | ({"execution_count": None, "outputs": []} if kind == "code" else {})
+        for i, (kind, text) in enumerate(api_cells())
+    ]
     notebook["cells"] = notebook["cells"][:start] + made
-    API.write_text(json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+    API.write_text(
+        json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8"
+    )
 
 
-# --------------------------------------------------------------------------------------------------------------- doing
+# -------------------------------------------------------------------------------------------- doing
 def measured() -> dict[str, float]:
     return json.loads(SECONDS.read_text(encoding="utf-8")) if SECONDS.exists() else {}
 
 
 def measure(paths: list[str]) -> None:
-    """Runs pages one after the other and notes the processor seconds of each; one that fails is named and left out."""
+    """Runs pages one after the other and notes the processor seconds of each; one that fails is
+    named and left out."""
     for path in paths:
         env = {**os.environ, "OMP_NUM_THREADS": "1"}
-        process = subprocess.Popen([Path(sys.executable).parent / "nbdev_test", "--path", NBS / path, "--n_workers", "0"], cwd=ROOT, env=env,
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [Path(sys.executable).parent / "nbdev_test", "--path", NBS / path, "--n_workers", "0"],
+            cwd=ROOT,
+            env=env,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         _, status, usage = os.wait4(process.pid, 0)
         if status:
             print(f"{path}: failed")
             continue
         found = measured() | {path: round(usage.ru_utime + usage.ru_stime, 1)}
-        SECONDS.write_text(json.dumps(dict(sorted(found.items())), indent=1) + "\n", encoding="utf-8")
+        SECONDS.write_text(
+            json.dumps(dict(sorted(found.items())), indent=1) + "\n", encoding="utf-8"
+        )
         print(f"{path}: {found[path]} s", flush=True)
 
 
@@ -228,7 +348,10 @@ def write(only: list[str]) -> None:
     for path in only or listed(sidebar()):
         notebook = json.loads((NBS / path).read_text(encoding="utf-8"))
         notebook["cells"] = rendered(path, seconds)
-        (NBS / path).write_text(json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+        (NBS / path).write_text(
+            json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n",
+            encoding="utf-8",
+        )
     (NBS / "llms.txt").write_text(llms(), encoding="utf-8")
 
 

@@ -1,9 +1,12 @@
-"""Makes a rendered site ask no other host for anything: Quarto runs it after each render (`post-render` in _quarto.yml); `python tools/site_offline.py FOLDER` by hand.
+"""Makes a rendered site ask no other host for anything: Quarto runs it after each render
+(`post-render` in _quarto.yml); `python tools/site_offline.py FOLDER` by hand.
 
-Into every page that stores an HTML output, a DataFrame say, Quarto writes jQuery and require.js, and beside a widget's output the
-widget manager, as scripts from other hosts that block the head. No page needs them: tables are plain HTML, and beside each widget,
-which needs a kernel, stands a figure. They go, and the stored widget state with them. What still asks another host fails the render.
-"""
+Into every page that stores an HTML output, a DataFrame say, Quarto writes jQuery and require.js,
+and beside a widget's output the widget manager, as scripts from other hosts that block the head. No
+page needs them: tables are plain HTML, and beside each widget, which needs a kernel, stands a
+figure. They go, and the stored widget state with them. What still asks another host fails the
+render."""
+
 from __future__ import annotations
 
 import os
@@ -14,19 +17,45 @@ from pathlib import Path
 
 SCRIPT = re.compile(r"<script\b([^>]*)>(.*?)</script\s*>\n?", flags=re.S | re.I)
 REMOTE = re.compile(r"\s*(?:https?:)?//", flags=re.I)
-STYLE_REQUEST = re.compile(r"(?:@import\s+|url\()\s*(?:url\()?['\"]?((?:https?:)?//[^'\")\s]+)", flags=re.I)
-LOADS = {"script": "src", "img": "src", "iframe": "src", "audio": "src", "video": "src", "source": "src", "track": "src", "embed": "src",
-         "input": "src", "object": "data", "link": "href"}
-NO_REQUEST = {"canonical", "alternate", "author", "license", "next", "prev", "help", "bookmark"}  # a link element that names a page only
+STYLE_REQUEST = re.compile(
+    r"(?:@import\s+|url\()\s*(?:url\()?['\"]?((?:https?:)?//[^'\")\s]+)", flags=re.I
+)
+LOADS = {
+    "script": "src",
+    "img": "src",
+    "iframe": "src",
+    "audio": "src",
+    "video": "src",
+    "source": "src",
+    "track": "src",
+    "embed": "src",
+    "input": "src",
+    "object": "data",
+    "link": "href",
+}
+NO_REQUEST = {
+    "canonical",
+    "alternate",
+    "author",
+    "license",
+    "next",
+    "prev",
+    "help",
+    "bookmark",
+}  # a link element that names a page only
 
 
 def stripped(html: str) -> str:
-    """The page without scripts from other hosts, without what joins the two that Quarto adds, and without stored widget state."""
+    """The page without scripts from other hosts, without what joins the two that Quarto adds, and
+    without stored widget state."""
+
     def kept(found: re.Match) -> str:
         attributes, body = found.groups()
         source = re.search(r"\bsrc\s*=\s*[\"']?([^\"'\s>]+)", attributes)
         from_elsewhere = source is not None and REMOTE.match(source[1])
-        of_widgets = "application/vnd.jupyter.widget" in attributes or body.lstrip().startswith("define('jquery'")
+        of_widgets = "application/vnd.jupyter.widget" in attributes or body.lstrip().startswith(
+            "define('jquery'"
+        )
         return "" if from_elsewhere or of_widgets else found[0]
 
     return SCRIPT.sub(kept, html)
@@ -61,14 +90,16 @@ class _Requests(HTMLParser):
 
 
 def requests(html: str) -> list[str]:
-    """The addresses on other hosts that showing the page would ask: scripts, style sheets, fonts, pictures, sounds, frames."""
+    """The addresses on other hosts that showing the page would ask: scripts, style sheets, fonts,
+    pictures, sounds, frames."""
     parser = _Requests()
     parser.feed(html)
     return parser.found
 
 
 def main(folder: Path) -> int:
-    """Strips every page below the folder; 1, with a line each on standard error, where one still asks another host."""
+    """Strips every page below the folder; 1, with a line each on standard error, where one still
+    asks another host."""
     left = []
     for page in sorted(folder.rglob("*.html")):
         before = page.read_text(encoding="utf-8")
@@ -77,11 +108,18 @@ def main(folder: Path) -> int:
             page.write_text(after, encoding="utf-8")
         left += [f"{page}: asks {address}" for address in requests(after)]
     for sheet in sorted(folder.rglob("*.css")):
-        left += [f"{sheet}: asks {address}" for address in STYLE_REQUEST.findall(sheet.read_text(encoding="utf-8"))]
+        left += [
+            f"{sheet}: asks {address}"
+            for address in STYLE_REQUEST.findall(sheet.read_text(encoding="utf-8"))
+        ]
     print(*left, sep="\n", end="\n" if left else "", file=sys.stderr)
     return int(bool(left))
 
 
 if __name__ == "__main__":
-    place = Path(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("QUARTO_PROJECT_OUTPUT_DIR", "_docs"))
-    sys.exit(main(place) if place.is_dir() else f"{place}: no such folder; expected a rendered site")
+    place = Path(
+        sys.argv[1] if len(sys.argv) > 1 else os.environ.get("QUARTO_PROJECT_OUTPUT_DIR", "_docs")
+    )
+    sys.exit(
+        main(place) if place.is_dir() else f"{place}: no such folder; expected a rendered site"
+    )

@@ -1,4 +1,5 @@
 """Files written whole or not at all: text, arrays, or whatever a function writes."""
+
 from __future__ import annotations
 
 import os
@@ -13,7 +14,8 @@ __all__ = ["written_whole", "write_text", "write_arrays"]
 def written_whole(
     path: str | os.PathLike,
 ) -> Iterator[Path]:
-    """A path beside `path` to write to, of the same suffix: it takes the name when the block ends, and goes when it fails.
+    """A path beside `path` to write to, of the same suffix: it takes the name when the block ends,
+    and goes when it fails.
 
     Makes the folder.
     """

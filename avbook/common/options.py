@@ -1,4 +1,5 @@
 """Checks of an argument's value, each with one clear line when it fails."""
+
 from __future__ import annotations
 
 from avbook.errors import AvbookError

@@ -1,4 +1,5 @@
 """What the machine gives a process: its cores, a lock between processes, a folder for caches."""
+
 from __future__ import annotations
 
 import os
@@ -30,4 +31,8 @@ def cache_folder(
     given: str | os.PathLike | None = None,  # None: $AVBOOK_CACHE, else the user's cache folder
 ) -> Path:
     """The folder in which worlds and hashes are kept; it need not exist yet."""
-    return Path(given or os.environ.get("AVBOOK_CACHE") or user_cache_path("avbook")).expanduser().absolute()
+    return (
+        Path(given or os.environ.get("AVBOOK_CACHE") or user_cache_path("avbook"))
+        .expanduser()
+        .absolute()
+    )

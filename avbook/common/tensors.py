@@ -1,4 +1,6 @@
-"""Small things that networks of all three papers need: Xavier-initialised layers, half precision raised to single."""
+"""Small things that networks of all three papers need: Xavier-initialised layers, half precision
+raised to single."""
+
 from __future__ import annotations
 
 import torch
@@ -12,7 +14,8 @@ def xavier_linear(
     outputs: int,  # width of what goes out
     bias: bool = True,  # whether the layer adds a vector of its own
 ) -> nn.Linear:
-    """A linear layer with uniform Xavier (Glorot and Bengio) weights: most layers of AVEL and PSP start so."""
+    """A linear layer with uniform Xavier (Glorot and Bengio) weights: most layers of AVEL and PSP
+    start so."""
     layer = nn.Linear(inputs, outputs, bias=bias)
     nn.init.xavier_uniform_(layer.weight)
     return layer
@@ -21,5 +24,6 @@ def xavier_linear(
 def upcast_half(
     x: torch.Tensor,
 ) -> torch.Tensor:
-    """The tensor in float32 where it is half precision: probabilities and their logarithms need more."""
+    """The tensor in float32 where it is half precision: probabilities and their logarithms need
+    more."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

@@ -1,4 +1,6 @@
-"""The official annotation files of AVE and LLP, read as they are: rows, orders, labels and spans, each checked line by line."""
+"""The official annotation files of AVE and LLP, read as they are: rows, orders, labels and spans,
+each checked line by line."""
+
 from __future__ import annotations
 
 import re
@@ -6,10 +8,21 @@ from pathlib import Path
 
 import numpy as np
 
-from avbook.errors import AvbookError
 from avbook.data.events import LLP_CATEGORIES, SECONDS, class_index
+from avbook.errors import AvbookError
 
-__all__ = ["SPLITS", "AVE_ORDERS", "LLP_LABELS", "LLP_SPANS", "read_ave_rows", "read_ave_orders", "read_llp_labels", "read_llp_spans", "known_class", "wanted"]
+__all__ = [
+    "SPLITS",
+    "AVE_ORDERS",
+    "LLP_LABELS",
+    "LLP_SPANS",
+    "read_ave_rows",
+    "read_ave_orders",
+    "read_llp_labels",
+    "read_llp_spans",
+    "known_class",
+    "wanted",
+]
 
 SPLITS = ("train", "val", "test")
 AVE_ORDERS = {split: f"{split}_order.h5" for split in SPLITS}
@@ -43,7 +56,9 @@ def wanted(
     folder = Path(folder)
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
-        raise AvbookError(f"{folder}: missing {', '.join(missing)}; expected the official annotation files there")
+        raise AvbookError(
+            f"{folder}: missing {', '.join(missing)}; expected the official annotation files there"
+        )
     return [folder / name for name in names]
 
 
@@ -64,7 +79,9 @@ def read_ave_rows(
         if number == 1 and line.startswith("Category&"):
             continue
         if len(parts) != 5:
-            raise AvbookError(f"{where}: found {line[:60]!r}; expected category&id&quality&onset&offset")
+            raise AvbookError(
+                f"{where}: found {line[:60]!r}; expected category&id&quality&onset&offset"
+            )
         onset, offset = (_whole(part, where) for part in parts[3:])
         if onset > offset:
             raise AvbookError(f"{where}: the event ends at {offset}, before it starts at {onset}")
@@ -85,22 +102,32 @@ def read_ave_orders(
             with h5py.File(path) as file:
                 orders[split] = file["order"][:].ravel().astype(int)
         except (OSError, KeyError) as error:
-            raise AvbookError(f"{path}: {error}; expected an HDF5 file with the dataset 'order'") from None
+            raise AvbookError(
+                f"{path}: {error}; expected an HDF5 file with the dataset 'order'"
+            ) from None
     together = np.sort(np.concatenate(list(orders.values())))
     if len(together) != n or (together != np.arange(n)).any():
-        raise AvbookError(f"{folder}: the orders name {len(np.unique(together))} distinct rows, {len(together)} in all, up to {together.max(initial=0)}; "
-                          f"expected each of the {n} rows of Annotations.txt once")
+        raise AvbookError(
+            f"{folder}: the orders name {len(np.unique(together))} distinct rows, {len(together)}"
+            f" in all, up to {together.max(initial=0)}; expected each of the {n} rows of"
+            " Annotations.txt once"
+        )
     return orders
 
 
 def _table(path, columns):
     lines = _lines(path)
     if not lines or lines[0].split("\t") != columns:
-        raise AvbookError(f"{path}: its first line is {(lines or [''])[0][:60]!r}; expected the columns {', '.join(columns)} between tabs")
+        raise AvbookError(
+            f"{path}: its first line is {(lines or [''])[0][:60]!r}; expected the columns"
+            f" {', '.join(columns)} between tabs"
+        )
     for number, line in enumerate(lines[1:], 2):
         parts = line.split("\t")
         if len(parts) != len(columns):
-            raise AvbookError(f"{path} line {number}: {len(parts)} fields; expected {len(columns)} between tabs")
+            raise AvbookError(
+                f"{path} line {number}: {len(parts)} fields; expected {len(columns)} between tabs"
+            )
         yield f"{path} line {number}", parts
 
 
@@ -122,12 +149,15 @@ def read_llp_labels(
 def read_llp_spans(
     path,  # AVVP_eval_audio.csv or AVVP_eval_visual.csv
 ) -> dict[str, dict[str, np.ndarray]]:
-    """File name -> class -> (T,) bool, onset included, offset not, as the released evaluation fills them.
+    """File name -> class -> (T,) bool, onset included, offset not, as the released evaluation fills
+        them.
 
-    Rows without length or turned round mark nothing (the real files hold six). Raises AvbookError on unknown classes and seconds outside the clip.
-    """
+    Rows without length or turned round mark nothing (the real files hold six). Raises AvbookError
+        on unknown classes and seconds outside the clip."""
     videos = {}
-    for where, (name, onset, offset, label) in _table(Path(path), ["filename", "onset", "offset", "event_labels"]):
+    for where, (name, onset, offset, label) in _table(
+        Path(path), ["filename", "onset", "offset", "event_labels"]
+    ):
         known_class(label, LLP_CATEGORIES, where)
         onset, offset = _whole(onset, where), _whole(offset, where)
         mask = videos.setdefault(name, {}).setdefault(label, np.zeros(SECONDS, bool))

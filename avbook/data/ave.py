@@ -9,18 +9,25 @@ from pathlib import Path
 
 import numpy as np
 
-from .ave_files import BACKGROUND_FEATURES, AVE_FEATURES, AVETables, needs_background, read_ave
-from .validation import ValidationReport
-from .cache import JoinedStore
+from avbook.data.ave_files import (
+    AVE_FEATURES,
+    BACKGROUND_FEATURES,
+    AVETables,
+    needs_background,
+    read_ave,
+)
 from .base import Dataset, Split
+from .cache import JoinedStore
 from .events import AVE_CATEGORIES
+from .validation import ValidationReport
 
 # %% auto #0
 __all__ = ['AVESplit', 'split_rows', 'AVE']
 
 # %% ../../nbs/1_problem/04_ave.ipynb #c043
 class AVESplit(Split):
-    """A split of AVE: batches of audio (B,T,da), visual (B,T,H,W,dv), labels (B,T,C+1) and video_labels (B,C+1)."""
+    """A split of AVE: batches of audio (B,T,da), visual (B,T,H,W,dv), labels (B,T,C+1) and
+    video_labels (B,C+1)."""
 
     @property
     def labels(self) -> np.ndarray:
@@ -29,7 +36,8 @@ class AVESplit(Split):
 
     @property
     def video_labels(self) -> np.ndarray:
-        """For each clip the share of its segments in each class (N, C+1): the official prob_label.h5."""
+        """For each clip the share of its segments in each class (N, C+1): the official
+        prob_label.h5."""
         return self.arrays["video_labels"]
 
 # %% ../../nbs/1_problem/04_ave.ipynb #c045
@@ -38,7 +46,8 @@ def split_rows(
     weak: bool = False,  # append the background clips to train
     drop_shared: bool = False,  # leave train clips out whose video is in val or test too
 ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    """ids (M,), labels (M, T, C+1) of all clips, background clips last, and the rows of each split."""
+    """ids (M,), labels (M, T, C+1) of all clips, background clips last, and the rows of each
+    split."""
     ids, labels, orders = tables.ids, tables.labels, dict(tables.orders)
     if drop_shared:
         judged = ids[np.concatenate([orders["val"], orders["test"]])]
@@ -52,7 +61,8 @@ def split_rows(
 
 # %% ../../nbs/1_problem/04_ave.ipynb #c047
 class AVE(Dataset):
-    """The AVE dataset, or any data in its layout: `.categories`, `.train`, `.val`, `.test`, from official files or a pack.
+    """The AVE dataset, or any data in its layout: `.categories`, `.train`, `.val`, `.test`, from
+    official files or a pack.
 
     Everything is checked before anything is loaded; `AvbookError` names the first fault."""
 
@@ -62,9 +72,11 @@ class AVE(Dataset):
     def __init__(
         self,
         folder,  # where the files are
-        weak: bool = False,  # append the background clips to train, as the released weak training does
+        # append the background clips to train, as the released weak training does
+        weak: bool = False,
         drop_shared: bool = False,  # leave clips out of train whose video has clips in val or test
-        cache_mb: float = 600,  # features up to this size are held in memory, larger ones read as they are asked for
+        # features up to this size are held in memory, larger ones read as they are asked for
+        cache_mb: float = 600,
     ):
         self.folder, self.weak, self.drop_shared = Path(folder), weak, drop_shared
         report = ValidationReport(self.folder)
@@ -75,8 +87,15 @@ class AVE(Dataset):
         found = {name: tables.stores[name] for name in wanted if name in tables.stores}
         self.stores = self._hold(report, found, tables.manifest, cache_mb)
         if weak:
-            self.stores = {name: JoinedStore(self.stores[name], self.stores[f"background_{name}"]) for name in AVE_FEATURES}
-        self._keep(tables, [tables.labels.astype(np.uint8), tables.ids, *tables.orders.values()], [*AVE_FEATURES])
+            self.stores = {
+                name: JoinedStore(self.stores[name], self.stores[f"background_{name}"])
+                for name in AVE_FEATURES
+            }
+        self._keep(
+            tables,
+            [tables.labels.astype(np.uint8), tables.ids, *tables.orders.values()],
+            [*AVE_FEATURES],
+        )
         ids, labels, orders = split_rows(tables, weak, drop_shared)
         for name, rows in orders.items():
             arrays = {"labels": labels[rows], "video_labels": labels[rows].mean(1)}

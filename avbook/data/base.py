@@ -1,4 +1,5 @@
 """One split of a data set: batches of float32 tensors by index, alone or through a DataLoader."""
+
 from __future__ import annotations
 
 from functools import cached_property
@@ -7,35 +8,43 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from avbook.data.cache import load_store, store_to_device
 from avbook.data.stores import ArrayStore, row_numbers
 from avbook.data.validation import SPLITS, ValidationReport, check_values, content_hash, folder_name
 from avbook.errors import AvbookError
-from avbook.data.cache import load_store, store_to_device
 
 __all__ = ["Batch", "Split", "Dataset", "identity_collate", "cache_small"]
 
 
 class Batch(dict):
-    """A dict of tensors, one entry per field; a whole-number key tells what a DataLoader was not told."""
+    """A dict of tensors, one entry per field; a whole-number key tells what a DataLoader was not
+    told."""
 
     def __missing__(self, key):
         if isinstance(key, int):
-            raise AvbookError("a split hands over whole batches, found a DataLoader that collates them again; expected "
-                              "DataLoader(split, collate_fn=avbook.data.base.as_is), or split.loader(...)")
+            raise AvbookError(
+                "a split hands over whole batches, found a DataLoader that collates them again;"
+                " expected DataLoader(split, collate_fn=avbook.data.base.as_is), or"
+                " split.loader(...)"
+            )
         raise KeyError(key)
 
 
 def identity_collate(batch):
-    """The batch unchanged: the `collate_fn` for a DataLoader over a split, since a split's batches are already collated."""
+    """The batch unchanged: the `collate_fn` for a DataLoader over a split, since a split's batches
+    are already collated."""
     return batch
 
 
 def cache_small(
     stores: dict[str, ArrayStore],  # stores on disk
     limit: float,  # bytes that may be held in memory in all
-    sums: dict[str, tuple[list[int], int]] | None = None,  # per name: checksums of blocks, rows per block
+    sums: (
+        dict[str, tuple[list[int], int]] | None
+    ) = None,  # per name: checksums of blocks, rows per block
 ) -> dict[str, ArrayStore]:
-    """The stores, those held in memory that fit the limit together, the smallest first; the others stay on disk."""
+    """The stores, those held in memory that fit the limit together, the smallest first; the others
+    stay on disk."""
     held = {}
     for name in sorted(stores, key=lambda name: stores[name].nbytes):
         rows = stores[name]
@@ -49,8 +58,9 @@ def cache_small(
 class Split:
     """A split of a data set: its clips' ids and labels, and their features in batches.
 
-    `batch(indices)` gives a dict of float32 tensors for any indices: a list, a slice, a mask, repeated, unsorted. In a
-    DataLoader it reads whole batches at once (`__getitems__`): `split.loader(32, shuffle=True)`."""
+    `batch(indices)` gives a dict of float32 tensors for any indices: a list, a slice, a mask,
+        repeated, unsorted. In a DataLoader it reads whole batches at once (`__getitems__`):
+        `split.loader(32, shuffle=True)`."""
 
     def __init__(
         self,
@@ -68,23 +78,35 @@ class Split:
         return len(self.rows)
 
     def __repr__(self) -> str:
-        fields = {key: (len(self), *rows.shape[1:]) for key, rows in self.stores.items()} | {k: a.shape for k, a in self.arrays.items()}
-        return f"{type(self).__name__}({self.name}: {len(self)} clips; " + ", ".join(f"{k} {tuple(s)}" for k, s in fields.items()) + ")"
+        fields = {key: (len(self), *rows.shape[1:]) for key, rows in self.stores.items()} | {
+            k: a.shape for k, a in self.arrays.items()
+        }
+        return (
+            f"{type(self).__name__}({self.name}: {len(self)} clips; "
+            + ", ".join(f"{k} {tuple(s)}" for k, s in fields.items())
+            + ")"
+        )
 
     def batch(
         self,
         indices,  # an int, a slice, a list, a boolean mask, a NumPy array or a torch tensor
     ) -> Batch:
-        """The features and labels of those clips of the split, in the order asked for; IndexError when one is out of range."""
+        """The features and labels of those clips of the split, in the order asked for; IndexError
+        when one is out of range."""
         at = row_numbers(indices, len(self))
         batch = Batch((key, rows.read(self.rows[at])) for key, rows in self.stores.items())
         batch.update((key, torch.from_numpy(array[at])) for key, array in self.arrays.items())
-        return batch if self.device.type == "cpu" else Batch((key, value.to(self.device)) for key, value in batch.items())
+        return (
+            batch
+            if self.device.type == "cpu"
+            else Batch((key, value.to(self.device)) for key, value in batch.items())
+        )
 
     __getitems__ = batch
 
     def __getitem__(self, index):
-        """One clip as a dict without the batch axis for a whole number; a batch for anything else."""
+        """One clip as a dict without the batch axis for a whole number; a batch for anything
+        else."""
         if np.ndim(index) or isinstance(index, slice):
             return self.batch(index)
         return {key: value[0] for key, value in self.batch([int(index)]).items()}
@@ -95,7 +117,14 @@ class Split:
     ) -> "Split":
         """A split of those clips only, in that order; it shares the features with this one."""
         at = row_numbers(indices, len(self))
-        return type(self)(self.name, self.ids[at], self.rows[at], self.stores, {k: a[at] for k, a in self.arrays.items()}, self.device)
+        return type(self)(
+            self.name,
+            self.ids[at],
+            self.rows[at],
+            self.stores,
+            {k: a[at] for k, a in self.arrays.items()},
+            self.device,
+        )
 
     def loader(
         self,
@@ -106,14 +135,24 @@ class Split:
     ):
         """A DataLoader over the split that reads each batch at once."""
         generator = None if seed is None else torch.Generator().manual_seed(seed)
-        return torch.utils.data.DataLoader(self, batch_size=batch_size, shuffle=shuffle, generator=generator, collate_fn=identity_collate, **options)
+        return torch.utils.data.DataLoader(
+            self,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            generator=generator,
+            collate_fn=identity_collate,
+            **options,
+        )
 
 
 class Dataset:
-    """What AVE and LLP have in common: a checked folder, three splits over shared features, a name and a hash for records."""
+    """What AVE and LLP have in common: a checked folder, three splits over shared features, a name
+    and a hash for records."""
 
     split_type = Split
-    official: tuple[str, int, str, int, tuple[str, ...]]  # its name, clips, a field and the channels of it, its categories
+    official: tuple[
+        str, int, str, int, tuple[str, ...]
+    ]  # its name, clips, a field and the channels of it, its categories
 
     folder: Path
     categories: tuple[str, ...]
@@ -123,34 +162,63 @@ class Dataset:
     test: Split
 
     def _keep(self, tables, contents: list[np.ndarray], fields: list[str]) -> None:
-        """Notes what `kind`, `name` and `hash` are told from: the tables, the arrays and the features that make the data what it is."""
-        self.categories, self._world, self._manifest = tables.categories, tables.world, tables.manifest
+        """Notes what `kind`, `name` and `hash` are told from: the tables, the arrays and the
+        features that make the data what it is."""
+        self.categories, self._world, self._manifest = (
+            tables.categories,
+            tables.world,
+            tables.manifest,
+        )
         self._contents, self._origins = contents, {field: tables.stores[field] for field in fields}
 
     @property
     def kind(self) -> str:
-        """"world" for our own, "official" for the published features of all clips, "folder" for anything else."""
+        """ "world" for our own, "official" for the published features of all clips, "folder" for
+        anything else."""
         if self._world is not None:
             return "world"
         _, clips, field, channels, categories = self.official
         shape = self._origins[field].shape
-        return "official" if (shape[0], shape[-1], self.categories) == (clips, channels, categories) else "folder"
+        return (
+            "official"
+            if (shape[0], shape[-1], self.categories) == (clips, channels, categories)
+            else "folder"
+        )
 
     @property
     def name(self) -> str:
         """A short name, fit for a file name."""
-        return folder_name(self.folder, self._world, self._manifest, self.official[0] if self.kind == "official" else None)
+        return folder_name(
+            self.folder,
+            self._world,
+            self._manifest,
+            self.official[0] if self.kind == "official" else None,
+        )
 
     @cached_property
     def hash(self) -> str:
-        """Twelve characters that change with labels, ids, splits, shapes or features, the same for a folder and its pack."""
-        return content_hash([self.official[0], *self.categories], self._contents, list(self._origins.values()))
+        """Twelve characters that change with labels, ids, splits, shapes or features, the same for
+        a folder and its pack."""
+        return content_hash(
+            [self.official[0], *self.categories], self._contents, list(self._origins.values())
+        )
 
-    def _hold(self, report: ValidationReport, stores: dict[str, ArrayStore], manifest: dict | None, cache_mb: float) -> dict[str, ArrayStore]:
-        """The stores, small ones in memory; those that stay on disk are looked through in samples. Raises the report's first error."""
+    def _hold(
+        self,
+        report: ValidationReport,
+        stores: dict[str, ArrayStore],
+        manifest: dict | None,
+        cache_mb: float,
+    ) -> dict[str, ArrayStore]:
+        """The stores, small ones in memory; those that stay on disk are looked through in samples.
+        Raises the report's first error."""
         report.stop_on_errors()
         entries = (manifest or {"arrays": {}})["arrays"]
-        sums = {name: (entries[name]["crc32"], entries[name]["block_rows"]) for name in stores if name in entries}
+        sums = {
+            name: (entries[name]["crc32"], entries[name]["block_rows"])
+            for name in stores
+            if name in entries
+        }
         held = cache_small(stores, cache_mb * 1e6, sums)
         for name, rows in held.items():
             if rows is stores[name]:
@@ -164,12 +232,20 @@ class Dataset:
         return {name: getattr(self, name) for name in SPLITS}
 
     def to(self, device) -> "Dataset":
-        """This dataset with its features on a device, in the precision they are stored in; batches come from there."""
+        """This dataset with its features on a device, in the precision they are stored in; batches
+        come from there."""
         self.stores = {name: store_to_device(rows, device) for name, rows in self.stores.items()}
         for name, split in self.splits.items():
-            setattr(self, name, self.split_type(name, split.ids, split.rows, self.stores, split.arrays, device))
+            setattr(
+                self,
+                name,
+                self.split_type(name, split.ids, split.rows, self.stores, split.arrays, device),
+            )
         return self
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{len(split)} {name}" for name, split in self.splits.items())
-        return f"{type(self).__name__}({self.name}, {self.kind}: {sizes}; {len(self.categories)} categories)"
+        return (
+            f"{type(self).__name__}({self.name}, {self.kind}: {sizes}; {len(self.categories)}"
+            " categories)"
+        )

@@ -1,4 +1,6 @@
-"""Features held in memory or on a device, once, in the precision they are stored in; and two stores joined to one."""
+"""Features held in memory or on a device, once, in the precision they are stored in; and two stores
+joined to one."""
+
 from __future__ import annotations
 
 from zlib import crc32
@@ -42,7 +44,8 @@ class JoinedStore(ArrayStore):
 
 
 class CachedStore(ArrayStore):
-    """Rows held once in memory (or on a device) in the precision they are stored in, float64 as float32.
+    """Rows held once in memory (or on a device) in the precision they are stored in, float64 as
+    float32.
 
     A pickle holds no data, only where it lies: a spawned worker process reads from disk."""
 
@@ -79,22 +82,36 @@ def load_store(
     sum_rows: int = 0,  # rows per checksum
     device="cpu",  # where the values are to lie
 ) -> CachedStore:
-    """The store held in memory, read block by block, checked on the way; AvbookError for NaN, infinity or a wrong checksum."""
+    """The store held in memory, read block by block, checked on the way; AvbookError for NaN,
+    infinity or a wrong checksum."""
     import torch
 
     if isinstance(rows, CachedStore):
         return rows.to(device)
-    tensor = torch.empty(rows.shape, dtype=torch.float16 if rows.dtype == np.float16 else torch.float32, device=device)
+    tensor = torch.empty(
+        rows.shape,
+        dtype=torch.float16 if rows.dtype == np.float16 else torch.float32,
+        device=device,
+    )
     with rows._opened() as source:
         step = sum_rows if sums else rows.block_rows
         for number, first in enumerate(range(0, len(rows), step)):
             block = rows._run(source, first, min(first + step, len(rows)))
             if sums and crc32(block.reshape(-1).view(np.uint8)) != sums[number]:
-                raise AvbookError(f"{rows.path}: rows {first}-{first + len(block) - 1} are not what was packed (checksum); pack again")
-            tensor[first:first + len(block)] = torch.from_numpy(native(checked_block(rows, first, block)))
+                raise AvbookError(
+                    f"{rows.path}: rows {first}-{first + len(block) - 1} are not what was packed"
+                    " (checksum); pack again"
+                )
+            tensor[first : first + len(block)] = torch.from_numpy(
+                native(checked_block(rows, first, block))
+            )
     return CachedStore(rows, tensor)
 
 
 def store_to_device(rows: ArrayStore, device) -> ArrayStore:
     """The store with its values on a device, in the precision they are stored in."""
-    return rows.to(device) if isinstance(rows, (CachedStore, JoinedStore)) else load_store(rows, device=device)
+    return (
+        rows.to(device)
+        if isinstance(rows, (CachedStore, JoinedStore))
+        else load_store(rows, device=device)
+    )

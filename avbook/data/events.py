@@ -21,10 +21,13 @@ __all__ = ['BACKGROUND', 'SECONDS', 'AVE_CATEGORIES', 'LLP_CATEGORIES', 'all_run
 def all_runs(
     mask,  # (..., T) of zeros and ones, or booleans
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(row, onset, offset) of every maximal run of ones along the last axis, in order; rows count the flattened other axes."""
+    """(row, onset, offset) of every maximal run of ones along the last axis, in order; rows count
+    the flattened other axes."""
     mask = np.asarray(mask) != 0
     rows = mask.reshape(-1, mask.shape[-1])
-    wall = np.zeros((len(rows), rows.shape[1] + 2), dtype=np.int8)  # (R, T+2): a zero before and after each row
+    wall = np.zeros(
+        (len(rows), rows.shape[1] + 2), dtype=np.int8
+    )  # (R, T+2): a zero before and after each row
     wall[:, 1:-1] = rows
     step = np.diff(wall, axis=1)  # (R, T+1): +1 where a run starts, -1 just after it ends
     row, onset = np.nonzero(step == 1)
@@ -38,7 +41,10 @@ def runs(
     """The maximal runs of ones as (onset, offset) pairs, offset exclusive, in order of time."""
     mask = np.asarray(mask)
     if mask.ndim != 1:
-        raise AvbookError(f"runs() got an array of shape {mask.shape}: expected one row of T segments; use all_runs() for many")
+        raise AvbookError(
+            f"runs() got an array of shape {mask.shape}: expected one row of T segments; use"
+            " all_runs() for many"
+        )
     _, onset, offset = all_runs(mask)
     return list(zip(onset.tolist(), offset.tolist()))
 
@@ -47,16 +53,61 @@ BACKGROUND = "background"  # the name of AVE's extra class, always the last inde
 SECONDS = 10  # segments of one second in a clip of either dataset
 
 AVE_CATEGORIES = (
-    "Church bell", "Male speech, man speaking", "Bark", "Fixed-wing aircraft, airplane", "Race car, auto racing",
-    "Female speech, woman speaking", "Helicopter", "Violin, fiddle", "Flute", "Ukulele", "Frying (food)", "Truck",
-    "Shofar", "Motorcycle", "Acoustic guitar", "Train horn", "Clock", "Banjo", "Goat", "Baby cry, infant cry", "Bus",
-    "Chainsaw", "Cat", "Horse", "Toilet flush", "Rodents, rats, mice", "Accordion", "Mandolin",
+    "Church bell",
+    "Male speech, man speaking",
+    "Bark",
+    "Fixed-wing aircraft, airplane",
+    "Race car, auto racing",
+    "Female speech, woman speaking",
+    "Helicopter",
+    "Violin, fiddle",
+    "Flute",
+    "Ukulele",
+    "Frying (food)",
+    "Truck",
+    "Shofar",
+    "Motorcycle",
+    "Acoustic guitar",
+    "Train horn",
+    "Clock",
+    "Banjo",
+    "Goat",
+    "Baby cry, infant cry",
+    "Bus",
+    "Chainsaw",
+    "Cat",
+    "Horse",
+    "Toilet flush",
+    "Rodents, rats, mice",
+    "Accordion",
+    "Mandolin",
 )
 LLP_CATEGORIES = (
-    "Speech", "Car", "Cheering", "Dog", "Cat", "Frying_(food)", "Basketball_bounce", "Fire_alarm", "Chainsaw", "Cello",
-    "Banjo", "Singing", "Chicken_rooster", "Violin_fiddle", "Vacuum_cleaner", "Baby_laughter", "Accordion",
-    "Lawn_mower", "Motorcycle", "Helicopter", "Acoustic_guitar", "Telephone_bell_ringing", "Baby_cry_infant_cry",
-    "Blender", "Clapping",
+    "Speech",
+    "Car",
+    "Cheering",
+    "Dog",
+    "Cat",
+    "Frying_(food)",
+    "Basketball_bounce",
+    "Fire_alarm",
+    "Chainsaw",
+    "Cello",
+    "Banjo",
+    "Singing",
+    "Chicken_rooster",
+    "Violin_fiddle",
+    "Vacuum_cleaner",
+    "Baby_laughter",
+    "Accordion",
+    "Lawn_mower",
+    "Motorcycle",
+    "Helicopter",
+    "Acoustic_guitar",
+    "Telephone_bell_ringing",
+    "Baby_cry_infant_cry",
+    "Blender",
+    "Clapping",
 )
 
 # %% ../../nbs/1_problem/01_events.ipynb #c022
@@ -64,18 +115,26 @@ def class_index(
     category: str,  # a class name
     categories: Sequence[str],  # the class list it should be in
 ) -> int:
-    """The index of `category` in `categories`; an unknown name raises `AvbookError` with the nearest known ones."""
+    """The index of `category` in `categories`; an unknown name raises `AvbookError` with the
+    nearest known ones."""
     categories = list(categories)
     try:
         return categories.index(category)
     except ValueError:
         near = get_close_matches(str(category), categories, n=2, cutoff=0.5)
-        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "check the spelling or pass its own class list"
-        raise AvbookError(f"unknown category {category!r}: not one of the {len(categories)} classes; {hint}") from None
+        hint = (
+            f"did you mean {' or '.join(map(repr, near))}?"
+            if near
+            else "check the spelling or pass its own class list"
+        )
+        raise AvbookError(
+            f"unknown category {category!r}: not one of the {len(categories)} classes; {hint}"
+        ) from None
 
 # %% ../../nbs/1_problem/01_events.ipynb #c024
 def whole(value, what: str) -> int:
-    """`value` as an int, when it is a whole number of seconds; anything else raises `AvbookError`."""
+    """`value` as an int, when it is a whole number of seconds; anything else raises
+    `AvbookError`."""
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -88,6 +147,7 @@ def whole(value, what: str) -> int:
 @dataclass(frozen=True, order=True)
 class Event:
     """One category, happening in the seconds onset, onset + 1, …, offset - 1."""
+
     category: str  # a class name
     onset: int  # the first second, counted from 0
     offset: int  # the second after the last one
@@ -96,12 +156,19 @@ class Event:
         if not isinstance(self.category, str) or not self.category:
             raise AvbookError(f"an event's category is {self.category!r}: expected a class name")
         for name in ("onset", "offset"):
-            object.__setattr__(self, name, whole(getattr(self, name), f"{name} of {self.category!r}"))
+            object.__setattr__(
+                self, name, whole(getattr(self, name), f"{name} of {self.category!r}")
+            )
         if self.onset < 0:
-            raise AvbookError(f"event {self.category!r} starts at second {self.onset}, before its clip: expected an onset of 0 or more")
+            raise AvbookError(
+                f"event {self.category!r} starts at second {self.onset}, before its clip: expected"
+                " an onset of 0 or more"
+            )
         if self.onset >= self.offset:
-            raise AvbookError(f"event {self.category!r} has onset {self.onset} and offset {self.offset}: expected onset < offset "
-                              "(the offset is exclusive); swap or drop it")
+            raise AvbookError(
+                f"event {self.category!r} has onset {self.onset} and offset {self.offset}: expected"
+                " onset < offset (the offset is exclusive); swap or drop it"
+            )
 
     @property
     def seconds(self) -> int:
@@ -113,9 +180,13 @@ class Event:
         seconds: int = SECONDS,  # length of the clip
         categories: Sequence[str] | None = None,  # the class list, to check the name too
     ) -> Event:
-        """The event itself, if it ends inside the clip and its category is known; else `AvbookError`."""
+        """The event itself, if it ends inside the clip and its category is known; else
+        `AvbookError`."""
         if self.offset > seconds:
-            raise AvbookError(f"event {self.category!r} ends at second {self.offset}, after its clip of {seconds} s: cut it or drop it")
+            raise AvbookError(
+                f"event {self.category!r} ends at second {self.offset}, after its clip of {seconds}"
+                " s: cut it or drop it"
+            )
         if categories is not None:
             class_index(self.category, categories)
         return self
@@ -130,25 +201,40 @@ def ave_labels(
 ) -> np.ndarray:
     """One-hot segment labels (T, C+1), or (N, T, C+1) for arrays: float32, background last.
 
-    An empty span (onset == offset, one row of the official annotations) is background throughout. A class outside
-    0..C-1, or a span that is inverted or leaves the clip, raises `AvbookError` naming the first such row.
+    An empty span (onset == offset, one row of the official annotations) is background
+      throughout. A class outside
+    0..C-1, or a span that is inverted or leaves the clip, raises `AvbookError` naming the first
+      such row.
     """
-    category, onset, offset = np.broadcast_arrays(*(np.asarray(value) for value in (category, onset, offset)))
+    category, onset, offset = np.broadcast_arrays(
+        *(np.asarray(value) for value in (category, onset, offset))
+    )
     for name, value in (("category", category), ("onset", onset), ("offset", offset)):
         if value.dtype.kind not in "iufb" or not np.array_equal(value, np.floor(value)):
-            raise AvbookError(f"ave_labels() got a {name} that is not a whole number: expected class indices and whole seconds")
+            raise AvbookError(
+                f"ave_labels() got a {name} that is not a whole number: expected class indices and"
+                " whole seconds"
+            )
     for bad, text in (
-        ((category < 0) | (category >= categories), f"expected a class index in 0..{categories - 1}"),
+        (
+            (category < 0) | (category >= categories),
+            f"expected a class index in 0..{categories - 1}",
+        ),
         (onset > offset, "expected onset <= offset"),
         ((onset < 0) | (offset > seconds), f"expected a span inside the clip of {seconds} s"),
     ):
         if bad.any():
             row = tuple(np.argwhere(bad)[0])
             where = f"row {row[0]}: " if row else ""
-            raise AvbookError(f"{where}category {int(category[row])}, span {int(onset[row])}-{int(offset[row])}: {text}")
+            raise AvbookError(
+                f"{where}category {int(category[row])}, span {int(onset[row])}-{int(offset[row])}:"
+                f" {text}"
+            )
     time = np.arange(seconds)
     event = (time >= onset[..., None]) & (time < offset[..., None])  # (..., T)
-    index = np.where(event, category[..., None], categories).astype(np.int64)  # (..., T), background = C
+    index = np.where(event, category[..., None], categories).astype(
+        np.int64
+    )  # (..., T), background = C
     return np.eye(categories + 1, dtype=np.float32)[index]  # (..., T, C+1)
 
 # %% ../../nbs/1_problem/01_events.ipynb #c042
@@ -156,12 +242,19 @@ def llp_events(
     labels,  # (T, C) of zeros and ones
     categories: Sequence[str] = LLP_CATEGORIES,  # the C names
 ) -> list[Event]:
-    """The events in one modality's labels, ordered by onset, then class: one for each maximal run of each class."""
+    """The events in one modality's labels, ordered by onset, then class: one for each maximal run
+    of each class."""
     labels = np.asarray(labels)
     if labels.ndim != 2 or labels.shape[1] != len(categories):
-        raise AvbookError(f"labels of shape {labels.shape} do not fit {len(categories)} classes: expected (T, {len(categories)})")
+        raise AvbookError(
+            f"labels of shape {labels.shape} do not fit {len(categories)} classes: expected (T,"
+            f" {len(categories)})"
+        )
     if not ((labels == 0) | (labels == 1)).all():
-        raise AvbookError(f"labels of shape {labels.shape} hold other values than 0 and 1: threshold probabilities first")
+        raise AvbookError(
+            f"labels of shape {labels.shape} hold other values than 0 and 1: threshold"
+            " probabilities first"
+        )
     row, onset, offset = all_runs(labels.T)
     order = np.lexsort((row, onset))
     return [Event(categories[row[i]], int(onset[i]), int(offset[i])) for i in order]
@@ -170,10 +263,16 @@ def llp_events(
 def one_hot_index(
     labels,  # (..., C+1) one-hot
 ) -> np.ndarray:
-    """The class index (...) of each one-hot row; anything that is not one-hot raises `AvbookError`."""
+    """The class index (...) of each one-hot row; anything that is not one-hot raises
+    `AvbookError`."""
     labels = np.asarray(labels)
-    if labels.ndim < 1 or not (((labels == 0) | (labels == 1)).all() and (labels.sum(-1) == 1).all()):
-        raise AvbookError(f"labels of shape {labels.shape} are not one-hot: expected exactly one 1 in each segment's row")
+    if labels.ndim < 1 or not (
+        ((labels == 0) | (labels == 1)).all() and (labels.sum(-1) == 1).all()
+    ):
+        raise AvbookError(
+            f"labels of shape {labels.shape} are not one-hot: expected exactly one 1 in each"
+            " segment's row"
+        )
     return labels.argmax(-1)
 
 
@@ -184,10 +283,16 @@ def ave_events(
     """The events in a clip's labels, ordered by onset: one for each maximal run of one category."""
     labels, count = np.asarray(labels), len(categories)
     if labels.ndim == 2 and labels.shape[1] != count + 1:
-        raise AvbookError(f"labels of shape {labels.shape} do not fit {count} classes: expected (T, {count + 1}), background last")
+        raise AvbookError(
+            f"labels of shape {labels.shape} do not fit {count} classes: expected (T, {count + 1}),"
+            " background last"
+        )
     index = one_hot_index(labels) if labels.ndim == 2 else labels
     if index.ndim != 1 or index.size and not (0 <= index.min() and index.max() <= count):
-        raise AvbookError(f"labels of shape {labels.shape}: expected (T, {count + 1}) one-hot or (T,) class indices in 0..{count}")
+        raise AvbookError(
+            f"labels of shape {labels.shape}: expected (T, {count + 1}) one-hot or (T,) class"
+            f" indices in 0..{count}"
+        )
     return llp_events(index[:, None] == np.arange(count), categories)
 
 # %% ../../nbs/1_problem/01_events.ipynb #c047
@@ -203,7 +308,7 @@ def llp_labels(
     labels = np.zeros((seconds, len(categories)), dtype=np.float32)
     for event in events:
         event.within(seconds)
-        labels[event.onset:event.offset, class_index(event.category, categories)] = 1
+        labels[event.onset : event.offset, class_index(event.category, categories)] = 1
     return labels
 
 # %% ../../nbs/1_problem/01_events.ipynb #c054
@@ -211,11 +316,14 @@ def masks(
     events: Iterable[Event],  # of one clip
     seconds: int = SECONDS,  # T
 ) -> dict[str, np.ndarray]:
-    """A (T,) boolean row for each category that occurs, in order of first occurrence: what `draw` and the figures take."""
+    """A (T,) boolean row for each category that occurs, in order of first occurrence: what `draw`
+    and the figures take."""
     rows: dict[str, np.ndarray] = {}
     for event in events:
         event.within(seconds)
-        rows.setdefault(event.category, np.zeros(seconds, dtype=bool))[event.onset:event.offset] = True
+        rows.setdefault(event.category, np.zeros(seconds, dtype=bool))[
+            event.onset : event.offset
+        ] = True
     return rows
 
 
@@ -232,12 +340,18 @@ def draw(
     rows = {str(name): np.asarray(mask) for name, mask in rows.items()}
     lengths = {mask.shape for mask in rows.values()} or {(seconds,)}
     if len(lengths) != 1 or len(next(iter(lengths))) != 1:
-        raise AvbookError(f"draw() got rows of shapes {sorted(lengths)}: expected (T,) masks of one length")
-    (length,), = lengths
+        raise AvbookError(
+            f"draw() got rows of shapes {sorted(lengths)}: expected (T,) masks of one length"
+        )
+    ((length,),) = lengths
     margin = max(map(len, rows), default=0)
-    step = -(-(len(str(length - 1)) + 1) // width)  # seconds between two numbers, so that they never touch
+    step = -(
+        -(len(str(length - 1)) + 1) // width
+    )  # seconds between two numbers, so that they never touch
     ruler = "".join(str(second).ljust(step * width) for second in range(0, length, step))
     lines = [" " * margin + "  " + ruler.rstrip()]
     for name, mask in rows.items():
-        lines.append(name.rjust(margin) + "  " + "".join((on if value else off) * width for value in mask))
+        lines.append(
+            name.rjust(margin) + "  " + "".join((on if value else off) * width for value in mask)
+        )
     return "\n".join(lines)

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import numpy as np
 
-from .validation import ValidationReport
-from .llp_files import LLP_FEATURES, read_llp
 from .base import Dataset, Split
 from .events import LLP_CATEGORIES
+from .llp_files import LLP_FEATURES, read_llp
+from .validation import ValidationReport
 
 # %% auto #0
 __all__ = ['LLPSplit', 'LLP']
 
 # %% ../../nbs/1_problem/05_llp.ipynb #c036
 class LLPSplit(Split):
-    """A split of LLP: batches of audio (B,T,da), visual_2d (B,8T,d2), visual_3d (B,T,d3), video_labels (B,C) and, where they are
-    known, audio_labels and visual_labels (B,T,C)."""
+    """A split of LLP: batches of audio (B,T,da), visual_2d (B,8T,d2), visual_3d (B,T,d3),
+    video_labels (B,C) and, where they are known, audio_labels and visual_labels (B,T,C)."""
 
     @property
     def video_labels(self) -> np.ndarray:
@@ -39,7 +39,8 @@ class LLPSplit(Split):
 
 # %% ../../nbs/1_problem/05_llp.ipynb #c038
 class LLP(Dataset):
-    """The LLP dataset, or any data in its layout: `.categories`, `.train`, `.val`, `.test`, from official files or a pack.
+    """The LLP dataset, or any data in its layout: `.categories`, `.train`, `.val`, `.test`, from
+    official files or a pack.
 
     Everything is checked before anything is loaded; `AvbookError` names the first fault."""
 
@@ -49,7 +50,8 @@ class LLP(Dataset):
     def __init__(
         self,
         folder,  # where the files are
-        cache_mb: float = 600,  # features up to this size are held in memory, larger ones read as they are asked for
+        # features up to this size are held in memory, larger ones read as they are asked for
+        cache_mb: float = 600,
     ):
         self.folder = Path(folder)
         report = ValidationReport(self.folder)
@@ -62,5 +64,8 @@ class LLP(Dataset):
         for name, clips in tables.names.items():
             rows = np.arange(start, start := start + len(clips))
             arrays = {"video_labels": tables.video_labels[name]}
-            arrays |= {f"{modality}_labels": known for modality, known in tables.dense.get(name, {}).items()}
+            arrays |= {
+                f"{modality}_labels": known
+                for modality, known in tables.dense.get(name, {}).items()
+            }
             setattr(self, name, LLPSplit(name, tables.ids(name), rows, self.stores, arrays))

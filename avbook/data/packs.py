@@ -1,7 +1,10 @@
-"""Packs: an official folder's features as float16 arrays in one file each, written once, checked by block, read row by row.
+"""Packs: an official folder's features as float16 arrays in one file each, written once, checked by
+block, read row by row.
 
-A pack is a folder with `audio.npy` and so on, the small files of the official folder as they are, and `pack.json` with shapes and
-checksums. It is written as OUT.partial and renamed when it is whole, so a pack that has its name is complete."""
+A pack is a folder with `audio.npy` and so on, the small files of the official folder as they are,
+and `pack.json` with shapes and checksums. It is written as OUT.partial and renamed when it is
+whole, so a pack that has its name is complete."""
+
 from __future__ import annotations
 
 import errno
@@ -14,15 +17,34 @@ from zlib import crc32
 
 import numpy as np
 
-from avbook.data.stores import BLOCK_BYTES, NpyFolderStore, RawStore, ArrayStore, checked_block, native
 from avbook.data.ave_files import (
-    BACKGROUND_FEATURES, AVE_FEATURES as AVE_FEATURES, ANNOTATIONS, check_ave,
+    ANNOTATIONS,
+    BACKGROUND_FEATURES,
+    check_ave,
+)
+from avbook.data.ave_files import (
+    AVE_FEATURES as AVE_FEATURES,
+)
+from avbook.data.llp_files import LISTS, check_llp
+from avbook.data.llp_files import LLP_FEATURES as LLP_FEATURES
+from avbook.data.stores import (
+    BLOCK_BYTES,
+    ArrayStore,
+    NpyFolderStore,
+    RawStore,
+    checked_block,
+    native,
 )
 from avbook.data.validation import (
-    PACK_FILE, PACK_VERSION, Issue, ValidationReport, check_pack, read_manifest, read_world,
+    PACK_FILE,
+    PACK_VERSION,
+    Issue,
+    ValidationReport,
+    check_pack,
+    read_manifest,
+    read_world,
 )
 from avbook.errors import AvbookError
-from avbook.data.llp_files import LLP_FEATURES as LLP_FEATURES, LISTS, check_llp
 
 __all__ = ["check_folder", "pack_folder", "task_of"]
 
@@ -34,25 +56,32 @@ SMALL = 64 * 2**20  # files up to this size go along with a pack as they are
 def task_of(
     folder: Path,  # a data folder or a pack
 ) -> str:
-    """"ave" or "llp": whose layout the folder is in; AvbookError when it has the files of neither."""
+    """ "ave" or "llp": whose layout the folder is in; AvbookError when it has the files of
+    neither."""
     folder = Path(folder)
     described = (read_manifest(folder) or read_world(folder) or {}).get("task")
     if described in ("ave", "llp"):
         return described
     if any((folder / file).exists() for file in (*LISTS.values(), *LLP_FEATURES.values())):
         return "llp"
-    if any((folder / file).exists() for file in (*AVE_FEATURES.values(), ANNOTATIONS, "train_order.h5")):
+    if any(
+        (folder / file).exists() for file in (*AVE_FEATURES.values(), ANNOTATIONS, "train_order.h5")
+    ):
         return "ave"
-    raise AvbookError(f"{folder}: has neither AVE's files ({', '.join(AVE_FEATURES.values())}, …) nor LLP's ({LISTS['train']}, "
-                      f"{LLP_FEATURES['audio']}/, …); expected the folder that holds them")
+    raise AvbookError(
+        f"{folder}: has neither AVE's files ({', '.join(AVE_FEATURES.values())}, …) nor LLP's"
+        f" ({LISTS['train']}, {LLP_FEATURES['audio']}/, …); expected the folder that holds them"
+    )
 
 
 def check_folder(
     folder,  # a folder in AVE's or LLP's layout, or a pack
 ) -> list[Issue]:
-    """Everything that is wrong with the folder (level "error") or worth knowing about it ("note"); features are sampled for NaN.
+    """Everything that is wrong with the folder (level "error") or worth knowing about it ("note");
+        features are sampled for NaN.
 
-    Of a pack every byte is compared with its checksum. Raises `AvbookError` only when there is no such folder."""
+    Of a pack every byte is compared with its checksum. Raises `AvbookError` only when there is no
+        such folder."""
     report = ValidationReport(Path(folder))
     try:
         task = task_of(folder)
@@ -66,16 +95,18 @@ def check_folder(
     return report.findings
 
 
-# -------------------------------------------------------------------------------------------------------------- writing
+# ------------------------------------------------------------------------------------------ writing
 def pack_folder(
     folder,  # the official files
     out,  # the pack to write; must not exist, unless as this very pack
     progress: bool = True,  # show a bar
 ) -> Path:
-    """The finished pack's path. A pack that was interrupted goes on behind its last whole block; a finished one is not made again.
+    """The finished pack's path. A pack that was interrupted goes on behind its last whole block; a
+        finished one is not made again.
 
-    Features become float16, so values beyond ±65,504 are refused, as are NaN and infinity. Raises `AvbookError` for a folder
-    with errors, an `out` that is something else, and a full disk (what was written stays as OUT.partial, to go on from)."""
+    Features become float16, so values beyond ±65,504 are refused, as are NaN and infinity. Raises
+        `AvbookError` for a folder with errors, an `out` that is something else, and a full disk (what
+        was written stays as OUT.partial, to go on from)."""
     folder, out = Path(folder), Path(out)
     report = ValidationReport(folder)
     task = task_of(folder)
@@ -96,9 +127,15 @@ def pack_folder(
             _finish(partial, out, plan, sums, folder)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise AvbookError(f"{partial}: no space left on the disk; {_size(plan) / 1e6:,.0f} MB are needed in all; free some and run the same command "
-                              "again, it goes on where it stopped (or delete that folder)") from None
-        raise AvbookError(f"{error.filename or partial}: {error.strerror or error}; choose a folder that can be written to") from None
+            raise AvbookError(
+                f"{partial}: no space left on the disk; {_size(plan) / 1e6:,.0f} MB are needed in"
+                " all; free some and run the same command again, it goes on where it stopped (or"
+                " delete that folder)"
+            ) from None
+        raise AvbookError(
+            f"{error.filename or partial}: {error.strerror or error}; choose a folder that can be"
+            " written to"
+        ) from None
     return out
 
 
@@ -107,19 +144,43 @@ def _plan(folder: Path, task: str, stores: dict[str, ArrayStore]) -> dict:
     arrays = {}
     for name, rows in stores.items():
         row_bytes = int(np.prod(rows.shape[1:])) * 2
-        paths = [rows.path / f"{name}.npy" for name in rows.ids] if isinstance(rows, NpyFolderStore) else [rows.path]
+        paths = (
+            [rows.path / f"{name}.npy" for name in rows.ids]
+            if isinstance(rows, NpyFolderStore)
+            else [rows.path]
+        )
         stats = [path.stat() for path in paths]
-        arrays[name] = {"file": f"{name}.npy", "shape": list(rows.shape), "block_rows": max(1, BLOCK_BYTES // row_bytes),
-                        "source_bytes": sum(stat.st_size for stat in stats), "source_changed": max(stat.st_mtime_ns for stat in stats)}
-    return {"version": PACK_VERSION, "task": task, "source": folder.resolve().name, "arrays": arrays,
-            "files": {path.name: {"bytes": path.stat().st_size, "crc32": crc32(path.read_bytes())} for path in _small_files(folder)}}
+        arrays[name] = {
+            "file": f"{name}.npy",
+            "shape": list(rows.shape),
+            "block_rows": max(1, BLOCK_BYTES // row_bytes),
+            "source_bytes": sum(stat.st_size for stat in stats),
+            "source_changed": max(stat.st_mtime_ns for stat in stats),
+        }
+    return {
+        "version": PACK_VERSION,
+        "task": task,
+        "source": folder.resolve().name,
+        "arrays": arrays,
+        "files": {
+            path.name: {"bytes": path.stat().st_size, "crc32": crc32(path.read_bytes())}
+            for path in _small_files(folder)
+        },
+    }
 
 
 def _small_files(folder: Path) -> list[Path]:
-    """The folder's own files that go along as they are: labels, orders, lists, whatever is small and not features."""
+    """The folder's own files that go along as they are: labels, orders, lists, whatever is small
+    and not features."""
     features = {*AVE_FEATURES.values(), *BACKGROUND_FEATURES.values(), PACK_FILE, PROGRESS}
-    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")
-                  and path.name not in features and path.stat().st_size <= SMALL)
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.is_file()
+        and not path.name.startswith(".")
+        and path.name not in features
+        and path.stat().st_size <= SMALL
+    )
 
 
 def _size(plan: dict) -> int:
@@ -135,8 +196,13 @@ def _finished(out: Path, plan: dict) -> Path:
                 entry.pop(key, None)
         if there == plan:
             return out
-        raise AvbookError(f"{out}: is a pack of other files (or they changed since); expected a new folder: delete it or name another")
-    raise AvbookError(f"{out}: is there already and is no pack; expected a new folder: name another")
+        raise AvbookError(
+            f"{out}: is a pack of other files (or they changed since); expected a new folder:"
+            " delete it or name another"
+        )
+    raise AvbookError(
+        f"{out}: is there already and is no pack; expected a new folder: name another"
+    )
 
 
 @contextmanager
@@ -151,12 +217,15 @@ def _alone(partial: Path):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise AvbookError(f"{partial}: another process is writing this pack; wait for it, or stop it") from None
+            raise AvbookError(
+                f"{partial}: another process is writing this pack; wait for it, or stop it"
+            ) from None
         yield
 
 
 def _start(partial: Path, plan: dict) -> None:
-    """Leaves in `partial` what an earlier run of the same plan wrote; makes it empty when it was another plan's."""
+    """Leaves in `partial` what an earlier run of the same plan wrote; makes it empty when it was
+    another plan's."""
     try:
         if json.loads((partial / "plan.json").read_text(encoding="utf-8")) == plan:
             return
@@ -178,7 +247,8 @@ def _room(partial: Path, plan: dict) -> None:
 
 
 def _done(partial: Path, plan: dict) -> dict[str, list[dict]]:
-    """Per array the leading blocks that an earlier run finished and that are on the disk as it noted them."""
+    """Per array the leading blocks that an earlier run finished and that are on the disk as it
+    noted them."""
     noted: dict[str, dict[int, dict]] = {name: {} for name in plan["arrays"]}
     for line in (partial / PROGRESS).read_text(encoding="utf-8").splitlines():
         try:
@@ -209,7 +279,9 @@ def _header(entry: dict) -> bytes:
     from io import BytesIO
 
     header = BytesIO()
-    np.lib.format.write_array_header_1_0(header, {"descr": "<f2", "fortran_order": False, "shape": tuple(entry["shape"])})
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "<f2", "fortran_order": False, "shape": tuple(entry["shape"])}
+    )
     return header.getvalue()
 
 
@@ -218,24 +290,44 @@ def _write(file, data) -> None:
     file.write(data)
 
 
-def _write_arrays(partial: Path, plan: dict, stores: dict[str, ArrayStore], progress: bool) -> dict[str, list[dict]]:
-    """Writes the blocks that are not there yet, noting each when it is; per array the notes of all of its blocks."""
+def _write_arrays(
+    partial: Path, plan: dict, stores: dict[str, ArrayStore], progress: bool
+) -> dict[str, list[dict]]:
+    """Writes the blocks that are not there yet, noting each when it is; per array the notes of all
+    of its blocks."""
     from tqdm import tqdm
 
     done = _done(partial, plan)
     total, there = _size(plan), 0
     for name, notes in done.items():
         entry = plan["arrays"][name]
-        there += min(len(notes) * entry["block_rows"], entry["shape"][0]) * int(np.prod(entry["shape"][1:])) * 2
-    with tqdm(total=total, initial=there, unit="B", unit_scale=True, desc="packing", disable=not progress) as bar, \
-            open(partial / PROGRESS, "a", encoding="utf-8") as log:
+        there += (
+            min(len(notes) * entry["block_rows"], entry["shape"][0])
+            * int(np.prod(entry["shape"][1:]))
+            * 2
+        )
+    with (
+        tqdm(
+            total=total,
+            initial=there,
+            unit="B",
+            unit_scale=True,
+            desc="packing",
+            disable=not progress,
+        ) as bar,
+        open(partial / PROGRESS, "a", encoding="utf-8") as log,
+    ):
         log.write("\n")  # behind a line that a crash may have cut
         for name, entry in plan["arrays"].items():
             rows, step, header = stores[name], entry["block_rows"], _header(entry)
             path, notes = partial / entry["file"], done[name]
             with open(path, "r+b" if path.exists() else "w+b") as file:
                 start = len(notes) * step
-                file.truncate(len(header) + min(start, len(rows)) * int(np.prod(rows.shape[1:])) * 2 if notes else 0)
+                file.truncate(
+                    len(header) + min(start, len(rows)) * int(np.prod(rows.shape[1:])) * 2
+                    if notes
+                    else 0
+                )
                 file.seek(0, os.SEEK_END)
                 if not notes:
                     _write(file, header)
@@ -243,7 +335,14 @@ def _write_arrays(partial: Path, plan: dict, stores: dict[str, ArrayStore], prog
                     data, largest = _half(rows, first, min(first + step, len(rows)))
                     _write(file, data)
                     file.flush()
-                    notes.append({"array": name, "block": first // step, "crc32": crc32(data), "largest": largest})
+                    notes.append(
+                        {
+                            "array": name,
+                            "block": first // step,
+                            "crc32": crc32(data),
+                            "largest": largest,
+                        }
+                    )
                     log.write(json.dumps(notes[-1]) + "\n")
                     log.flush()
                     bar.update(len(data))
@@ -252,7 +351,8 @@ def _write_arrays(partial: Path, plan: dict, stores: dict[str, ArrayStore], prog
 
 
 def _half(rows: ArrayStore, start: int, stop: int) -> tuple[memoryview, float]:
-    """The rows as float16 bytes, and the largest magnitude among them; AvbookError for values that float16 has not."""
+    """The rows as float16 bytes, and the largest magnitude among them; AvbookError for values that
+    float16 has not."""
     import torch
 
     with rows._opened() as source:
@@ -263,19 +363,33 @@ def _half(rows: ArrayStore, start: int, stop: int) -> tuple[memoryview, float]:
     if not largest <= LARGEST:
         checked_block(rows, start, block)
         row = start + int(np.abs(block).reshape(len(block), -1).max(1).argmax())
-        where = f"{rows.path / str(rows.ids[row])}.npy" if isinstance(rows, NpyFolderStore) else f"{rows.path}: row {row}"
-        raise AvbookError(f"{where} holds a value of {largest:.6g}; float16 ends at {LARGEST:,.0f}: scale the features first, or "
-                          "use the official files as they are")
+        where = (
+            f"{rows.path / str(rows.ids[row])}.npy"
+            if isinstance(rows, NpyFolderStore)
+            else f"{rows.path}: row {row}"
+        )
+        raise AvbookError(
+            f"{where} holds a value of {largest:.6g}; float16 ends at {LARGEST:,.0f}: scale the"
+            " features first, or use the official files as they are"
+        )
     half = values.float().half().numpy().astype("<f2", copy=False)
     return memoryview(half.reshape(-1).view(np.uint8)), largest
 
 
-def _finish(partial: Path, out: Path, plan: dict, notes: dict[str, list[dict]], folder: Path) -> None:
+def _finish(
+    partial: Path, out: Path, plan: dict, notes: dict[str, list[dict]], folder: Path
+) -> None:
     """Copies the small files, writes the description and gives the pack its name."""
     for name in plan["files"]:
         shutil.copyfile(folder / name, partial / name)
-    arrays = {name: {**entry, "crc32": [note["crc32"] for note in notes[name]], "largest": max(note["largest"] for note in notes[name])}
-              for name, entry in plan["arrays"].items()}
+    arrays = {
+        name: {
+            **entry,
+            "crc32": [note["crc32"] for note in notes[name]],
+            "largest": max(note["largest"] for note in notes[name]),
+        }
+        for name, entry in plan["arrays"].items()
+    }
     description = partial / f"{PACK_FILE}.new"
     with open(description, "w", encoding="utf-8") as file:
         json.dump({**plan, "arrays": arrays}, file, indent=1)

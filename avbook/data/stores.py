@@ -1,8 +1,9 @@
 """Feature arrays on disk: one row per clip, read in batches, never held twice, never as float64.
 
-A store answers `read(indices)` with float32 and `blocks()` with the rows in order. Nothing stays open between reads, so a
-store may be pickled, forked, or used from several threads, and the kernel's page cache is not counted as ours.
-"""
+A store answers `read(indices)` with float32 and `blocks()` with the rows in order. Nothing stays
+open between reads, so a store may be pickled, forked, or used from several threads, and the
+kernel's page cache is not counted as ours."""
+
 from __future__ import annotations
 
 import os
@@ -14,8 +15,20 @@ import numpy as np
 
 from avbook.errors import AvbookError
 
-__all__ = ["BLOCK_BYTES", "ArrayStore", "RawStore", "H5Store", "NpyFolderStore", "h5_fault", "open_h5", "open_npy", "row_numbers", "not_finite",
-           "native", "checked_block"]
+__all__ = [
+    "BLOCK_BYTES",
+    "ArrayStore",
+    "RawStore",
+    "H5Store",
+    "NpyFolderStore",
+    "h5_fault",
+    "open_h5",
+    "open_npy",
+    "row_numbers",
+    "not_finite",
+    "native",
+    "checked_block",
+]
 
 BLOCK_BYTES = 16 * 2**20  # the most that is read at one go: the size of every scratch buffer
 FLOATS = ("float16", "float32", "float64")
@@ -25,7 +38,8 @@ def row_numbers(
     indices,  # an int, a slice, a list, a range, a boolean mask, a NumPy array or a torch tensor
     length: int,  # the number of rows there are
 ) -> np.ndarray:
-    """The rows that `indices` names, as a 1-d int64 array without negative numbers; IndexError when one is out of range."""
+    """The rows that `indices` names, as a 1-d int64 array without negative numbers; IndexError when
+    one is out of range."""
     if isinstance(indices, slice):
         return np.arange(length)[indices]
     rows = np.asarray(indices)
@@ -40,23 +54,29 @@ def row_numbers(
     rows = rows.reshape(-1).astype(np.int64)
     low, high = rows.min(), rows.max()
     if low < -length or high >= length:
-        raise IndexError(f"index {low if low < -length else high} is out of range for {length} rows")
+        raise IndexError(
+            f"index {low if low < -length else high} is out of range for {length} rows"
+        )
     return np.where(rows < 0, rows + length, rows)
 
 
 def not_finite(
     block: np.ndarray,  # float16, float32 or float64, any shape
 ) -> np.ndarray:
-    """For each row of the block, whether it holds a NaN or an infinity; float16 is judged by its bits, which is quick."""
+    """For each row of the block, whether it holds a NaN or an infinity; float16 is judged by its
+    bits, which is quick."""
     flat = block.reshape(len(block), -1)
     if flat.dtype == np.float16:
-        bits = flat.view(np.uint16) if flat.dtype.isnative else flat.astype(np.float16).view(np.uint16)
+        bits = (
+            flat.view(np.uint16) if flat.dtype.isnative else flat.astype(np.float16).view(np.uint16)
+        )
         return ((bits & 0x7C00) == 0x7C00).any(1)
     return ~np.isfinite(flat).all(1)
 
 
 class ArrayStore:
-    """A store of clips: `shape` (N, ...), `dtype` as on disk, `path` for messages. Subclasses say how a run of rows is got."""
+    """A store of clips: `shape` (N, ...), `dtype` as on disk, `path` for messages. Subclasses say
+    how a run of rows is got."""
 
     path: Path
     shape: tuple[int, ...]
@@ -95,8 +115,8 @@ class ArrayStore:
     ):
         """Those rows as a float32 CPU tensor (B, ...), in the order asked for.
 
-        Each row that is asked for is read once, in the order of the file; neighbours are read together. Besides the result
-        there is one scratch block."""
+        Each row that is asked for is read once, in the order of the file; neighbours are read
+                together. Besides the result there is one scratch block."""
         import torch
 
         rows = row_numbers(indices, len(self))
@@ -121,7 +141,8 @@ class ArrayStore:
         self,
         start: int = 0,  # the first row
     ):
-        """Pairs (first row, block) over the whole array in order, each in the dtype on disk and at most BLOCK_BYTES long."""
+        """Pairs (first row, block) over the whole array in order, each in the dtype on disk and at
+        most BLOCK_BYTES long."""
         with self._opened() as source:
             for first in range(start, len(self), self.block_rows):
                 yield first, self._run(source, first, min(first + self.block_rows, len(self)))
@@ -130,7 +151,8 @@ class ArrayStore:
         self,
         limit: int = 64 * 2**20,  # about how many bytes to look at
     ):
-        """Pairs (first row, block) spread evenly over the array, all of it when it is smaller than `limit`."""
+        """Pairs (first row, block) spread evenly over the array, all of it when it is smaller
+        than `limit`."""
         if self.nbytes <= limit:
             yield from self.blocks()
             return
@@ -147,10 +169,16 @@ def native(array: np.ndarray) -> np.ndarray:
 
 
 class RawStore(ArrayStore):
-    """Rows that lie one after the other in a file from `offset` on: a .npy file, or an h5 dataset that is not chunked."""
+    """Rows that lie one after the other in a file from `offset` on: a .npy file, or an h5 dataset
+    that is not chunked."""
 
     def __init__(self, path: Path, offset: int, shape: tuple[int, ...], dtype: np.dtype):
-        self.path, self.offset, self.shape, self.dtype = Path(path), int(offset), tuple(map(int, shape)), np.dtype(dtype)
+        self.path, self.offset, self.shape, self.dtype = (
+            Path(path),
+            int(offset),
+            tuple(map(int, shape)),
+            np.dtype(dtype),
+        )
 
     @contextmanager
     def _opened(self):
@@ -165,8 +193,10 @@ class RawStore(ArrayStore):
         while got < len(view):
             count = source.readinto(view[got:])
             if not count:
-                raise AvbookError(f"{self.path}: ends inside row {start + got // self.row_bytes} of {len(self)}; "
-                                  "it was cut short after it was opened: write it again")
+                raise AvbookError(
+                    f"{self.path}: ends inside row {start + got // self.row_bytes} of {len(self)}; "
+                    "it was cut short after it was opened: write it again"
+                )
             got += count
         return block
 
@@ -175,7 +205,12 @@ class H5Store(ArrayStore):
     """Rows of an h5 dataset that has to go through h5py (chunked or compressed)."""
 
     def __init__(self, path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype):
-        self.path, self.name, self.shape, self.dtype = Path(path), name, tuple(map(int, shape)), np.dtype(dtype)
+        self.path, self.name, self.shape, self.dtype = (
+            Path(path),
+            name,
+            tuple(map(int, shape)),
+            np.dtype(dtype),
+        )
 
     @contextmanager
     def _opened(self):
@@ -188,8 +223,10 @@ class H5Store(ArrayStore):
         try:
             return source[start:stop]
         except OSError as error:
-            raise AvbookError(f"{self.path}: rows {start}-{stop - 1} of '{self.name}' cannot be read "
-                              f"({str(error).splitlines()[0]}); get the file again") from None
+            raise AvbookError(
+                f"{self.path}: rows {start}-{stop - 1} of '{self.name}' cannot be read "
+                f"({str(error).splitlines()[0]}); get the file again"
+            ) from None
 
 
 class NpyFolderStore(ArrayStore):
@@ -213,9 +250,15 @@ class NpyFolderStore(ArrayStore):
         except FileNotFoundError:
             raise AvbookError(f"{path}: no such file; every clip of the lists needs one") from None
         except (ValueError, OSError, EOFError) as error:
-            raise AvbookError(f"{path}: not a .npy array of numbers ({str(error).splitlines()[0]}); extract it again") from None
+            raise AvbookError(
+                f"{path}: not a .npy array of numbers ({str(error).splitlines()[0]}); extract it"
+                " again"
+            ) from None
         if array.shape != self.shape[1:] or array.dtype.name not in FLOATS:
-            raise AvbookError(f"{path}: {array.dtype} {array.shape}, but the other clips have {self.shape[1:]} floats")
+            raise AvbookError(
+                f"{path}: {array.dtype} {array.shape}, but the other clips have {self.shape[1:]}"
+                " floats"
+            )
         return array
 
 
@@ -228,9 +271,15 @@ def checked_block(
     bad = np.flatnonzero(not_finite(block))
     if len(bad):
         row = first + int(bad[0])
-        where = rows.path / f"{rows.ids[row]}.npy" if isinstance(rows, NpyFolderStore) else f"{rows.path}: row {row} of {len(rows)}"
-        raise AvbookError(f"{where} holds NaN or infinity ({len(bad)} such among the rows beside it); extract that clip again or take it "
-                          "out of the lists")
+        where = (
+            rows.path / f"{rows.ids[row]}.npy"
+            if isinstance(rows, NpyFolderStore)
+            else f"{rows.path}: row {row} of {len(rows)}"
+        )
+        raise AvbookError(
+            f"{where} holds NaN or infinity ({len(bad)} such among the rows beside it); extract"
+            " that clip again or take it out of the lists"
+        )
     return block
 
 
@@ -241,7 +290,11 @@ def h5_fault(
     """The same in one line: a file cut short, with its sizes, or no HDF5 file at all."""
     size = os.path.getsize(path) if os.path.isfile(path) else 0
     cut = re.search(r"truncated file.*stored_eof = (\d+)", str(error), re.S)
-    what = f"cut short: {size:,} of {int(cut[1]):,} bytes" if cut else f"not an HDF5 file, or a damaged one ({size:,} bytes)"
+    what = (
+        f"cut short: {size:,} of {int(cut[1]):,} bytes"
+        if cut
+        else f"not an HDF5 file, or a damaged one ({size:,} bytes)"
+    )
     return AvbookError(f"{path}: {what}; get it again")
 
 
@@ -249,7 +302,8 @@ def open_h5(
     path: Path,  # an h5 file
     name: str,  # the dataset in it
 ) -> ArrayStore:
-    """The dataset as a store. AvbookError for a file that is missing, cut short, not HDF5, without that dataset, or not of floats."""
+    """The dataset as a store. AvbookError for a file that is missing, cut short, not HDF5, without
+    that dataset, or not of floats."""
     import h5py
 
     path = Path(path)
@@ -258,11 +312,16 @@ def open_h5(
     try:
         with h5py.File(path, "r") as file:
             if name not in file or not isinstance(file[name], h5py.Dataset):
-                raise AvbookError(f"{path}: holds {', '.join(map(repr, file)) or 'nothing'}, expected a dataset '{name}'; "
-                                  "is it the right file?")
+                raise AvbookError(
+                    f"{path}: holds {', '.join(map(repr, file)) or 'nothing'}, expected a dataset"
+                    f" '{name}'; is it the right file?"
+                )
             data = file[name]
             if data.dtype.name not in FLOATS or data.ndim < 2:
-                raise AvbookError(f"{path}: '{name}' is {data.dtype} {data.shape}, expected floats, one row per clip")
+                raise AvbookError(
+                    f"{path}: '{name}' is {data.dtype} {data.shape}, expected floats, one row per"
+                    " clip"
+                )
             shape, dtype = data.shape, data.dtype
             offset = data.id.get_offset() if data.chunks is None and not data.external else None
             first = data[:1] if len(data) else None
@@ -280,12 +339,17 @@ def open_h5(
 def open_npy(
     path: Path,  # a .npy file
 ) -> RawStore:
-    """The array as a store. AvbookError for a file that is missing, cut short, or not an array of floats in C order."""
+    """The array as a store. AvbookError for a file that is missing, cut short, or not an array of
+    floats in C order."""
     path = Path(path)
     try:
         with open(path, "rb") as file:
             version = np.lib.format.read_magic(file)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            read = (
+                np.lib.format.read_array_header_1_0
+                if version == (1, 0)
+                else np.lib.format.read_array_header_2_0
+            )
             shape, fortran, dtype = read(file)
             offset = file.tell()
     except FileNotFoundError:
@@ -293,8 +357,14 @@ def open_npy(
     except (ValueError, OSError) as error:
         raise AvbookError(f"{path}: not a .npy array ({str(error).splitlines()[0]})") from None
     if fortran or dtype.name not in FLOATS or len(shape) < 2:
-        raise AvbookError(f"{path}: {dtype} {shape}{' in Fortran order' if fortran else ''}, expected floats, one row per clip")
+        raise AvbookError(
+            f"{path}: {dtype} {shape}{' in Fortran order' if fortran else ''}, expected floats, one"
+            " row per clip"
+        )
     rows = RawStore(path, offset, shape, dtype)
     if offset + rows.nbytes != os.path.getsize(path):
-        raise AvbookError(f"{path}: {os.path.getsize(path):,} bytes, expected {offset + rows.nbytes:,}; it was cut short: make it again")
+        raise AvbookError(
+            f"{path}: {os.path.getsize(path):,} bytes, expected {offset + rows.nbytes:,}; it was"
+            " cut short: make it again"
+        )
     return rows

@@ -1,4 +1,6 @@
-"""The claims ledger: every number, stated direction and figure of the three papers beside what our run records say of it."""
+"""The claims ledger: every number, stated direction and figure of the three papers beside what our
+run records say of it."""
+
 from __future__ import annotations
 
 import json
@@ -10,42 +12,70 @@ from itertools import groupby
 from typing import Any, Iterable
 
 from avbook.errors import AvbookError
-from avbook.experiments.tables import (
-    SELECTIONS, bound, compare, get_score, format_number, summarise, with_spread,
-)
-from avbook.experiments.records import Records
-from avbook.papers import ORDERING_CLAIMS, FIGURES, TABLES
-from avbook.show.pages import Page
-from avbook.experiments.recipes import RECIPES, find_recipe
 from avbook.experiments.recipe import resolve_settings
+from avbook.experiments.recipes import RECIPES, find_recipe
+from avbook.experiments.records import Records
+from avbook.experiments.tables import (
+    SELECTIONS,
+    bound,
+    compare,
+    format_number,
+    get_score,
+    summarise,
+    with_spread,
+)
+from avbook.papers import FIGURES, ORDERING_CLAIMS, TABLES
+from avbook.show.pages import Page
 
 __all__ = ["Claims", "claim_rows", "totals", "figures_shown", "to_html", "VERDICTS"]
 
 VERDICTS = ("agrees", "disagrees", "undecided", "not run", "cited", "shown", "not shown")
-_PRESETS = {"world": ("quick", "paper"), "official": ("paper",)}  # by kind of data: whose runs are looked at; the first fill the tables
-_TRIED = {("world", "quick"): "world, small settings", ("world", "paper"): "world, paper's settings", ("official", "paper"): "official"}
+_PRESETS = {
+    "world": ("quick", "paper"),
+    "official": ("paper",),
+}  # by kind of data: whose runs are looked at; the first fill the tables
+_TRIED = {
+    ("world", "quick"): "world, small settings",
+    ("world", "paper"): "world, paper's settings",
+    ("official", "paper"): "official",
+}
 
 
 class Claims:
-    """Run records by setting, data set and preset, so that several of them can be asked about without being mixed."""
+    """Run records by setting, data set and preset, so that several of them can be asked about
+    without being mixed."""
 
     def __init__(
         self,
         records: Records,
-        presets: dict[str, tuple[str, ...]] | None = None,  # by kind of data: the presets that are looked at
+        presets: (
+            dict[str, tuple[str, ...]] | None
+        ) = None,  # by kind of data: the presets that are looked at
     ):
         self.presets = presets or _PRESETS
         self.by_setting: dict[tuple, list[dict[str, Any]]] = {}
         self.data: dict[tuple[str, str, str], str] = {}  # (kind, name, preset) -> hash
         states: dict[tuple[str, str], str] = {}
         for record in records.all:
-            kind, name, content, preset = (*(record["data"][part] for part in ("kind", "name", "hash")), record["preset"])
+            kind, name, content, preset = (
+                *(record["data"][part] for part in ("kind", "name", "hash")),
+                record["preset"],
+            )
             if preset not in self.presets.get(kind, ()):
                 continue
             if states.setdefault((kind, name), content) != content:
-                raise AvbookError(f"{records.folder}: records of {name} come from two states of it, {states[kind, name]} and {content}; move one away")
+                raise AvbookError(
+                    f"{records.folder}: records of {name} come from two states of it,"
+                    f" {states[kind, name]} and {content}; move one away"
+                )
             self.data[kind, name, preset] = content
-            key = (record["recipe"], json.dumps(record["options"], sort_keys=True), kind, name, preset)
+            key = (
+                record["recipe"],
+                json.dumps(record["options"], sort_keys=True),
+                kind,
+                name,
+                preset,
+            )
             self.by_setting.setdefault(key, []).append(record)
 
     def of(
@@ -54,32 +84,40 @@ class Claims:
         options: dict[str, Any],  # as `--set` would take them
         data: tuple[str, str, str],  # kind, name and preset
     ) -> list[dict[str, Any]]:
-        """The records of a setting on one data set, by seed; none for a recipe that is not known."""
+        """The records of a setting on one data set, by seed; none for a recipe that is not
+        known."""
         if recipe not in RECIPES:
             return []
         _, changed = resolve_settings(find_recipe(recipe), data[2], options)
-        return sorted(self.by_setting.get((recipe, json.dumps(changed, sort_keys=True), *data), []), key=lambda r: r["seed"])
+        return sorted(
+            self.by_setting.get((recipe, json.dumps(changed, sort_keys=True), *data), []),
+            key=lambda r: r["seed"],
+        )
 
     def label(
         self,
         data: tuple[str, str, str],  # kind, name and preset
     ) -> str:
-        """What a row is said to stand on, such as "world: world-ave-small-0"; with a word on the preset where it is not the first of its kind."""
+        """What a row is said to stand on, such as "world: world-ave-small-0"; with a word on the
+        preset where it is not the first of its kind."""
         kind, name, preset = data
         return f"{kind}: {name}" + ("" if preset == self.presets[kind][0] else f", {preset} preset")
 
 
-# --------------------------------------------------------------------------------------------------------------- rows
+# --------------------------------------------------------------------------------------------- rows
 def claim_rows(
     records: Records,
-    shown: dict[str, str] | None = None,  # figure's key -> where the book draws it, from `figures_shown`
+    shown: (
+        dict[str, str] | None
+    ) = None,  # figure's key -> where the book draws it, from `figures_shown`
 ) -> list[dict[str, Any]]:
-    """One dict a claim and what it was tried on: paper, kind, claim, source, printed, ours, low, high, seeds, data, tried, protocol, verdict, command.
+    """One dict a claim and what it was tried on: paper, kind, claim, source, printed, ours, low,
+        high, seeds, data, tried, protocol, verdict, command.
 
-    A cell claims a number on the official data, so elsewhere its verdict is "not run", though ours stands beside it. A direction
-    is judged wherever both settings were run, as `ledger.compare` does: on the world with the small settings of the quick preset, and apart from it
-    with the paper's. A figure is "shown" where a page draws its like.
-    """
+    A cell claims a number on the official data, so elsewhere its verdict is "not run", though ours
+        stands beside it. A direction is judged wherever both settings were run, as `ledger.compare`
+        does: on the world with the small settings of the quick preset, and apart from it with the
+        paper's. A figure is "shown" where a page draws its like."""
     found = Claims(records)
     out = []
     for table in TABLES.values():
@@ -90,20 +128,55 @@ def claim_rows(
         out += _direction_rows(claim, found)
     for drawn in FIGURES:
         place = (shown or {}).get(drawn.key)
-        out.append(_row(drawn.key, "figure", drawn.shows, drawn.source, None, verdict="shown" if place else "not shown", place=place or ""))
+        out.append(
+            _row(
+                drawn.key,
+                "figure",
+                drawn.shows,
+                drawn.source,
+                None,
+                verdict="shown" if place else "not shown",
+                place=place or "",
+            )
+        )
     return out
 
 
-def _row(key: str, kind: str, claim: str, source: str, printed: float | None, **more) -> dict[str, Any]:
-    empty = {"ours": None, "sd": None, "low": None, "high": None, "seeds": 0, "data": "", "tried": "", "protocol": "", "verdict": "not run", "command": "",
-             "mark": "", "place": ""}
-    return {"key": key, "paper": source.partition(",")[0], "kind": kind, "claim": claim, "source": source, "printed": printed, **empty, **more}
+def _row(
+    key: str, kind: str, claim: str, source: str, printed: float | None, **more
+) -> dict[str, Any]:
+    empty = {
+        "ours": None,
+        "sd": None,
+        "low": None,
+        "high": None,
+        "seeds": 0,
+        "data": "",
+        "tried": "",
+        "protocol": "",
+        "verdict": "not run",
+        "command": "",
+        "mark": "",
+        "place": "",
+    }
+    return {
+        "key": key,
+        "paper": source.partition(",")[0],
+        "kind": kind,
+        "claim": claim,
+        "source": source,
+        "printed": printed,
+        **empty,
+        **more,
+    }
 
 
 def _cell_rows(table, cell, found: Claims) -> list[dict[str, Any]]:
     key, claim = f"{table.key}: {cell.row}, {cell.column}", f"{cell.row} · {cell.column}"
     if cell.recipe is None:
-        return [_row(key, "number", claim, table.source, cell.value, mark=cell.mark, verdict="cited")]
+        return [
+            _row(key, "number", claim, table.source, cell.value, mark=cell.mark, verdict="cited")
+        ]
     out = []
     for data in found.data:
         if data[2] != found.presets[data[0]][0]:
@@ -111,26 +184,69 @@ def _cell_rows(table, cell, found: Claims) -> list[dict[str, Any]]:
         runs = found.of(cell.recipe, cell.options, data)
         ours = summarise(get_score(r, cell.metric or table.metric, table.selection) for r in runs)
         if ours is not None:
-            verdict = "not run" if data[0] != "official" else "undecided" if ours.n == 1 else "agrees" if ours.low <= cell.value <= ours.high else "disagrees"
-            out.append(_row(key, "number", claim, table.source, cell.value, mark=cell.mark, **_spread(ours), data=found.label(data),
-                            protocol=SELECTIONS[table.selection], verdict=verdict, command=_command(runs)))
+            verdict = (
+                "not run"
+                if data[0] != "official"
+                else (
+                    "undecided"
+                    if ours.n == 1
+                    else "agrees"
+                    if ours.low <= cell.value <= ours.high
+                    else "disagrees"
+                )
+            )
+            out.append(
+                _row(
+                    key,
+                    "number",
+                    claim,
+                    table.source,
+                    cell.value,
+                    mark=cell.mark,
+                    **_spread(ours),
+                    data=found.label(data),
+                    protocol=SELECTIONS[table.selection],
+                    verdict=verdict,
+                    command=_command(runs),
+                )
+            )
     return out or [_row(key, "number", claim, table.source, cell.value, mark=cell.mark)]
 
 
 def _direction_rows(claim, found: Claims) -> list[dict[str, Any]]:
     out = []
     for data in found.data:
-        better, worse = (found.of(recipe, options, data) for recipe, options in (claim.better, claim.worse))
+        better, worse = (
+            found.of(recipe, options, data) for recipe, options in (claim.better, claim.worse)
+        )
         result = compare(better, worse, claim.metric, claim.selection)
         if result.gap is not None:
-            out.append(_row(claim.key, "direction", claim.text, claim.source, claim.paper_gap, **_spread(result.gap), data=found.label(data),
-                            tried=_TRIED[data[0], data[2]], protocol=SELECTIONS[claim.selection] + ", seed by seed", verdict=result.verdict,
-                            command=f"{_command(better)}\n{_command(worse)}"))
+            out.append(
+                _row(
+                    claim.key,
+                    "direction",
+                    claim.text,
+                    claim.source,
+                    claim.paper_gap,
+                    **_spread(result.gap),
+                    data=found.label(data),
+                    tried=_TRIED[data[0], data[2]],
+                    protocol=SELECTIONS[claim.selection] + ", seed by seed",
+                    verdict=result.verdict,
+                    command=f"{_command(better)}\n{_command(worse)}",
+                )
+            )
     return out or [_row(claim.key, "direction", claim.text, claim.source, claim.paper_gap)]
 
 
 def _spread(found) -> dict[str, Any]:
-    return {"ours": found.mean, "sd": found.sd, "low": found.low, "high": found.high, "seeds": found.n}
+    return {
+        "ours": found.mean,
+        "sd": found.sd,
+        "low": found.low,
+        "high": found.high,
+        "seeds": found.n,
+    }
 
 
 def _command(runs: list[dict[str, Any]]) -> str:
@@ -141,7 +257,8 @@ def figures_shown(
     pages: Iterable[Page],
     folders: dict[str, str],  # paper -> the folder of its pages
 ) -> dict[str, str]:
-    """For each figure of a paper the page and heading that draws its like: one that names it, as in "Figure 4" or "Figures 4 and 5"."""
+    """For each figure of a paper the page and heading that draws its like: one that names it, as in
+    "Figure 4" or "Figures 4 and 5"."""
     out = {}
     for drawn in FIGURES:
         paper, number_ = drawn.source.split(", Fig. ")
@@ -158,48 +275,108 @@ def figures_shown(
 def totals(
     rows: list[dict[str, Any]],  # from `claim_rows`
 ) -> list[dict[str, Any]]:
-    """One dict a paper, kind of claim and, for directions, what they were tried on: how many there are, and how many have each verdict."""
-    papers, kinds = list(dict.fromkeys(r["paper"] for r in rows)), {"number": "numbers", "direction": "directions", "figure": "figures"}
+    """One dict a paper, kind of claim and, for directions, what they were tried on: how many there
+    are, and how many have each verdict."""
+    papers, kinds = (
+        list(dict.fromkeys(r["paper"] for r in rows)),
+        {
+            "number": "numbers",
+            "direction": "directions",
+            "figure": "figures",
+        },
+    )
     tried = ["", *_TRIED.values()]
-    order = lambda r: (papers.index(r["paper"]), list(kinds).index(r["kind"]), tried.index(r["tried"]))
+    order = lambda r: (
+        papers.index(r["paper"]),
+        list(kinds).index(r["kind"]),
+        tried.index(r["tried"]),
+    )
     out = []
     for _, group in groupby(sorted(rows, key=order), key=order):
         group = list(group)
         count = Counter(r["verdict"] for r in group)
-        out.append({"paper": group[0]["paper"], "claims": kinds[group[0]["kind"]], "tried on": group[0]["tried"], "in all": len(group),
-                    **{verdict: count[verdict] for verdict in VERDICTS}})
+        out.append(
+            {
+                "paper": group[0]["paper"],
+                "claims": kinds[group[0]["kind"]],
+                "tried on": group[0]["tried"],
+                "in all": len(group),
+                **{verdict: count[verdict] for verdict in VERDICTS},
+            }
+        )
     return out
 
 
-# --------------------------------------------------------------------------------------------------------------- page
+# --------------------------------------------------------------------------------------------- page
 def to_html(
     rows: list[dict[str, Any]],  # from `claim_rows`
     base: str = "",  # what a place in the book is told from, such as "../"
     name: str = "claims",  # of the table; must be a word and the only one of its name on a page
 ) -> str:
-    """The rows as an HTML table that a short script of its own lets a reader filter and sort; without scripts it is a plain table."""
-    head = "".join(f'<th scope="col">{text}</th>' for text in ("claim", "paper", "ours", "95 %", "seeds", "data and protocol", "verdict"))
+    """The rows as an HTML table that a short script of its own lets a reader filter and sort;
+    without scripts it is a plain table."""
+    head = "".join(
+        f'<th scope="col">{text}</th>'
+        for text in ("claim", "paper", "ours", "95 %", "seeds", "data and protocol", "verdict")
+    )
     body = "\n".join(_html_row(row, base) for row in rows)
-    return (f'<div class="ledger" id="{name}">\n<table data-quarto-disable-processing="true">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>\n'
-            f"<script>\n{_SCRIPT.replace('NAME', name)}</script>\n")
+    return (
+        f'<div class="ledger" id="{name}">\n<table'
+        f' data-quarto-disable-processing="true">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>\n'
+        f"<script>\n{_SCRIPT.replace('NAME', name)}</script>\n"
+    )
 
 
 def _html_row(row: dict[str, Any], base: str) -> str:
     direction = row["kind"] == "direction"
-    interval = "" if row["low"] is None or math.isnan(row["low"]) else " … ".join((bound if direction else format_number)(row[end]) for end in ("low", "high"))
+    interval = (
+        ""
+        if row["low"] is None or math.isnan(row["low"])
+        else " … ".join(
+            (bound if direction else format_number)(row[end]) for end in ("low", "high")
+        )
+    )
     ours = "" if row["ours"] is None else with_spread(row["ours"], row["sd"], direction)
-    printed = "" if row["printed"] is None else format_number(row["printed"], direction) + row["mark"]
-    claim = f'<a href="{escape(base + row["place"])}">{escape(row["claim"])}</a>' if row["place"] else escape(row["claim"])
+    printed = (
+        "" if row["printed"] is None else format_number(row["printed"], direction) + row["mark"]
+    )
+    claim = (
+        f'<a href="{escape(base + row["place"])}">{escape(row["claim"])}</a>'
+        if row["place"]
+        else escape(row["claim"])
+    )
     kind, _, data = row["data"].partition(": ")
-    how = f"{escape(data if data.startswith(kind) else row['data'])}, {escape(row['protocol'])}" if row["data"] else ""
+    how = (
+        f"{escape(data if data.startswith(kind) else row['data'])}, {escape(row['protocol'])}"
+        if row["data"]
+        else ""
+    )
     if row["command"]:
         how += f"<details><summary>command</summary><pre>{escape(row['command'])}</pre></details>"
-    cells = (f"{claim}<br><small>{escape(row['source'])} · {row['kind']}</small>", printed, ours, interval, str(row["seeds"] or ""), how, row["verdict"])
-    keys = (row["claim"], *("" if row[k] is None or row[k] != row[k] else f"{row[k]:.4f}" for k in ("printed", "ours", "low")), str(row["seeds"]), row["data"],
-            row["verdict"])
+    cells = (
+        f"{claim}<br><small>{escape(row['source'])} · {row['kind']}</small>",
+        printed,
+        ours,
+        interval,
+        str(row["seeds"] or ""),
+        how,
+        row["verdict"],
+    )
+    keys = (
+        row["claim"],
+        *(
+            "" if row[k] is None or row[k] != row[k] else f"{row[k]:.4f}"
+            for k in ("printed", "ours", "low")
+        ),
+        str(row["seeds"]),
+        row["data"],
+        row["verdict"],
+    )
     tds = "".join(f'<td data-sort="{escape(key)}">{cell}</td>' for key, cell in zip(keys, cells))
-    return (f'<tr data-paper="{escape(row["paper"])}" data-kind="{row["kind"]}" data-verdict="{row["verdict"]}" '
-            f'data-data="{escape(row["data"] or "none")}">{tds}</tr>')
+    return (
+        f'<tr data-paper="{escape(row["paper"])}" data-kind="{row["kind"]}"'
+        f' data-verdict="{row["verdict"]}" data-data="{escape(row["data"] or "none")}">{tds}</tr>'
+    )
 
 
 _SCRIPT = """(function () {

@@ -1,25 +1,34 @@
-"""The divergence register: where paper, released code and this book differ, with the section that shows it and its measured effect."""
+"""The divergence register: where paper, released code and this book differ, with the section that
+shows it and its measured effect."""
+
 from __future__ import annotations
 
 import re
 from typing import Any, Iterable
 
+from avbook.experiments.recipe import resolve_settings
+from avbook.experiments.recipes import find_recipe
 from avbook.experiments.records import Records
 from avbook.experiments.tables import Summary, compare, format_gap
-from avbook.show.pages import Heading, Page, source
-from avbook.papers.schema import Cell, Table
 from avbook.papers import find_table
-from avbook.experiments.recipes import find_recipe
-from avbook.experiments.recipe import resolve_settings
+from avbook.papers.schema import Cell, Table
+from avbook.show.pages import Heading, Page, source
 
 __all__ = ["discrepancy_rows", "other_entries", "REGISTERS", "to_markdown"]
 
-REGISTERS = {  # paper -> the table that switches its divergences, the page that shows them, the recipes that are switched
+# paper -> the table that switches its divergences, the page that shows them, the recipes that are
+# switched
+REGISTERS = {
     "PSP": ("psp-code", "2_supervised/06_discrepancies.ipynb", ("psp-full", "psp-weak")),
     "MA": ("ma-code", "3_parsing/07_discrepancies.ipynb", ("ma", "han")),
     "CMLCL": ("cmlcl-open", "4_unsupervised/05_open_questions.ipynb", ("cmlcl",)),
 }
-_YARDSTICKS = {("modality", "audio"), ("modality", "visual"), ("refine", "truth"), ("refine", "speech")}  # simpler or wiser models in the same tables
+_YARDSTICKS = {
+    ("modality", "audio"),
+    ("modality", "visual"),
+    ("refine", "truth"),
+    ("refine", "speech"),
+}  # simpler or wiser models in the same tables
 
 
 def discrepancy_rows(
@@ -28,29 +37,50 @@ def discrepancy_rows(
     *,
     preset: str = "quick",
 ) -> list[dict[str, Any]]:
-    """One dict a switched divergence and recipe: paper, entry, recipe, options, place, metric, gap (a `Summary` or None), others, verdict.
+    """One dict a switched divergence and recipe: paper, entry, recipe, options, place, metric, gap
+        (a `Summary` or None), others, verdict.
 
-    Simpler or wiser models that a table holds as yardsticks are no divergences. The gap is what the switch changes against the same recipe without it, seed by seed, in the table's own figure; `others` holds the gaps
-    of its further figures. The verdict says "higher" or "lower" where the 95 % interval leaves zero out.
-    """
+    Simpler or wiser models that a table holds as yardsticks are no divergences. The gap is what the
+        switch changes against the same recipe without it, seed by seed, in the table's own figure;
+        `others` holds the gaps of its further figures. The verdict says "higher" or "lower" where the
+        95 % interval leaves zero out."""
     by_path = {page.path: page for page in pages}
     out = []
     for paper, (key, path, recipes) in REGISTERS.items():
         table = find_table(key)
         groups: dict[tuple, list[Cell]] = {}
         for cell in table.cells:
-            if cell.recipe in recipes and not _YARDSTICKS & cell.options.items() and resolve_settings(find_recipe(cell.recipe), preset, cell.options)[1]:
+            if (
+                cell.recipe in recipes
+                and not _YARDSTICKS & cell.options.items()
+                and resolve_settings(find_recipe(cell.recipe), preset, cell.options)[1]
+            ):
                 groups.setdefault((cell.row, cell.recipe, str(cell.options)), []).append(cell)
         for (row, recipe, _), cells in groups.items():
-            gaps = {cell.metric or table.metric: _gap(cell, table, records, preset) for cell in cells}
+            gaps = {
+                cell.metric or table.metric: _gap(cell, table, records, preset) for cell in cells
+            }
             main = table.metric if table.metric in gaps else next(iter(gaps))
-            out.append({"paper": paper, "entry": row, "recipe": recipe, "options": cells[0].options, "place": _place([by_path[p] for p in _homes(path, by_path)], row), "metric": main,
-                        "gap": gaps[main], "others": {metric: gap for metric, gap in gaps.items() if metric != main}, "verdict": _verdict(gaps[main])})
+            out.append(
+                {
+                    "paper": paper,
+                    "entry": row,
+                    "recipe": recipe,
+                    "options": cells[0].options,
+                    "place": _place([by_path[p] for p in _homes(path, by_path)], row),
+                    "metric": main,
+                    "gap": gaps[main],
+                    "others": {metric: gap for metric, gap in gaps.items() if metric != main},
+                    "verdict": _verdict(gaps[main]),
+                }
+            )
     return out
 
 
 def _gap(cell: Cell, table: Table, records: Records, preset: str) -> Summary | None:
-    switched, ours = (records.of(cell.recipe, options, preset=preset) for options in (cell.options, {}))
+    switched, ours = (
+        records.of(cell.recipe, options, preset=preset) for options in (cell.options, {})
+    )
     return compare(switched, ours, cell.metric or table.metric, table.selection).gap
 
 
@@ -65,23 +95,36 @@ def _verdict(gap: Summary | None) -> str:
 def _homes(path: str, by_path: dict[str, Page]) -> list[str]:
     """The register's page and then the other pages of its part, where they are."""
     part = path.partition("/")[0] + "/"
-    return [path] * (path in by_path) + [other for other in by_path if other.startswith(part) and other != path]
+    return [path] * (path in by_path) + [
+        other for other in by_path if other.startswith(part) and other != path
+    ]
 
 
 def _place(pages: list[Page], row: str) -> str:
-    """The section that shows an entry: the first that asks for its effect, else one whose code or output names it; "" where no page does."""
+    """The section that shows an entry: the first that asks for its effect, else one whose code or
+    output names it; "" where no page does."""
     quoted = re.compile(rf"[\"']{re.escape(row)}[\"']")
     asked = re.compile(rf"\w*effects?\([^)]*[\"']{re.escape(row)}[\"']")
-    formatted = re.compile(rf"f[\"']{re.escape(row.rpartition(' ')[0])} \{{")  # such as f"λ = {lam}"
+    formatted = re.compile(
+        rf"f[\"']{re.escape(row.rpartition(' ')[0])} \{{"
+    )  # such as f"λ = {lam}"
     for page in pages:
         for pattern in (asked, quoted, formatted):
             for i, cell in enumerate(page.cells):
                 heading = page.heading_at(i)
-                if cell["cell_type"] == "code" and pattern.search(source(cell)) and heading and heading.level > 1:
+                if (
+                    cell["cell_type"] == "code"
+                    and pattern.search(source(cell))
+                    and heading
+                    and heading.level > 1
+                ):
                     return f"{page.path}#{heading.anchor}"
     for page in pages:
         for i, cell in enumerate(page.cells):
-            if any(row in "".join(output.get("data", {}).get("text/html", "")) for output in cell.get("outputs", [])) and page.heading_at(i):
+            if any(
+                row in "".join(output.get("data", {}).get("text/html", ""))
+                for output in cell.get("outputs", [])
+            ) and page.heading_at(i):
                 return f"{page.path}#{page.heading_at(i).anchor}"
     return ""
 
@@ -90,11 +133,17 @@ def other_entries(
     pages: Iterable[Page],
     rows: list[dict[str, Any]],  # from `discrepancy_rows`
 ) -> list[tuple[str, str, Heading]]:
-    """The sections of the registers that no row points to: shown, argued or counted there, but not measured by a switch."""
+    """The sections of the registers that no row points to: shown, argued or counted there, but not
+    measured by a switch."""
     taken = {row["place"] for row in rows}
     homes = {path: paper for paper, (_, path, _) in REGISTERS.items()}
-    return [(homes[page.path], page.path, heading) for page in pages if page.path in homes for heading in page.headings
-            if heading.level == 3 and f"{page.path}#{heading.anchor}" not in taken]
+    return [
+        (homes[page.path], page.path, heading)
+        for page in pages
+        if page.path in homes
+        for heading in page.headings
+        if heading.level == 3 and f"{page.path}#{heading.anchor}" not in taken
+    ]
 
 
 def to_markdown(
@@ -102,10 +151,19 @@ def to_markdown(
     base: str,  # where the folder of pages is, told from the page that shows this, such as "../"
 ) -> str:
     """The rows as a Markdown table with links to the sections that show them."""
-    lines = ["| paper | what | recipe and option | figure | change, points [95 %] | seeds | against ours |", "|:--|:--|:--|:--|--:|--:|:--|"]
+    lines = [
+        (
+            "| paper | what | recipe and option | figure | change, points [95 %] | seeds | against"
+            " ours |"
+        ),
+        "|:--|:--|:--|:--|--:|--:|:--|",
+    ]
     for row in rows:
         what = f"[{row['entry']}]({base}{row['place']})" if row["place"] else row["entry"]
         option = " ".join(f"{name}={value}" for name, value in row["options"].items())
-        lines.append(f"| {row['paper']} | {what} | `{row['recipe']} {option}` | {row['metric'].replace('_', ' ')} | {format_gap(row['gap'])} "
-                     f"| {row['gap'].n if row['gap'] else 0} | {row['verdict']} |")
+        lines.append(
+            f"| {row['paper']} | {what} | `{row['recipe']} {option}` |"
+            f" {row['metric'].replace('_', ' ')} | {format_gap(row['gap'])} |"
+            f" {row['gap'].n if row['gap'] else 0} | {row['verdict']} |"
+        )
     return "\n".join(lines) + "\n"

@@ -1,4 +1,6 @@
-"""The equation index: each numbered equation, the code that says it implements it, the place that explains it, and the tests that use it."""
+"""The equation index: each numbered equation, the code that says it implements it, the place that
+explains it, and the tests that use it."""
+
 from __future__ import annotations
 
 import ast
@@ -17,7 +19,16 @@ from avbook.show.pages import Page, plain_text, source
 
 _PACKAGE = Path(__file__).parents[1]
 
-__all__ = ["equation_rows", "gaps", "Implementation", "import_all", "named_equations", "read_tests", "Test", "to_markdown"]
+__all__ = [
+    "equation_rows",
+    "gaps",
+    "Implementation",
+    "import_all",
+    "named_equations",
+    "read_tests",
+    "Test",
+    "to_markdown",
+]
 
 
 @dataclass(frozen=True)
@@ -27,12 +38,15 @@ class Implementation:
     name: str  # such as "avbook.supervised.psp.pair_similarity"
     file: str  # from the repository's top
     line: int
-    page: str  # the page that exports it, with the anchor of its documentation; "" for a plain module
+    page: (
+        str  # the page that exports it, with the anchor of its documentation; "" for a plain module
+    )
 
 
 @dataclass(frozen=True)
 class Test:
-    """A test function and every name its source mentions, together with that of the helpers it calls in its file."""
+    """A test function and every name its source mentions, together with that of the helpers it
+    calls in its file."""
 
     file: str
     name: str
@@ -41,7 +55,8 @@ class Test:
 
 
 def import_all() -> None:
-    """Imports every module of the package that marks implementations, so that the register is whole."""
+    """Imports every module of the package that marks implementations, so that the register is
+    whole."""
     for path in sorted(_PACKAGE.rglob("*.py")):
         if re.search(r"^\s*@paper\(", path.read_text(encoding="utf-8"), flags=re.M):
             inside = path.relative_to(_PACKAGE).with_suffix("")
@@ -52,7 +67,8 @@ def equation_rows(
     pages: Iterable[Page],  # of the book
     tests: Iterable[Test],  # from `read_tests`
 ) -> list[dict[str, Any]]:
-    """One dict a numbered equation: paper, number, words, code (`Implementation`s), explained (links to headings that name it), tests."""
+    """One dict a numbered equation: paper, number, words, code (`Implementation`s), explained
+    (links to headings that name it), tests."""
     import_all()
     pages, tests = list(pages), list(tests)
     exported = {module: page for page in pages for module in page.exports}
@@ -60,24 +76,46 @@ def equation_rows(
     for key, equations in EQUATIONS.items():
         for number, words in equations.items():
             found = [_locate(name, exported) for name in implementations(key, number)]
-            used = [test for test in tests if any(_uses(test, implementation.name) for implementation in found)]
-            homes = dict.fromkeys(implementation.page.partition("#")[0] for implementation in found if implementation.page)
-            explained = [place for page in pages if page.path in homes for place in _explained(page, number)]
-            out.append({"paper": key, "number": number, "words": words, "code": found, "explained": explained, "tests": used})
+            used = [
+                test
+                for test in tests
+                if any(_uses(test, implementation.name) for implementation in found)
+            ]
+            homes = dict.fromkeys(
+                implementation.page.partition("#")[0]
+                for implementation in found
+                if implementation.page
+            )
+            explained = [
+                place for page in pages if page.path in homes for place in _explained(page, number)
+            ]
+            out.append(
+                {
+                    "paper": key,
+                    "number": number,
+                    "words": words,
+                    "code": found,
+                    "explained": explained,
+                    "tests": used,
+                }
+            )
     return out
 
 
 def gaps(
     rows: list[dict[str, Any]],  # from `equation_rows`
 ) -> list[str]:
-    """What an equation lacks, a line each: code, a page that exports the code, a sentence there that names it, a test."""
+    """What an equation lacks, a line each: code, a page that exports the code, a sentence there
+    that names it, a test."""
     out = []
     for row in rows:
         name = f"{row['paper']} Eq. {row['number']}"
         out += [f"{name}: nothing implements it"] * (not row["code"])
         out += [f"{name}: no page exports {code.name}" for code in row["code"] if not code.page]
         out += [f"{name}: its page never names it"] * (not row["explained"])
-        out += [f"{name}: no test mentions {', '.join(code.name for code in row['code'])}"] * (not row["tests"])
+        out += [f"{name}: no test mentions {', '.join(code.name for code in row['code'])}"] * (
+            not row["tests"]
+        )
     return out
 
 
@@ -86,7 +124,9 @@ def named_equations(
 ) -> set[int]:
     """The equations a text names, as in "Eq. 3", "Eq. 3-5", "Equations 3 and 5"."""
     out: set[int] = set()
-    for run in re.findall(r"\bEq(?:s\.?|\.|uations?)\s*\(?(\d+(?:\s*(?:,|and|or|to|-|–)\s*\d+)*)", text):
+    for run in re.findall(
+        r"\bEq(?:s\.?|\.|uations?)\s*\(?(\d+(?:\s*(?:,|and|or|to|-|–)\s*\d+)*)", text
+    ):
         parts = re.split(r"\s*(,|and|or|to|-|–)\s*", run)
         out |= {int(part) for part in parts if part.isdigit()}
         for first, joined, last in zip(parts[::2], parts[1::2], parts[2::2]):
@@ -101,9 +141,24 @@ def _explained(page: Page, number: int) -> list[str]:
         if cell["cell_type"] == "markdown":
             for block in re.split(r"(?m)^(?=#{1,6}\s)", source(cell)):
                 if number in named_equations(block):
-                    heading = next((h for h in page.headings if h.cell == i and block.startswith("#" * h.level + " ") and h.text in plain_text(block)), None)
+                    heading = next(
+                        (
+                            h
+                            for h in page.headings
+                            if h.cell == i
+                            and block.startswith("#" * h.level + " ")
+                            and h.text in plain_text(block)
+                        ),
+                        None,
+                    )
                     heading = heading or page.heading_at(i)
-                    return [f"{page.path}#{heading.anchor}" if heading and heading.level > 1 else page.path]
+                    return [
+                        (
+                            f"{page.path}#{heading.anchor}"
+                            if heading and heading.level > 1
+                            else page.path
+                        )
+                    ]
     return []
 
 
@@ -125,11 +180,14 @@ def _parted(name: str) -> tuple[str, str]:
         module = ".".join(parts[:i])
         if module in sys.modules:
             return module, ".".join(parts[i:])
-    raise AvbookError(f"{name}: no module of this name is loaded; expected one that `import_all` imports")
+    raise AvbookError(
+        f"{name}: no module of this name is loaded; expected one that `import_all` imports"
+    )
 
 
 def _uses(test: Test, name: str) -> bool:
-    """Whether a test mentions the thing by name; a method counts where its class is mentioned as well."""
+    """Whether a test mentions the thing by name; a method counts where its class is mentioned as
+    well."""
     return set(_parted(name)[1].split(".")) <= test.mentions
 
 
@@ -140,21 +198,47 @@ def read_tests(
     out = []
     for path in sorted(Path(folder).rglob("test_*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        functions = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
-        values = {target.id: node.value for node in tree.body if isinstance(node, ast.Assign) for target in node.targets if isinstance(target, ast.Name)}
+        functions = {
+            node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)
+        }
+        values = {
+            target.id: node.value
+            for node in tree.body
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
         for node in tree.body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                out.append(Test(path.relative_to(folder).as_posix(), node.name, node.lineno, frozenset(_mentions(node, functions, values))))
+                out.append(
+                    Test(
+                        path.relative_to(folder).as_posix(),
+                        node.name,
+                        node.lineno,
+                        frozenset(_mentions(node, functions, values)),
+                    )
+                )
     return out
 
 
 def _mentions(node: ast.AST, functions: dict[str, ast.AST], values: dict[str, ast.AST]) -> set[str]:
-    """Names and attributes in a function, and in the functions, fixtures and constants of its file that it reaches."""
+    """Names and attributes in a function, and in the functions, fixtures and constants of its file
+    that it reaches."""
     seen: set[str] = set()
     queue, visited = [node], set()
     while queue:
         for part in ast.walk(queue.pop()):
-            name = part.id if isinstance(part, ast.Name) else part.attr if isinstance(part, ast.Attribute) else part.arg if isinstance(part, ast.arg) else None
+            name = (
+                part.id
+                if isinstance(part, ast.Name)
+                else (
+                    part.attr
+                    if isinstance(part, ast.Attribute)
+                    else part.arg
+                    if isinstance(part, ast.arg)
+                    else None
+                )
+            )
             if name is None or name in visited:
                 continue
             visited.add(name)
@@ -163,22 +247,37 @@ def _mentions(node: ast.AST, functions: dict[str, ast.AST], values: dict[str, as
     return seen
 
 
-# --------------------------------------------------------------------------------------------------------------- page
+# --------------------------------------------------------------------------------------------- page
 def to_markdown(
     rows: list[dict[str, Any]],  # from `equation_rows`
     key: str,  # the paper
     base: str,  # where the folder of pages is, told from the page that shows this, such as "../"
-    repository: str,  # address of the repository's files, such as "https://github.com/avbook/avbook/blob/main"
+    # address of the repository's files, such as "https://github.com/avbook/avbook/blob/main"
+    repository: str,
 ) -> str:
-    """The equations of one paper as a Markdown table with links to the text, the lines of code and the tests."""
+    """The equations of one paper as a Markdown table with links to the text, the lines of code and
+    the tests."""
     lines = ["| Eq. | in our words | explained | code | tests |", "|--:|:--|:--|:--|:--|"]
     for row in (r for r in rows if r["paper"] == key):
         text = ", ".join(f"[{_spoken(place)}]({base}{place})" for place in row["explained"]) or "–"
-        code = ", ".join(f"[`{c.name.partition('.')[2]}`]({repository}/{c.file}#L{c.line})" for c in row["code"]) or "–"
+        code = (
+            ", ".join(
+                f"[`{c.name.partition('.')[2]}`]({repository}/{c.file}#L{c.line})"
+                for c in row["code"]
+            )
+            or "–"
+        )
         files: dict[str, list[Test]] = {}
         for test in row["tests"]:
             files.setdefault(test.file, []).append(test)
-        tests = ", ".join(f"[{file.removesuffix('.py')}]({repository}/tests/{file}#L{found[0].line}) ({len(found)})" for file, found in files.items()) or "–"
+        tests = (
+            ", ".join(
+                f"[{file.removesuffix('.py')}]({repository}/tests/{file}#L{found[0].line})"
+                f" ({len(found)})"
+                for file, found in files.items()
+            )
+            or "–"
+        )
         lines.append(f"| {row['number']} | {row['words']} | {text} | {code} | {tests} |")
     return "\n".join(lines) + "\n"
 

@@ -1,4 +1,6 @@
-"""One seed of a recipe as a job: how it trains, and stages that several settings share and an interrupted run finds again."""
+"""One seed of a recipe as a job: how it trains, and stages that several settings share and an
+interrupted run finds again."""
+
 from __future__ import annotations
 
 import hashlib
@@ -35,26 +37,54 @@ class Job:
         out=None,  # folder of the checkpoint; None: the job's
         **changes,  # of the options the settings give `training.fit`
     ):
-        """The `Result` of `training.fit` under the job's settings; continued where it was cut off."""
+        """The `Result` of `training.fit` under the job's settings; continued where it was cut
+        off."""
         from avbook.training.loop import fit
 
         s = self.settings
         kind = s.get("schedule", "step")
-        options = {"epochs": s["epochs"], "batch_size": s["batch_size"], "lr": s["lr"], "weight_decay": s["weight_decay"],
-                   "schedule": ("step", s["decay_every"], s["decay"], s["decay_until"]) if kind == "step" else kind,
-                   "precision": s["precision"], "optimizer": s.get("optimizer", "adam")}
-        return fit(net, method, data or self.data, seed=self.seed, device=self.device, out=out or self.folder, resume=True,
-                   progress=self.progress, **{**options, **changes})
+        options = {
+            "epochs": s["epochs"],
+            "batch_size": s["batch_size"],
+            "lr": s["lr"],
+            "weight_decay": s["weight_decay"],
+            "schedule": (
+                ("step", s["decay_every"], s["decay"], s["decay_until"]) if kind == "step" else kind
+            ),
+            "precision": s["precision"],
+            "optimizer": s.get("optimizer", "adam"),
+        }
+        return fit(
+            net,
+            method,
+            data or self.data,
+            seed=self.seed,
+            device=self.device,
+            out=out or self.folder,
+            resume=True,
+            progress=self.progress,
+            **{**options, **changes},
+        )
 
     def stage(
         self,
         name: str,  # such as "base"
-        settings: dict[str, Any],  # those that the stage depends on, and no others: runs that agree in them share it
-        make: Callable[[Path], None],  # writes into the folder what later stages need; called again after an interruption
+        settings: dict[
+            str, Any
+        ],  # those that the stage depends on, and no others: runs that agree in them share it
+        make: Callable[
+            [Path], None
+        ],  # writes into the folder what later stages need; called again after an interruption
     ) -> Path:
-        """The folder of a finished stage, made by the first run that asks; others that ask meanwhile wait for it."""
-        content = json.dumps([self.recipe.name, name, settings, self.data.hash, self.seed], sort_keys=True)
-        folder = self.store / f"{_plain(name)}-{hashlib.sha256(content.encode()).hexdigest()[:12]}-seed-{self.seed}"
+        """The folder of a finished stage, made by the first run that asks; others that ask
+        meanwhile wait for it."""
+        content = json.dumps(
+            [self.recipe.name, name, settings, self.data.hash, self.seed], sort_keys=True
+        )
+        folder = (
+            self.store
+            / f"{_plain(name)}-{hashlib.sha256(content.encode()).hexdigest()[:12]}-seed-{self.seed}"
+        )
         done = folder / "stage.json"
         if done.exists():
             return folder
@@ -62,8 +92,20 @@ class Job:
             if not done.exists():
                 folder.mkdir(parents=True, exist_ok=True)
                 make(folder)
-                write_text(done, json.dumps({"recipe": self.recipe.name, "stage": name, "settings": settings, "seed": self.seed,
-                                             "data": self.data.hash}, indent=1) + "\n")
+                write_text(
+                    done,
+                    json.dumps(
+                        {
+                            "recipe": self.recipe.name,
+                            "stage": name,
+                            "settings": settings,
+                            "seed": self.seed,
+                            "data": self.data.hash,
+                        },
+                        indent=1,
+                    )
+                    + "\n",
+                )
         return folder
 
 

@@ -1,8 +1,10 @@
-"""What a recipe is: a name for a network, its losses and its schedule, with every option a table varies.
+"""What a recipe is: a name for a network, its losses and its schedule, with every option a table
+varies.
 
-A recipe's settings come from a preset ("paper": the released sizes and schedule; "quick": small sizes that end within about a
-minute on two cores), changed by the options a user names. Records say both.
-"""
+A recipe's settings come from a preset ("paper": the released sizes and schedule; "quick": small
+sizes that end within about a minute on two cores), changed by the options a user names. Records say
+both."""
+
 from __future__ import annotations
 
 import difflib
@@ -19,16 +21,21 @@ __all__ = ["Recipe", "resolve_settings", "parse_options", "pick"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a named method is built and trained: its settings under each preset and the function that builds it."""
+    """How a named method is built and trained: its settings under each preset and the function that
+    builds it."""
 
     name: str
     task: str  # "ave" or "llp"
     about: str
     settings: dict[str, Any]  # every option with the value of the preset "paper"
     quick: dict[str, Any]  # what the preset "quick" changes
-    build: Callable[[dict, dict], tuple] | None = None  # (settings, dims of the data) -> (network, method); None: `train` needs neither
+    build: Callable[[dict, dict], tuple] | None = (
+        None  # (settings, dims of the data) -> (network, method); None: `train` needs neither
+    )
     open: dict[str, Any] = field(default_factory=dict)  # options of the data set's loader
-    train: Callable[[Job], tuple] | None = None  # (job) -> (Result, more for the record); None: build and fit, in one stage
+    train: Callable[[Job], tuple] | None = (
+        None  # (job) -> (Result, more for the record); None: build and fit, in one stage
+    )
 
     def preset(self, name: str) -> dict[str, Any]:
         """The settings of a preset, "paper" or "quick"."""
@@ -43,11 +50,12 @@ class Recipe:
         return open_data(where, self.task, **self.open)
 
 
-# ------------------------------------------------------------------------------------------------------------ options
+# ------------------------------------------------------------------------------------------ options
 def parse_options(
     pairs: list[str],  # each "name=value", as `--set` takes them
 ) -> dict[str, Any]:
-    """Names and values, each value read as JSON where it is JSON (`0.1`, `true`, `null`), as a word otherwise."""
+    """Names and values, each value read as JSON where it is JSON (`0.1`, `true`, `null`), as a word
+    otherwise."""
     out: dict[str, Any] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
@@ -67,15 +75,17 @@ def resolve_settings(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """All settings of a run, and the options that really differ from the preset.
 
-    Raises `AvbookError` for a name the recipe does not have and for a value of another kind than the preset's.
-    """
+    Raises `AvbookError` for a name the recipe does not have and for a value of another kind than
+        the preset's."""
     base = recipe.preset(preset)
     changed = {}
     for name, value in options.items():
         if name not in base:
             near = difflib.get_close_matches(name, base, n=1)
             hint = f" (did you mean {near[0]}?)" if near else ""
-            raise AvbookError(f"{recipe.name} has no option {name!r}{hint}: it has {', '.join(sorted(base))}")
+            raise AvbookError(
+                f"{recipe.name} has no option {name!r}{hint}: it has {', '.join(sorted(base))}"
+            )
         changed_value = _same_kind(recipe, name, value, base[name])
         if changed_value != base[name]:
             changed[name] = changed_value
@@ -95,7 +105,10 @@ def _same_kind(recipe: Recipe, name: str, value: Any, model: Any) -> Any:
     else:
         fits = isinstance(value, str)
     if not fits:
-        raise AvbookError(f"{recipe.name}: option {name}={value!r} should be of the kind of its preset's value, {model!r}")
+        raise AvbookError(
+            f"{recipe.name}: option {name}={value!r} should be of the kind of its preset's value,"
+            f" {model!r}"
+        )
     if name in ("epochs", "batch_size", "decay_every") and value < 1:
         raise AvbookError(f"{recipe.name}: option {name}={value} should be at least 1")
     return value

@@ -1,4 +1,5 @@
 """Run records: one JSON file a seed, read one by one or asked for by setting."""
+
 from __future__ import annotations
 
 import json
@@ -32,14 +33,24 @@ class Records:
         preset: str = "quick",
         data: str | None = None,  # the data set's name; None: whichever, if all agree
     ) -> list[dict[str, Any]]:
-        """The records of one setting, ordered by seed; raises `AvbookError` where they are of several data sets."""
+        """The records of one setting, ordered by seed; raises `AvbookError` where they are of
+        several data sets."""
         _, changed = resolve_settings(find_recipe(recipe), preset, options or {})
-        found = [r for r in self.all if r["recipe"] == recipe and r["preset"] == preset and r["options"] == changed
-                 and (data is None or r["data"]["name"] == data)]
+        found = [
+            r
+            for r in self.all
+            if r["recipe"] == recipe
+            and r["preset"] == preset
+            and r["options"] == changed
+            and (data is None or r["data"]["name"] == data)
+        ]
         hashes = {r["data"]["hash"] for r in found}
         if len(hashes) > 1:
             names = sorted({f"{r['data']['name']} ({r['data']['hash']})" for r in found})
-            raise AvbookError(f"{self.folder}: records of {recipe} {changed} come from {len(hashes)} data sets, {', '.join(names)}; name one with --data")
+            raise AvbookError(
+                f"{self.folder}: records of {recipe} {changed} come from {len(hashes)} data sets,"
+                f" {', '.join(names)}; name one with --data"
+            )
         return sorted(found, key=lambda r: r["seed"])
 
 
@@ -49,5 +60,7 @@ def read_record(path: Path) -> dict[str, Any]:
         record = json.loads(path.read_text(encoding="utf-8"))
         record["recipe"], record["metrics"], record["seed"], record["data"]["kind"]
     except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise AvbookError(f"{path}: no run record ({error!r}); move it away or run with another --out") from None
+        raise AvbookError(
+            f"{path}: no run record ({error!r}); move it away or run with another --out"
+        ) from None
     return record

@@ -1,4 +1,5 @@
 """Runs recipes: one seed to its record, or many seeds side by side in processes."""
+
 from __future__ import annotations
 
 import hashlib
@@ -27,10 +28,17 @@ def run_key(
     options: dict[str, Any],  # only what differs from the preset, as `resolve_settings` gives it
     data,  # a data set with `.name` and `.hash`
 ) -> str:
-    """A folder name for a setting on a data set: readable, and different whenever either differs."""
-    readable = "-".join([data.name, preset, *(f"{name}={value}" for name, value in options.items())])
+    """A folder name for a setting on a data set: readable, and different whenever either
+    differs."""
+    readable = "-".join(
+        [data.name, preset, *(f"{name}={value}" for name, value in options.items())]
+    )
     content = json.dumps([recipe.name, recipe.preset(preset), options, data.hash], sort_keys=True)
-    return re.sub(r"[^A-Za-z0-9._=-]+", "_", readable)[:100] + "-" + hashlib.sha256(content.encode()).hexdigest()[:8]
+    return (
+        re.sub(r"[^A-Za-z0-9._=-]+", "_", readable)[:100]
+        + "-"
+        + hashlib.sha256(content.encode()).hexdigest()[:8]
+    )
 
 
 def run_seed(
@@ -43,12 +51,15 @@ def run_seed(
     device: str = "auto",
     out: str | os.PathLike = "runs",
     progress: bool = True,
-    where: str | None = None,  # how the user named the data, for the record's command; None: its folder
+    where: (
+        str | None
+    ) = None,  # how the user named the data, for the record's command; None: its folder
 ) -> dict[str, Any]:
-    """The record of one seed: read where it stands already, else trained (or continued where it was cut off) and written.
+    """The record of one seed: read where it stands already, else trained (or continued where it was
+        cut off) and written.
 
-    Writes `OUT/RECIPE/KEY/seed-N.json` and, beside it, `seed-N.npz` with the test predictions of the three selections.
-    """
+    Writes `OUT/RECIPE/KEY/seed-N.json` and, beside it, `seed-N.npz` with the test predictions of
+        the three selections."""
     from avbook.training.device import seed_everything
 
     settings, changed = resolve_settings(recipe, preset, options or {})
@@ -60,12 +71,26 @@ def run_seed(
 
     _set_threads(settings["threads"])
     seed_everything(seed)
-    job = Job(recipe, settings, data, seed, folder / f"seed-{seed}", Path(out) / recipe.name / "stages", device, progress)
+    job = Job(
+        recipe,
+        settings,
+        data,
+        seed,
+        folder / f"seed-{seed}",
+        Path(out) / recipe.name / "stages",
+        device,
+        progress,
+    )
     result, more = recipe.train(job) if recipe.train else _in_one_stage(job)
     record = {
-        "recipe": recipe.name, "options": changed, "preset": preset, "seed": seed, "settings": settings,
+        "recipe": recipe.name,
+        "options": changed,
+        "preset": preset,
+        "seed": seed,
+        "settings": settings,
         "data": {"kind": data.kind, "name": data.name, "hash": data.hash},
-        **result.to_record(), **more,
+        **result.to_record(),
+        **more,
         "command": command(recipe, where or str(data.folder), preset, changed, seed),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
@@ -90,13 +115,18 @@ def _set_threads(threads: int) -> None:
 
 
 def run_many(
-    tasks: list[dict[str, Any]],  # each the arguments of `run_seed` but `data`, with the recipe's name as `recipe`
+    tasks: list[
+        dict[str, Any]
+    ],  # each the arguments of `run_seed` but `data`, with the recipe's name as `recipe`
     where: str,  # the data, as `open_data` takes it
     *,
     jobs: int = 1,  # how many run side by side, each in a process of its own
-    report: Callable[[dict[str, Any], int, int], None] = lambda record, done, of: None,  # told of each finished record
+    report: Callable[[dict[str, Any], int, int], None] = lambda record, done, of: (
+        None
+    ),  # told of each finished record
 ) -> list[dict[str, Any]]:
-    """The records of several runs, in the order of the tasks; those that stand already are only read."""
+    """The records of several runs, in the order of the tasks; those that stand already are only
+    read."""
     if jobs <= 1 or len(tasks) <= 1:
         records = []
         for task in tasks:
@@ -108,7 +138,10 @@ def run_many(
     from multiprocessing import get_context
 
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        futures = {pool.submit(_run_task, {**task, "progress": False}, where): i for i, task in enumerate(tasks)}
+        futures = {
+            pool.submit(_run_task, {**task, "progress": False}, where): i
+            for i, task in enumerate(tasks)
+        }
         records: list = [None] * len(tasks)
         try:
             for done, future in enumerate(as_completed(futures), 1):
@@ -135,7 +168,10 @@ def _run_task(task: dict[str, Any], where: str) -> dict[str, Any]:
 
 def command(recipe: Recipe, where: str, preset: str, options: dict[str, Any], seed: int) -> str:
     """The command line that makes this record again."""
-    sets = "".join(f" --set {name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in options.items())
+    sets = "".join(
+        f" --set {name}={value if isinstance(value, str) else json.dumps(value)}"
+        for name, value in options.items()
+    )
     return f"avbook run {recipe.name} --data {where} --preset {preset}{sets} --seed {seed}"
 
 

@@ -1,4 +1,6 @@
-"""From run records to tables: the paper's number, ours over seeds with its spread, the data, the selection and a verdict."""
+"""From run records to tables: the paper's number, ours over seeds with its spread, the data, the
+selection and a verdict."""
+
 from __future__ import annotations
 
 import math
@@ -6,16 +8,36 @@ import os
 from dataclasses import dataclass
 from typing import Any, Iterable
 
+from avbook.common.files import write_text
 from avbook.errors import AvbookError
+from avbook.experiments.records import Records
 from avbook.papers import ORDERING_CLAIMS
 from avbook.papers.schema import Cell, OrderingClaim, Table
-from avbook.experiments.records import Records
-from avbook.common.files import write_text
 
-__all__ = ["Summary", "summarise", "compare", "Comparison", "table_rows", "ordering_rows", "format_gap", "with_interval", "with_spread", "format_cell",
-           "caption", "split_levels", "layout", "to_markdown", "write_csv", "SELECTIONS"]
+__all__ = [
+    "Summary",
+    "summarise",
+    "compare",
+    "Comparison",
+    "table_rows",
+    "ordering_rows",
+    "format_gap",
+    "with_interval",
+    "with_spread",
+    "format_cell",
+    "caption",
+    "split_levels",
+    "layout",
+    "to_markdown",
+    "write_csv",
+    "SELECTIONS",
+]
 
-SELECTIONS = {"val_selected": "best epoch on validation", "last": "last epoch", "test_selected": "best epoch on test (for comparison only)"}
+SELECTIONS = {
+    "val_selected": "best epoch on validation",
+    "last": "last epoch",
+    "test_selected": "best epoch on test (for comparison only)",
+}
 
 
 @dataclass(frozen=True)
@@ -35,7 +57,8 @@ class Summary:
 def summarise(
     values: Iterable[float],  # one figure a seed
 ) -> Summary | None:
-    """The `Summary` of some seeds' figures, or None where there are none; a seed whose figure had nothing to count (NaN) is left out."""
+    """The `Summary` of some seeds' figures, or None where there are none; a seed whose figure had
+    nothing to count (NaN) is left out."""
     from statistics import fmean, stdev
 
     values = [float(v) for v in values if not math.isnan(v)]
@@ -58,7 +81,8 @@ def _t_quantile(freedom: int) -> float:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two settings on the same seeds: the mean of the differences, its 95 % interval, and what that says of a claim."""
+    """Two settings on the same seeds: the mean of the differences, its 95 % interval, and what that
+    says of a claim."""
 
     gap: Summary | None
     verdict: str  # agrees | disagrees | undecided | not run
@@ -72,9 +96,9 @@ def compare(
 ) -> Comparison:
     """Whether one setting beats another, seed by seed.
 
-    "agrees" where the interval of the mean difference lies above zero, "disagrees" where it lies below, "undecided" where it
-    holds zero or fewer than two seeds can be compared, "not run" where no seed has a record of both.
-    """
+    "agrees" where the interval of the mean difference lies above zero, "disagrees" where it lies
+        below, "undecided" where it holds zero or fewer than two seeds can be compared, "not run" where
+        no seed has a record of both."""
     left = {r["seed"]: get_score(r, metric, selection) for r in better}
     right = {r["seed"]: get_score(r, metric, selection) for r in worse}
     shared = sorted(left.keys() & right.keys())
@@ -91,15 +115,19 @@ def get_score(
     metric: str,
     selection: str,
 ) -> float:
-    """One figure of a record's test scores, NaN where it had nothing to count; raises `AvbookError` where the record lacks it."""
+    """One figure of a record's test scores, NaN where it had nothing to count; raises `AvbookError`
+    where the record lacks it."""
     try:
         value = record["metrics"]["test"][selection][metric]
     except KeyError as error:
-        raise AvbookError(f"{record.get('path', 'a record')}: no figure {error} under metrics.test.{selection}.{metric}") from None
+        raise AvbookError(
+            f"{record.get('path', 'a record')}: no figure {error} under"
+            f" metrics.test.{selection}.{metric}"
+        ) from None
     return math.nan if value is None else float(value)
 
 
-# ------------------------------------------------------------------------------------------------------------- tables
+# ------------------------------------------------------------------------------------------- tables
 def table_rows(
     table: Table,
     records: Records,
@@ -110,26 +138,45 @@ def table_rows(
     only: str | None = None,  # a column
     extra: dict[str, Any] | None = None,  # options every cell was run with besides its own
 ) -> list[dict[str, Any]]:
-    """One dict a cell: row, column, paper, ours, sd, low, high, seeds, data, preset, selection, verdict, command.
+    """One dict a cell: row, column, paper, ours, sd, low, high, seeds, data, preset, selection,
+        verdict, command.
 
-    The verdict compares with the paper's number only on official data: it "agrees" where the interval over seeds holds it. It is "undefined" where no seed's
-    figure had anything to count, as the precision of a class that is never predicted.
-    On the world the absolute numbers are another task's, so a cell says "world" and the directions carry the verdicts.
-    """
+    The verdict compares with the paper's number only on official data: it "agrees" where the
+        interval over seeds holds it. It is "undefined" where no seed's figure had anything to count, as
+        the precision of a class that is never predicted. On the world the absolute numbers are another
+        task's, so a cell says "world" and the directions carry the verdicts."""
     out, selection = [], selection or table.selection
     for cell in table.cells:
         if only and cell.column != only:
             continue
-        found = records.of(cell.recipe, {**cell.options, **(extra or {})}, preset=preset, data=data) if cell.recipe and _known(cell) else []
+        found = (
+            records.of(cell.recipe, {**cell.options, **(extra or {})}, preset=preset, data=data)
+            if cell.recipe and _known(cell)
+            else []
+        )
         summary = summarise(get_score(r, cell.metric or table.metric, selection) for r in found)
-        out.append({
-            "row": cell.row, "column": cell.column, "paper": cell.value, "mark": cell.mark,
-            "ours": summary.mean if summary else None, "sd": summary.sd if summary else None,
-            "low": summary.low if summary else None, "high": summary.high if summary else None,
-            "seeds": [r["seed"] for r in found], "data": f"{found[0]['data']['kind']}: {found[0]['data']['name']}" if found else "", "preset": preset if found else "",
-            "selection": selection if found else "", "verdict": _cell_verdict(cell, found, summary),
-            "command": found[0]["command"].rsplit(" --seed", 1)[0] + f" --seeds {len(found)}" if found else "",
-        })
+        out.append(
+            {
+                "row": cell.row,
+                "column": cell.column,
+                "paper": cell.value,
+                "mark": cell.mark,
+                "ours": summary.mean if summary else None,
+                "sd": summary.sd if summary else None,
+                "low": summary.low if summary else None,
+                "high": summary.high if summary else None,
+                "seeds": [r["seed"] for r in found],
+                "data": f"{found[0]['data']['kind']}: {found[0]['data']['name']}" if found else "",
+                "preset": preset if found else "",
+                "selection": selection if found else "",
+                "verdict": _cell_verdict(cell, found, summary),
+                "command": (
+                    found[0]["command"].rsplit(" --seed", 1)[0] + f" --seeds {len(found)}"
+                    if found
+                    else ""
+                ),
+            }
+        )
     return out
 
 
@@ -162,31 +209,56 @@ def ordering_rows(
     only: str | None = None,
     extra: dict[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
-    """One dict a stated direction: claim, source, the paper's gap, ours with interval, seeds, verdict."""
+    """One dict a stated direction: claim, source, the paper's gap, ours with interval, seeds,
+    verdict."""
     out = []
     for claim in ORDERING_CLAIMS:
-        if not claim.key.startswith(prefix + "-") or (only and f"-{only}-" not in claim.key and not claim.text.endswith(f"({only})")):
+        if not claim.key.startswith(prefix + "-") or (
+            only and f"-{only}-" not in claim.key and not claim.text.endswith(f"({only})")
+        ):
             continue
         result = _judge(claim, records, preset, data, selection or claim.selection, extra or {})
         gap = result.gap
-        out.append({"claim": claim.text, "source": claim.source, "paper": claim.paper_gap, "ours": gap.mean if gap else None,
-                    "low": gap.low if gap else None, "high": gap.high if gap else None, "seeds": gap.n if gap else 0,
-                    "verdict": result.verdict})
+        out.append(
+            {
+                "claim": claim.text,
+                "source": claim.source,
+                "paper": claim.paper_gap,
+                "ours": gap.mean if gap else None,
+                "low": gap.low if gap else None,
+                "high": gap.high if gap else None,
+                "seeds": gap.n if gap else 0,
+                "verdict": result.verdict,
+            }
+        )
     return out
 
 
-def _judge(claim: OrderingClaim, records: Records, preset: str, data: str | None, selection: str, extra: dict) -> Comparison:
+def _judge(
+    claim: OrderingClaim,
+    records: Records,
+    preset: str,
+    data: str | None,
+    selection: str,
+    extra: dict,
+) -> Comparison:
     from avbook.experiments.recipes import RECIPES
 
     if claim.better[0] not in RECIPES or claim.worse[0] not in RECIPES:
         return Comparison(None, "not run")
-    better, worse = (records.of(recipe, {**options, **extra}, preset=preset, data=data) for recipe, options in (claim.better, claim.worse))
+    better, worse = (
+        records.of(recipe, {**options, **extra}, preset=preset, data=data)
+        for recipe, options in (claim.better, claim.worse)
+    )
     return compare(better, worse, claim.metric, selection)
 
 
-# ------------------------------------------------------------------------------------------------------------ showing
+# ------------------------------------------------------------------------------------------ showing
 NBSP = "\N{NO-BREAK SPACE}"  # holds a figure and its spread together in a narrow column
-BESIDE, PAGE = 3, 6  # so many columns stand paper beside ours, with more ours stands below; so many fit a page
+BESIDE, PAGE = (
+    3,
+    6,
+)  # so many columns stand paper beside ours, with more ours stands below; so many fit a page
 
 
 def format_number(
@@ -206,7 +278,9 @@ def with_spread(
     sign: bool = False,
 ) -> str:
     """A mean and its standard deviation, such as 72.0 ± 2.0, on one line wherever it stands."""
-    return format_number(mean, sign) + ("" if sd is None or math.isnan(sd) else f"{NBSP}±{NBSP}{sd:.1f}")
+    return format_number(mean, sign) + (
+        "" if sd is None or math.isnan(sd) else f"{NBSP}±{NBSP}{sd:.1f}"
+    )
 
 
 def with_interval(
@@ -214,13 +288,16 @@ def with_interval(
     low: float | None,  # None or NaN: there is no interval
     high: float | None,
 ) -> str:
-    """A signed difference and its interval, such as -0.5 [-2.3, +1.3], or a dash where nothing was run.
+    """A signed difference and its interval, such as -0.5 [-2.3, +1.3], or a dash where nothing was
+    run.
 
     The interval stays on one line, and tells whether it leaves zero out, as [-4.0, -0.03] does.
     """
     if mean is None:
         return "–"
-    return format_number(mean, True) + ("" if low is None or math.isnan(low) else f" [{bound(low)},{NBSP}{bound(high)}]")
+    return format_number(mean, True) + (
+        "" if low is None or math.isnan(low) else f" [{bound(low)},{NBSP}{bound(high)}]"
+    )
 
 
 def bound(
@@ -243,7 +320,8 @@ def split_levels(
     table: Table,
     cells: list[dict[str, Any]],  # from `table_rows`
 ) -> list[list[dict[str, Any]]]:
-    """The cells of a table, level by level (segments, then events) where it has more columns than a page holds."""
+    """The cells of a table, level by level (segments, then events) where it has more columns than a
+    page holds."""
     names = _columns(table, cells)
     if len(names) <= PAGE or not all(": " in name for name in names):
         return [cells]
@@ -255,7 +333,8 @@ def caption(
     table: Table,
     cells: list[dict[str, Any]],  # from `table_rows`
 ) -> str:
-    """Where a table stands in its paper and the unit of its figures; the metric too, where all columns share it, and the level if they are all of one."""
+    """Where a table stands in its paper and the unit of its figures; the metric too, where all
+    columns share it, and the level if they are all of one."""
     names = _columns(table, cells)
     metrics = {cell.metric or table.metric for cell in table.cells if cell.column in names}
     level = f"{names[0].split(': ')[0]} level, " if _one_level(names) else ""
@@ -269,24 +348,32 @@ def layout(
 ) -> tuple[list[str], list[list[str]]]:
     """The heading and the lines of a table, as texts.
 
-    Up to three columns show the paper's figure and ours side by side. More would not fit a page: there the paper's figures are one line of a row and ours
-    the next, and a row that only cites other work has one line. Where the paper has no figures at all, only ours are shown.
-    """
+    Up to three columns show the paper's figure and ours side by side. More would not fit a page:
+        there the paper's figures are one line of a row and ours the next, and a row that only cites
+        other work has one line. Where the paper has no figures at all, only ours are shown."""
     columns = _columns(table, cells)
     at = {(cell["row"], cell["column"]): cell for cell in cells}
     names = [c.split(": ")[1] for c in columns] if _one_level(columns) else columns
     pairs = {row: [format_cell(at.get((row, column))) for column in columns] for row in table.rows}
     label = {row: row.replace(" ", NBSP) if len(row) <= 16 else row for row in table.rows}
     if all(cell["paper"] is None for cell in cells):
-        return ["", *names], [[label[row], *(ours for _, ours in pair)] for row, pair in pairs.items()]
+        return ["", *names], [
+            [label[row], *(ours for _, ours in pair)] for row, pair in pairs.items()
+        ]
     if len(columns) <= BESIDE:
         head = ["", *(f"{name}: {whose}" for name in names for whose in ("paper", "ours"))]
-        return head, [[label[row], *(text for pair in pairs[row] for text in pair)] for row in table.rows]
+        return head, [
+            [label[row], *(text for pair in pairs[row] for text in pair)] for row in table.rows
+        ]
     lines = []
     for row, pair in pairs.items():
         printed, ours = zip(*pair)
-        both = [("paper", printed)] * (set(printed) != {"–"}) + [("ours", ours)] * (not set(ours) <= {"cited", "–"})
-        lines += [[label[row] if k == 0 else "", whose, *texts] for k, (whose, texts) in enumerate(both)]
+        both = [("paper", printed)] * (set(printed) != {"–"}) + [("ours", ours)] * (
+            not set(ours) <= {"cited", "–"}
+        )
+        lines += [
+            [label[row] if k == 0 else "", whose, *texts] for k, (whose, texts) in enumerate(both)
+        ]
     return ["", "", *names], lines
 
 
@@ -304,27 +391,44 @@ def to_markdown(
     cells: list[dict[str, Any]],  # from `table_rows`
     directions: list[dict[str, Any]] = (),  # from `ordering_rows`
 ) -> str:
-    """A table as Markdown: the `layout` of its `split_levels`, what it stands on, then the directions."""
+    """A table as Markdown: the `layout` of its `split_levels`, what it stands on, then the
+    directions."""
     lines = []
     for part in split_levels(table, cells):
         head, body = layout(table, part)
         left = head.count("")  # columns of words
-        lines += [f"**{table.title}** ({caption(table, part)})", "", f"| {' | '.join(head)} |", "|" + ":--|" * left + "--:|" * (len(head) - left)]
+        lines += [
+            f"**{table.title}** ({caption(table, part)})",
+            "",
+            f"| {' | '.join(head)} |",
+            "|" + ":--|" * left + "--:|" * (len(head) - left),
+        ]
         lines += [*(f"| {' | '.join(line)} |" for line in body), ""]
     lines += [provenance(cells)]
     if table.note:
         lines += ["", table.note]
     if directions:
-        lines += ["", "| claim | paper's gap | ours [95 %] | seeds | verdict |", "|:--|--:|--:|--:|:--|"]
-        lines += [f"| {d['claim']} | {format_number(d['paper'], True)} | {gap_text(d)} | {d['seeds']} | {d['verdict']} |" for d in directions]
+        lines += [
+            "",
+            "| claim | paper's gap | ours [95 %] | seeds | verdict |",
+            "|:--|--:|--:|--:|:--|",
+        ]
+        lines += [
+            f"| {d['claim']} | {format_number(d['paper'], True)} | {gap_text(d)} | {d['seeds']} |"
+            f" {d['verdict']} |"
+            for d in directions
+        ]
     return "\n".join(lines) + "\n"
 
 
 def format_cell(cell: dict[str, Any] | None) -> tuple[str, str]:
-    """What a cell shows for the paper and for us: a figure, "not run", "undefined", "cited" or a dash."""
+    """What a cell shows for the paper and for us: a figure, "not run", "undefined", "cited" or a
+    dash."""
     if cell is None:
         return "–", "–"
-    return format_number(cell["paper"]) + cell["mark"], cell["verdict"] if cell["ours"] is None else with_spread(cell["ours"], cell["sd"])
+    return format_number(cell["paper"]) + cell["mark"], (
+        cell["verdict"] if cell["ours"] is None else with_spread(cell["ours"], cell["sd"])
+    )
 
 
 def gap_text(direction: dict[str, Any]) -> str:
@@ -333,11 +437,24 @@ def gap_text(direction: dict[str, Any]) -> str:
 
 
 def provenance(cells: list[dict[str, Any]]) -> str:
-    """One line that says on which data, how selected and over how many seeds our numbers stand; and that the sizes are the paper's, where the world has them."""
+    """One line that says on which data, how selected and over how many seeds our numbers stand; and
+    that the sizes are the paper's, where the world has them."""
     run = [cell for cell in cells if cell["ours"] is not None]
     if not run:
         return "Ours: not run."
-    data = " and ".join(sorted({cell["data"] + (", paper preset" if cell["preset"] == "paper" and cell["data"].startswith("world") else "") for cell in run}))
+    data = " and ".join(
+        sorted(
+            {
+                cell["data"]
+                + (
+                    ", paper preset"
+                    if cell["preset"] == "paper" and cell["data"].startswith("world")
+                    else ""
+                )
+                for cell in run
+            }
+        )
+    )
     counts = sorted({len(cell["seeds"]) for cell in run})
     seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     spread = "" if counts[-1] == 1 else ", mean ± standard deviation"

@@ -24,10 +24,11 @@ _all_ = ["log_mel", "log_mel_stream"]
 # %% ../../nbs/1_problem/03_extractors.ipynb #c019
 @runtime_checkable
 class Extractor(Protocol):
-    """What avbook asks of anything that makes features: three attributes and a call that returns a float32 array.
+    """What avbook asks of anything that makes features: three attributes and a call that returns a
+        float32 array.
 
-    Sound: a wave or log-mel patches (…, 96, 64) → (…, dim). Picture: uint8 frames (…, T·fps, H, W, 3) → (…, T, 7, 7, dim)
-    or, without positions, (…, T, dim)."""
+    Sound: a wave or log-mel patches (…, 96, 64) → (…, dim). Picture: uint8 frames (…, T·fps, H, W,
+        3) → (…, T, 7, 7, dim) or, without positions, (…, T, dim)."""
 
     name: str  # what is written into `world.json` and run records
     dim: int  # the length of a feature vector
@@ -69,14 +70,16 @@ def _calibrate(
     drive: torch.Tensor,  # (samples, units) what reaches each unit on the calibration sample
     zeros: float,  # share of the sample at which a unit should be silent
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A whole threshold per unit, the `zeros` quantile of its drive, and a power of two that brings its spread near 1."""
+    """A whole threshold per unit, the `zeros` quantile of its drive, and a power of two that brings
+    its spread near 1."""
     threshold = np.quantile(drive.numpy(), zeros, axis=0, method="nearest")
     gain = 2.0 ** -np.round(np.log2(np.maximum(drive.double().numpy().std(axis=0, ddof=1), 1)))
     return torch.from_numpy(threshold.round()).float(), torch.from_numpy(gain).float()
 
 # %% ../../nbs/1_problem/03_extractors.ipynb #c027
 def patterns() -> torch.Tensor:
-    """Six time-by-band patterns (6, 1, 9, 5), whole numbers: level, partial, changes within 20, 40 and 80 ms, and a glide."""
+    """Six time-by-band patterns (6, 1, 9, 5), whole numbers: level, partial, changes within 20, 40
+    and 80 ms, and a glide."""
     bank = np.zeros((6, 9, 5))
     bank[0, 3:6] = [0, 1, 2, 1, 0]  # level
     bank[1, :, :] = [-1, -1, 4, -1, -1]  # louder than the bands around: a partial
@@ -94,25 +97,40 @@ def quantities(
 ) -> torch.Tensor:
     """What the patterns sum to over a second, (n, 272) whole numbers.
 
-    64 levels, 64 strengths of partials, 64 rises and 64 falls (four kinds of change by 16 groups of bands), and the level of
-    the loudest eighth of a second in 16 groups."""
-    level = ((patches.double() - np.log(LOG_OFFSET)) * 32).round().clamp(0, 400).float()[:, None]  # steps of 0.27 dB
+    64 levels, 64 strengths of partials, 64 rises and 64 falls (four kinds of change by 16 groups of
+        bands), and the level of the loudest eighth of a second in 16 groups."""
+    level = (
+        ((patches.double() - np.log(LOG_OFFSET)) * 32).round().clamp(0, 400).float()[:, None]
+    )  # steps of 0.27 dB
     found = F.conv2d(level, bank, padding=(0, 2))  # (n, 6, 88, 64)
     groups = lambda maps: (maps.unflatten(-1, (16, 4)).sum(-1) / 8).floor().flatten(1)
     loudest = level[:, 0].unflatten(-1, (16, 4)).sum(-1).unflatten(1, (8, 12)).sum(2).amax(1)
     changes = found[:, 2:6]
-    return torch.cat([level[:, 0].sum(1), F.relu(found[:, 1]).sum(1), groups(F.relu(changes).sum(2)), groups(F.relu(-changes).sum(2)), loudest], dim=1)
+    return torch.cat(
+        [
+            level[:, 0].sum(1),
+            F.relu(found[:, 1]).sum(1),
+            groups(F.relu(changes).sum(2)),
+            groups(F.relu(-changes).sum(2)),
+            loudest,
+        ],
+        dim=1,
+    )
 
 # %% ../../nbs/1_problem/03_extractors.ipynb #c034
 def _sample_sounds(
     rng: np.random.Generator,  # where they come from
     seconds: int = 160,  # how many
 ) -> np.ndarray:
-    """Log-mel patches (seconds, 96, 64) of noises, tones and pulses that belong to no class, to set thresholds by."""
+    """Log-mel patches (seconds, 96, 64) of noises, tones and pulses that belong to no class, to set
+    thresholds by."""
     t, partials, waves = np.arange(RATE) / RATE, np.arange(1, 25), np.empty((seconds, RATE))
 
     def noise():
-        coloured = np.fft.irfft(np.fft.rfft(rng.standard_normal(RATE)) * np.arange(1, RATE // 2 + 2) ** -rng.uniform(0, 1))
+        coloured = np.fft.irfft(
+            np.fft.rfft(rng.standard_normal(RATE))
+            * np.arange(1, RATE // 2 + 2) ** -rng.uniform(0, 1)
+        )
         return coloured / coloured.std()
 
     for wave in waves:
@@ -120,15 +138,28 @@ def _sample_sounds(
         strength = partials**-tilt * (rng.random(24) < 0.7) * (partials * pitch < 7800)
         tone = strength @ np.sin(2 * np.pi * (np.outer(partials, pitch * t) + rng.random((24, 1))))
         beat = np.clip(1 + rng.uniform(0, 1.5) * np.sin(2 * np.pi * rate * t), 0, None)
-        mixed = (rng.random() ** 2 * tone / (tone.std() + 1e-9) + rng.random() ** 2 * noise()) * beat
-        wave[:] = mixed / (mixed.std() + 1e-9) * rng.uniform(0.03, 0.25) + noise() * 0.08 * 10 ** -rng.uniform(0, 1)
+        mixed = (
+            rng.random() ** 2 * tone / (tone.std() + 1e-9) + rng.random() ** 2 * noise()
+        ) * beat
+        wave[:] = mixed / (mixed.std() + 1e-9) * rng.uniform(
+            0.03, 0.25
+        ) + noise() * 0.08 * 10 ** -rng.uniform(0, 1)
     return log_mel(np.clip(waves, -1, 1).reshape(-1))
 
 # %% ../../nbs/1_problem/03_extractors.ipynb #c036
 class _Mix:
-    """A random rectified layer on vectors of whole numbers: (n, quantities) → (n, dim), sparse, never negative."""
+    """A random rectified layer on vectors of whole numbers: (n, quantities) → (n, dim), sparse,
+    never negative."""
 
-    def __init__(self, rng, sample: torch.Tensor, dim: int, zeros: float, keep: float = 0.15, centred: bool = True):
+    def __init__(
+        self,
+        rng,
+        sample: torch.Tensor,
+        dim: int,
+        zeros: float,
+        keep: float = 0.15,
+        centred: bool = True,
+    ):
         self.centre = sample.double().mean(0).round().float() * centred
         self.spread = 2.0 ** -(sample.double().std(0).clamp(min=1) / 16).log2().round().float()
         self.weights = torch.from_numpy(_integers(rng, (sample.shape[1], dim), keep))
@@ -143,9 +174,11 @@ class _Mix:
 
 # %% ../../nbs/1_problem/03_extractors.ipynb #c037
 class AudioExtractor:
-    """A frozen, seeded network from sound to `dim` numbers per second: sparse and never negative, as VGGish's.
+    """A frozen, seeded network from sound to `dim` numbers per second: sparse and never negative,
+        as VGGish's.
 
-    All sums are exact, so the result does not depend on batch size, threads or the order of adding. No label is used."""
+    All sums are exact, so the result does not depend on batch size, threads or the order of adding.
+        No label is used."""
 
     def __init__(
         self,
@@ -156,43 +189,71 @@ class AudioExtractor:
         self.name, self.dim, self.seed = "avbook-audio", _positive(dim, "dim"), seed
         rng = np.random.default_rng([seed, 1])
         self._bank = patterns()
-        self._mix = _Mix(rng, quantities(torch.from_numpy(_sample_sounds(rng)), self._bank), dim, zeros, keep=0.12)
+        self._mix = _Mix(
+            rng,
+            quantities(torch.from_numpy(_sample_sounds(rng)), self._bank),
+            dim,
+            zeros,
+            keep=0.12,
+        )
 
     def __call__(
         self,
         sound,  # a wave (samples,) or (samples, channels), or log-mel patches (…, 96, 64)
         rate: int = RATE,  # samples per second, for a wave
     ) -> np.ndarray:
-        """Features (…, dim) float32, one vector per second. Raises `AvbookError` for anything else, NaN and Inf."""
+        """Features (…, dim) float32, one vector per second. Raises `AvbookError` for anything else,
+        NaN and Inf."""
         sound = np.asarray(sound)
         if sound.shape[-2:] != (PATCH, BANDS):
             sound = log_mel(sound, rate)
         if not np.isfinite(sound).all():
-            _fail("NaN or Inf in the log-mel patches", "finite values; check the wave they came from")
-        patches = torch.from_numpy(np.ascontiguousarray(sound, dtype=np.float32)).reshape(-1, PATCH, BANDS)
+            _fail(
+                "NaN or Inf in the log-mel patches", "finite values; check the wave they came from"
+            )
+        patches = torch.from_numpy(np.ascontiguousarray(sound, dtype=np.float32)).reshape(
+            -1, PATCH, BANDS
+        )
         with torch.no_grad():
-            vectors = [self._mix(quantities(some, self._bank)) for some in patches.split(32) if len(some)]
-        return torch.cat([torch.zeros(0, self.dim), *vectors]).reshape(*sound.shape[:-2], self.dim).numpy()
+            vectors = [
+                self._mix(quantities(some, self._bank)) for some in patches.split(32) if len(some)
+            ]
+        return (
+            torch.cat([torch.zeros(0, self.dim), *vectors])
+            .reshape(*sound.shape[:-2], self.dim)
+            .numpy()
+        )
 
 # %% ../../nbs/1_problem/03_extractors.ipynb #c043
 SIDE = 56  # pixels a side that the world's extractors look at
 
 
 def first_filters() -> torch.Tensor:
-    """Whole weights (19, 3, 5, 5): three colour blobs, six orientations of light in two phases, two of each colour contrast."""
+    """Whole weights (19, 3, 5, 5): three colour blobs, six orientations of light in two phases, two
+    of each colour contrast."""
     light, red_green, blue_yellow = (1, 2, 1), (2, -2, 0), (-1, -1, 2)
     y, x = np.mgrid[-2:3, -2:3]
     blob = np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1]) / 16
     bell = np.exp(-(x**2 + y**2) / 4)
 
     def wave(turn, phase):
-        pattern = np.round(12 * bell * np.cos(2 * np.pi * (x * np.cos(turn) + y * np.sin(turn)) / 4.5 + phase))
+        pattern = np.round(
+            12 * bell * np.cos(2 * np.pi * (x * np.cos(turn) + y * np.sin(turn)) / 4.5 + phase)
+        )
         pattern[2, 2] -= pattern.sum()  # blind to a plain surface
         return pattern
 
     bank = [np.multiply.outer(colour, np.round(blob)) for colour in (light, red_green, blue_yellow)]
-    bank += [np.multiply.outer(light, wave(k * np.pi / 6, phase)) for phase in (0, np.pi / 2) for k in range(6)]
-    bank += [np.multiply.outer(colour, wave(k * np.pi / 2, np.pi / 2)) for colour in (red_green, blue_yellow) for k in (0, 1)]
+    bank += [
+        np.multiply.outer(light, wave(k * np.pi / 6, phase))
+        for phase in (0, np.pi / 2)
+        for k in range(6)
+    ]
+    bank += [
+        np.multiply.outer(colour, wave(k * np.pi / 2, np.pi / 2))
+        for colour in (red_green, blue_yellow)
+        for k in (0, 1)
+    ]
     return torch.tensor(np.stack(bank), dtype=torch.float32)
 
 # %% ../../nbs/1_problem/03_extractors.ipynb #c046
@@ -200,7 +261,8 @@ def look(
     pixels: torch.Tensor,  # (n, 3, s, s)
     bank: torch.Tensor,  # from `first_filters`
 ) -> torch.Tensor:
-    """One scale: (n, 16, s/2, s/2), never negative: six oriented contrasts, four edges of colour, six surface colours."""
+    """One scale: (n, 16, s/2, s/2), never negative: six oriented contrasts, four edges of colour,
+    six surface colours."""
     found = F.conv2d(pixels, bank, stride=2, padding=2)
     contrast = found[:, 3:9].abs() + found[:, 9:15].abs()  # both phases: wherever the edge is
     light, colour = found[:, :1] - 4 * 128 * 16, found[:, 1:3]
@@ -212,7 +274,8 @@ def both_scales(
     frames: torch.Tensor,  # (n, 56, 56, 3) uint8
     bank: torch.Tensor,  # from `first_filters`
 ) -> torch.Tensor:
-    """(n, 32, 14, 14) whole numbers: `look` at the picture, gathered 2×2, and at its half-size copy."""
+    """(n, 32, 14, 14) whole numbers: `look` at the picture, gathered 2×2, and at its half-size
+    copy."""
     pixels = frames.permute(0, 3, 1, 2).float().contiguous()
     fine = (F.avg_pool2d(look(pixels, bank), 2, divisor_override=1) / 4).floor()
     coarse = look(F.avg_pool2d(pixels, 2, divisor_override=1).div(4).floor(), bank)
@@ -223,30 +286,46 @@ def _sample_frames(
     rng: np.random.Generator,  # where they come from
     count: int = 48,  # how many
 ) -> np.ndarray:
-    """Pictures (count, 56, 56, 3) uint8 of overlapping discs and bars in random colours, to set thresholds by."""
+    """Pictures (count, 56, 56, 3) uint8 of overlapping discs and bars in random colours, to set
+    thresholds by."""
     y, x = np.mgrid[:SIDE, :SIDE]
     pictures = np.empty((count, SIDE, SIDE, 3))
     for picture in pictures:
         picture[:] = rng.uniform(20, 230, 3)
         for _ in range(24):
-            across, down, radius, turn = rng.uniform(0, SIDE), rng.uniform(0, SIDE), rng.uniform(2, 16), rng.uniform(0, np.pi)
+            across, down, radius, turn = (
+                rng.uniform(0, SIDE),
+                rng.uniform(0, SIDE),
+                rng.uniform(2, 16),
+                rng.uniform(0, np.pi),
+            )
             u = (x - across) * np.cos(turn) + (y - down) * np.sin(turn)
             v = (y - down) * np.cos(turn) - (x - across) * np.sin(turn)
-            inside = u**2 + v**2 < radius**2 if rng.random() < 0.5 else (abs(u) < radius) & (abs(v) < radius / 4)
-            picture[inside] = rng.uniform(0, 255, 3) + 30 * np.sin(u[inside] * rng.uniform(0.3, 2))[:, None]
+            inside = (
+                u**2 + v**2 < radius**2
+                if rng.random() < 0.5
+                else (abs(u) < radius) & (abs(v) < radius / 4)
+            )
+            picture[inside] = (
+                rng.uniform(0, 255, 3) + 30 * np.sin(u[inside] * rng.uniform(0.3, 2))[:, None]
+            )
         picture += rng.standard_normal((SIDE, SIDE, 1)) * rng.uniform(0, 12)
     return np.clip(pictures, 0, 255).astype(np.uint8)
 
 # %% ../../nbs/1_problem/03_extractors.ipynb #c051
 class _Eye:
-    """The first layer that all picture extractors share: frames (n, 56, 56, 3) → whole-number maps (n, 32, 14, 14).
+    """The first layer that all picture extractors share: frames (n, 56, 56, 3) → whole-number maps
+        (n, 32, 14, 14).
 
-    Square roots, in units of each map's mean on the sample: 16 is an ordinary value, 255 the largest."""
+    Square roots, in units of each map's mean on the sample: 16 is an ordinary value, 255 the
+        largest."""
 
     def __init__(self, rng: np.random.Generator):
         self._bank = first_filters()
         raw = both_scales(torch.from_numpy(_sample_frames(rng)), self._bank)
-        self._unit = 2.0 ** raw.double().mean((0, 2, 3)).clamp(min=1).log2().round().float()[:, None, None]
+        self._unit = (
+            2.0 ** raw.double().mean((0, 2, 3)).clamp(min=1).log2().round().float()[:, None, None]
+        )
         self.sample = self._scale(raw)
 
     def _scale(self, maps: torch.Tensor) -> torch.Tensor:
@@ -257,16 +336,23 @@ class _Eye:
 
 # %% ../../nbs/1_problem/03_extractors.ipynb #c053
 class _Layer:
-    """A random rectified layer on the eye's maps: (n, 32, 14, 14) → whole numbers (n, units, 7, 7), mostly zero."""
+    """A random rectified layer on the eye's maps: (n, 32, 14, 14) → whole numbers (n, units, 7, 7),
+    mostly zero."""
 
     def __init__(self, rng, sample: torch.Tensor, units: int, zeros: float, centred: bool = True):
         half = units // 2
         shapes = _integers(rng, (half, sample.shape[1], 4, 4), keep=0.2)
-        textures = _integers(rng, (units - half, sample.shape[1], 1, 1), keep=0.25) * np.ones((4, 4), np.float32)
+        textures = _integers(rng, (units - half, sample.shape[1], 1, 1), keep=0.25) * np.ones(
+            (4, 4), np.float32
+        )
         self.weights = torch.from_numpy(np.concatenate([shapes, textures]))
         self.centre = sample.double().mean((0, 2, 3)).round().float()[:, None, None] * centred
-        threshold, self.gain = _calibrate(self.drive(sample).permute(0, 2, 3, 1).reshape(-1, units), zeros)
-        self.threshold = (threshold if centred else threshold.clamp(min=0))[:, None, None]  # without a centre: zero in, zero out
+        threshold, self.gain = _calibrate(
+            self.drive(sample).permute(0, 2, 3, 1).reshape(-1, units), zeros
+        )
+        self.threshold = (threshold if centred else threshold.clamp(min=0))[
+            :, None, None
+        ]  # without a centre: zero in, zero out
 
     def drive(self, maps: torch.Tensor) -> torch.Tensor:
         return F.conv2d(maps - self.centre, self.weights, stride=2, padding=1)
@@ -287,24 +373,36 @@ def _checked(
     frames,  # (…, frames, H, W, 3) uint8
     seconds: int,  # that they last
 ) -> torch.Tensor:
-    """The frames as uint8 (clips, frames, 56, 56, 3); other sizes are brought to 56 by averaging areas. Raises `AvbookError`."""
+    """The frames as uint8 (clips, frames, 56, 56, 3); other sizes are brought to 56 by averaging
+    areas. Raises `AvbookError`."""
     frames = np.asarray(frames)
     if frames.ndim < 4 or frames.shape[-1] != 3 or min(frames.shape[-3:-1]) < 8:
-        _fail(f"frames of shape {frames.shape}", "(…, frames, height, width, 3), colours last, at least 8 pixels a side")
+        _fail(
+            f"frames of shape {frames.shape}",
+            "(…, frames, height, width, 3), colours last, at least 8 pixels a side",
+        )
     if frames.dtype != np.uint8:
         _fail(f"frames of type {frames.dtype}", "uint8 from 0 to 255; scale and convert them")
     if not frames.shape[-4] or frames.shape[-4] % _positive(seconds, "seconds"):
-        _fail(f"{frames.shape[-4]} frames for {seconds} seconds", "the same number of frames in every second")
+        _fail(
+            f"{frames.shape[-4]} frames for {seconds} seconds",
+            "the same number of frames in every second",
+        )
     frames = torch.from_numpy(np.ascontiguousarray(frames)).reshape(-1, *frames.shape[-4:])
     if frames.shape[-3:-1] == (SIDE, SIDE):
         return frames
     pixels = frames.flatten(0, 1).permute(0, 3, 1, 2).double()
-    pixels = F.adaptive_avg_pool2d(pixels, SIDE) if min(pixels.shape[-2:]) >= SIDE else F.interpolate(pixels, (SIDE, SIDE))
+    pixels = (
+        F.adaptive_avg_pool2d(pixels, SIDE)
+        if min(pixels.shape[-2:]) >= SIDE
+        else F.interpolate(pixels, (SIDE, SIDE))
+    )
     return pixels.round().to(torch.uint8).permute(0, 2, 3, 1).unflatten(0, frames.shape[:2])
 
 # %% ../../nbs/1_problem/03_extractors.ipynb #c056
 class _PictureExtractor:
-    """What the extractors for pictures share: checking, one clip at a time, the shape of what comes back."""
+    """What the extractors for pictures share: checking, one clip at a time, the shape of what
+    comes back."""
 
     name: str
     zeros = 0.65  # share of zeros aimed at on the calibration sample
@@ -322,7 +420,8 @@ class _PictureExtractor:
         frames,  # uint8 (…, seconds·fps, H, W, 3)
         seconds: int = 10,  # that the frames last
     ) -> np.ndarray:
-        """Features as float32; leading axes are clips, taken one after the other. Raises `AvbookError`."""
+        """Features as float32; leading axes are clips, taken one after the other. Raises
+        `AvbookError`."""
         clips = _checked(frames, seconds)
         with torch.no_grad():
             found = [self._clip(self._eye(clip), seconds) for clip in clips]
@@ -332,7 +431,8 @@ class _PictureExtractor:
 
 # %% ../../nbs/1_problem/03_extractors.ipynb #c057
 class VisualExtractor(_PictureExtractor):
-    """A frozen, seeded network from frames to maps (T, 7, 7, dim), the mean over each second: sparse and never negative, as VGG-19's pool5.
+    """A frozen, seeded network from frames to maps (T, 7, 7, dim), the mean over each second:
+    sparse and never negative, as VGG-19's pool5.
 
     The same bytes whatever the batch and the threads. `dim=512` gives AVE's shape."""
 
@@ -360,9 +460,11 @@ def _pooled(
 
 
 class FrameExtractor(_PictureExtractor):
-    """A frozen, seeded network from frames to one vector each, eight a second: (8·T, dim), dense and never negative, as ResNet-152's.
+    """A frozen, seeded network from frames to one vector each, eight a second: (8·T, dim), dense
+        and never negative, as ResNet-152's.
 
-    Where a clip has fewer frames than eight a second they are repeated; where it has more, the nearest in time are taken."""
+    Where a clip has fewer frames than eight a second they are repeated; where it has more, the
+        nearest in time are taken."""
 
     name = "avbook-frame"
 
@@ -386,9 +488,11 @@ class FrameExtractor(_PictureExtractor):
 
 # %% ../../nbs/1_problem/03_extractors.ipynb #c063
 class MotionExtractor(_PictureExtractor):
-    """A frozen, seeded network from frames to one vector per second, (T, dim), as R(2+1)D's: half of it sees changes only.
+    """A frozen, seeded network from frames to one vector per second, (T, dim), as R(2+1)D's: half
+        of it sees changes only.
 
-    Those dim // 2 numbers are zero for a picture that stands still; the others mix change with what is there."""
+    Those dim // 2 numbers are zero for a picture that stands still; the others mix change with what
+        is there."""
 
     name = "avbook-motion"
 
@@ -411,13 +515,16 @@ class MotionExtractor(_PictureExtractor):
         self._both = _Mix(rng, torch.cat([there, moves], 1), self.dim - self.dim // 2, zeros=0.1)
 
     def _clip(self, maps: torch.Tensor, seconds: int) -> torch.Tensor:
-        moves = _pooled(self._change(torch.diff(maps, dim=0, prepend=maps[:1])))  # nothing has changed before the first frame
+        moves = _pooled(
+            self._change(torch.diff(maps, dim=0, prepend=maps[:1]))
+        )  # nothing has changed before the first frame
         found = [self._moves(moves), self._both(torch.cat([_pooled(self._still(maps)), moves], 1))]
         return per_second(torch.cat(found, 1), seconds)
 
 # %% ../../nbs/1_problem/03_extractors.ipynb #c071
 class NetExtractor:
-    """A trained network as an extractor: `prepare` makes its input, the network runs frozen in batches, `finish` shapes the output."""
+    """A trained network as an extractor: `prepare` makes its input, the network runs frozen in
+    batches, `finish` shapes the output."""
 
     def __init__(
         self,
@@ -436,14 +543,20 @@ class NetExtractor:
         media,  # whatever `prepare` takes
         **options,  # for `prepare` and `finish`, such as rate or seconds
     ) -> np.ndarray:
-        """Features as float32. Raises `AvbookError` where the last axis is not `dim` or a value is NaN or Inf."""
+        """Features as float32. Raises `AvbookError` where the last axis is not `dim` or a value is
+        NaN or Inf."""
         where = next((weights.device for weights in self.net.parameters()), torch.device("cpu"))
         with torch.inference_mode():
             inputs = self.prepare(media, **options)
-            found = torch.cat([self.net(some.to(where)).float().cpu() for some in inputs.split(self.batch)])
+            found = torch.cat(
+                [self.net(some.to(where)).float().cpu() for some in inputs.split(self.batch)]
+            )
             found = self.finish(found, **options) if self.finish else found
         if found.shape[-1] != self.dim:
-            _fail(f"{self.name} giving {tuple(found.shape)}", f"a last axis of {self.dim}; check dim and finish")
+            _fail(
+                f"{self.name} giving {tuple(found.shape)}",
+                f"a last axis of {self.dim}; check dim and finish",
+            )
         if not torch.isfinite(found).all():
             _fail(f"NaN or Inf from {self.name}", "finite features; check its weights and prepare")
         return found.numpy()

@@ -17,9 +17,18 @@ __all__ = ['RATE', 'FRAME', 'HOP', 'FFT', 'PATCH', 'BANDS', 'MEL_LOW', 'MEL_HIGH
            'mel_matrix', 'resample', 'log_mel', 'log_mel_stream']
 
 # %% ../../nbs/5_your_videos/01_logmel.ipynb #c015
-RATE, FRAME, HOP, FFT = 16_000, 400, 160, 512  # samples per second; window, step and transform length in samples
+RATE, FRAME, HOP, FFT = (
+    16_000,
+    400,
+    160,
+    512,
+)  # samples per second; window, step and transform length in samples
 PATCH, BANDS = 96, 64  # frames and mel bands in one patch: 0.96 s
-MEL_LOW, MEL_HIGH, LOG_OFFSET = 125.0, 7500.0, 0.01  # Hz, Hz, and what is added before the logarithm
+MEL_LOW, MEL_HIGH, LOG_OFFSET = (
+    125.0,
+    7500.0,
+    0.01,
+)  # Hz, Hz, and what is added before the logarithm
 
 # %% ../../nbs/5_your_videos/01_logmel.ipynb #c016
 @functools.lru_cache(maxsize=1)
@@ -37,7 +46,8 @@ def hertz_to_mel(
 # %% ../../nbs/5_your_videos/01_logmel.ipynb #c024
 @functools.lru_cache(maxsize=1)
 def mel_matrix() -> np.ndarray:
-    """Weights (257, 64) from FFT bins to mel bands: triangles from 125 to 7500 Hz whose slopes are straight in mel."""
+    """Weights (257, 64) from FFT bins to mel bands: triangles from 125 to 7500 Hz whose slopes are
+    straight in mel."""
     edges = np.linspace(hertz_to_mel(MEL_LOW), hertz_to_mel(MEL_HIGH), BANDS + 2)
     bins = hertz_to_mel(np.linspace(0, RATE / 2, FFT // 2 + 1))[:, None]
     low, centre, high = edges[:-2], edges[1:-1], edges[2:]
@@ -58,12 +68,16 @@ def _mono(
 ) -> np.ndarray:
     """The wave as float64 (samples,): channels averaged, int16 divided by 32768.
 
-    Raises `AvbookError` for a wrong type, shape, rate, NaN or Inf, and for floats that were never scaled."""
+    Raises `AvbookError` for a wrong type, shape, rate, NaN or Inf, and for floats that were never
+        scaled."""
     if isinstance(rate, bool) or not isinstance(rate, (int, np.integer)) or rate < 1000:
         _fail(f"rate={rate!r}", "a whole number of samples per second, at least 1000")
     wave = np.asarray(wave)
     if wave.ndim not in (1, 2) or (wave.ndim == 2 and not 1 <= wave.shape[1] <= 8):
-        _fail(f"a wave of shape {wave.shape}", "(samples,) or (samples, channels); transpose it if the channels come first")
+        _fail(
+            f"a wave of shape {wave.shape}",
+            "(samples,) or (samples, channels); transpose it if the channels come first",
+        )
     if wave.dtype == np.int16:
         wave = wave / 32768.0
     elif not np.issubdtype(wave.dtype, np.floating):
@@ -71,7 +85,10 @@ def _mono(
     if not np.isfinite(wave).all():
         _fail("NaN or Inf in the wave", "finite samples; check the decoding")
     if wave.size and np.abs(wave).max() > 4:
-        _fail(f"float samples up to {np.abs(wave).max():.0f}", "floats in [-1, 1]; divide int16 values by 32768")
+        _fail(
+            f"float samples up to {np.abs(wave).max():.0f}",
+            "floats in [-1, 1]; divide int16 values by 32768",
+        )
     return wave.astype(np.float64) if wave.ndim == 1 else wave.astype(np.float64).mean(axis=1)
 
 # %% ../../nbs/5_your_videos/01_logmel.ipynb #c034
@@ -82,7 +99,8 @@ def _lowpass(
 ) -> np.ndarray:
     """A Kaiser-windowed sinc, 50 zero crossings a side, cut at 0.917 of the lower Nyquist rate.
 
-    These are the figures of resampy's `kaiser_best`, which the released feature code resamples with."""
+    These are the figures of resampy's `kaiser_best`, which the released feature code resamples
+        with."""
     zeros, beta, rolloff, squeeze = 50, 12.9846, 0.917347, min(1.0, up / down)
     half = int(np.ceil(zeros / squeeze * up))
     t = np.arange(-half, half + 1) * squeeze / up  # in zero crossings of the lower rate
@@ -95,7 +113,8 @@ def resample(
     rate: int,  # samples per second it has
     to: int = RATE,  # samples per second it gets
 ) -> np.ndarray:
-    """The wave at another rate, (…, ceil(samples·to/rate)): band-limited, silence assumed beyond both ends."""
+    """The wave at another rate, (…, ceil(samples·to/rate)): band-limited, silence assumed beyond
+    both ends."""
     from scipy.signal import resample_poly
 
     if rate == to:
@@ -122,8 +141,9 @@ def log_mel(
 ) -> np.ndarray:
     """VGGish's input, one patch per second of sound: (seconds, 96, 64) float32, time by mel band.
 
-    The wave is cut into whole seconds *before* resampling and framing, as the authors of AVE and LLP did; a second gives
-    98 windows, of which the first 96 are kept. An incomplete last second is dropped. Raises `AvbookError`."""
+    The wave is cut into whole seconds *before* resampling and framing, as the authors of AVE and
+        LLP did; a second gives 98 windows, of which the first 96 are kept. An incomplete last second is
+        dropped. Raises `AvbookError`."""
     wave = _mono(wave, rate)
     seconds = len(wave) // rate
     if not seconds:
@@ -136,9 +156,11 @@ def log_mel_stream(
     wave,  # (samples,) or (samples, channels): floats in [-1, 1] or int16
     rate: int = RATE,  # samples per second
 ) -> np.ndarray:
-    """VGGish's own framing of a whole wave: (patches, 96, 64) float32, patch k starting at 0.96·k seconds.
+    """VGGish's own framing of a whole wave: (patches, 96, 64) float32, patch k starting at 0.96·k
+        seconds.
 
-    Kept for comparison: by the tenth patch it runs 0.36 s ahead of the seconds that labels count. Raises `AvbookError`."""
+    Kept for comparison: by the tenth patch it runs 0.36 s ahead of the seconds that labels count.
+        Raises `AvbookError`."""
     frames = _mel_frames(resample(_mono(wave, rate), rate)) if len(wave) else np.zeros((0, BANDS))
     patches = len(frames) // PATCH
     if not patches:

@@ -19,37 +19,61 @@ __all__ = ['class_indices', 'ave_pair', 'plurality', 'ave_per_video', 'ave_score
 
 # %% ../../nbs/1_problem/06_ave_metrics.ipynb #c016
 def class_indices(name: str, value) -> tuple[np.ndarray, int | None]:
-    """((N, T) class indices, number of classes or None): from indices, from scores or from one-hot labels (N, T, C+1)."""
+    """((N, T) class indices, number of classes or None): from indices, from scores or from one-hot
+    labels (N, T, C+1)."""
     value = finite(name, value)
     if value.ndim not in (2, 3) or 0 in value.shape:
-        raise AvbookError(f"{name} has shape {value.shape}: expected (N, T) class indices or (N, T, C+1), none of them 0")
+        raise AvbookError(
+            f"{name} has shape {value.shape}: expected (N, T) class indices or (N, T, C+1), none of"
+            " them 0"
+        )
     if value.ndim == 3:
         return (one_hot_index(value) if name == "labels" else value.argmax(-1)), value.shape[2]
     if value.dtype.kind == "f" and not (value == np.floor(value)).all():
-        raise AvbookError(f"{name} of shape {value.shape} is read as (N, T) class indices, but holds fractions: pass scores as (N, T, C+1)")
+        raise AvbookError(
+            f"{name} of shape {value.shape} is read as (N, T) class indices, but holds fractions:"
+            " pass scores as (N, T, C+1)"
+        )
     return value.astype(np.int64), None
 
 # %% ../../nbs/1_problem/06_ave_metrics.ipynb #c017
 def ave_pair(
     predicted,  # (N, T) class indices, or (N, T, C+1) scores
     labels,  # (N, T) class indices, or (N, T, C+1) one-hot
-    background: int | None,  # index of the background; None: the last class of whichever is (N, T, C+1)
+    background: (
+        int | None
+    ),  # index of the background; None: the last class of whichever is (N, T, C+1)
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """(predicted (N, T), true (N, T), background index), checked against each other."""
     predicted, in_scores = class_indices("predicted", predicted)
     true, in_labels = class_indices("labels", labels)
     if predicted.shape != true.shape:
-        raise AvbookError(f"predicted is (N, T) = {predicted.shape} and labels are {true.shape}: expected the same videos and segments")
+        raise AvbookError(
+            f"predicted is (N, T) = {predicted.shape} and labels are {true.shape}: expected the"
+            " same videos and segments"
+        )
     if in_scores and in_labels and in_scores != in_labels:
-        raise AvbookError(f"scores have {in_scores} classes and labels {in_labels}: expected the same class list, background last")
+        raise AvbookError(
+            f"scores have {in_scores} classes and labels {in_labels}: expected the same class list,"
+            " background last"
+        )
     count = in_labels or in_scores or (background + 1 if background is not None else None)
     if count is None:
-        raise AvbookError("predicted and labels are both class indices: pass background=C, or the labels as (N, T, C+1), to say which class is background")
+        raise AvbookError(
+            "predicted and labels are both class indices: pass background=C, or the labels as (N,"
+            " T, C+1), to say which class is background"
+        )
     if background is not None and background != count - 1:
-        raise AvbookError(f"background={background} does not fit {count} classes: it is the last class, {count - 1}")
+        raise AvbookError(
+            f"background={background} does not fit {count} classes: it is the last class,"
+            f" {count - 1}"
+        )
     for name, value in (("predicted", predicted), ("labels", true)):
         if value.min() < 0 or value.max() >= count:
-            raise AvbookError(f"{name} holds class {value.min() if value.min() < 0 else value.max()}: expected 0..{count - 1}")
+            raise AvbookError(
+                f"{name} holds class {value.min() if value.min() < 0 else value.max()}: expected"
+                f" 0..{count - 1}"
+            )
     return predicted, true, count - 1
 
 # %% ../../nbs/1_problem/06_ave_metrics.ipynb #c020
@@ -57,9 +81,12 @@ def plurality(
     index,  # (N, T) class indices
     count: int,  # C: indices of C and more are not counted
 ) -> np.ndarray:
-    """The most frequent class below `count` in each row, (N,); the lowest index on a tie, -1 where there is none."""
+    """The most frequent class below `count` in each row, (N,); the lowest index on a tie, -1 where
+    there is none."""
     row, column = np.nonzero(index < count)
-    votes = np.bincount(row * count + index[row, column], minlength=len(index) * count).reshape(len(index), count)
+    votes = np.bincount(row * count + index[row, column], minlength=len(index) * count).reshape(
+        len(index), count
+    )
     return np.where(votes.any(1), votes.argmax(1), -1)
 
 # %% ../../nbs/1_problem/06_ave_metrics.ipynb #c021
@@ -70,22 +97,31 @@ def ave_per_video(
 ) -> dict[str, np.ndarray]:
     """A dict of (N,) arrays, to average, to bootstrap, or to find the worst clips.
 
-    `accuracy` and `iou` in percent (`iou` of the event span, whatever its name; NaN where the video has no event), `named` (the
-    right category is the most frequent of the predicted ones), `holds_event`, `holds_background`, and segment counts:
-    `background_true`, `background_predicted`, `background_hits`, `event_true`, `event_hits`.
-    """
+    `accuracy` and `iou` in percent (`iou` of the event span, whatever its name; NaN where the video
+        has no event), `named` (the right category is the most frequent of the predicted ones),
+        `holds_event`, `holds_background`, and segment counts: `background_true`,
+        `background_predicted`, `background_hits`, `event_true`, `event_hits`."""
     predicted, true, background = ave_pair(predicted, labels, background)
     hit = predicted == true
-    silent, quiet = predicted == background, true == background  # called background; background in truth
+    silent, quiet = (
+        predicted == background,
+        true == background,
+    )  # called background; background in truth
     union = (~silent | ~quiet).sum(1)
     holds_event = ~quiet.all(1)
     return {
         "accuracy": 100 * hit.mean(1),
-        "iou": np.where(holds_event, 100 * (~silent & ~quiet).sum(1) / np.maximum(union, 1), np.nan),
+        "iou": np.where(
+            holds_event, 100 * (~silent & ~quiet).sum(1) / np.maximum(union, 1), np.nan
+        ),
         "named": (plurality(predicted, background) == plurality(true, background)) & holds_event,
-        "holds_event": holds_event, "holds_background": quiet.any(1),
-        "background_true": quiet.sum(1), "background_predicted": silent.sum(1), "background_hits": (silent & quiet).sum(1),
-        "event_true": (~quiet).sum(1), "event_hits": (hit & ~quiet).sum(1),
+        "holds_event": holds_event,
+        "holds_background": quiet.any(1),
+        "background_true": quiet.sum(1),
+        "background_predicted": silent.sum(1),
+        "background_hits": (silent & quiet).sum(1),
+        "event_true": (~quiet).sum(1),
+        "event_hits": (hit & ~quiet).sum(1),
     }
 
 # %% ../../nbs/1_problem/06_ave_metrics.ipynb #c023
@@ -94,19 +130,25 @@ def ave_scores(
     labels,  # (N, T) class indices, or (N, T, C+1) one-hot; background last
     background: int | None = None,  # needed only where both are indices
 ) -> dict[str, float]:
-    """AVE's accuracy and where it comes from, all in percent; NaN where a figure has nothing to count.
+    """AVE's accuracy and where it comes from, all in percent; NaN where a figure has nothing to
+        count.
 
-    - `accuracy`: segments whose class is right, background counted as a class;
-    - `accuracy_with_background`: the same over videos that hold background, where there is something to localise;
-    - `event_accuracy`: over event segments; `category_accuracy`: videos whose event is named right, wherever it is put;
-    - `background_recall`, `background_precision`: over segments;
-    - `mean_iou`: predicted against true event span (any category), mean over videos with an event;
-    - `category_only_oracle`: what naming the right category in all segments would score; `always_background`: its opposite.
+        - `accuracy`: segments whose class is right, background counted as a class;
+        - `accuracy_with_background`: the same over videos that hold background, where there is
+          something to localise;
+        - `event_accuracy`: over event segments; `category_accuracy`: videos whose event is named
+          right, wherever it is put;
+        - `background_recall`, `background_precision`: over segments;
+        - `mean_iou`: predicted against true event span (any category), mean over videos with an event;
+        - `category_only_oracle`: what naming the right category in all segments would score;
+          `always_background`: its opposite.
 
-    Raises `AvbookError` on shapes that disagree, NaN, classes out of range, labels that are not one-hot.
-    """
+    Raises `AvbookError` on shapes that disagree, NaN, classes out of range, labels that are not
+        one-hot."""
     video = ave_per_video(predicted, labels, background)
-    total = {name: int(video[name].sum()) for name in video if name.startswith(("background_", "event_"))}
+    total = {
+        name: int(video[name].sum()) for name in video if name.startswith(("background_", "event_"))
+    }
     segments = total["background_true"] + total["event_true"]
     mean = lambda values: float(values.mean()) if len(values) else float("nan")
     share = lambda part, of: 100 * part / of if of else float("nan")
@@ -128,10 +170,13 @@ def confusion_counts(
     labels,  # (N, T) class indices, or (N, T, C+1) one-hot
     background: int | None = None,  # needed only where both are indices
 ) -> np.ndarray:
-    """(C+1, C+1) numbers of segments: row the true class, column the predicted one, background last."""
+    """(C+1, C+1) numbers of segments: row the true class, column the predicted one, background
+    last."""
     predicted, true, background = ave_pair(predicted, labels, background)
     count = background + 1
-    return np.bincount((true * count + predicted).ravel(), minlength=count * count).reshape(count, count)
+    return np.bincount((true * count + predicted).ravel(), minlength=count * count).reshape(
+        count, count
+    )
 
 # %% ../../nbs/1_problem/06_ave_metrics.ipynb #c030
 def ave_per_class(
@@ -140,21 +185,33 @@ def ave_per_class(
     names: Sequence[str] | None = None,  # C or C+1 class names
     background: int | None = None,  # needed only where both are indices
 ) -> dict[str, list]:
-    """A table as columns (`pandas.DataFrame(...)` shows it): class, videos, segments, and recall, precision, F1 in percent."""
+    """A table as columns (`pandas.DataFrame(...)` shows it): class, videos, segments, and recall,
+    precision, F1 in percent."""
     predicted, true, background = ave_pair(predicted, labels, background)
     counts = confusion_counts(predicted, true, background)
     hits, support, called = counts.diagonal(), counts.sum(1), counts.sum(0)
     holds = np.zeros((len(true), background + 1), dtype=bool)
     holds[np.arange(len(true))[:, None], true] = True
     with np.errstate(invalid="ignore"):
-        columns = {"recall": 100 * hits / support, "precision": 100 * hits / called, "f1": 200 * hits / (support + called)}
-    return {"class": class_names(names, background + 1, "background"), "videos": holds.sum(0).tolist(), "segments": support.tolist(),
-            **{name: values.tolist() for name, values in columns.items()}}
+        columns = {
+            "recall": 100 * hits / support,
+            "precision": 100 * hits / called,
+            "f1": 200 * hits / (support + called),
+        }
+    return {
+        "class": class_names(names, background + 1, "background"),
+        "videos": holds.sum(0).tolist(),
+        "segments": support.tolist(),
+        **{name: values.tolist() for name, values in columns.items()},
+    }
 
 
 def class_names(names: Sequence[str] | None, count: int, *last: str) -> list[str]:
-    """`count` class names: those given (the `last` one may be left out), or "class 0", "class 1", …"""
-    given = [f"class {index}" for index in range(count - len(last))] if names is None else list(names)
+    """`count` class names: those given (the `last` one may be left out), or "class 0", "class
+    1", …"""
+    given = (
+        [f"class {index}" for index in range(count - len(last))] if names is None else list(names)
+    )
     given += last if len(given) == count - len(last) else []
     if len(given) != count:
         raise AvbookError(f"{len(given)} class names for {count} classes")

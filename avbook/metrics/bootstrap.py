@@ -17,7 +17,8 @@ __all__ = ['finite', 'Interval', 'bootstrap', 'paired_bootstrap']
 
 # %% ../../nbs/1_problem/06b_bootstrap.ipynb #c015
 def finite(name: str, value) -> np.ndarray:
-    """`value`, array or tensor of any device and precision, as a NumPy array of finite numbers; else `AvbookError`."""
+    """`value`, array or tensor of any device and precision, as a NumPy array of finite numbers;
+    else `AvbookError`."""
     if hasattr(value, "detach"):
         value = value.detach().cpu()
         value = value.double() if value.is_floating_point() else value
@@ -25,12 +26,16 @@ def finite(name: str, value) -> np.ndarray:
     if value.dtype.kind not in "biuf":
         raise AvbookError(f"{name} has dtype {value.dtype}: expected numbers")
     if value.dtype.kind == "f" and not np.isfinite(value).all():
-        raise AvbookError(f"{name} holds {int((~np.isfinite(value)).sum())} values that are NaN or infinite: find where they arise before scoring")
+        raise AvbookError(
+            f"{name} holds {int((~np.isfinite(value)).sum())} values that are NaN or infinite: find"
+            " where they arise before scoring"
+        )
     return value
 
 # %% ../../nbs/1_problem/06b_bootstrap.ipynb #c016
 class Interval(NamedTuple):
     """A figure with the interval that a bootstrap over videos gives it."""
+
     mean: float
     low: float
     high: float
@@ -48,30 +53,48 @@ def bootstrap(
     level: float = 0.95,  # of the interval
     seed: int = 0,  # of the draws
 ) -> Interval | dict[str, Interval]:
-    """`Interval(mean, low, high)`: the mean over videos and the percentiles of the means of N videos drawn with replacement.
+    """`Interval(mean, low, high)`: the mean over videos and the percentiles of the means of N
+        videos drawn with replacement.
 
-    A dict gives a dict. NaN raises `AvbookError`: leave those videos out, or give them weight and value 0.
-    """
+    A dict gives a dict. NaN raises `AvbookError`: leave those videos out, or give them weight and
+        value 0."""
     columns = per_video if isinstance(per_video, Mapping) else {"per_video": per_video}
     columns = {name: finite(name, value).astype(float) for name, value in columns.items()}
     shapes = sorted({value.shape for value in columns.values()})
     if len(shapes) != 1 or len(shapes[0]) != 1 or shapes[0] == (0,):
-        raise AvbookError(f"bootstrap() got values of shapes {shapes}: expected (N,), one for each video, N >= 1")
+        raise AvbookError(
+            f"bootstrap() got values of shapes {shapes}: expected (N,), one for each video, N >= 1"
+        )
     values, (count,) = np.stack(list(columns.values()), axis=-1), shapes[0]  # (N, K)
     weights = np.ones(count) if weights is None else finite("weights", weights).astype(float)
     if weights.shape != (count,) or (weights < 0).any() or not weights.any():
-        raise AvbookError(f"weights of shape {weights.shape} for {count} videos: expected ({count},), none negative, not all 0")
+        raise AvbookError(
+            f"weights of shape {weights.shape} for {count} videos: expected ({count},), none"
+            " negative, not all 0"
+        )
     if not (0 < level < 1 and draws >= 1):
-        raise AvbookError(f"bootstrap() got level {level} and {draws} draws: expected a level between 0 and 1, and at least 1 draw")
+        raise AvbookError(
+            f"bootstrap() got level {level} and {draws} draws: expected a level between 0 and 1,"
+            " and at least 1 draw"
+        )
     rng, block, means = np.random.default_rng(seed), max(1, 2**21 // count), []
     for start in range(0, draws, block):  # a block of resamplings at a time bounds the memory
         rows = min(block, draws - start)
         drawn = rng.integers(0, count, (rows, count)) + count * np.arange(rows)[:, None]
-        times = np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count) * weights  # (rows, N)
+        times = (
+            np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count) * weights
+        )  # (rows, N)
         with np.errstate(invalid="ignore"):
             means.append(times @ values / times.sum(1, keepdims=True))
-    low, high = np.nanpercentile(np.concatenate(means), [50 * (1 - level), 50 * (1 + level)], axis=0)
-    found = dict(zip(columns, map(Interval, (weights @ values / weights.sum()).tolist(), low.tolist(), high.tolist())))
+    low, high = np.nanpercentile(
+        np.concatenate(means), [50 * (1 - level), 50 * (1 + level)], axis=0
+    )
+    found = dict(
+        zip(
+            columns,
+            map(Interval, (weights @ values / weights.sum()).tolist(), low.tolist(), high.tolist()),
+        )
+    )
     return found if isinstance(per_video, Mapping) else found["per_video"]
 
 # %% ../../nbs/1_problem/06b_bootstrap.ipynb #c031
@@ -82,15 +105,27 @@ def paired_bootstrap(
     level: float = 0.95,  # of the interval
     seed: int = 0,  # of the draws
 ) -> Interval | dict[str, Interval]:
-    """The `Interval` of first - second, both judged on the same drawn videos: far narrower than two intervals side by side."""
-    one, other = (values if isinstance(values, Mapping) else {"": values} for values in (first, second))
+    """The `Interval` of first - second, both judged on the same drawn videos: far narrower than two
+    intervals side by side."""
+    one, other = (
+        values if isinstance(values, Mapping) else {"": values} for values in (first, second)
+    )
     if set(one) != set(other):
-        raise AvbookError("paired_bootstrap() got figures of different names: expected two arrays, or two dicts with the same keys")
+        raise AvbookError(
+            "paired_bootstrap() got figures of different names: expected two arrays, or two dicts"
+            " with the same keys"
+        )
     difference = {}
     for name in one:
-        left, right = finite(name or "first", one[name]).astype(float), finite(name or "second", other[name]).astype(float)
+        left, right = (
+            finite(name or "first", one[name]).astype(float),
+            finite(name or "second", other[name]).astype(float),
+        )
         if left.shape != right.shape:
-            raise AvbookError(f"paired_bootstrap() got shapes {left.shape} and {right.shape}: expected (N,) values of the same videos")
+            raise AvbookError(
+                f"paired_bootstrap() got shapes {left.shape} and {right.shape}: expected (N,)"
+                " values of the same videos"
+            )
         difference[name] = left - right
     found = bootstrap(difference, draws=draws, level=level, seed=seed)
     return found if isinstance(first, Mapping) else found[""]

@@ -1,4 +1,5 @@
 """Scores of a grouping of clips against their categories: purity, NMI, ARI, Hungarian accuracy."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -29,7 +30,8 @@ def cluster_scores(
     clusters,  # (N,) pseudo-category of each video
     categories,  # (N,) true category of each video
 ) -> dict[str, float]:
-    """Purity, NMI (arithmetic mean), ARI and Hungarian accuracy, all times 100; ARI may be negative."""
+    """Purity, NMI (arithmetic mean), ARI and Hungarian accuracy, all times 100; ARI may be
+    negative."""
     from scipy.optimize import linear_sum_assignment
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 

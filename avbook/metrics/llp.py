@@ -19,16 +19,25 @@ __all__ = ['LLP_LEVELS', 'binary', 'segment_counts', 'edges', 'event_counts', 'm
 
 # %% ../../nbs/1_problem/06a_llp_metrics.ipynb #c058
 def binary(name: str, value, layout: str = "NTC") -> np.ndarray:
-    """(N, C, T) booleans in memory order, from zeros and ones in (N, T, C) or (N, C, T); else `AvbookError`."""
+    """(N, C, T) booleans in memory order, from zeros and ones in (N, T, C) or (N, C, T); else
+    `AvbookError`."""
     if layout not in ("NTC", "NCT"):
-        raise AvbookError(f"layout is {layout!r}: expected 'NTC' (videos, segments, classes) or 'NCT' (videos, classes, segments)")
+        raise AvbookError(
+            f"layout is {layout!r}: expected 'NTC' (videos, segments, classes) or 'NCT' (videos,"
+            " classes, segments)"
+        )
     value = finite(name, value)
     if value.ndim != 3 or 0 in value.shape:
-        raise AvbookError(f"{name} has shape {value.shape}: expected three axes, {layout}, none of them 0")
+        raise AvbookError(
+            f"{name} has shape {value.shape}: expected three axes, {layout}, none of them 0"
+        )
     if value.dtype != bool:
         mask = value == 1
         if not (mask | (value == 0)).all():
-            raise AvbookError(f"{name} holds values other than 0 and 1: threshold probabilities first, see llp_predictions()")
+            raise AvbookError(
+                f"{name} holds values other than 0 and 1: threshold probabilities first, see"
+                " llp_predictions()"
+            )
         value = mask
     return np.ascontiguousarray(value.swapaxes(1, 2) if layout == "NTC" else value)
 
@@ -37,20 +46,29 @@ def segment_counts(
     predicted: np.ndarray,  # (N, C, T) booleans
     true: np.ndarray,  # (N, C, T) booleans
 ) -> np.ndarray:
-    """(3, N, C): true positives, false negatives, false positives of the segments of each class in each video."""
-    ones = np.ones(true.shape[2], dtype=np.float32)  # a product counts faster than a sum over a short axis, and as exactly
-    hits, support, called = ((mask.astype(np.float32) @ ones).astype(np.int64) for mask in (predicted & true, true, predicted))
+    """(3, N, C): true positives, false negatives, false positives of the segments of each class in
+    each video."""
+    ones = np.ones(
+        true.shape[2], dtype=np.float32
+    )  # a product counts faster than a sum over a short axis, and as exactly
+    hits, support, called = (
+        (mask.astype(np.float32) @ ones).astype(np.int64)
+        for mask in (predicted & true, true, predicted)
+    )
     return np.stack([hits, support - hits, called - hits])
 
 # %% ../../nbs/1_problem/06a_llp_metrics.ipynb #c064
 def edges(
     mask: np.ndarray,  # (N, C, T) booleans
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(onsets, offsets) of all events as positions in the flattened (N, C, T+1), where an empty last second parts the rows."""
+    """(onsets, offsets) of all events as positions in the flattened (N, C, T+1), where an empty
+    last second parts the rows."""
     rows, seconds = mask.shape[0] * mask.shape[1], mask.shape[2]
     flat = np.zeros(rows * (seconds + 1) + 1, dtype=bool)
     flat[1:].reshape(rows, seconds + 1)[:, :seconds] = mask.reshape(rows, seconds)
-    change = np.flatnonzero(flat[1:] != flat[:-1])  # on, off, on, off, … : every run is closed by the wall after it
+    change = np.flatnonzero(
+        flat[1:] != flat[:-1]
+    )  # on, off, on, off, … : every run is closed by the wall after it
     return change[::2], change[1::2]
 
 # %% ../../nbs/1_problem/06a_llp_metrics.ipynb #c067
@@ -58,12 +76,15 @@ def event_counts(
     predicted: np.ndarray,  # (N, C, T) booleans
     true: np.ndarray,  # (N, C, T) booleans
 ) -> np.ndarray:
-    """(3, N, C): the same three for events, the maximal runs of a class: a hit has IoU >= 1/2 with some event of the other side.
+    """(3, N, C): the same three for events, the maximal runs of a class: a hit has IoU >= 1/2 with
+        some event of the other side.
 
-    Each run of `predicted & true` is the overlap of one predicted and one true event, so the pairs need no search.
-    """
+    Each run of `predicted & true` is the overlap of one predicted and one true event, so the pairs
+        need no search."""
     called, support, common = edges(predicted), edges(true), edges(predicted & true)
-    left = np.searchsorted(called[0], common[0], side="right") - 1  # the predicted event of each overlap
+    left = (
+        np.searchsorted(called[0], common[0], side="right") - 1
+    )  # the predicted event of each overlap
     right = np.searchsorted(support[0], common[0], side="right") - 1  # and the true one
     overlap = common[1] - common[0]
     lengths = (called[1] - called[0])[left] + (support[1] - support[0])[right]
@@ -72,13 +93,19 @@ def event_counts(
     claimed[left[close]] = found[right[close]] = True
     videos, classes, seconds = true.shape
     starts = called[0][claimed], support[0][~found], called[0][~claimed]
-    return np.stack([np.bincount(start // (seconds + 1), minlength=videos * classes).reshape(videos, classes) for start in starts])
+    return np.stack(
+        [
+            np.bincount(start // (seconds + 1), minlength=videos * classes).reshape(videos, classes)
+            for start in starts
+        ]
+    )
 
 # %% ../../nbs/1_problem/06a_llp_metrics.ipynb #c069
 def macro_f(
     counts: np.ndarray,  # (3, N, C) from segment_counts or event_counts
 ) -> np.ndarray:
-    """(N,) in 0..1: F1 = 2TP / (2TP + FN + FP) of each class that is predicted or true, averaged within the video; 1 where none is."""
+    """(N,) in 0..1: F1 = 2TP / (2TP + FN + FP) of each class that is predicted or true, averaged
+    within the video; 1 where none is."""
     hits, missed, false = counts
     weight = 2 * hits + missed + false
     active = np.count_nonzero(weight, axis=1)
@@ -88,13 +115,24 @@ def macro_f(
 # %% ../../nbs/1_problem/06a_llp_metrics.ipynb #c071
 LLP_LEVELS = {"segment": segment_counts, "event": event_counts}
 
-def llp_masks(pred_audio, pred_visual, true_audio, true_visual, layout: str = "NTC") -> list[np.ndarray]:
+
+def llp_masks(
+    pred_audio, pred_visual, true_audio, true_visual, layout: str = "NTC"
+) -> list[np.ndarray]:
     """The four as (N, C, T) booleans of one shape, or `AvbookError`."""
-    named = {"pred_audio": pred_audio, "pred_visual": pred_visual, "true_audio": true_audio, "true_visual": true_visual}
+    named = {
+        "pred_audio": pred_audio,
+        "pred_visual": pred_visual,
+        "true_audio": true_audio,
+        "true_visual": true_visual,
+    }
     masks = {name: binary(name, value, layout) for name, value in named.items()}
     for name, mask in masks.items():
         if mask.shape != masks["true_audio"].shape:
-            raise AvbookError(f"{name} has shape {np.shape(named[name])} and true_audio {np.shape(true_audio)}: expected four arrays of one shape, {layout}")
+            raise AvbookError(
+                f"{name} has shape {np.shape(named[name])} and true_audio {np.shape(true_audio)}:"
+                f" expected four arrays of one shape, {layout}"
+            )
     return list(masks.values())
 
 # %% ../../nbs/1_problem/06a_llp_metrics.ipynb #c072
@@ -105,15 +143,24 @@ def llp_per_video(
     true_visual,  # (N, T, C)
     layout: str = "NTC",  # or "NCT", the order of the released evaluation
 ) -> dict[str, np.ndarray]:
-    """The ten figures of `llp_scores` for each video, (N,) in percent: to bootstrap, or to find the worst clips."""
-    pred_audio, pred_visual, true_audio, true_visual = llp_masks(pred_audio, pred_visual, true_audio, true_visual, layout)
+    """The ten figures of `llp_scores` for each video, (N,) in percent: to bootstrap, or to find the
+    worst clips."""
+    pred_audio, pred_visual, true_audio, true_visual = llp_masks(
+        pred_audio, pred_visual, true_audio, true_visual, layout
+    )
     pred_av, true_av = pred_audio & pred_visual, true_audio & true_visual
     video = {}
     for level, count in LLP_LEVELS.items():
         audio, visual = count(pred_audio, true_audio), count(pred_visual, true_visual)
-        figures = {"audio": macro_f(audio), "visual": macro_f(visual), "av": macro_f(count(pred_av, true_av))}
+        figures = {
+            "audio": macro_f(audio),
+            "visual": macro_f(visual),
+            "av": macro_f(count(pred_av, true_av)),
+        }
         figures["type"] = (figures["audio"] + figures["visual"] + figures["av"]) / 3
-        figures["event"] = macro_f(audio + visual)  # TP, FN and FP of the two modalities added class by class
+        figures["event"] = macro_f(
+            audio + visual
+        )  # TP, FN and FP of the two modalities added class by class
         video |= {f"{level}_{name}": 100 * values for name, values in figures.items()}
     return video
 
@@ -127,10 +174,15 @@ def llp_scores(
 ) -> dict[str, float]:
     """The ten figures of the LLP protocol in percent, each a mean over videos.
 
-    `segment_` and `event_` of `audio`, `visual`, `av` (a class is positive where it is in both), `type` (the mean of those three)
-    and `event` (counts of audio and visual added). Raises `AvbookError` on shapes that disagree, NaN and values that are not 0 or 1.
-    """
-    return {name: float(values.mean()) for name, values in llp_per_video(pred_audio, pred_visual, true_audio, true_visual, layout).items()}
+    `segment_` and `event_` of `audio`, `visual`, `av` (a class is positive where it is in both),
+        `type` (the mean of those three) and `event` (counts of audio and visual added). Raises
+        `AvbookError` on shapes that disagree, NaN and values that are not 0 or 1."""
+    return {
+        name: float(values.mean())
+        for name, values in llp_per_video(
+            pred_audio, pred_visual, true_audio, true_visual, layout
+        ).items()
+    }
 
 # %% ../../nbs/1_problem/06a_llp_metrics.ipynb #c079
 def llp_per_class(
@@ -141,11 +193,14 @@ def llp_per_class(
     names: Sequence[str] | None = None,  # C class names
     layout: str = "NTC",  # or "NCT"
 ) -> dict[str, list]:
-    """A table as columns: class, true events of each modality, and F1 in percent from counts pooled over all videos (NaN where none).
+    """A table as columns: class, true events of each modality, and F1 in percent from counts pooled
+        over all videos (NaN where none).
 
-    Pooled, so the columns do not average to `llp_scores`: there each video counts alike, here each segment or event.
-    """
-    pred_audio, pred_visual, true_audio, true_visual = llp_masks(pred_audio, pred_visual, true_audio, true_visual, layout)
+    Pooled, so the columns do not average to `llp_scores`: there each video counts alike, here each
+        segment or event."""
+    pred_audio, pred_visual, true_audio, true_visual = llp_masks(
+        pred_audio, pred_visual, true_audio, true_visual, layout
+    )
     sides = {"audio": (pred_audio, true_audio), "visual": (pred_visual, true_visual)}
     table: dict[str, list] = {"class": class_names(names, true_audio.shape[1])}
     for name, (_, true) in sides.items():
@@ -164,23 +219,43 @@ def llp_predictions(
     threshold: float = 0.5,  # both must reach it
 ) -> np.ndarray:
     """(N, T, C) booleans: the segment's probability AND the video's are at least `threshold`."""
-    segment_probs, video_probs = finite("segment_probs", segment_probs), finite("video_probs", video_probs)
+    segment_probs, video_probs = (
+        finite("segment_probs", segment_probs),
+        finite("video_probs", video_probs),
+    )
     if segment_probs.ndim != 3 or video_probs.shape != segment_probs.shape[::2]:
-        raise AvbookError(f"segment_probs are {segment_probs.shape} and video_probs {video_probs.shape}: expected (N, T, C) and (N, C)")
+        raise AvbookError(
+            f"segment_probs are {segment_probs.shape} and video_probs {video_probs.shape}: expected"
+            " (N, T, C) and (N, C)"
+        )
     return (segment_probs >= threshold) & (video_probs >= threshold)[:, None]
 
 # %% ../../nbs/1_problem/06a_llp_metrics.ipynb #c082
 def filtered(
-    outputs: Mapping,  # a network's: segment_audio, segment_visual (N, T, C), video_audio, video_visual, video (N, C)
-    by: str = "modality",  # "modality": each by its own video probability (MA); "video": both by the whole clip's (HAN)
+    # a network's: segment_audio, segment_visual (N, T, C), video_audio, video_visual, video (N,
+    # C)
+    outputs: Mapping,
+    # "modality": each by its own video probability (MA); "video": both by the whole clip's (HAN)
+    by: str = "modality",
     threshold: float = 0.5,  # for segments and videos alike
 ) -> tuple[np.ndarray, np.ndarray]:
     """(audio, visual) predictions (N, T, C), as `llp_scores` takes them."""
     if by not in ("modality", "video"):
-        raise AvbookError(f"filter is {by!r}: expected 'modality' (MA's evaluation) or 'video' (HAN's)")
-    needed = {side: (f"segment_{side}", f"video_{side}" if by == "modality" else "video") for side in ("audio", "visual")}
+        raise AvbookError(
+            f"filter is {by!r}: expected 'modality' (MA's evaluation) or 'video' (HAN's)"
+        )
+    needed = {
+        side: (f"segment_{side}", f"video_{side}" if by == "modality" else "video")
+        for side in ("audio", "visual")
+    }
     missing = [name for names in needed.values() for name in names if name not in outputs]
     if missing:
-        raise AvbookError(f"the network's outputs lack {missing[0]!r}: they have {', '.join(outputs) or 'nothing'}")
-    audio, visual = (llp_predictions(outputs[segment], outputs[video], threshold) for segment, video in needed.values())
+        raise AvbookError(
+            f"the network's outputs lack {missing[0]!r}: they have"
+            f" {', '.join(outputs) or 'nothing'}"
+        )
+    audio, visual = (
+        llp_predictions(outputs[segment], outputs[video], threshold)
+        for segment, video in needed.values()
+    )
     return audio, visual

@@ -1,20 +1,28 @@
-"""What the three papers say: every number, stated direction, figure and numbered equation of theirs.
+"""What the three papers say: every number, stated direction, figure and numbered equation of
+theirs.
 
 A paper's number stands in its own file (`psp`, `ma`, `cmlcl`) and nowhere else.
 """
+
 from __future__ import annotations
 
 from avbook.errors import AvbookError
 from avbook.papers import cmlcl, ma, psp
-from avbook.papers.schema import PAPERS, OrderingClaim, Figure, Table
+from avbook.papers.schema import PAPERS, Figure, OrderingClaim, Table
 
 __all__ = ["EQUATIONS", "TABLES", "ORDERING_CLAIMS", "FIGURES", "find_table"]
 
 _FILES = {"psp": psp, "ma": ma, "cmlcl": cmlcl}
 
-EQUATIONS: dict[str, dict[int, str]] = {key: _FILES[key].EQUATIONS for key in PAPERS}  # in our words
-TABLES: dict[str, Table] = {key: table for name in PAPERS for key, table in _FILES[name].TABLES.items()}
-ORDERING_CLAIMS: list[OrderingClaim] = [direction for key in PAPERS for direction in _FILES[key].ORDERING_CLAIMS]
+EQUATIONS: dict[str, dict[int, str]] = {
+    key: _FILES[key].EQUATIONS for key in PAPERS
+}  # in our words
+TABLES: dict[str, Table] = {
+    key: table for name in PAPERS for key, table in _FILES[name].TABLES.items()
+}
+ORDERING_CLAIMS: list[OrderingClaim] = [
+    direction for key in PAPERS for direction in _FILES[key].ORDERING_CLAIMS
+]
 FIGURES: list[Figure] = [figure for key in PAPERS for figure in _FILES[key].FIGURES]
 
 

@@ -1,8 +1,10 @@
-"""The types of a paper's claims (tables, cells, directions, figures) and `@paper`, which marks the code of an equation.
+"""The types of a paper's claims (tables, cells, directions, figures) and `@paper`, which marks the
+code of an equation.
 
-A `Table` holds the cells a paper prints; a cell that we can run names the recipe and the options that do. A `OrderingClaim` is a
-statement such as "PSP beats ASP" that can be checked on any data set. `experiments.tables` joins both with run records.
-"""
+A `Table` holds the cells a paper prints; a cell that we can run names the recipe and the options
+that do. A `OrderingClaim` is a statement such as "PSP beats ASP" that can be checked on any data
+set. `experiments.tables` joins both with run records."""
+
 from __future__ import annotations
 
 from collections import defaultdict
@@ -14,12 +16,21 @@ from avbook.errors import AvbookError
 __all__ = ["paper", "implementations", "Cell", "Table", "OrderingClaim", "Figure", "PAPERS"]
 
 PAPERS = {
-    "psp": "Zhou, Zheng, Zhong, Hao, Wang: Positive Sample Propagation along the Audio-Visual Event Line. CVPR 2021",
-    "ma": "Wu, Yang: Exploring Heterogeneous Clues for Weakly-Supervised Audio-Visual Video Parsing. CVPR 2021",
-    "cmlcl": "Bao, Yang, Ng, Er, Kot: Cross-Modal Label Contrastive Learning for Unsupervised Audio-Visual Event Localization. AAAI 2023",
+    "psp": (
+        "Zhou, Zheng, Zhong, Hao, Wang: Positive Sample Propagation along the Audio-Visual Event"
+        " Line. CVPR 2021"
+    ),
+    "ma": (
+        "Wu, Yang: Exploring Heterogeneous Clues for Weakly-Supervised Audio-Visual Video Parsing."
+        " CVPR 2021"
+    ),
+    "cmlcl": (
+        "Bao, Yang, Ng, Er, Kot: Cross-Modal Label Contrastive Learning for Unsupervised"
+        " Audio-Visual Event Localization. AAAI 2023"
+    ),
 }
 
-# ---------------------------------------------------------------------------------------------------------- equations
+# ---------------------------------------------------------------------------------------- equations
 _IMPLEMENTATIONS: dict[tuple[str, int], list[str]] = defaultdict(list)
 
 
@@ -28,7 +39,8 @@ def paper(
     *,
     eq: int | tuple[int, ...],  # the equation's number, or several
 ):
-    """A decorator that notes which numbered equations a function or class implements and returns it unchanged."""
+    """A decorator that notes which numbered equations a function or class implements and returns it
+    unchanged."""
     if key not in PAPERS:
         raise AvbookError(f"paper({key!r}): expected one of {', '.join(PAPERS)}")
     numbers = (eq,) if isinstance(eq, int) else tuple(eq)
@@ -51,10 +63,11 @@ def implementations(
     return list(_IMPLEMENTATIONS.get((key, eq), []))
 
 
-# ------------------------------------------------------------------------------------------------------------- tables
+# ------------------------------------------------------------------------------------------- tables
 @dataclass(frozen=True)
 class Cell:
-    """One number of a table: the paper's value and, where we can run it, the recipe and options that do."""
+    """One number of a table: the paper's value and, where we can run it, the recipe and options
+    that do."""
 
     row: str
     column: str
@@ -75,7 +88,9 @@ class Table:
     metric: str  # the score a record is asked for
     cells: tuple[Cell, ...]
     note: str = ""
-    selection: str = "val_selected"  # the epoch that is reported; "last" where the paper reports the last
+    selection: str = (
+        "val_selected"  # the epoch that is reported; "last" where the paper reports the last
+    )
 
     @property
     def rows(self) -> list[str]:

@@ -11,18 +11,19 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..common.tensors import upcast_half
 from ..errors import AvbookError
 from ..papers.schema import paper
 from .pooling import Pooling
-from ..common.tensors import upcast_half
 
 # %% ../../nbs/3_parsing/02_han.ipynb #c021
 @paper("ma", eq=1)
 class Attention(nn.Module):
-    """What each second of `x` gathers from all seconds of `source`, (B,T,d): one head of scaled dot-product attention.
+    """What each second of `x` gathers from all seconds of `source`, (B,T,d): one head of scaled
+        dot-product attention.
 
-    `forward(x (B,T,d), source (B,S,d))`. Weights of queries, keys and values lie in one matrix, as in PyTorch's `MultiheadAttention`.
-    """
+    `forward(x (B,T,d), source (B,S,d))`. Weights of queries, keys and values lie in one matrix, as
+        in PyTorch's `MultiheadAttention`."""
 
     def __init__(
         self,
@@ -39,26 +40,34 @@ class Attention(nn.Module):
         """Queries of `x`, keys and values of `source`."""
         if x is source:
             return self.qkv(x).chunk(3, -1)
-        (q, kv), (q_bias, kv_bias) = (part.tensor_split([x.shape[-1]]) for part in (self.qkv.weight, self.qkv.bias))
+        (q, kv), (q_bias, kv_bias) = (
+            part.tensor_split([x.shape[-1]]) for part in (self.qkv.weight, self.qkv.bias)
+        )
         return F.linear(x, q, q_bias), *F.linear(source, kv, kv_bias).chunk(2, -1)
 
     def weights(self, x, source):
-        """How much each second of `x` takes from each second of `source`, (B,T,S); rows sum to 1."""
+        """How much each second of `x` takes from each second of `source`, (B,T,S); rows sum to
+        1."""
         q, k, _ = self.queries_keys_values(x, source)
         return (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1)
 
     def forward(self, x, source):
         q, k, v = self.queries_keys_values(x, source)
-        return self.out(F.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout if self.training else 0.0))
+        return self.out(
+            F.scaled_dot_product_attention(
+                q, k, v, dropout_p=self.dropout if self.training else 0.0
+            )
+        )
 
 # %% ../../nbs/3_parsing/02_han.ipynb #c026
 @paper("ma", eq=(2, 3))
 class HybridAttention(nn.Module):
-    """Features with what they gather from their own track and from the other one, normalised after each of two steps (code).
+    """Features with what they gather from their own track and from the other one, normalised after
+        each of two steps (code).
 
-    One layer serves both modalities. `forward(x, other)`, both (B,T,d). It is the sum of two parts, so that a track's own part need not
-    be computed again for each new partner: `self_attend(x)`, then `cross_attend(self_attend(x), x, other)`.
-    """
+    One layer serves both modalities. `forward(x, other)`, both (B,T,d). It is the sum of two parts,
+        so that a track's own part need not be computed again for each new partner: `self_attend(x)`,
+        then `cross_attend(self_attend(x), x, other)`."""
 
     def __init__(
         self,
@@ -68,8 +77,14 @@ class HybridAttention(nn.Module):
     ):
         super().__init__()
         self.own, self.cross = Attention(dim, dropout), Attention(dim, dropout)
-        self.feed = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, dim))
-        self.first, self.second, self.dropout = nn.LayerNorm(dim), nn.LayerNorm(dim), nn.Dropout(dropout)
+        self.feed = nn.Sequential(
+            nn.Linear(dim, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, dim)
+        )
+        self.first, self.second, self.dropout = (
+            nn.LayerNorm(dim),
+            nn.LayerNorm(dim),
+            nn.Dropout(dropout),
+        )
 
     def self_attend(self, x):
         """The part that needs one track only: the features and what they gather from themselves."""
@@ -89,15 +104,19 @@ def frames_to_segments(
     frames: torch.Tensor,  # (B, n·T, d), n frames for each second
     seconds: int,  # T
 ) -> torch.Tensor:
-    """The mean of each second's frames, (B,T,d); raises `AvbookError` where the frames do not divide into the seconds."""
+    """The mean of each second's frames, (B,T,d); raises `AvbookError` where the frames do not
+    divide into the seconds."""
     if not seconds or frames.shape[1] % seconds:
-        raise AvbookError(f"visual_2d {tuple(frames.shape)}: {frames.shape[1]} frames do not divide into {seconds} seconds of sound; "
-                          "expected a whole number of frames for each second")
+        raise AvbookError(
+            f"visual_2d {tuple(frames.shape)}: {frames.shape[1]} frames do not divide into"
+            f" {seconds} seconds of sound; expected a whole number of frames for each second"
+        )
     return frames.unflatten(1, (seconds, -1)).mean(2)
 
 # %% ../../nbs/3_parsing/02_han.ipynb #c035
 class Projection(nn.Module):
-    """The tracks at one width, before they meet: `f_a`, `f_v` (B,T,d), from a batch's `audio`, `visual_2d` and `visual_3d`."""
+    """The tracks at one width, before they meet: `f_a`, `f_v` (B,T,d), from a batch's `audio`,
+    `visual_2d` and `visual_3d`."""
 
     def __init__(
         self,
@@ -105,18 +124,26 @@ class Projection(nn.Module):
         visual_2d_dim: int = 2048,  # width of the frames' features
         visual_3d_dim: int = 512,  # width of the motion's features
         width: int = 512,  # d
-        average: str = "before",  # a second's frames are averaged "before" their layer, or "after" it as released: the same function
+        # a second's frames are averaged "before" their layer, or "after" it as released: the same
+        # function
+        average: str = "before",
         modality: str = "both",  # "audio" or "visual": only that track
     ):
         super().__init__()
-        for name, value, known in (("average", average, ("before", "after")), ("modality", modality, ("both", "audio", "visual"))):
+        for name, value, known in (
+            ("average", average, ("before", "after")),
+            ("modality", modality, ("both", "audio", "visual")),
+        ):
             if value not in known:
                 raise AvbookError(f"{name}={value!r}: expected one of {', '.join(known)}")
         self.average, self.modality = average, modality
         if modality != "visual":
             self.audio = nn.Linear(audio_dim, width)
         if modality != "audio":
-            self.visual_2d, self.visual_3d = nn.Linear(visual_2d_dim, width), nn.Linear(visual_3d_dim, width)
+            self.visual_2d, self.visual_3d = (
+                nn.Linear(visual_2d_dim, width),
+                nn.Linear(visual_3d_dim, width),
+            )
             self.visual = nn.Linear(2 * width, width)
 
     def forward(self, batch):
@@ -125,15 +152,20 @@ class Projection(nn.Module):
             f["f_a"] = self.audio(batch["audio"])
         if self.modality != "audio":
             before = self.average == "before"
-            frames = frames_to_segments(batch["visual_2d"], seconds) if before else self.visual_2d(batch["visual_2d"])
+            frames = (
+                frames_to_segments(batch["visual_2d"], seconds)
+                if before
+                else self.visual_2d(batch["visual_2d"])
+            )
             still = self.visual_2d(frames) if before else frames_to_segments(frames, seconds)
             f["f_v"] = self.visual(torch.cat([still, self.visual_3d(batch["visual_3d"])], -1))
         return f
 
 # %% ../../nbs/3_parsing/02_han.ipynb #c037
 class ParsingHead(nn.Module):
-    """Probabilities of each event in each second, `segment_audio`, `segment_visual` (B,T,C), and in the clip: `video` and `video_audio`,
-    `video_visual` (B,C). `forward(hats)` with the features (B,T,d) under "audio" and "visual", or one of them."""
+    """Probabilities of each event in each second, `segment_audio`, `segment_visual` (B,T,C), and in
+    the clip: `video` and `video_audio`, `video_visual` (B,C). `forward(hats)` with the features
+    (B,T,d) under "audio" and "visual", or one of them."""
 
     def __init__(
         self,
@@ -143,7 +175,10 @@ class ParsingHead(nn.Module):
         normalise: bool = False,
     ):
         super().__init__()
-        self.classifier, self.pooling = nn.Linear(width, categories), Pooling(width, categories, pool, normalise)
+        self.classifier, self.pooling = (
+            nn.Linear(width, categories),
+            Pooling(width, categories, pool, normalise),
+        )
 
     def forward(self, hats):
         features = torch.stack(list(hats.values()), 2)  # (B, T, M, d)
@@ -158,10 +193,11 @@ class ParsingHead(nn.Module):
 class HAN(nn.Module):
     """Probabilities of each event in each second of sound and picture: `net(batch) -> dict`.
 
-    From `audio` (B,T,da), `visual_2d` (B,8T,d2), `visual_3d` (B,T,d3): `segment_audio`, `segment_visual` (B,T,C), `video_audio`,
-    `video_visual`, `video` (B,C); and what leads there: `f_a`, `f_v` (B,T,d) before the attention, `f_a_hat`, `f_v_hat` after it, and
-    the pooling's `frame_attention`, `modality_attention` (B,T,2,C). A net with one modality leaves out what belongs to the other.
-    """
+    From `audio` (B,T,da), `visual_2d` (B,8T,d2), `visual_3d` (B,T,d3): `segment_audio`,
+        `segment_visual` (B,T,C), `video_audio`, `video_visual`, `video` (B,C); and what leads there:
+        `f_a`, `f_v` (B,T,d) before the attention, `f_a_hat`, `f_v_hat` after it, and the pooling's
+        `frame_attention`, `modality_attention` (B,T,2,C). A net with one modality leaves out what
+        belongs to the other."""
 
     def __init__(
         self,
@@ -172,29 +208,43 @@ class HAN(nn.Module):
         width: int = 512,  # d, of everything after the first layers
         hidden: int = 512,  # width of the feed-forward step
         dropout: float = 0.1,
-        average: str = "before",  # average a second's frames "before" their layer, or "after" it as released: the same function
+        # average a second's frames "before" their layer, or "after" it as released: the same
+        # function
+        average: str = "before",
         pool: str = "attention",  # "attention", "mean" or "max"
         normalise: bool = False,  # the video's pooling weights sum to 1 (not in the code)
         modality: str = "both",  # "audio" or "visual": a baseline that knows one track
     ):
         super().__init__()
-        self.projection = Projection(audio_dim, visual_2d_dim, visual_3d_dim, width, average, modality)
+        self.projection = Projection(
+            audio_dim, visual_2d_dim, visual_3d_dim, width, average, modality
+        )
         self.attention = HybridAttention(width, hidden, dropout)
         self.head = ParsingHead(width, categories, pool, normalise)
 
     def encode(self, batch):
-        """All that a track needs no partner for: `f_a`, `f_v`, and `own_a`, `own_v` with what each gathers from itself, all (B,T,d)."""
+        """All that a track needs no partner for: `f_a`, `f_v`, and `own_a`, `own_v` with what each
+        gathers from itself, all (B,T,d)."""
         f = self.projection(batch)
-        own = self.attention.self_attend(torch.cat(list(f.values()))).chunk(len(f))  # one pass for both: the layer is shared
+        own = self.attention.self_attend(torch.cat(list(f.values()))).chunk(
+            len(f)
+        )  # one pass for both: the layer is shared
         return f | dict(zip((name.replace("f_", "own_") for name in f), own))
 
     def fuse(self, tracks):
-        """What the net gives for a sound and a picture whose `encode` is known, of one video or of two."""
-        sides = {"a": "audio", "v": "visual"} if len(tracks) == 4 else {self.projection.modality[0]: self.projection.modality}
+        """What the net gives for a sound and a picture whose `encode` is known, of one video or
+        of two."""
+        sides = (
+            {"a": "audio", "v": "visual"}
+            if len(tracks) == 4
+            else {self.projection.modality[0]: self.projection.modality}
+        )
         f, own = ([tracks[part + side] for side in sides] for part in ("f_", "own_"))
         pair = (torch.cat(f), torch.cat(f[::-1])) if len(f) == 2 else ()
         hats = self.attention.cross_attend(torch.cat(own), *pair).chunk(len(f))
-        out = {"f_" + side: x for side, x in zip(sides, f)} | {f"f_{side}_hat": hat for side, hat in zip(sides, hats)}
+        out = {"f_" + side: x for side, x in zip(sides, f)} | {
+            f"f_{side}_hat": hat for side, hat in zip(sides, hats)
+        }
         return out | self.head(dict(zip(sides.values(), hats)))
 
     def forward(self, batch):
@@ -214,7 +264,8 @@ def probability_loss(
     targets: torch.Tensor,  # (B, C)
     edge: float = 1e-7,  # how near to 0 and 1 a probability may come (code)
 ) -> torch.Tensor:
-    """The binary cross entropy, mean over clips and events; a probability beyond the edge is held there and gets no gradient."""
+    """The binary cross entropy, mean over clips and events; a probability beyond the edge is held
+    there and gets no gradient."""
     with torch.autocast(probabilities.device.type, enabled=False):
         held = upcast_half(probabilities).clamp(edge, 1 - edge)
         return F.binary_cross_entropy(held, targets.to(held.dtype))
@@ -222,16 +273,24 @@ def probability_loss(
 # %% ../../nbs/3_parsing/02_han.ipynb #c054
 def decode_predictions(
     out: dict[str, torch.Tensor],  # what a network gave
-    filter: str = "video",  # an event is kept where the clip has it: "video" asks the whole clip (HAN), "modality" each track (MA)
+    # an event is kept where the clip has it: "video" asks the whole clip (HAN), "modality" each
+    # track (MA)
+    filter: str = "video",
     threshold: float = 0.5,  # of seconds and clips
 ) -> dict[str, torch.Tensor]:
-    """The events of each second: `audio`, `visual` (B,T,C) of 0 and 1. A modality that the network does not know stays silent."""
+    """The events of each second: `audio`, `visual` (B,T,C) of 0 and 1. A modality that the network
+    does not know stays silent."""
     found = {}
     for name in ("audio", "visual"):
         if "segment_" + name in out:
             clip = out["video" if filter == "video" else "video_" + name] >= threshold  # (B, C)
-            found[name] = ((out["segment_" + name] >= threshold) & clip.unsqueeze(1)).to(torch.uint8)
-    return {name: found[name] if name in found else torch.zeros_like(next(iter(found.values()))) for name in ("audio", "visual")}
+            found[name] = ((out["segment_" + name] >= threshold) & clip.unsqueeze(1)).to(
+                torch.uint8
+            )
+    return {
+        name: found[name] if name in found else torch.zeros_like(next(iter(found.values())))
+        for name in ("audio", "visual")
+    }
 
 # %% ../../nbs/3_parsing/02_han.ipynb #c057
 class HANMethod:
@@ -248,22 +307,36 @@ class HANMethod:
     ):
         if filter not in ("video", "modality"):
             raise AvbookError(f"filter={filter!r}: expected 'video' or 'modality'")
-        self.smoothing_audio, self.smoothing_visual, self.filter, self.threshold = smoothing_audio, smoothing_visual, filter, threshold
+        self.smoothing_audio, self.smoothing_visual, self.filter, self.threshold = (
+            smoothing_audio,
+            smoothing_visual,
+            filter,
+            threshold,
+        )
 
     def targets(self, batch):
         """What the clip's three probabilities should be: `audio`, `visual`, `video` (B,C)."""
         y = batch["video_labels"]
-        return {"audio": smooth_labels(y, self.smoothing_audio), "visual": smooth_labels(y, self.smoothing_visual), "video": y}
+        return {
+            "audio": smooth_labels(y, self.smoothing_audio),
+            "visual": smooth_labels(y, self.smoothing_visual),
+            "video": y,
+        }
 
     def loss(self, net, batch):
         """The loss of a batch and its parts."""
         return self.loss_of(net(batch), batch)
 
     def loss_of(self, out, batch):
-        """The loss of what a network gave for a batch, and its parts: `audio`, `visual`, `video`, where the network has them."""
+        """The loss of what a network gave for a batch, and its parts: `audio`, `visual`, `video`,
+        where the network has them."""
         targets = self.targets(batch)
         named = {"audio": "video_audio", "visual": "video_visual", "video": "video"}
-        parts = {name: probability_loss(out[key], targets[name]) for name, key in named.items() if key in out}
+        parts = {
+            name: probability_loss(out[key], targets[name])
+            for name, key in named.items()
+            if key in out
+        }
         return sum(parts.values()), {name: part.detach() for name, part in parts.items()}
 
     def predict(self, net, batch):
@@ -271,7 +344,10 @@ class HANMethod:
         return decode_predictions(net(batch), self.filter, self.threshold)
 
     def score(self, predicted, split):
-        """The ten percentages of `metrics.llp_scores` for predictions (N,T,C) on a split whose seconds are labelled."""
+        """The ten percentages of `metrics.llp_scores` for predictions (N,T,C) on a split whose
+        seconds are labelled."""
         from avbook.metrics.llp import llp_scores
 
-        return llp_scores(predicted["audio"], predicted["visual"], split.audio_labels, split.visual_labels)
+        return llp_scores(
+            predicted["audio"], predicted["visual"], split.audio_labels, split.visual_labels
+        )

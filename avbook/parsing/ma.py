@@ -9,10 +9,10 @@ __all__ = ['cosines', 'contrast_loss', 'MA', 'MAMethod']
 import torch
 from torch.nn import functional as F
 
-from ..errors import AvbookError
-from .han import HAN, HANMethod
-from ..papers.schema import paper
 from ..common.tensors import upcast_half
+from ..errors import AvbookError
+from ..papers.schema import paper
+from .han import HAN, HANMethod
 
 # %% ../../nbs/3_parsing/04_ma.ipynb #c028
 def cosines(
@@ -27,9 +27,11 @@ def cosines(
 def contrast_loss(
     similarity: torch.Tensor,  # (B, T, T), cosines; row t should be largest at column t
     tau: float = 0.2,  # temperature: the smaller, the sharper
-    smoothing: float = 0.1,  # share of the target given to the other seconds, in equal parts (code; 0 in Eq. 8)
+    # share of the target given to the other seconds, in equal parts (code; 0 in Eq. 8)
+    smoothing: float = 0.1,
 ) -> torch.Tensor:
-    """The cross entropy of telling each second's partner from the clip's other seconds, mean over all seconds."""
+    """The cross entropy of telling each second's partner from the clip's other seconds, mean over
+    all seconds."""
     with torch.autocast(similarity.device.type, enabled=False):
         log_shares = (upcast_half(similarity) / tau).log_softmax(-1)
         right = log_shares.diagonal(dim1=-2, dim2=-1)  # (B, T)
@@ -38,30 +40,38 @@ def contrast_loss(
 
 # %% ../../nbs/3_parsing/04_ma.ipynb #c035
 class MA(HAN):
-    """HAN that also compares each second's sound with the clip's pictures: `contrast` (B,T,T), cosines of `f_a_hat` with `f_v`.
+    """HAN that also compares each second's sound with the clip's pictures: `contrast` (B,T,T),
+        cosines of `f_a_hat` with `f_v`.
 
-    `contrast_visual` is the other direction, `f_v_hat` with `f_a`. Options as for `HAN`; with one modality there is no contrast.
-    """
+    `contrast_visual` is the other direction, `f_v_hat` with `f_a`. Options as for `HAN`; with one
+        modality there is no contrast."""
 
     def fuse(self, tracks):
         out = super().fuse(tracks)
         if "f_a" not in out or "f_v" not in out:
             return out
-        return out | {"contrast": cosines(out["f_a_hat"], out["f_v"]), "contrast_visual": cosines(out["f_v_hat"], out["f_a"])}
+        return out | {
+            "contrast": cosines(out["f_a_hat"], out["f_v"]),
+            "contrast_visual": cosines(out["f_v_hat"], out["f_a"]),
+        }
 
 # %% ../../nbs/3_parsing/04_ma.ipynb #c038
 class MAMethod(HANMethod):
-    """HAN's losses with the contrast, against refined targets where the batch has them (`targets_audio`, `targets_visual`, 0 or 1)."""
+    """HAN's losses with the contrast, against refined targets where the batch has them
+    (`targets_audio`, `targets_visual`, 0 or 1)."""
 
     def __init__(
         self,
         contrast: bool = True,  # C of Table 2
         tau: float = 0.2,  # temperature of the contrast
-        direction: str = "code",  # "code": sound seeks picture; "both": and picture seeks sound, the mean of the two
+        # "code": sound seeks picture; "both": and picture seeks sound, the mean of the two
+        direction: str = "code",
         smoothing: float = 0.1,  # of the contrast's target
         weight: float = 1.0,  # of the contrast in the loss
-        aliased_targets: bool = False,  # what is dropped for the sound is dropped from the video's target too (as released)
-        smooth_dropped: bool = False,  # a dropped visual label becomes what an absent one is, not 0 (not in the code)
+        # what is dropped for the sound is dropped from the video's target too (as released)
+        aliased_targets: bool = False,
+        # a dropped visual label becomes what an absent one is, not 0 (not in the code)
+        smooth_dropped: bool = False,
         smoothing_audio: float = 0.0,  # of the label, as the sound's target
         smoothing_visual: float = 0.1,  # of the label, as the picture's target
         filter: str = "modality",  # see `decode_predictions`
@@ -69,8 +79,17 @@ class MAMethod(HANMethod):
     ):
         super().__init__(smoothing_audio, smoothing_visual, filter, threshold)
         if direction not in ("code", "both") or not tau > 0:
-            raise AvbookError(f"direction={direction!r}, tau={tau}: expected 'code' or 'both', and a temperature above 0")
-        self.contrast, self.tau, self.direction, self.smoothing, self.weight = contrast, tau, direction, smoothing, weight
+            raise AvbookError(
+                f"direction={direction!r}, tau={tau}: expected 'code' or 'both', and a temperature"
+                " above 0"
+            )
+        self.contrast, self.tau, self.direction, self.smoothing, self.weight = (
+            contrast,
+            tau,
+            direction,
+            smoothing,
+            weight,
+        )
         self.aliased_targets, self.smooth_dropped = aliased_targets, smooth_dropped
 
     def targets(self, batch):
@@ -78,7 +97,9 @@ class MAMethod(HANMethod):
         for name, smoothing in (("audio", self.smoothing_audio), ("visual", self.smoothing_visual)):
             if "targets_" + name in batch:
                 dropped = (labels > 0) & (batch["targets_" + name] == 0)
-                targets[name] = targets[name].masked_fill(dropped, smoothing / 2 if self.smooth_dropped else 0.0)
+                targets[name] = targets[name].masked_fill(
+                    dropped, smoothing / 2 if self.smooth_dropped else 0.0
+                )
                 if name == "audio" and self.aliased_targets:
                     targets["video"] = labels.masked_fill(dropped, 0.0)
         return targets
@@ -89,5 +110,7 @@ class MAMethod(HANMethod):
             return loss, parts
         contrast = contrast_loss(out["contrast"], self.tau, self.smoothing)
         if self.direction == "both":
-            contrast = (contrast + contrast_loss(out["contrast_visual"], self.tau, self.smoothing)) / 2
+            contrast = (
+                contrast + contrast_loss(out["contrast_visual"], self.tau, self.smoothing)
+            ) / 2
         return loss + self.weight * contrast, parts | {"contrast": contrast.detach()}

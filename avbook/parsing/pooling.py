@@ -19,11 +19,11 @@ def weighted_sum(
     modality_attention: torch.Tensor,  # (B, T, M, C), sums to 1 over the modalities
     normalise: bool = False,  # divide the video's weights by their sum (not in the code)
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Probabilities of the clip: in each modality (B,M,C), and in the whole video (B,C), which may exceed 1 (code).
+    """Probabilities of the clip: in each modality (B,M,C), and in the whole video (B,C), which may
+        exceed 1 (code).
 
-    A modality's weights are its frame attention and sum to 1. The video's weights are the product of both attentions and sum to
-    anything between 0 and M; `normalise=True` repairs that.
-    """
+    A modality's weights are its frame attention and sum to 1. The video's weights are the product
+        of both attentions and sum to anything between 0 and M; `normalise=True` repairs that."""
     in_time = frame_attention * probabilities  # (B, T, M, C)
     video = (in_time * modality_attention).sum((1, 2))
     if normalise:
@@ -32,17 +32,21 @@ def weighted_sum(
 
 # %% ../../nbs/3_parsing/03_pooling.ipynb #c034
 class Pooling(nn.Module):
-    """Probabilities of a clip from those of its seconds: `each` (B,M,C), one for each modality, and `video` (B,C).
+    """Probabilities of a clip from those of its seconds: `each` (B,M,C), one for each modality, and
+        `video` (B,C).
 
-    `forward(features (B,T,M,d), probabilities (B,T,M,C))`; under "attention" also `frame_attention`, `modality_attention` (B,T,M,C).
-    """
+    `forward(features (B,T,M,d), probabilities (B,T,M,C))`; under "attention" also
+        `frame_attention`, `modality_attention` (B,T,M,C)."""
 
     def __init__(
         self,
         dim: int = 512,  # width of the features
         categories: int = 25,
-        pool: str = "attention",  # "attention": learned weights (MMIL of HAN); "mean", "max" over seconds and modalities: none
-        normalise: bool = False,  # under "attention": the video's weights sum to 1 (not in the code)
+        # "attention": learned weights (MMIL of HAN); "mean", "max" over seconds and modalities:
+        # none
+        pool: str = "attention",
+        # under "attention": the video's weights sum to 1 (not in the code)
+        normalise: bool = False,
     ):
         super().__init__()
         if pool not in ("attention", "mean", "max"):
@@ -56,7 +60,12 @@ class Pooling(nn.Module):
             frame = upcast_half(self.frame(features)).softmax(1)
             modality = upcast_half(self.modality(features)).softmax(2)
             each, video = weighted_sum(probabilities, frame, modality, self.normalise)
-            return {"each": each, "video": video, "frame_attention": frame, "modality_attention": modality}
+            return {
+                "each": each,
+                "video": video,
+                "frame_attention": frame,
+                "modality_attention": modality,
+            }
         over = torch.mean if self.pool == "mean" else torch.amax
         each = over(probabilities, 1)
         return {"each": each, "video": over(each, 1)}

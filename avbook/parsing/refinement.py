@@ -30,7 +30,8 @@ def sample_partners(
     partners: int = 1,  # partners for each video (code: 1)
     seed: int = 0,
 ) -> np.ndarray:
-    """Row numbers (N,K) of videos that share no label with each; -1 where there are fewer such videos than asked for."""
+    """Row numbers (N,K) of videos that share no label with each; -1 where there are fewer such
+    videos than asked for."""
     labels = np.asarray(labels) > 0
     if partners < 1:
         raise AvbookError(f"partners={partners}: expected at least 1")
@@ -47,9 +48,11 @@ def sample_partners(
 def category_errors(
     probabilities: np.ndarray,  # (N, C), of the clips in one modality, from the base model
     labels: np.ndarray,  # (N, C)
-    form: str = "code",  # "code": over all videos; "positives": over those that have the label; "none": 1 everywhere
+    # "code": over all videos; "positives": over those that have the label; "none": 1 everywhere
+    form: str = "code",
 ) -> np.ndarray:
-    """E_c of Eq. 6 and 7: how often the base model is wrong about each category, relative to the worst one; (C,) in 0 to 1."""
+    """E_c of Eq. 6 and 7: how often the base model is wrong about each category, relative to the
+    worst one; (C,) in 0 to 1."""
     right = (np.asarray(probabilities) > 0.5) == (np.asarray(labels) > 0)
     if form == "code":
         errors = 1 - right.mean(0)
@@ -69,9 +72,15 @@ def confidence(
     probabilities: np.ndarray,  # (N, C)
     errors: np.ndarray,  # (C,), E_c
 ) -> np.ndarray:
-    """The probabilities divided by E_c; infinite, so that its label is kept, for a category about which the model never errs."""
+    """The probabilities divided by E_c; infinite, so that its label is kept, for a category about
+    which the model never errs."""
     errors = np.asarray(errors, np.float64)
-    return np.divide(np.asarray(probabilities, np.float64), errors, out=np.full(np.shape(probabilities), np.inf), where=errors > 0)
+    return np.divide(
+        np.asarray(probabilities, np.float64),
+        errors,
+        out=np.full(np.shape(probabilities), np.inf),
+        where=errors > 0,
+    )
 
 
 def filter_labels(
@@ -81,7 +90,8 @@ def filter_labels(
     errors: np.ndarray,  # (C,), E_c
     threshold: float = 0.5,
 ) -> np.ndarray:
-    """The labels (N,C) that at least one branch still believes in. A video without a partner, whose probabilities are NaN, keeps all."""
+    """The labels (N,C) that at least one branch still believes in. A video without a partner, whose
+    probabilities are NaN, keeps all."""
     drop = (confidence(first, errors) < threshold) & (confidence(second, errors) < threshold)
     return (np.asarray(labels) > 0) & ~drop
 
@@ -92,11 +102,16 @@ def encode_all(
     split,  # anything with `len` and `batch(indices)`
     batch_size: int = 256,
 ) -> dict[str, torch.Tensor]:
-    """Every track of a split once through its own part of the net, on the net's device: (N,T,d) each, 80 kB a video at d = 512, T = 10."""
+    """Every track of a split once through its own part of the net, on the net's device: (N,T,d)
+    each, 80 kB a video at d = 512, T = 10."""
     device, found = next(net.parameters()).device, {}
     for start in range(0, len(split), batch_size):
         rows = list(range(start, min(start + batch_size, len(split))))
-        batch = {name: value.to(device) for name, value in split.batch(rows).items() if name in ("audio", "visual_2d", "visual_3d")}
+        batch = {
+            name: value.to(device)
+            for name, value in split.batch(rows).items()
+            if name in ("audio", "visual_2d", "visual_3d")
+        }
         for name, value in net.encode(batch).items():
             if start == 0:
                 found[name] = value.new_empty((len(split), *value.shape[1:]))
@@ -112,11 +127,17 @@ def clip_probabilities(
     pictures: np.ndarray,  # (M,), with whose picture
     batch_size: int = 512,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What the sound's and the picture's branch say of videos assembled from those tracks: (M,C) each."""
+    """What the sound's and the picture's branch say of videos assembled from those tracks: (M,C)
+    each."""
     audio, visual = [], []
     for start in range(0, len(sounds), batch_size):
-        of = {"a": torch.as_tensor(sounds[start : start + batch_size]), "v": torch.as_tensor(pictures[start : start + batch_size])}
-        out = net.fuse({name: value[of[name[-1]].to(value.device)] for name, value in tracks.items()})
+        of = {
+            "a": torch.as_tensor(sounds[start : start + batch_size]),
+            "v": torch.as_tensor(pictures[start : start + batch_size]),
+        }
+        out = net.fuse(
+            {name: value[of[name[-1]].to(value.device)] for name, value in tracks.items()}
+        )
         audio.append(out["video_audio"].cpu())
         visual.append(out["video_visual"].cpu())
     return torch.cat(audio).numpy(), torch.cat(visual).numpy()
@@ -129,14 +150,23 @@ def swap_modalities(
     partners: np.ndarray,  # (N, K), row numbers; -1: none
     batch_size: int = 512,
 ) -> dict[str, np.ndarray]:
-    """`p_a_v`, `p_a_a`, `p_v_v`, `p_v_a` (N,C): which track was changed, which branch speaks; means over partners, NaN without any."""
+    """`p_a_v`, `p_a_a`, `p_v_v`, `p_v_a` (N,C): which track was changed, which branch speaks; means
+    over partners, NaN without any."""
     summed = {}
     for i, j in ((np.flatnonzero(column >= 0), column[column >= 0]) for column in partners.T):
         for changed, sounds, pictures in (("a", j, i), ("v", i, j)):  # (V^i, A^j) and (V^j, A^i)
-            for branch, found in zip("av", clip_probabilities(net, tracks, sounds, pictures, batch_size) if len(i) else ()):
-                summed.setdefault(f"p_{changed}_{branch}", np.zeros((len(partners), found.shape[1])))[i] += found
+            for branch, found in zip(
+                "av",
+                clip_probabilities(net, tracks, sounds, pictures, batch_size) if len(i) else (),
+            ):
+                summed.setdefault(
+                    f"p_{changed}_{branch}", np.zeros((len(partners), found.shape[1]))
+                )[i] += found
     with np.errstate(invalid="ignore"):
-        return {name: (value / (partners >= 0).sum(1)[:, None]).astype(np.float32) for name, value in summed.items()}
+        return {
+            name: (value / (partners >= 0).sum(1)[:, None]).astype(np.float32)
+            for name, value in summed.items()
+        }
 
 # %% ../../nbs/3_parsing/05_refinement.ipynb #c037
 @dataclass
@@ -149,7 +179,9 @@ class Refinement:
     audio: np.ndarray  # (N, C) bool, kept for the sound
     visual: np.ndarray  # (N, C) bool, kept for the picture
     partners: np.ndarray  # (N, K), row numbers; -1: none
-    probabilities: dict[str, np.ndarray]  # (N, C): `audio`, `visual` as they are; `p_a_a`, `p_a_v`, `p_v_a`, `p_v_v` after the swaps
+    probabilities: dict[
+        str, np.ndarray
+    ]  # (N, C): `audio`, `visual` as they are; `p_a_a`, `p_a_v`, `p_v_a`, `p_v_v` after the swaps
     errors: dict[str, np.ndarray]  # (C,): E_c of `audio` and `visual`
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -157,21 +189,41 @@ class Refinement:
         """A table of how many labels each category has and how many each modality loses."""
         import pandas as pd
 
-        had = {"labels": self.labels, "dropped_audio": self.labels & ~self.audio, "dropped_visual": self.labels & ~self.visual}
-        return pd.DataFrame({name: flags.sum(0) for name, flags in had.items()}, index=pd.Index(self.categories, name="category"))
+        had = {
+            "labels": self.labels,
+            "dropped_audio": self.labels & ~self.audio,
+            "dropped_visual": self.labels & ~self.visual,
+        }
+        return pd.DataFrame(
+            {name: flags.sum(0) for name, flags in had.items()},
+            index=pd.Index(self.categories, name="category"),
+        )
 
     def table(self):
-        """A table with one row for every label of every video: what each modality does with it, and the probabilities that decided."""
+        """A table with one row for every label of every video: what each modality does with it, and
+        the probabilities that decided."""
         import pandas as pd
 
         row, column = np.nonzero(self.labels)
         say, ids = np.array(["dropped", "kept"]), np.asarray(self.ids).astype(str)
-        columns = {"id": ids[row], "category": np.array(self.categories)[column], "audio": say[self.audio[row, column].astype(int)],
-                   "visual": say[self.visual[row, column].astype(int)],
-                   "partners": [" ".join(ids[j] for j in self.partners[i] if j >= 0) for i in row]}
-        columns |= {f"before_{name}": self.probabilities[name][row, column] for name in ("audio", "visual")}
-        columns |= {name: values[row, column] for name, values in self.probabilities.items() if name.startswith("p_")}
-        return pd.DataFrame(columns | {f"error_{name}": self.errors[name][column] for name in ("audio", "visual")})
+        columns = {
+            "id": ids[row],
+            "category": np.array(self.categories)[column],
+            "audio": say[self.audio[row, column].astype(int)],
+            "visual": say[self.visual[row, column].astype(int)],
+            "partners": [" ".join(ids[j] for j in self.partners[i] if j >= 0) for i in row],
+        }
+        columns |= {
+            f"before_{name}": self.probabilities[name][row, column] for name in ("audio", "visual")
+        }
+        columns |= {
+            name: values[row, column]
+            for name, values in self.probabilities.items()
+            if name.startswith("p_")
+        }
+        return pd.DataFrame(
+            columns | {f"error_{name}": self.errors[name][column] for name in ("audio", "visual")}
+        )
 
     def digest(self) -> str:
         """A short hash of the kept labels: two refinements with the same one train alike."""
@@ -184,26 +236,38 @@ def refine(
     split,  # the training split: `ids`, `video_labels` (N,C), `batch(indices)`
     categories,  # names of the C categories
     *,
-    partners=1,  # how many partners each video gets, their probabilities averaged (code: 1); or their row numbers (N,K)
+    # how many partners each video gets, their probabilities averaged (code: 1); or their row
+    # numbers (N,K)
+    partners=1,
     errors: str = "code",  # E_c: see `category_errors`
     modality: str = "both",  # whose labels are refined: "both", "audio", "visual" or "none"
     threshold: float = 0.5,  # of the probabilities divided by E_c
     seed: int = 0,  # of the draw of partners
     batch_size: int = 256,
 ) -> Refinement:
-    """The labels of each modality, found by exchanging tracks between videos that share no label. The net is left in its mode.
+    """The labels of each modality, found by exchanging tracks between videos that share no label.
+        The net is left in its mode.
 
-    Each track goes through its own part of the net once; a swap costs only what the two tracks say to each other.
-    """
+    Each track goes through its own part of the net once; a swap costs only what the two tracks say
+        to each other."""
     if modality not in ("both", "audio", "visual", "none"):
         raise AvbookError(f"refine={modality!r}: expected 'both', 'audio', 'visual' or 'none'")
     labels = np.asarray(split.video_labels) > 0
-    rows = sample_partners(labels, partners, seed) if np.ndim(partners) == 0 else np.asarray(partners, np.int64).reshape(len(labels), -1)
+    rows = (
+        sample_partners(labels, partners, seed)
+        if np.ndim(partners) == 0
+        else np.asarray(partners, np.int64).reshape(len(labels), -1)
+    )
     training = net.training
     net.eval()
     try:
         tracks, everyone = encode_all(net, split, batch_size), np.arange(len(labels))
-        before = dict(zip(("audio", "visual"), clip_probabilities(net, tracks, everyone, everyone, 2 * batch_size)))
+        before = dict(
+            zip(
+                ("audio", "visual"),
+                clip_probabilities(net, tracks, everyone, everyone, 2 * batch_size),
+            )
+        )
         after = swap_modalities(net, tracks, rows, 2 * batch_size)
     finally:
         net.train(training)
@@ -211,25 +275,56 @@ def refine(
     kept = {"audio": labels, "visual": labels}
     for name, changed in (("visual", "a"), ("audio", "v")):
         if modality in ("both", name) and after:
-            kept[name] = filter_labels(labels, after[f"p_{changed}_a"], after[f"p_{changed}_v"], e[name], threshold)
-    options = {"partners": rows.shape[1], "errors": errors, "modality": modality, "threshold": threshold, "seed": seed}
-    return Refinement(np.asarray(split.ids), tuple(categories), labels, **kept, partners=rows, probabilities={**before, **after}, errors=e,
-                      options=options)
+            kept[name] = filter_labels(
+                labels, after[f"p_{changed}_a"], after[f"p_{changed}_v"], e[name], threshold
+            )
+    options = {
+        "partners": rows.shape[1],
+        "errors": errors,
+        "modality": modality,
+        "threshold": threshold,
+        "seed": seed,
+    }
+    return Refinement(
+        np.asarray(split.ids),
+        tuple(categories),
+        labels,
+        **kept,
+        partners=rows,
+        probabilities={**before, **after},
+        errors=e,
+        options=options,
+    )
 
 # %% ../../nbs/3_parsing/05_refinement.ipynb #c054
 def save_refinement(
     refinement: Refinement,
     folder,  # made where it is missing
 ) -> Path:
-    """The folder, with `refinement.npz` (plain arrays), `labels.csv` (one line a label) and `counts.csv` (one line a category)."""
+    """The folder, with `refinement.npz` (plain arrays), `labels.csv` (one line a label) and
+    `counts.csv` (one line a category)."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    arrays = {"ids": np.asarray(refinement.ids).astype(str), "categories": np.array(refinement.categories),
-              "options": np.array(json.dumps(refinement.options))}
-    arrays |= {name: getattr(refinement, name) for name in ("labels", "audio", "visual", "partners")}
-    arrays |= {f"{kind}/{name}": value for kind in ("probabilities", "errors") for name, value in getattr(refinement, kind).items()}
-    writers = {"labels.csv": lambda path: refinement.table().to_csv(path, index=False, float_format="%.4f"),
-               "counts.csv": lambda path: refinement.counts().to_csv(path), "refinement.npz": lambda path: np.savez(path, **arrays)}
+    arrays = {
+        "ids": np.asarray(refinement.ids).astype(str),
+        "categories": np.array(refinement.categories),
+        "options": np.array(json.dumps(refinement.options)),
+    }
+    arrays |= {
+        name: getattr(refinement, name) for name in ("labels", "audio", "visual", "partners")
+    }
+    arrays |= {
+        f"{kind}/{name}": value
+        for kind in ("probabilities", "errors")
+        for name, value in getattr(refinement, kind).items()
+    }
+    writers = {
+        "labels.csv": (
+            lambda path: refinement.table().to_csv(path, index=False, float_format="%.4f")
+        ),
+        "counts.csv": lambda path: refinement.counts().to_csv(path),
+        "refinement.npz": lambda path: np.savez(path, **arrays),
+    }
     for name, write in writers.items():
         stem, _, kind = name.rpartition(".")
         half = folder / f".{stem}-{os.getpid()}.{kind}"
@@ -244,20 +339,32 @@ def save_refinement(
 def load_refinement(
     folder,  # as `save_refinement` left it
 ) -> Refinement:
-    """The refinement saved in a folder; raises `AvbookError` where there is none or it is not whole."""
+    """The refinement saved in a folder; raises `AvbookError` where there is none or it is not
+    whole."""
     path = Path(folder) / "refinement.npz"
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file}
-        under = lambda kind: {key[len(kind) + 1:]: value for key, value in arrays.items() if key.startswith(kind + "/")}  # noqa: E731
+        under = lambda kind: {
+            key[len(kind) + 1 :]: value
+            for key, value in arrays.items()
+            if key.startswith(kind + "/")
+        }  # noqa: E731
         plain = {name: arrays[name] for name in ("ids", "labels", "audio", "visual", "partners")}
-        return Refinement(categories=tuple(map(str, arrays["categories"])), **plain, probabilities=under("probabilities"),
-                          errors=under("errors"), options=json.loads(str(arrays["options"])))
+        return Refinement(
+            categories=tuple(map(str, arrays["categories"])),
+            **plain,
+            probabilities=under("probabilities"),
+            errors=under("errors"),
+            options=json.loads(str(arrays["options"])),
+        )
     except FileNotFoundError:
         problem = "no such file"
     except Exception as error:  # a cut-off archive raises one of many kinds
         problem = f"not a whole refinement ({type(error).__name__}: {error})"
-    raise AvbookError(f"{path}: {problem}; expected what save_refinement wrote; run the refinement again")
+    raise AvbookError(
+        f"{path}: {problem}; expected what save_refinement wrote; run the refinement again"
+    )
 
 # %% ../../nbs/3_parsing/05_refinement.ipynb #c060
 def refinement_scores(
@@ -265,11 +372,13 @@ def refinement_scores(
     audio_labels: np.ndarray,  # (N, T, C), what can be heard in each second
     visual_labels: np.ndarray,  # (N, T, C), what can be seen
 ) -> dict[str, dict[str, float]]:
-    """How well each modality's labels were refined, in percent, by the truth: under `audio` and `visual` each
+    """How well each modality's labels were refined, in percent, by the truth: under `audio` and
+        `visual` each
 
-    `absent`: the share of labels that the modality does not hold; `dropped`: the share that was dropped; `precision`: of the dropped, the
-    share that is absent; `recall`: of the absent, the share that was dropped. NaN where a share is of nothing.
-    """
+    `absent`: the share of labels that the modality does not hold; `dropped`: the share that was
+        dropped; `precision`: of the dropped, the share that is absent; `recall`: of the absent, the
+        share that was dropped. NaN where a share is of nothing."""
+
     def share(part, whole):
         return 100 * float(part.sum() / whole.sum()) if whole.any() else float("nan")
 
@@ -277,8 +386,12 @@ def refinement_scores(
     for name, truth in (("audio", audio_labels), ("visual", visual_labels)):
         absent = refinement.labels & ~(np.asarray(truth) > 0).any(1)
         dropped = refinement.labels & ~getattr(refinement, name)
-        scores[name] = {"absent": share(absent, refinement.labels), "dropped": share(dropped, refinement.labels),
-                        "precision": share(dropped & absent, dropped), "recall": share(dropped & absent, absent)}
+        scores[name] = {
+            "absent": share(absent, refinement.labels),
+            "dropped": share(dropped, refinement.labels),
+            "precision": share(dropped & absent, dropped),
+            "recall": share(dropped & absent, absent),
+        }
     return scores
 
 # %% ../../nbs/3_parsing/05_refinement.ipynb #c069
@@ -286,12 +399,18 @@ def with_targets(
     data,  # an LLP data set
     refinement: Refinement,  # of its training split
 ):
-    """The same data set, its training batches with `targets_audio` and `targets_visual` (B,C); raises `AvbookError` for other videos."""
+    """The same data set, its training batches with `targets_audio` and `targets_visual` (B,C);
+    raises `AvbookError` for other videos."""
     train = copy.copy(data.train)
     if list(map(str, train.ids)) != list(map(str, refinement.ids)):
-        raise AvbookError(f"refined labels of {len(refinement.ids)} videos do not belong to the training split of {len(train.ids)}: "
-                          "the ids differ; refine this data set's own training split")
-    targets = {f"targets_{name}": getattr(refinement, name).astype(np.float32) for name in ("audio", "visual")}
+        raise AvbookError(
+            f"refined labels of {len(refinement.ids)} videos do not belong to the training split of"
+            f" {len(train.ids)}: the ids differ; refine this data set's own training split"
+        )
+    targets = {
+        f"targets_{name}": getattr(refinement, name).astype(np.float32)
+        for name in ("audio", "visual")
+    }
     train.arrays = {**train.arrays, **targets}
     refined = copy.copy(data)
     refined.train, refined.hash = train, f"{data.hash}+{refinement.digest()}"

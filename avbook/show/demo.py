@@ -1,4 +1,6 @@
-"""What the main job draws: how training went, a test clip parsed, and which pairs of seconds PSP kept for it."""
+"""What the main job draws: how training went, a test clip parsed, and which pairs of seconds PSP
+kept for it."""
+
 from __future__ import annotations
 
 import os
@@ -19,12 +21,13 @@ def trained(
     options: dict[str, Any] | None = None,
     seed: int = 0,
 ):
-    """The network of a finished run with the weights that validation chose, in eval mode, its data set and its record."""
+    """The network of a finished run with the weights that validation chose, in eval mode, its data
+    set and its record."""
     from avbook.experiments.datasets import data_dims, default_preset
+    from avbook.experiments.recipe import resolve_settings
     from avbook.experiments.recipes import find_recipe
     from avbook.experiments.records import read_record
     from avbook.experiments.runner import run_key
-    from avbook.experiments.recipe import resolve_settings
     from avbook.training.weights import load_weights
 
     recipe = find_recipe(recipe_name)
@@ -33,7 +36,10 @@ def trained(
     settings, changed = resolve_settings(recipe, preset, options or {})
     path = Path(out) / recipe.name / run_key(recipe, preset, changed, data) / f"seed-{seed}.json"
     if not path.exists():
-        raise AvbookError(f"{path}: no such record; run it first with `avbook run {recipe.name} --data {where} --seed {seed} --out {out}`")
+        raise AvbookError(
+            f"{path}: no such record; run it first with `avbook run {recipe.name} --data {where}"
+            f" --seed {seed} --out {out}`"
+        )
     net, _ = recipe.build(settings, data_dims(data))
     load_weights(net, path.with_suffix(".safetensors"))
     return net.eval(), data, read_record(path)
@@ -43,7 +49,8 @@ def pick_example(
     labels,  # (N, T, C+1), one-hot, background last
     predicted,  # (N, T)
 ) -> int:
-    """The row of a clip worth showing: its event fills part of it, and the prediction is neither perfect nor wrong in name."""
+    """The row of a clip worth showing: its event fills part of it, and the prediction is neither
+    perfect nor wrong in name."""
     import numpy as np
 
     truth = np.asarray(labels).argmax(-1)
@@ -59,39 +66,70 @@ def pick_example(
 
 def clip_figure(
     clip,  # a `Clip` of the world
-    rows: dict[str, Any],  # name -> (T,) class indices, as `plots.timeline_bars` takes them: truth, predictions
+    rows: dict[
+        str, Any
+    ],  # name -> (T,) class indices, as `plots.timeline_bars` takes them: truth, predictions
     names,  # the categories; an index beyond them is background
     title: str | None = None,
 ):
-    """A figure of a clip of the world over one time axis: a frame a second, the sound as log-mel, and labels below."""
+    """A figure of a clip of the world over one time axis: a frame a second, the sound as log-mel,
+    and labels below."""
     import matplotlib.pyplot as plt
 
     height = 0.32 + 0.34 * len(rows)
-    figure, axes = plt.subplots(3, 1, figsize=(9, 2.35 + height + 0.3 * bool(title)), height_ratios=(0.9, 0.9, height), gridspec_kw={"hspace": 0.12})
+    figure, axes = plt.subplots(
+        3,
+        1,
+        figsize=(9, 2.35 + height + 0.3 * bool(title)),
+        height_ratios=(0.9, 0.9, height),
+        gridspec_kw={"hspace": 0.12},
+    )
     _draw_clip(axes, clip, rows, names, title)
     return figure
 
 
 def clips_figure(
-    clips: list[tuple],  # for each clip what `clip_figure` takes: the `Clip`, its rows of labels, a title
+    clips: list[
+        tuple
+    ],  # for each clip what `clip_figure` takes: the `Clip`, its rows of labels, a title
     names,  # the categories; an index beyond them is background
 ):
-    """A figure of several clips of the world, one under the other, each as in `clip_figure` but flatter."""
+    """A figure of several clips of the world, one under the other, each as in `clip_figure` but
+    flatter."""
     import matplotlib.pyplot as plt
 
     heights = [1.25 + 0.3 * len(rows) for _, rows, _ in clips]
     figure = plt.figure(figsize=(9, sum(heights)))
-    blocks = figure.add_gridspec(len(clips), 1, height_ratios=heights, hspace=0.3, left=0.07, right=0.74, top=1 - 0.25 / sum(heights), bottom=0.5 / sum(heights))
+    blocks = figure.add_gridspec(
+        len(clips),
+        1,
+        height_ratios=heights,
+        hspace=0.3,
+        left=0.07,
+        right=0.74,
+        top=1 - 0.25 / sum(heights),
+        bottom=0.5 / sum(heights),
+    )
     for block, (clip, rows, title) in zip(blocks, clips):
         lines = block.subgridspec(3, 1, height_ratios=(0.7, 0.45, 0.3 * len(rows)), hspace=0.1)
         _draw_clip([figure.add_subplot(line) for line in lines], clip, rows, names, title)
     for ax in figure.axes[:-1]:
         ax.set(xticks=[], xlabel="")
     for seen, _, labels in zip(*[iter(figure.axes)] * 3):
-        if legend := labels.get_legend():  # beside the frames, where many names do not reach the next clip
+        if (
+            legend := labels.get_legend()
+        ):  # beside the frames, where many names do not reach the next clip
             handles, texts = legend.legend_handles, [text.get_text() for text in legend.get_texts()]
             legend.remove()
-            seen.legend(handles, texts, loc="upper left", bbox_to_anchor=(1.0, 1.05), handlelength=1, borderaxespad=0.3, fontsize=9)
+            seen.legend(
+                handles,
+                texts,
+                loc="upper left",
+                bbox_to_anchor=(1.0, 1.05),
+                handlelength=1,
+                borderaxespad=0.3,
+                fontsize=9,
+            )
     return figure
 
 
@@ -99,17 +137,23 @@ def _draw_clip(axes, clip, rows: dict[str, Any], names, title: str | None) -> No
     """Frames, sound and labels of a clip into three axes of one width."""
     import numpy as np
 
-    from avbook.show import plots
     from avbook.features.logmel import log_mel
-    from avbook.world.video import render_frames
+    from avbook.show import plots
     from avbook.world.audio import render_sound
+    from avbook.world.video import render_frames
 
     seen, heard, labels = axes
     frames = render_frames(clip, size=112, fps=1)
     seen.imshow(np.concatenate(list(frames), axis=1), extent=(0, clip.seconds, 0, 1), aspect="auto")
     for second in range(1, clip.seconds):
         seen.axvline(second, color="white", lw=2)
-    heard.imshow(log_mel(render_sound(clip)).reshape(-1, 64).T, origin="lower", extent=(0, clip.seconds, 0, 1), aspect="auto", cmap="magma")
+    heard.imshow(
+        log_mel(render_sound(clip)).reshape(-1, 64).T,
+        origin="lower",
+        extent=(0, clip.seconds, 0, 1),
+        aspect="auto",
+        cmap="magma",
+    )
     for ax, name in ((seen, "seen"), (heard, "heard")):
         ax.set(xticks=[], yticks=[])
         ax.set_ylabel(name, rotation=0, ha="right", va="center")
@@ -122,7 +166,8 @@ def draw_figures(
     where: str,  # the data, as `--data` takes it
     out: str | os.PathLike = "runs",
 ) -> list[Path]:
-    """The PNG files drawn from the run of `psp-full`, seed 0: training curves, a clip's timeline, its frames, its similarity maps."""
+    """The PNG files drawn from the run of `psp-full`, seed 0: training curves, a clip's timeline,
+    its frames, its similarity maps."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -142,33 +187,76 @@ def draw_figures(
         drawn.append(folder / f"{name}.png")
 
     history = {name: [entry[name] for entry in record["history"]] for name in ("val", "test")}
-    keep(plots.curves(history, y="accuracy (%)", marks={"chosen": record["epochs"]["val_selected"]},
-                      names={"val": "validation", "test": "test (not used)"}, title=f"PSP, full supervision ({data.kind}: {data.name})").figure,
-         "training")
+    keep(
+        plots.curves(
+            history,
+            y="accuracy (%)",
+            marks={"chosen": record["epochs"]["val_selected"]},
+            names={"val": "validation", "test": "test (not used)"},
+            title=f"PSP, full supervision ({data.kind}: {data.name})",
+        ).figure,
+        "training",
+    )
 
     with torch.inference_mode():
-        batches = [net(data.test.batch(range(i, min(i + 64, len(data.test))))) for i in range(0, len(data.test), 64)]
-    outputs = {name: torch.cat([b[name] for b in batches]) for name in ("scores", "attention", "beta_va", "gamma_va")}
+        batches = [
+            net(data.test.batch(range(i, min(i + 64, len(data.test)))))
+            for i in range(0, len(data.test), 64)
+        ]
+    outputs = {
+        name: torch.cat([b[name] for b in batches])
+        for name in ("scores", "attention", "beta_va", "gamma_va")
+    }
     row = pick_example(data.test.labels, outputs["scores"].argmax(-1))
     truth, predicted = data.test.labels[row].argmax(-1), outputs["scores"][row].argmax(-1)
     event = truth != len(data.categories)
     clip_id = data.test.ids[row]
     if data.kind != "world":
-        keep(plots.timeline_bars({"truth": truth, "PSP": predicted}, names=data.categories, title=f"Test clip {clip_id} ({data.kind})").figure, "timeline")
+        keep(
+            plots.timeline_bars(
+                {"truth": truth, "PSP": predicted},
+                names=data.categories,
+                title=f"Test clip {clip_id} ({data.kind})",
+            ).figure,
+            "timeline",
+        )
 
     figure, axes = plt.subplots(1, 2, figsize=(9.6, 4))
-    plots.similarity_map(outputs["beta_va"][row], threshold=net.propagation.tau, event=event, title="shares of all pairs (× is cut)", ax=axes[0])
-    plots.similarity_map(outputs["gamma_va"][row], event=event, title="what is propagated", ax=axes[1])
+    plots.similarity_map(
+        outputs["beta_va"][row],
+        threshold=net.propagation.tau,
+        event=event,
+        title="shares of all pairs (× is cut)",
+        ax=axes[0],
+    )
+    plots.similarity_map(
+        outputs["gamma_va"][row], event=event, title="what is propagated", ax=axes[1]
+    )
     figure.tight_layout()
     keep(figure, "pairs")
 
     if data.kind == "world":
-        from avbook.world.video import render_frames
         from avbook.world.build import open_clip
+        from avbook.world.video import render_frames
 
         clip = open_clip(data.folder, clip_id)
-        keep(clip_figure(clip, {"truth": truth, "PSP": predicted}, data.categories, f"Test clip {clip_id} of the world"), "clip")
+        keep(
+            clip_figure(
+                clip,
+                {"truth": truth, "PSP": predicted},
+                data.categories,
+                f"Test clip {clip_id} of the world",
+            ),
+            "clip",
+        )
         frames = render_frames(clip, size=160, fps=1)
-        keep(plots.attention_over_frames(frames, outputs["attention"][row], event=event,
-                                         title="Where the sound draws the eye (framed: seconds of the event)"), "attention")
+        keep(
+            plots.attention_over_frames(
+                frames,
+                outputs["attention"][row],
+                event=event,
+                title="Where the sound draws the eye (framed: seconds of the event)",
+            ),
+            "attention",
+        )
     return drawn

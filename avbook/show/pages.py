@@ -1,4 +1,6 @@
-"""The book's pages as data: titles, headings with their anchors, and which page explains which module."""
+"""The book's pages as data: titles, headings with their anchors, and which page explains which
+module."""
+
 from __future__ import annotations
 
 import json
@@ -36,7 +38,11 @@ class Page:
     @property
     def exports(self) -> list[str]:
         """The modules it writes, such as ["psp"]."""
-        return re.findall(r"^#\|\s*default_exp\s+(\S+)", "\n".join(source(c) for c in self.cells if c["cell_type"] == "code"), flags=re.M)
+        return re.findall(
+            r"^#\|\s*default_exp\s+(\S+)",
+            "\n".join(source(c) for c in self.cells if c["cell_type"] == "code"),
+            flags=re.M,
+        )
 
     def words(self, *kinds: str) -> str:
         """The sources of its cells of some kinds ("markdown", "code"), one after the other."""
@@ -50,11 +56,15 @@ class Page:
 def find_book(
     start: str | os.PathLike = ".",  # anywhere inside a clone of the repository
 ) -> Path:
-    """The folder of notebooks, looked for from `start` upwards; raises `AvbookError` outside a clone."""
+    """The folder of notebooks, looked for from `start` upwards; raises `AvbookError` outside a
+    clone."""
     for folder in (Path(start).resolve(), *Path(start).resolve().parents):
         if (folder / "settings.ini").exists() and (folder / "nbs").is_dir():
             return folder / "nbs"
-    raise AvbookError(f"{Path(start).resolve()}: no folder 'nbs' beside a settings.ini here or above; expected a clone of the book's repository")
+    raise AvbookError(
+        f"{Path(start).resolve()}: no folder 'nbs' beside a settings.ini here or above; expected a"
+        " clone of the book's repository"
+    )
 
 
 def read_pages(
@@ -62,19 +72,32 @@ def read_pages(
 ) -> list[Page]:
     """All pages below a folder, by path; work copies of tools are left out."""
     skipped = {".ipynb_checkpoints", "_proc", "_docs"}
-    return [read_page(path, folder) for path in sorted(Path(folder).rglob("*.ipynb")) if not skipped & set(path.parts)]
+    return [
+        read_page(path, folder)
+        for path in sorted(Path(folder).rglob("*.ipynb"))
+        if not skipped & set(path.parts)
+    ]
 
 
 def read_page(
     path: str | os.PathLike,
     folder: str | os.PathLike,  # that its path is told from
 ) -> Page:
-    """One page; raises `AvbookError` where the file does not start with a title and a line of description."""
+    """One page; raises `AvbookError` where the file does not start with a title and a line of
+    description."""
     cells = tuple(json.loads(Path(path).read_text(encoding="utf-8"))["cells"])
     first = re.match(r"# (.+)\n\s*\n?> (.+)", source(cells[0])) if cells else None
     if first is None:
-        raise AvbookError(f"{path}: expected a first cell with '# Title' and '> one line of description'")
-    return Page(Path(path).relative_to(folder).as_posix(), cells, first[1].strip(), first[2].strip(), tuple(_headings(cells)))
+        raise AvbookError(
+            f"{path}: expected a first cell with '# Title' and '> one line of description'"
+        )
+    return Page(
+        Path(path).relative_to(folder).as_posix(),
+        cells,
+        first[1].strip(),
+        first[2].strip(),
+        tuple(_headings(cells)),
+    )
 
 
 def source(cell: dict[str, Any]) -> str:
@@ -87,7 +110,9 @@ def _headings(cells):
     for i, cell in enumerate(cells):
         if cell["cell_type"] != "markdown":
             continue
-        bare = re.sub(r"^(```|~~~).*?^\1", "", source(cell), flags=re.M | re.S)  # a # in a listing is a comment
+        bare = re.sub(
+            r"^(```|~~~).*?^\1", "", source(cell), flags=re.M | re.S
+        )  # a # in a listing is a comment
         for marks, text in re.findall(r"^(#{1,6})\s+(.+?)\s*#*$", bare, flags=re.M):
             given = re.search(r"\{[^}]*#([\w.:-]+)[^}]*\}\s*$", text)
             text = re.sub(r"\s*\{[^}]*\}\s*$", "", text)
@@ -108,7 +133,8 @@ def plain_text(
 def anchor(
     heading: str,  # its Markdown
 ) -> str:
-    """The identifier Pandoc gives a heading: letters, digits, `_-.`, spaces as hyphens, nothing before the first letter."""
+    """The identifier Pandoc gives a heading: letters, digits, `_-.`, spaces as hyphens, nothing
+    before the first letter."""
     text = re.sub(r"[^\w\s.-]", "", plain_text(heading)).strip().lower()
     text = re.sub(r"\s+", "-", text)
     return re.sub(r"^[^a-zA-Z\u00aa-\uffff]+", "", text) or "section"

@@ -16,8 +16,8 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
-from ..errors import AvbookError
 from ..data.events import SECONDS, masks
+from ..errors import AvbookError
 
 # %% auto #0
 __all__ = ['PALETTE', 'DASHES', 'MARKERS', 'HATCHES', 'GREY', 'SHARES', 'SIGNED', 'HALO', 'HEAT', 'LOUD', 'STYLE', 'style',
@@ -26,42 +26,77 @@ __all__ = ['PALETTE', 'DASHES', 'MARKERS', 'HATCHES', 'GREY', 'SHARES', 'SIGNED'
            'tsne_scatter', 'mel', 'spectrogram', 'waveform']
 
 # %% ../../nbs/reference/plots.ipynb #c007
-PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")  # Okabe and Ito
+PALETTE = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#CC79A7",
+    "#56B4E9",
+    "#F0E442",
+    "#000000",
+)  # Okabe and Ito
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)), (0, (3, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 HATCHES = ("", "//", "..", "xx")  # the second, third and fourth time round the palette
 GREY = "#D9D9D9"  # background seconds, and whatever is not the point
-SHARES = LinearSegmentedColormap.from_list("shares", ["white", "#8CC4E3", "#0072B2", "#00263D"])  # from zero upwards
-SIGNED = LinearSegmentedColormap.from_list("signed", ["#3D1A5B", "#9C7BB8", "white", "#E69F00", "#5C3A00"])  # on both sides of zero
+SHARES = LinearSegmentedColormap.from_list(
+    "shares", ["white", "#8CC4E3", "#0072B2", "#00263D"]
+)  # from zero upwards
+SIGNED = LinearSegmentedColormap.from_list(
+    "signed", ["#3D1A5B", "#9C7BB8", "white", "#E69F00", "#5C3A00"]
+)  # on both sides of zero
 HALO = [withStroke(linewidth=3, foreground="white")]  # around words that a line may cross
 HEAT, LOUD = "inferno", "magma_r"  # laid over a frame; sound
 STYLE = {
-    "figure.figsize": (6.4, 3.2), "figure.dpi": 110, "figure.facecolor": "white", "figure.constrained_layout.use": True,
-    "savefig.facecolor": "white", "savefig.dpi": 160, "axes.facecolor": "white", "axes.edgecolor": "#444444",
-    "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 12, "axes.titlelocation": "left",
-    "axes.labelsize": 11.5, "axes.axisbelow": True, "font.size": 11.5, "xtick.labelsize": 11, "ytick.labelsize": 11,
-    "legend.fontsize": 10.5, "legend.frameon": False, "lines.linewidth": 2, "image.interpolation": "nearest",
-    "image.cmap": "Blues", "axes.prop_cycle": matplotlib.cycler(color=PALETTE),
+    "figure.figsize": (6.4, 3.2),
+    "figure.dpi": 110,
+    "figure.facecolor": "white",
+    "figure.constrained_layout.use": True,
+    "savefig.facecolor": "white",
+    "savefig.dpi": 160,
+    "axes.facecolor": "white",
+    "axes.edgecolor": "#444444",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 12,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 11.5,
+    "axes.axisbelow": True,
+    "font.size": 11.5,
+    "xtick.labelsize": 11,
+    "ytick.labelsize": 11,
+    "legend.fontsize": 10.5,
+    "legend.frameon": False,
+    "lines.linewidth": 2,
+    "image.interpolation": "nearest",
+    "image.cmap": "Blues",
+    "axes.prop_cycle": matplotlib.cycler(color=PALETTE),
 }
 
 
 def style() -> tuple[str, ...]:
-    """The palette, after making the book's style the default of every figure that follows (once, at the top of a page)."""
+    """The palette, after making the book's style the default of every figure that follows (once, at
+    the top of a page)."""
     plt.rcParams.update(STYLE)
     return PALETTE
 
 # %% ../../nbs/reference/plots.ipynb #c017
 def styled(function):
-    """`function`, drawing in the book's style whatever the reader's own settings are, which come back afterwards."""
+    """`function`, drawing in the book's style whatever the reader's own settings are, which come
+    back afterwards."""
+
     @wraps(function)
     def drawing(*args, **kwargs):
-        # not rc_context: around a session's first figure it would switch interactive drawing off again
+        # not rc_context: around a session's first figure it would switch interactive drawing off
+        # again
         before = {name: plt.rcParams[name] for name in STYLE}
         plt.rcParams.update(STYLE)
         try:
             return function(*args, **kwargs)
         finally:
             plt.rcParams.update(before)
+
     return drawing
 
 
@@ -83,21 +118,38 @@ def timeline_tracks(
     names: Sequence[str] | None,  # class names
     seconds: int | None,  # T, for events
 ) -> tuple[list[tuple[str | None, np.ndarray]], bool]:
-    """([(class or None, (T,) heights in 0..1) for each track], whether the tracks share one lane)."""
+    """([(class or None, (T,) heights in 0..1) for each track], whether the tracks share one
+    lane)."""
     if isinstance(row, (list, tuple)) and all(hasattr(event, "onset") for event in row):
         length = seconds or max([SECONDS, *(event.offset for event in row)])
-        return [(name, mask.astype(float)) for name, mask in masks(row, length).items()] or [(None, np.zeros(length))], False
+        return [(name, mask.astype(float)) for name, mask in masks(row, length).items()] or [
+            (None, np.zeros(length))
+        ], False
     row = array(row)
     if row.ndim not in (1, 2) or not row.size or row.dtype.kind not in "biuf":
-        raise AvbookError(f"a timeline row has shape {row.shape}: expected (T,) labels, a (T,) mask, a (T, C) mask or events")
+        raise AvbookError(
+            f"a timeline row has shape {row.shape}: expected (T,) labels, a (T,) mask, a (T, C)"
+            " mask or events"
+        )
     classes = row.ndim == 1 and row.dtype.kind in "iu" and names is not None
     if not classes and not ((row >= 0) & (row <= 1)).all():
-        raise AvbookError(f"a timeline row of shape {row.shape} holds values outside 0..1: class indices need names=, strengths must be probabilities")
-    called = lambda index: names[index] if names is not None and index < len(names) else f"class {index}"
+        raise AvbookError(
+            f"a timeline row of shape {row.shape} holds values outside 0..1: class indices need"
+            " names=, strengths must be probabilities"
+        )
+    called = lambda index: (
+        names[index] if names is not None and index < len(names) else f"class {index}"
+    )
     if row.ndim == 2:
-        tracks = [(called(index), row[:, index].astype(float)) for index in np.flatnonzero(row.any(0))]
+        tracks = [
+            (called(index), row[:, index].astype(float)) for index in np.flatnonzero(row.any(0))
+        ]
     elif classes:
-        tracks = [(names[index], (row == index).astype(float)) for index in dict.fromkeys(row.tolist()) if 0 <= index < len(names)]
+        tracks = [
+            (names[index], (row == index).astype(float))
+            for index in dict.fromkeys(row.tolist())
+            if 0 <= index < len(names)
+        ]
     else:
         tracks = [(None, row.astype(float))]
     return tracks or [(None, np.zeros(len(row)))], classes
@@ -105,41 +157,80 @@ def timeline_tracks(
 # %% ../../nbs/reference/plots.ipynb #c022
 @styled
 def timeline_bars(
-    rows: Mapping[str, object],  # row name -> (T,) class indices, (T,) mask, (T,) strengths, (T, C) mask, or events
-    names: Sequence[str] | None = None,  # class names; an index beyond them is background and stays empty
+    rows: Mapping[
+        str, object
+    ],  # row name -> (T,) class indices, (T,) mask, (T,) strengths, (T, C) mask, or events
+    names: (
+        Sequence[str] | None
+    ) = None,  # class names; an index beyond them is background and stays empty
     seconds: int | None = None,  # T; only needed where events alone do not tell, 10 by default
     title: str | None = None,  # above the figure
-    colours: Mapping[str, str] | None = None,  # row or class name -> colour, to keep colours equal over figures
+    colours: (
+        Mapping[str, str] | None
+    ) = None,  # row or class name -> colour, to keep colours equal over figures
     ax=None,  # axes to draw on
 ):
-    """Axes with one bar chart in time for each row: truth above, predictions below, seconds along the bottom.
+    """Axes with one bar chart in time for each row: truth above, predictions below, seconds along
+        the bottom.
 
-    Class indices (with `names`) share a track, coloured by class; a (T, C) mask or events get one track a class;
-    strengths between 0 and 1 are drawn as heights. Raises `AvbookError` on other shapes and values.
-    """
+    Class indices (with `names`) share a track, coloured by class; a (T, C) mask or events get one
+        track a class; strengths between 0 and 1 are drawn as heights. Raises `AvbookError` on other
+        shapes and values."""
     tracks = {name: timeline_tracks(row, names, seconds) for name, row in rows.items()}
     seconds = max(len(heights) for found, _ in tracks.values() for _, heights in found)
     lanes = {name: 1 if shared else len(found) for name, (found, shared) in tracks.items()}
     ax = axes(ax, 6.4, 0.75 + 0.42 * sum(lanes.values()) + (0.3 if title else 0))
-    keys = {key: i for i, key in enumerate(dict.fromkeys(label or name for name, (found, _) in tracks.items() for label, _ in found))}
+    keys = {
+        key: i
+        for i, key in enumerate(
+            dict.fromkeys(
+                label or name for name, (found, _) in tracks.items() for label, _ in found
+            )
+        )
+    }
     top, ticks, legend = 0.0, [], {}
     for name, (found, shared) in tracks.items():
         for lane, (label, heights) in enumerate(found):
             key, y = label or name, top + (0 if shared else lane)
-            look = {"facecolor": (colours or {}).get(key, PALETTE[keys[key] % 8]), "hatch": HATCHES[keys[key] // 8 % 4], "edgecolor": "white", "lw": 0}
+            look = {
+                "facecolor": (colours or {}).get(key, PALETTE[keys[key] % 8]),
+                "hatch": HATCHES[keys[key] // 8 % 4],
+                "edgecolor": "white",
+                "lw": 0,
+            }
             if lane == 0 or not shared:
                 ax.add_patch(Rectangle((0, y - 0.38), seconds, 0.76, color="#F2F2F2", lw=0))
-            ax.bar(np.arange(len(heights)) + 0.5, 0.76 * heights, 1.0, bottom=y - 0.38 + 0.76 * (1 - heights), **look)
+            ax.bar(
+                np.arange(len(heights)) + 0.5,
+                0.76 * heights,
+                1.0,
+                bottom=y - 0.38 + 0.76 * (1 - heights),
+                **look,
+            )
             legend |= {label: Patch(**look)} if label else {}
         ticks.append(top + (lanes[name] - 1) / 2)
         top += lanes[name] + 0.25
     ax.vlines(np.arange(1, seconds), -0.5, top - 0.75, color="white", lw=1)
-    ax.set(xlim=(0, seconds), ylim=(top - 0.7, -0.55), xlabel="time (s)", xticks=np.arange(0, seconds + 1, max(1, seconds // 10)),
-           yticks=ticks, yticklabels=list(tracks), title=title)
+    ax.set(
+        xlim=(0, seconds),
+        ylim=(top - 0.7, -0.55),
+        xlabel="time (s)",
+        xticks=np.arange(0, seconds + 1, max(1, seconds // 10)),
+        yticks=ticks,
+        yticklabels=list(tracks),
+        title=title,
+    )
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
     if legend:
-        ax.legend(legend.values(), legend, loc="upper left", bbox_to_anchor=(1.0, 1.02), handlelength=1, borderaxespad=0.3)
+        ax.legend(
+            legend.values(),
+            legend,
+            loc="upper left",
+            bbox_to_anchor=(1.0, 1.02),
+            handlelength=1,
+            borderaxespad=0.3,
+        )
     return ax
 
 # %% ../../nbs/reference/plots.ipynb #c028
@@ -156,25 +247,28 @@ def one_a_second(
     if seconds < 1 or len(frames) % seconds:
         raise AvbookError(f"{len(frames)} frames do not divide into {seconds} s")
     fps = len(frames) // seconds
-    return frames[fps // 2::fps]
+    return frames[fps // 2 :: fps]
 
 
 def frame_grid(captions: Sequence[str], columns: int, event, title: str | None, extra: float = 0.0):
-    """(figure, an axes for each caption) in rows of `columns`; event seconds get a thick vermilion border, others a thin grey one."""
+    """(figure, an axes for each caption) in rows of `columns`; event seconds get a thick vermilion
+    border, others a thin grey one."""
     columns = min(columns, len(captions))
     rows = -(-len(captions) // columns)
     size = 6.4, rows * (6.4 / columns + 0.28) + extra + (0.35 if title else 0)
     figure, grid = plt.subplots(rows, columns, figsize=size, squeeze=False)
-    for ax in grid.flat[len(captions):]:
+    for ax in grid.flat[len(captions) :]:
         ax.remove()
     for t, (ax, caption) in enumerate(zip(grid.flat, captions)):
         on = event is not None and bool(array(event)[t])
-        ax.spines[:].set(visible=event is not None, color=PALETTE[3] if on else GREY, linewidth=3.5 if on else 1)
+        ax.spines[:].set(
+            visible=event is not None, color=PALETTE[3] if on else GREY, linewidth=3.5 if on else 1
+        )
         ax.set(xticks=[], yticks=[])
         ax.set_xlabel(caption, labelpad=2)
     if title:
         figure.suptitle(title, x=0.01, ha="left", fontsize=12)
-    return figure, grid.flat[:len(captions)]
+    return figure, grid.flat[: len(captions)]
 
 # %% ../../nbs/reference/plots.ipynb #c030
 @styled
@@ -188,7 +282,9 @@ def frames_strip(
 ):
     """Figure with frames side by side, captioned by their second."""
     frames = one_a_second(frames, seconds)
-    figure, grid = frame_grid(labels or [f"{t} s" for t in range(len(frames))], columns, event, title)
+    figure, grid = frame_grid(
+        labels or [f"{t} s" for t in range(len(frames))], columns, event, title
+    )
     for ax, frame in zip(grid, frames):
         ax.imshow(frame)
     return figure
@@ -203,24 +299,48 @@ def attention_over_frames(
     columns: int = 5,  # frames in a row
     title: str | None = None,  # above the figure
 ):
-    """Figure with the attention of each second laid over its frame, one colour scale for all; 1 is uniform attention."""
+    """Figure with the attention of each second laid over its frame, one colour scale for all; 1 is
+    uniform attention."""
     frames, attention = one_a_second(frames, seconds), array(attention).astype(float)
     if attention.ndim == 2:
         side = int(round(attention.shape[1] ** 0.5))
         if side * side != attention.shape[1]:
-            raise AvbookError(f"attention has shape {attention.shape}: {attention.shape[1]} positions are not a square grid; pass (T, h, w)")
+            raise AvbookError(
+                f"attention has shape {attention.shape}: {attention.shape[1]} positions are not a"
+                " square grid; pass (T, h, w)"
+            )
         attention = attention.reshape(len(attention), side, side)
     if attention.ndim != 3 or len(attention) != len(frames):
-        raise AvbookError(f"attention of shape {attention.shape} does not fit {len(frames)} frames: expected ({len(frames)}, h, w)")
+        raise AvbookError(
+            f"attention of shape {attention.shape} does not fit {len(frames)} frames: expected"
+            f" ({len(frames)}, h, w)"
+        )
     relative = attention * attention[0].size  # 1 everywhere when attention is uniform
     highest = max(2.0, float(relative.max()))
-    figure, grid = frame_grid([f"{t} s" for t in range(len(frames))], columns, event, title, extra=0.7)
+    figure, grid = frame_grid(
+        [f"{t} s" for t in range(len(frames))], columns, event, title, extra=0.7
+    )
     height, width = frames.shape[1:3]
     for t, (ax, frame) in enumerate(zip(grid, frames)):
         ax.imshow(frame.mean(-1), cmap="gray", vmin=0, vmax=255)
-        image = ax.imshow(relative[t], cmap=HEAT, vmin=0, vmax=highest, interpolation="bilinear", alpha=0.6, extent=(0, width, height, 0))
+        image = ax.imshow(
+            relative[t],
+            cmap=HEAT,
+            vmin=0,
+            vmax=highest,
+            interpolation="bilinear",
+            alpha=0.6,
+            extent=(0, width, height, 0),
+        )
         ax.set(xlim=(0, width), ylim=(height, 0))
-    figure.colorbar(image, ax=list(grid), location="bottom", shrink=0.5, aspect=30, label="attention (1 = uniform)")
+    figure.colorbar(
+        image,
+        ax=list(grid),
+        location="bottom",
+        shrink=0.5,
+        aspect=30,
+        label="attention (1 = uniform)",
+    )
     return figure
 
 # %% ../../nbs/reference/plots.ipynb #c038
@@ -236,10 +356,13 @@ def similarity_map(
     limits: tuple[float, float] | None = None,  # ends of the colour scale, to compare maps
     ax=None,  # axes to draw on
 ):
-    """Axes with a matrix of similarities as a heat map: white is zero; pruned entries carry a small cross."""
+    """Axes with a matrix of similarities as a heat map: white is zero; pruned entries carry a small
+    cross."""
     matrix = array(matrix).astype(float)
     if matrix.ndim != 2:
-        raise AvbookError(f"similarity_map() got shape {matrix.shape}: expected one matrix (rows, columns)")
+        raise AvbookError(
+            f"similarity_map() got shape {matrix.shape}: expected one matrix (rows, columns)"
+        )
     ax = axes(ax, 4.6, 3.9)
     signed, bound = matrix.min() < 0, max(float(np.abs(matrix).max()), 1e-12)
     low, high = limits or ((-bound, bound) if signed else (0, bound))
@@ -251,15 +374,32 @@ def similarity_map(
         ax.scatter(column, row, marker="x", s=22, color=PALETTE[3], lw=1.3)
     if values if values is not None else matrix.size <= 36:
         for (i, j), value in np.ndenumerate(matrix):
-            ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=9.5, color="white" if dark[i, j] else "black")
+            ax.text(
+                j,
+                i,
+                f"{value:.2f}",
+                ha="center",
+                va="center",
+                fontsize=9.5,
+                color="white" if dark[i, j] else "black",
+            )
     edge = -0.5 if event is None else -1.4
     if event is not None:
         on = np.flatnonzero(array(event))
-        for place in ((on, np.full(len(on), edge / 2 - 0.25)), (np.full(len(on), edge / 2 - 0.25), on)):
+        for place in (
+            (on, np.full(len(on), edge / 2 - 0.25)),
+            (np.full(len(on), edge / 2 - 0.25), on),
+        ):
             ax.scatter(*place, marker="s", s=45, color=PALETTE[1])
     ticks = lambda n: np.arange(0, n, max(1, -(-n // 10)))
-    ax.set(xlabel=x, ylabel=y, xticks=ticks(matrix.shape[1]), yticks=ticks(matrix.shape[0]),
-           xlim=(edge, matrix.shape[1] - 0.5), ylim=(matrix.shape[0] - 0.5, edge))
+    ax.set(
+        xlabel=x,
+        ylabel=y,
+        xticks=ticks(matrix.shape[1]),
+        yticks=ticks(matrix.shape[0]),
+        xlim=(edge, matrix.shape[1] - 0.5),
+        ylim=(matrix.shape[0] - 0.5, edge),
+    )
     ax.set_title(title, pad=8)
     ax.figure.colorbar(image, ax=ax, shrink=0.85)
     return ax
@@ -276,25 +416,47 @@ def confusion(
     """Axes with a confusion matrix as a heat map, in percent of each true class (or in counts)."""
     matrix, count = array(matrix).astype(float), len(names)
     if matrix.shape != (count, count):
-        raise AvbookError(f"confusion() got a matrix of shape {matrix.shape} and {count} names: expected ({count}, {count})")
+        raise AvbookError(
+            f"confusion() got a matrix of shape {matrix.shape} and {count} names: expected"
+            f" ({count}, {count})"
+        )
     shown = 100 * matrix / np.maximum(matrix.sum(1, keepdims=True), 1) if normalise else matrix
     size = min(7.2, 2.6 + 0.3 * count)
     ax = axes(ax, size, size * 0.92)
     image = ax.imshow(shown, cmap=SHARES, vmin=0, vmax=100 if normalise else None)
     for (i, j), value in np.ndenumerate(shown) if count <= 12 else ():
         if value >= 0.5:
-            ax.text(j, i, f"{value:.0f}", ha="center", va="center", fontsize=9.5, color="white" if value > 0.55 * shown.max() else "black")
-    ax.set(xlabel="predicted", ylabel="true", xticks=range(count), yticks=range(count), xticklabels=names, yticklabels=names, title=title)
+            ax.text(
+                j,
+                i,
+                f"{value:.0f}",
+                ha="center",
+                va="center",
+                fontsize=9.5,
+                color="white" if value > 0.55 * shown.max() else "black",
+            )
+    ax.set(
+        xlabel="predicted",
+        ylabel="true",
+        xticks=range(count),
+        yticks=range(count),
+        xticklabels=names,
+        yticklabels=names,
+        title=title,
+    )
     ax.tick_params(labelsize=10.5 if count <= 12 else 8)
     ax.tick_params(axis="x", rotation=90)
-    ax.figure.colorbar(image, ax=ax, shrink=0.7, label="% of the true class" if normalise else "segments")
+    ax.figure.colorbar(
+        image, ax=ax, shrink=0.7, label="% of the true class" if normalise else "segments"
+    )
     return ax
 
 # %% ../../nbs/reference/plots.ipynb #c048
 def history_table(
     history,  # list of dicts (nested ones too), or a dict of lists
 ) -> dict[str, np.ndarray]:
-    """Name -> numbers over epochs; a nested entry {"loss": {"ce": …}} is called "loss.ce", missing ones are NaN."""
+    """Name -> numbers over epochs; a nested entry {"loss": {"ce": …}} is called "loss.ce", missing
+    ones are NaN."""
     if isinstance(history, Mapping):
         return {str(name): array(values).astype(float) for name, values in history.items()}
 
@@ -312,7 +474,9 @@ def history_table(
 # %% ../../nbs/reference/plots.ipynb #c049
 @styled
 def curves(
-    history,  # list of dicts, one an epoch; or a dict name -> (E,) values, or (seeds, E) for a mean and a band
+    # list of dicts, one an epoch; or a dict name -> (E,) values, or (seeds, E) for a mean and a
+    # band
+    history,
     keys: Sequence[str] | None = None,  # which to draw, in this order; all by default
     x: str = "epoch",  # label of the horizontal axis; or a name in the history to plot against
     y: str = "",  # label of the vertical axis, with its unit
@@ -322,23 +486,49 @@ def curves(
     title: str | None = None,  # above the axes
     ax=None,  # axes to draw on
 ):
-    """Axes with a line for each key, told apart by colour and dash; bands are one standard deviation over seeds."""
+    """Axes with a line for each key, told apart by colour and dash; bands are one standard
+    deviation over seeds."""
     table = history_table(history)
     missing = [key for key in keys or () if key not in table]
     if missing:
-        raise AvbookError(f"curves() was asked for {missing[0]!r}, and the history has only {', '.join(table)}")
+        raise AvbookError(
+            f"curves() was asked for {missing[0]!r}, and the history has only {', '.join(table)}"
+        )
     ax = axes(ax, 6.4, 3.4)
     position = table.get(x)
     for i, key in enumerate(keys or [name for name in table if name != x]):
         values = np.atleast_2d(table[key])
         where = position if position is not None else np.arange(1, values.shape[1] + 1)
         mean = values.mean(0)
-        ax.plot(where, mean, color=PALETTE[i % 8], ls=DASHES[i // 8 % 8 if len(table) > 8 else i % 8], label=(names or {}).get(key, key))
+        ax.plot(
+            where,
+            mean,
+            color=PALETTE[i % 8],
+            ls=DASHES[i // 8 % 8 if len(table) > 8 else i % 8],
+            label=(names or {}).get(key, key),
+        )
         if len(values) > 1:
-            ax.fill_between(where, mean - values.std(0, ddof=1), mean + values.std(0, ddof=1), color=PALETTE[i % 8], alpha=0.18, lw=0)
+            ax.fill_between(
+                where,
+                mean - values.std(0, ddof=1),
+                mean + values.std(0, ddof=1),
+                color=PALETTE[i % 8],
+                alpha=0.18,
+                lw=0,
+            )
     for name, at in (marks or {}).items():
         ax.axvline(at, color="#666666", lw=1.2, ls=":")
-        ax.annotate(name, (at, 1), xycoords=("data", "axes fraction"), rotation=90, va="top", ha="right", fontsize=10, color="#444444", path_effects=HALO)
+        ax.annotate(
+            name,
+            (at, 1),
+            xycoords=("data", "axes fraction"),
+            rotation=90,
+            va="top",
+            ha="right",
+            fontsize=10,
+            color="#444444",
+            path_effects=HALO,
+        )
     if position is None:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel=x, ylabel=y, title=title, yscale="log" if log else "linear")
@@ -355,15 +545,30 @@ def intervals(
     title: str | None = None,  # above the axes
     ax=None,  # axes to draw on
 ):
-    """Axes with a dot and an interval for each row, first row on top, the mean written beside it."""
+    """Axes with a dot and an interval for each row, first row on top, the mean written beside
+    it."""
     ax = axes(ax, 6.4, 0.9 + 0.38 * len(rows) + (0.3 if title else 0))
     for i, (name, (mean, low, high)) in enumerate(rows.items()):
         ax.plot([low, high], [i, i], color=PALETTE[0], lw=2.5, solid_capstyle="butt")
         ax.plot([mean], [i], "o", color=PALETTE[0], ms=7)
-        ax.annotate(f"{round(mean, 1) + 0.0:.1f}", (mean, i), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=10, path_effects=HALO)
+        ax.annotate(
+            f"{round(mean, 1) + 0.0:.1f}",
+            (mean, i),
+            xytext=(0, 6),
+            textcoords="offset points",
+            ha="center",
+            fontsize=10,
+            path_effects=HALO,
+        )
     if zero:
         ax.axvline(0, color="#444444", lw=1.2, ls="--")
-    ax.set(yticks=range(len(rows)), yticklabels=list(rows), ylim=(len(rows) - 0.5, -0.7), xlabel=x, title=title)
+    ax.set(
+        yticks=range(len(rows)),
+        yticklabels=list(rows),
+        ylim=(len(rows) - 0.5, -0.7),
+        xlabel=x,
+        title=title,
+    )
     ax.grid(axis="x", color="#E6E6E6")
     ax.tick_params(axis="y", length=0)
     return ax
@@ -380,26 +585,45 @@ def tsne_scatter(
     title: str | None = None,  # above the axes
     ax=None,  # axes to draw on
 ):
-    """Axes with the points in two dimensions (t-SNE), a colour and a marker for each class; axes have no unit."""
+    """Axes with the points in two dimensions (t-SNE), a colour and a marker for each class; axes
+    have no unit."""
     features, labels = array(features).astype(np.float32), array(labels).astype(int)
     if features.ndim != 2 or labels.shape != features.shape[:1]:
-        raise AvbookError(f"tsne_scatter() got features {features.shape} and labels {labels.shape}: expected (N, D) and (N,)")
+        raise AvbookError(
+            f"tsne_scatter() got features {features.shape} and labels {labels.shape}: expected (N,"
+            " D) and (N,)"
+        )
     if len(features) > limit:
         chosen = np.sort(np.random.default_rng(seed).permutation(len(features))[:limit])
         features, labels = features[chosen], labels[chosen]
     if features.shape[1] != 2:
         from sklearn.manifold import TSNE
+
         perplexity = min(perplexity, max(1.0, (len(features) - 1) / 3))
-        features = TSNE(perplexity=perplexity, init="pca", random_state=seed, n_jobs=1).fit_transform(features)
+        features = TSNE(
+            perplexity=perplexity, init="pca", random_state=seed, n_jobs=1
+        ).fit_transform(features)
     classes, many = np.unique(labels), len(np.unique(labels)) > 12
     ax = axes(ax, 6.4, 6.2 if many else 4.2)
     for i, index in enumerate(classes):
         points = features[labels == index]
         name = names[index] if names is not None and index < len(names) else f"class {index}"
-        ax.scatter(*points.T, s=20, color=PALETTE[i % 8], marker=MARKERS[i // 8 % 8 if len(classes) > 8 else i % 8], alpha=0.75, lw=0, label=name)
+        ax.scatter(
+            *points.T,
+            s=20,
+            color=PALETTE[i % 8],
+            marker=MARKERS[i // 8 % 8 if len(classes) > 8 else i % 8],
+            alpha=0.75,
+            lw=0,
+            label=name,
+        )
     ax.set(xticks=[], yticks=[], title=title)
     ax.spines[:].set_visible(True)
-    place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.01), "ncols": 3, "fontsize": 8.5} if many else {"loc": "upper left", "bbox_to_anchor": (1, 1)}
+    place = (
+        {"loc": "upper center", "bbox_to_anchor": (0.5, -0.01), "ncols": 3, "fontsize": 8.5}
+        if many
+        else {"loc": "upper left", "bbox_to_anchor": (1, 1)}
+    )
     ax.legend(handletextpad=0.2, columnspacing=0.6, **place)
     return ax
 
@@ -412,22 +636,45 @@ def mel(hertz):
 @styled
 def spectrogram(
     log_mel,  # (seconds, 96, 64) patches, or (frames, 64)
-    seconds: float | None = None,  # length; by default the number of patches, or a hundredth for each frame
+    seconds: (
+        float | None
+    ) = None,  # length; by default the number of patches, or a hundredth for each frame
     title: str | None = None,  # above the axes
     ax=None,  # axes to draw on
 ):
-    """Axes with a log-mel spectrogram: time along the bottom, frequency in hertz on the mel scale, loud is dark."""
+    """Axes with a log-mel spectrogram: time along the bottom, frequency in hertz on the mel scale,
+    loud is dark."""
     log_mel = array(log_mel).astype(float)
     if log_mel.ndim not in (2, 3) or not log_mel.size:
-        raise AvbookError(f"spectrogram() got shape {log_mel.shape}: expected (seconds, 96, bands) or (frames, bands)")
+        raise AvbookError(
+            f"spectrogram() got shape {log_mel.shape}: expected (seconds, 96, bands) or (frames,"
+            " bands)"
+        )
     length = seconds or (len(log_mel) if log_mel.ndim == 3 else len(log_mel) / 100)
     flat = log_mel.reshape(-1, log_mel.shape[-1])
     ax = axes(ax, 6.4, 2.7)
-    image = ax.imshow(flat.T, origin="lower", aspect="auto", cmap=LOUD, extent=(0, length, 0, flat.shape[1]), interpolation="antialiased")
+    image = ax.imshow(
+        flat.T,
+        origin="lower",
+        aspect="auto",
+        cmap=LOUD,
+        extent=(0, length, 0, flat.shape[1]),
+        interpolation="antialiased",
+    )
     for t in range(1, len(log_mel) if log_mel.ndim == 3 else 0):
         ax.axvline(t, color="white", lw=0.6)
-    hertz, low, high = np.array([250, 500, 1000, 2000, 4000]), mel(125), mel(7500)  # VGGish's bands lie between the last two
-    ax.set(xlabel="time (s)", ylabel="frequency (Hz)", title=title, yticks=(mel(hertz) - low) / (high - low) * flat.shape[1], yticklabels=hertz)
+    hertz, low, high = (
+        np.array([250, 500, 1000, 2000, 4000]),
+        mel(125),
+        mel(7500),
+    )  # VGGish's bands lie between the last two
+    ax.set(
+        xlabel="time (s)",
+        ylabel="frequency (Hz)",
+        title=title,
+        yticks=(mel(hertz) - low) / (high - low) * flat.shape[1],
+        yticklabels=hertz,
+    )
     ax.figure.colorbar(image, ax=ax, label="log mel energy", pad=0.02)
     return ax
 
@@ -439,13 +686,26 @@ def waveform(
     title: str | None = None,  # above the axes
     ax=None,  # axes to draw on
 ):
-    """Axes with the envelope of a waveform: the lowest and highest sample of each hundredth of a second."""
+    """Axes with the envelope of a waveform: the lowest and highest sample of each hundredth of a
+    second."""
     wave = array(wave).astype(float)
     if wave.ndim != 1 or not len(wave):
         raise AvbookError(f"waveform() got shape {wave.shape}: expected (samples,), one channel")
     hop = max(1, rate // 100)
     blocks = np.pad(wave, (0, -len(wave) % hop), mode="edge").reshape(-1, hop)
     ax = axes(ax, 6.4, 1.9)
-    ax.fill_between((np.arange(len(blocks)) + 0.5) * hop / rate, blocks.min(1), blocks.max(1), color=PALETTE[0], lw=0.4)
-    ax.set(xlim=(0, len(wave) / rate), ylim=(-1.05, 1.05), xlabel="time (s)", ylabel="amplitude", title=title)
+    ax.fill_between(
+        (np.arange(len(blocks)) + 0.5) * hop / rate,
+        blocks.min(1),
+        blocks.max(1),
+        color=PALETTE[0],
+        lw=0.4,
+    )
+    ax.set(
+        xlim=(0, len(wave) / rate),
+        ylim=(-1.05, 1.05),
+        xlabel="time (s)",
+        ylabel="amplitude",
+        title=title,
+    )
     return ax

@@ -14,11 +14,12 @@ from ..errors import AvbookError
 
 # %% ../../nbs/2_supervised/01_attention.ipynb #c033
 class AudioGuidedAttention(nn.Module):
-    """The picture of each second as one vector, its positions weighted by what the sound asks for (AVGA of AVEL).
+    """The picture of each second as one vector, its positions weighted by what the sound asks for
+        (AVGA of AVEL).
 
-    `forward(audio (B,T,da), visual (B,T,H,W,dv) or (B,T,P,dv))` gives the attended features (B,T,dv) and the weights (B,T,P).
-    Raises `AvbookError` where the picture has another number of positions. No gradient reaches the picture.
-    """
+    `forward(audio (B,T,da), visual (B,T,H,W,dv) or (B,T,P,dv))` gives the attended features
+        (B,T,dv) and the weights (B,T,P). Raises `AvbookError` where the picture has another number of
+        positions. No gradient reaches the picture."""
 
     def __init__(
         self,
@@ -39,23 +40,32 @@ class AudioGuidedAttention(nn.Module):
         batch, seconds = visual.shape[:2]
         pixels = visual.detach().reshape(batch * seconds, -1, visual.shape[-1])  # (BT, P, dv)
         if pixels.shape[1] != self.positions:
-            raise AvbookError(f"visual features {tuple(visual.shape)}: {pixels.shape[1]} positions, expected {self.positions}; "
-                              f"build the network with positions={pixels.shape[1]}")
+            raise AvbookError(
+                f"visual features {tuple(visual.shape)}: {pixels.shape[1]} positions, expected"
+                f" {self.positions}; build the network with positions={pixels.shape[1]}"
+            )
         if torch.is_autocast_enabled(pixels.device.type):
-            pixels = pixels.to(torch.get_autocast_dtype(pixels.device.type))  # once, for both products it enters
-        u = torch.relu_(self.visual(pixels.flatten(0, 1))).unflatten(0, pixels.shape[:2])  # (BT, P, attention_dim)
+            pixels = pixels.to(
+                torch.get_autocast_dtype(pixels.device.type)
+            )  # once, for both products it enters
+        u = torch.relu_(self.visual(pixels.flatten(0, 1))).unflatten(
+            0, pixels.shape[:2]
+        )  # (BT, P, attention_dim)
         g = torch.relu_(self.audio(audio)).flatten(0, 1)  # (BT, attention_dim)
         units = torch.tanh(self.visual_units(u) + self.audio_units(g).unsqueeze(2))  # (BT, P, P)
         weights = self.score(units).squeeze(2).softmax(-1)  # (BT, P)
-        attended = torch.bmm(weights.unsqueeze(1), pixels.to(weights.dtype)).view(batch, seconds, -1)
+        attended = torch.bmm(weights.unsqueeze(1), pixels.to(weights.dtype)).view(
+            batch, seconds, -1
+        )
         return attended, weights.view(batch, seconds, -1)
 
 # %% ../../nbs/2_supervised/01_attention.ipynb #c047
 class SelfAttention(nn.Module):
-    """Features (B,T,d) with, added to each second, a mixture of all seconds of the same modality (SAPSP of PSP's Table 1).
+    """Features (B,T,d) with, added to each second, a mixture of all seconds of the same modality
+        (SAPSP of PSP's Table 1).
 
-    One head of scaled dot-product attention with a residual; the paper says no more than "self-attention before the Bi-LSTMs".
-    """
+    One head of scaled dot-product attention with a residual; the paper says no more than
+        "self-attention before the Bi-LSTMs"."""
 
     def __init__(
         self,
@@ -65,4 +75,6 @@ class SelfAttention(nn.Module):
         self.query, self.key, self.value = (xavier_linear(dim, dim) for _ in range(3))
 
     def forward(self, x):
-        return x + nn.functional.scaled_dot_product_attention(self.query(x), self.key(x), self.value(x))
+        return x + nn.functional.scaled_dot_product_attention(
+            self.query(x), self.key(x), self.value(x)
+        )

@@ -19,7 +19,8 @@ from ..training.device import run_lstm
 
 # %% ../../nbs/2_supervised/02_avel.ipynb #c023
 class Encoder(nn.Module):
-    """Both modalities of a clip, each second knowing its neighbours: `attention` (B,T,P), `v_lstm` and `a_lstm` (B,T,2·hidden).
+    """Both modalities of a clip, each second knowing its neighbours: `attention` (B,T,P), `v_lstm`
+    and `a_lstm` (B,T,2·hidden).
 
     `forward(audio (B,T,da), visual (B,T,H,W,dv))`; no gradient reaches the features.
     """
@@ -30,7 +31,9 @@ class Encoder(nn.Module):
         visual_dim: int = 512,  # width of the visual features at one position
         positions: int = 49,  # positions of the picture
         attention_dim: int = 512,  # width in which sound and picture are compared
-        inputs: str = "raw",  # "raw": as they come; "one-layer": visual to width; "two-layer": both to bottleneck, to width
+        # "raw": as they come; "one-layer": visual to width; "two-layer": both to bottleneck, to
+        # width
+        inputs: str = "raw",
         bottleneck: int = 256,  # middle of the two layers
         width: int = 128,  # what the layers give the Bi-LSTMs
         hidden: int = 128,  # units of a Bi-LSTM in each direction
@@ -40,10 +43,15 @@ class Encoder(nn.Module):
         check_choice("inputs", inputs, ("raw", "one-layer", "two-layer"))
         a_width = width if inputs == "two-layer" else audio_dim
         v_width = visual_dim if inputs == "raw" else width
-        self.audio_in = _two_layers(audio_dim, bottleneck, width) if inputs == "two-layer" else nn.Identity()
+        self.audio_in = (
+            _two_layers(audio_dim, bottleneck, width) if inputs == "two-layer" else nn.Identity()
+        )
         self.attention = AudioGuidedAttention(a_width, visual_dim, positions, attention_dim)
-        self.visual_in = {"raw": nn.Identity, "one-layer": lambda: nn.Linear(visual_dim, width),
-                          "two-layer": lambda: _two_layers(visual_dim, bottleneck, width)}[inputs]()
+        self.visual_in = {
+            "raw": nn.Identity,
+            "one-layer": lambda: nn.Linear(visual_dim, width),
+            "two-layer": lambda: _two_layers(visual_dim, bottleneck, width),
+        }[inputs]()
         self.audio_self = SelfAttention(a_width) if self_attention else nn.Identity()
         self.visual_self = SelfAttention(v_width) if self_attention else nn.Identity()
         self.lstm_audio = nn.LSTM(a_width, hidden, batch_first=True, bidirectional=True)
@@ -53,12 +61,17 @@ class Encoder(nn.Module):
         a = self.audio_in(audio.detach())  # (B, T, a_width)
         attended, attention = self.attention(a, visual)  # (B, T, dv), (B, T, P)
         v = self.visual_in(attended)  # (B, T, v_width)
-        v_lstm, a_lstm = run_lstm(self.lstm_visual, self.visual_self(v)), run_lstm(self.lstm_audio, self.audio_self(a))
+        v_lstm, a_lstm = (
+            run_lstm(self.lstm_visual, self.visual_self(v)),
+            run_lstm(self.lstm_audio, self.audio_self(a)),
+        )
         return {"attention": attention, "v_lstm": v_lstm, "a_lstm": a_lstm}
 
 # %% ../../nbs/2_supervised/02_avel.ipynb #c024
 def _two_layers(inputs, middle, outputs):
-    return nn.Sequential(nn.Linear(inputs, middle, bias=False), nn.Linear(middle, outputs, bias=False))
+    return nn.Sequential(
+        nn.Linear(inputs, middle, bias=False), nn.Linear(middle, outputs, bias=False)
+    )
 
 # %% ../../nbs/2_supervised/02_avel.ipynb #c030
 @paper("psp", eq=7)
@@ -66,17 +79,19 @@ def segment_loss(
     scores: torch.Tensor,  # (B, T, C+1), before any softmax
     labels: torch.Tensor,  # (B, T, C+1), one-hot
 ) -> torch.Tensor:
-    """The cross entropy of a second, mean over all seconds. Eq. 7 divides by C as well, a constant that the released code leaves out."""
+    """The cross entropy of a second, mean over all seconds. Eq. 7 divides by C as well, a constant
+    that the released code leaves out."""
     return F.cross_entropy(scores.flatten(0, 1), labels.argmax(-1).flatten())
 
 # %% ../../nbs/2_supervised/02_avel.ipynb #c037
 @paper("psp", eq=(5, 6))
 class AVEHead(nn.Module):
-    """Scores of the categories for each second, `scores` (B,T,C+1); in the weak setting `video_scores` (B,C+1), which sum to 1, too.
+    """Scores of the categories for each second, `scores` (B,T,C+1); in the weak setting
+        `video_scores` (B,C+1), which sum to 1, too.
 
-    Weak with `weighting` (Eq. 5 of PSP): each second's scores are scaled by a share `phi` (B,T,1) before they are averaged; without it
-    (Eq. 6) they are averaged as they are. `scores` are the scaled ones, from which the seconds are predicted.
-    """
+    Weak with `weighting` (Eq. 5 of PSP): each second's scores are scaled by a share `phi` (B,T,1)
+        before they are averaged; without it (Eq. 6) they are averaged as they are. `scores` are the
+        scaled ones, from which the seconds are predicted."""
 
     def __init__(
         self,
@@ -86,7 +101,8 @@ class AVEHead(nn.Module):
         bias: bool = False,  # whether the two layers have biases (AVEL's have)
         weak: bool = False,  # score the video as well
         weighting: bool = True,  # weak: weigh the seconds
-        weighting_relu: bool = True,  # weak: ReLU before the sigmoid, so that no weight falls below a half (code; not in Eq. 5)
+        # weak: ReLU before the sigmoid, so that no weight falls below a half (code; not in Eq. 5)
+        weighting_relu: bool = True,
         pool: str = "mean",  # weak: "mean" of the seconds, or "max" as in AVEL's released code
     ):
         super().__init__()
@@ -112,9 +128,11 @@ class AVEHead(nn.Module):
 @paper("psp", eq=11)
 def video_loss(
     video_scores: torch.Tensor,  # (B, C+1), which sum to 1
-    video_labels: torch.Tensor,  # (B, C+1), the share of the video's seconds that each category holds
+    # (B, C+1), the share of the video's seconds that each category holds
+    video_labels: torch.Tensor,
 ) -> torch.Tensor:
-    """The binary cross entropy of the video's scores against its label distribution, mean over videos and categories."""
+    """The binary cross entropy of the video's scores against its label distribution, mean over
+    videos and categories."""
     with torch.autocast(video_scores.device.type, enabled=False):  # logarithms want full precision
         if video_scores.dtype in (torch.float16, torch.bfloat16):
             video_scores = video_scores.float()
@@ -122,11 +140,12 @@ def video_loss(
 
 # %% ../../nbs/2_supervised/02_avel.ipynb #c047
 class AVEL(nn.Module):
-    """The baseline: attention, a Bi-LSTM for each modality, both side by side into the head. `net(batch) -> dict`.
+    """The baseline: attention, a Bi-LSTM for each modality, both side by side into the head.
+        `net(batch) -> dict`.
 
-    Beside the head's and the encoder's outputs: `fusion` (B,T,4·hidden), and `similarity_avps` (B,T), the cosine of both modalities, for
-    PSP's pair-similarity loss. The defaults are AVEL's released sizes; `inputs="two-layer"` and `head_bias=False` give it PSP's.
-    """
+    Beside the head's and the encoder's outputs: `fusion` (B,T,4·hidden), and `similarity_avps`
+        (B,T), the cosine of both modalities, for PSP's pair-similarity loss. The defaults are AVEL's
+        released sizes; `inputs="two-layer"` and `head_bias=False` give it PSP's."""
 
     def __init__(
         self,
@@ -147,8 +166,12 @@ class AVEL(nn.Module):
         pool: str = "mean",  # weak: "mean" as in Eq. 6 of PSP, "max" as in AVEL's released code
     ):
         super().__init__()
-        self.encoder = Encoder(audio_dim, visual_dim, positions, attention_dim, inputs, bottleneck, width, hidden)
-        self.head = AVEHead(4 * hidden, categories, head, head_bias, weak, weighting, weighting_relu, pool)
+        self.encoder = Encoder(
+            audio_dim, visual_dim, positions, attention_dim, inputs, bottleneck, width, hidden
+        )
+        self.head = AVEHead(
+            4 * hidden, categories, head, head_bias, weak, weighting, weighting_relu, pool
+        )
 
     def forward(self, batch):
         out = self.encoder(batch["audio"], batch["visual"])
@@ -158,7 +181,8 @@ class AVEL(nn.Module):
 
 # %% ../../nbs/2_supervised/02_avel.ipynb #c050
 class AVEMethod:
-    """How a batch of AVE becomes a loss, and a network's scores become labels: for AVEL, and under PSP's own losses."""
+    """How a batch of AVE becomes a loss, and a network's scores become labels: for AVEL, and under
+    PSP's own losses."""
 
     monitor = "accuracy"  # what selects an epoch
 

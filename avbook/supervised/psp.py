@@ -15,10 +15,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..common.tensors import xavier_linear
-from .avel import AVEMethod, Encoder, AVEHead
 from ..common.options import check_choice
+from ..common.tensors import xavier_linear
 from ..papers.schema import paper
+from .avel import AVEHead, AVEMethod, Encoder
 
 # %% ../../nbs/2_supervised/03_psp.ipynb #c012
 @paper("psp", eq=1)
@@ -26,7 +26,8 @@ def pair_similarity(
     v: torch.Tensor,  # (B, T, d), one row for each second of the picture
     a: torch.Tensor,  # (B, T, d), one row for each second of the sound
 ) -> torch.Tensor:
-    """How alike each second of the picture and each second of the sound are: (B,T,T), rows for the picture."""
+    """How alike each second of the picture and each second of the sound are: (B,T,T), rows for the
+    picture."""
     return v @ a.mT / math.sqrt(v.shape[-1])
 
 # %% ../../nbs/2_supervised/03_psp.ipynb #c015
@@ -44,7 +45,8 @@ def l1_normalise(
 def threshold_affinity(
     beta: torch.Tensor,  # (B, T, T), shares of a row
     tau: float = 0.095,  # shares below are cut
-    strict: bool = True,  # a share equal to tau is cut as well (code); False: it stays, as Eq. 2 says
+    # a share equal to tau is cut as well (code); False: it stays, as Eq. 2 says
+    strict: bool = True,
     renormalise: bool = True,  # what is left sums to 1 again
 ) -> torch.Tensor:
     """The connections that survive the threshold, (B,T,T)."""
@@ -63,15 +65,18 @@ def propagate(
 
 # %% ../../nbs/2_supervised/03_psp.ipynb #c033
 class PositiveSamplePropagation(nn.Module):
-    """Picture and sound, each second helped by its positive partners of the other modality: `v_psp`, `a_psp` (B,T,d).
+    """Picture and sound, each second helped by its positive partners of the other modality:
+        `v_psp`, `a_psp` (B,T,d).
 
-    `forward(v (B,T,d), a (B,T,d))`. Also `similarity` (before any cut), `beta_va`, `beta_av`, `gamma_va`, `gamma_av` (B,T,T).
-    """
+    `forward(v (B,T,d), a (B,T,d))`. Also `similarity` (before any cut), `beta_va`, `beta_av`,
+        `gamma_va`, `gamma_av` (B,T,T)."""
 
     def __init__(
         self,
         dim: int = 256,  # width of both features
-        prune: str = "psp",  # "psp", "sapsp": threshold tau; "wpsp": only the negative cut; "asp": no cut; "none": no propagation
+        # "psp", "sapsp": threshold tau; "wpsp": only the negative cut; "asp": no cut; "none": no
+        # propagation
+        prune: str = "psp",
         tau: float = 0.095,  # shares below are cut, under "psp"
         strict: bool = True,  # cut a share equal to tau too (code)
         renormalise: bool = True,  # rows sum to 1 again after the cut
@@ -81,10 +86,19 @@ class PositiveSamplePropagation(nn.Module):
         super().__init__()
         check_choice("prune", prune, ("psp", "wpsp", "asp", "sapsp", "none"))
         check_choice("project", project, ("code", "paper"))
-        self.prune, self.tau, self.strict, self.renormalise = prune, 0.0 if prune == "wpsp" else tau, strict, renormalise
+        self.prune, self.tau, self.strict, self.renormalise = (
+            prune,
+            0.0 if prune == "wpsp" else tau,
+            strict,
+            renormalise,
+        )
         if prune != "none":
-            self.v1, self.v2, self.a1, self.a2 = (xavier_linear(dim, dim, bias=False) for _ in range(4))
-        self.after = nn.Sequential(nn.ReLU(), nn.Dropout(dropout)) if project == "code" else nn.Identity()
+            self.v1, self.v2, self.a1, self.a2 = (
+                xavier_linear(dim, dim, bias=False) for _ in range(4)
+            )
+        self.after = (
+            nn.Sequential(nn.ReLU(), nn.Dropout(dropout)) if project == "code" else nn.Identity()
+        )
 
     def cut(self, similarity):
         if self.prune == "asp":
@@ -95,19 +109,30 @@ class PositiveSamplePropagation(nn.Module):
     def forward(self, v, a):
         if self.prune == "none":
             return {"v_psp": v, "a_psp": a}
-        v1, v2, a1, a2 = (self.after(layer(x)) for layer, x in ((self.v1, v), (self.v2, v), (self.a1, a), (self.a2, a)))
+        v1, v2, a1, a2 = (
+            self.after(layer(x))
+            for layer, x in ((self.v1, v), (self.v2, v), (self.a1, a), (self.a2, a))
+        )
         similarity = pair_similarity(v2, a1)
         beta_va, gamma_va = self.cut(similarity)
         beta_av, gamma_av = self.cut(similarity.mT)
-        return {"similarity": similarity, "beta_va": beta_va, "beta_av": beta_av, "gamma_va": gamma_va, "gamma_av": gamma_av,
-                "v_psp": propagate(gamma_va, a2, v), "a_psp": propagate(gamma_av, v1, a)}
+        return {
+            "similarity": similarity,
+            "beta_va": beta_va,
+            "beta_av": beta_av,
+            "gamma_va": gamma_va,
+            "gamma_av": gamma_av,
+            "v_psp": propagate(gamma_va, a2, v),
+            "a_psp": propagate(gamma_av, v1, a),
+        }
 
 # %% ../../nbs/2_supervised/03_psp.ipynb #c048
 @paper("psp", eq=8)
 def segment_similarity(
     v: torch.Tensor,  # (B, T, d)
     a: torch.Tensor,  # (B, T, d)
-    literal: bool = False,  # Eq. 8's product, summed over the features, instead of the cosine (code)
+    # Eq. 8's product, summed over the features, instead of the cosine (code)
+    literal: bool = False,
 ) -> torch.Tensor:
     """How alike picture and sound of the same second are, (B,T)."""
     return (v * a).sum(-1) if literal else F.cosine_similarity(v, a, dim=-1)
@@ -115,28 +140,41 @@ def segment_similarity(
 # %% ../../nbs/2_supervised/03_psp.ipynb #c049
 @paper("psp", eq=4)
 class Fusion(nn.Module):
-    """The mean of both modalities, each normalised: `fusion` (B,T,d), its halves `v_final`, `a_final`, and `similarity_avps` (B,T)."""
+    """The mean of both modalities, each normalised: `fusion` (B,T,d), its halves `v_final`,
+    `a_final`, and `similarity_avps` (B,T)."""
 
     def __init__(
         self,
         dim: int = 256,  # width of both features
-        third: bool = True,  # W_3 of Eq. 4, then (code) ReLU and dropout; the released weak model has none
+        # W_3 of Eq. 4, then (code) ReLU and dropout; the released weak model has none
+        third: bool = True,
         dropout: float = 0.1,  # after W_3
         after: bool = True,  # whether ReLU and dropout follow W_3 (code) or not (Eq. 4)
     ):
         super().__init__()
-        self.v3, self.a3 = (xavier_linear(dim, dim, bias=False) if third else nn.Identity() for _ in range(2))
-        self.after = nn.Sequential(nn.ReLU(), nn.Dropout(dropout)) if third and after else nn.Identity()
+        self.v3, self.a3 = (
+            xavier_linear(dim, dim, bias=False) if third else nn.Identity() for _ in range(2)
+        )
+        self.after = (
+            nn.Sequential(nn.ReLU(), nn.Dropout(dropout)) if third and after else nn.Identity()
+        )
         self.norm = nn.LayerNorm(dim, eps=1e-6)  # one for both modalities
 
     def forward(self, v, a):
-        v_final, a_final = (self.norm(self.after(layer(x))) for layer, x in ((self.v3, v), (self.a3, a)))
-        return {"fusion": (v_final + a_final) / 2, "v_final": v_final, "a_final": a_final,
-                "similarity_avps": segment_similarity(v_final, a_final)}
+        v_final, a_final = (
+            self.norm(self.after(layer(x))) for layer, x in ((self.v3, v), (self.a3, a))
+        )
+        return {
+            "fusion": (v_final + a_final) / 2,
+            "v_final": v_final,
+            "a_final": a_final,
+            "similarity_avps": segment_similarity(v_final, a_final),
+        }
 
 # %% ../../nbs/2_supervised/03_psp.ipynb #c052
 class PSP(nn.Module):
-    """PSP in both settings and all variants: `net(batch) -> dict` with `scores` (B,T,C+1) and every step before them."""
+    """PSP in both settings and all variants: `net(batch) -> dict` with `scores` (B,T,C+1) and every
+    step before them."""
 
     def __init__(
         self,
@@ -153,21 +191,48 @@ class PSP(nn.Module):
         prune: str = "psp",  # Table 1: "psp", "wpsp", "asp", "sapsp", "none"
         tau: float = 0.095,  # threshold on a pair's share
         strict: bool = True,  # cut shares equal to tau (code); False: Eq. 2
-        renormalise: bool | None = None,  # rows sum to 1 after the cut; None as released: full yes, weak no
+        renormalise: (
+            bool | None
+        ) = None,  # rows sum to 1 after the cut; None as released: full yes, weak no
         third: bool | None = None,  # W_3 before the fusion; None as released: full yes, weak no
-        inputs: str | None = None,  # layers before the Bi-LSTMs; None as released: full "two-layer", weak "one-layer"
-        project: str = "code",  # "code": ReLU and dropout after projections and W_3; "paper": linear
+        inputs: (
+            str | None
+            # layers before the Bi-LSTMs; None as released: full "two-layer", weak "one-layer"
+        ) = None,
+        # "code": ReLU and dropout after projections and W_3; "paper": linear
+        project: str = "code",
         dropout: float = 0.1,  # after projections and W_3
         weighting: bool = True,  # weak: Eq. 5; False: Eq. 6
         weighting_relu: bool = True,  # weak: ReLU before the sigmoid of Eq. 5 (code)
     ):
         super().__init__()
-        renormalise, third = (not weak if choice is None else choice for choice in (renormalise, third))
+        renormalise, third = (
+            not weak if choice is None else choice for choice in (renormalise, third)
+        )
         inputs = inputs or ("one-layer" if weak else "two-layer")
-        self.encoder = Encoder(audio_dim, visual_dim, positions, attention_dim, inputs, bottleneck, width, hidden, prune == "sapsp")
-        self.propagation = PositiveSamplePropagation(2 * hidden, prune, tau, strict, renormalise, project, dropout)
+        self.encoder = Encoder(
+            audio_dim,
+            visual_dim,
+            positions,
+            attention_dim,
+            inputs,
+            bottleneck,
+            width,
+            hidden,
+            prune == "sapsp",
+        )
+        self.propagation = PositiveSamplePropagation(
+            2 * hidden, prune, tau, strict, renormalise, project, dropout
+        )
         self.fusion = Fusion(2 * hidden, third, dropout, after=project == "code")
-        self.head = AVEHead(2 * hidden, categories, head, weak=weak, weighting=weighting, weighting_relu=weighting_relu)
+        self.head = AVEHead(
+            2 * hidden,
+            categories,
+            head,
+            weak=weak,
+            weighting=weighting,
+            weighting_relu=weighting_relu,
+        )
 
     def forward(self, batch):
         out = self.encoder(batch["audio"], batch["visual"])
@@ -179,7 +244,8 @@ class PSP(nn.Module):
 def avps_targets(
     labels: torch.Tensor,  # (B, T, C+1), one-hot, background last
 ) -> torch.Tensor:
-    """1/n on the n seconds of the event and 0 elsewhere, (B,T); a clip without an event gets 1/T everywhere (as released)."""
+    """1/n on the n seconds of the event and 0 elsewhere, (B,T); a clip without an event gets 1/T
+    everywhere (as released)."""
     event = (labels[..., -1] < 0.5).to(labels.dtype)
     event = torch.where(event.any(-1, keepdim=True), event, 1.0)
     return event / event.sum(-1, keepdim=True)
@@ -191,13 +257,15 @@ def avps_loss(
     targets: torch.Tensor,  # (B, T), from `avps_targets`
     literal: bool = False,  # keep negative similarities (Eq. 8) instead of cutting them (code)
 ) -> torch.Tensor:
-    """The mean squared error between each second's share of the clip's similarity and its target."""
+    """The mean squared error between each second's share of the clip's similarity and its
+    target."""
     shares = l1_normalise(similarity if literal else F.relu(similarity))
     return F.mse_loss(shares, targets.to(shares.dtype))
 
 # %% ../../nbs/2_supervised/03_psp.ipynb #c068
 class StaleTargets:
-    """Targets as the released loader makes them: written into rows that are never cleared from one batch to the next."""
+    """Targets as the released loader makes them: written into rows that are never cleared from one
+    batch to the next."""
 
     def __init__(self):
         self.rows = None
@@ -219,21 +287,29 @@ def frozen(
     epoch: int,
     seed: int,
     batch_size: int,
-    by_category: bool = False,  # put the split's list in the order of the categories first, background last, as the official list is
+    # put the split's list in the order of the categories first, background last, as the official
+    # list is
+    by_category: bool = False,
 ) -> list:
-    """An epoch's batches of rows as the released weak loader draws them: the first at random, the others the same in every epoch."""
+    """An epoch's batches of rows as the released weak loader draws them: the first at random, the
+    others the same in every epoch."""
     first = np.random.default_rng((seed, epoch)).permutation(len(split))[:batch_size]
     listed = np.arange(len(split))
     if by_category:
         events = split.labels[..., :-1].any(1)  # (N, C)
-        listed = np.argsort(np.where(events.any(-1), events.argmax(-1), events.shape[-1]), kind="stable")
-    starts = range(batch_size, len(split) - batch_size + 1, batch_size)  # a last batch that is not full is left out
-    return [first, *(listed[start:start + batch_size] for start in starts)]
+        listed = np.argsort(
+            np.where(events.any(-1), events.argmax(-1), events.shape[-1]), kind="stable"
+        )
+    starts = range(
+        batch_size, len(split) - batch_size + 1, batch_size
+    )  # a last batch that is not full is left out
+    return [first, *(listed[start : start + batch_size] for start in starts)]
 
 # %% ../../nbs/2_supervised/03_psp.ipynb #c078
 @paper("psp", eq=10)
 class PSPMethod(AVEMethod):
-    """PSP's losses: cross entropy plus `lam` times the pair-similarity loss; in the weak setting the video's alone. For AVEL as well."""
+    """PSP's losses: cross entropy plus `lam` times the pair-similarity loss; in the weak setting
+    the video's alone. For AVEL as well."""
 
     def __init__(
         self,
@@ -241,11 +317,18 @@ class PSPMethod(AVEMethod):
         lam: float = 100.0,  # weight of the pair-similarity loss; 0: without it
         stale_targets: bool = False,  # the released loader's targets, never cleared between batches
         literal: bool = False,  # Eq. 8 as printed
-        frozen_batches: bool = False,  # the released weak loader's batches: only the first of an epoch is drawn at random
-        by_category: bool = False,  # those batches from a list in the order of its categories, as the official one is
+        # the released weak loader's batches: only the first of an epoch is drawn at random
+        frozen_batches: bool = False,
+        # those batches from a list in the order of its categories, as the official one is
+        by_category: bool = False,
     ):
         super().__init__(weak)
-        self.lam, self.literal, self.stale_targets, self.frozen_batches = lam, literal, stale_targets, frozen_batches
+        self.lam, self.literal, self.stale_targets, self.frozen_batches = (
+            lam,
+            literal,
+            stale_targets,
+            frozen_batches,
+        )
         self.stale = StaleTargets() if stale_targets else None
         if frozen_batches:
             self.batches = partial(frozen, by_category=by_category)
@@ -254,7 +337,11 @@ class PSPMethod(AVEMethod):
         loss, parts = super().loss_of(out, batch, training)
         if self.weak or not self.lam:
             return loss, parts
-        targets = self.stale(batch["labels"]) if self.stale is not None and training else avps_targets(batch["labels"])
+        targets = (
+            self.stale(batch["labels"])
+            if self.stale is not None and training
+            else avps_targets(batch["labels"])
+        )
         similarity = out["similarity_avps"]
         if self.literal:
             names = ("v_psp", "a_psp") if "v_psp" in out else ("v_lstm", "a_lstm")
@@ -263,7 +350,8 @@ class PSPMethod(AVEMethod):
         return loss + self.lam * avps, parts | {"avps": avps.detach()}
 
     def state_dict(self):
-        """What a resumed run must know beside the network: the stale targets, where there are any."""
+        """What a resumed run must know beside the network: the stale targets, where there are
+        any."""
         return {} if self.stale is None or self.stale.rows is None else {"stale": self.stale.rows}
 
     def load_state_dict(self, state):

@@ -1,4 +1,6 @@
-"""From a split and lists of rows to batches on a device, one by one, without drawing a random number."""
+"""From a split and lists of rows to batches on a device, one by one, without drawing a random
+number."""
+
 from __future__ import annotations
 
 from typing import Any, Iterator
@@ -32,10 +34,19 @@ def batches_of(
     workers: int = 0,  # processes that read ahead
 ) -> Iterator[dict[str, Tensor]]:
     """The batches one by one, on the device; no global random number is drawn."""
-    loader = DataLoader(BatchDataset(split, batches), batch_size=None, collate_fn=identity_collate, num_workers=workers,
-                        pin_memory=device.type == "cuda" and not isinstance(split, DeviceSplit), generator=torch.Generator())
+    loader = DataLoader(
+        BatchDataset(split, batches),
+        batch_size=None,
+        collate_fn=identity_collate,
+        num_workers=workers,
+        pin_memory=device.type == "cuda" and not isinstance(split, DeviceSplit),
+        generator=torch.Generator(),
+    )
     for batch in loader:
-        yield {name: part.to(device, non_blocking=True) if isinstance(part, Tensor) else part for name, part in batch.items()}
+        yield {
+            name: part.to(device, non_blocking=True) if isinstance(part, Tensor) else part
+            for name, part in batch.items()
+        }
 
 
 class DeviceSplit:
@@ -47,7 +58,9 @@ class DeviceSplit:
             stop = min(start + chunk, self.rows)
             for name, part in split.batch(list(range(start, stop))).items():
                 if start == 0:
-                    self.tensors[name] = torch.empty((self.rows, *part.shape[1:]), dtype=part.dtype, device=device)
+                    self.tensors[name] = torch.empty(
+                        (self.rows, *part.shape[1:]), dtype=part.dtype, device=device
+                    )
                 self.tensors[name][start:stop] = part.to(device)
 
     def __len__(self) -> int:
@@ -61,9 +74,14 @@ class DeviceSplit:
 def source_of(
     split: Any,
     device: torch.device,
-    keep: bool | None = None,  # hold all of it on the device; None: on a CUDA card where it fits in a quarter of the free memory
+    keep: (
+        bool | None
+        # hold all of it on the device; None: on a CUDA card where it fits in a quarter of the free
+        # memory
+    ) = None,
 ) -> Any:
-    """What batches of this split come from: the split itself, or a `DeviceSplit` copy on the device."""
+    """What batches of this split come from: the split itself, or a `DeviceSplit` copy on the
+    device."""
     if keep is None and device.type == "cuda":
         row = sum(part.nbytes for part in split.batch([0]).values() if isinstance(part, Tensor))
         keep = row * len(split) < torch.cuda.mem_get_info(device)[0] / 4

@@ -1,4 +1,6 @@
-"""A training under way, kept so that it can go on: what it consists of, what makes it this run, and its one file."""
+"""A training under way, kept so that it can go on: what it consists of, what makes it this run, and
+its one file."""
+
 from __future__ import annotations
 
 import json
@@ -15,18 +17,31 @@ from avbook.errors import AvbookError
 from avbook.training.device import seed_everything
 from avbook.training.weights import differences, read_tensors, some_of, write_tensors
 
-__all__ = ["EpochEval", "Run", "identity", "rng_tensors", "restore_rng", "optimizer_tensors", "restore_optimizer", "save_run", "resume_run"]
+__all__ = [
+    "EpochEval",
+    "Run",
+    "identity",
+    "rng_tensors",
+    "restore_rng",
+    "optimizer_tensors",
+    "restore_optimizer",
+    "save_run",
+    "resume_run",
+]
 
 
 @dataclass
 class EpochEval:
-    """One epoch's judgement: scores on validation and test, and what is needed to keep that model."""
+    """One epoch's judgement: scores on validation and test, and what is needed to keep that
+    model."""
 
     epoch: int  # counted from 1
     val: dict[str, float]
     test: dict[str, float]
     weights: dict[str, Tensor] = field(repr=False)
-    predictions: Any = field(repr=False)  # of the test split: a tensor or a dict of tensors, on the CPU
+    predictions: Any = field(
+        repr=False
+    )  # of the test split: a tensor or a dict of tensors, on the CPU
 
 
 @dataclass
@@ -49,52 +64,72 @@ class Run:
     kept: dict[str, EpochEval] = field(default_factory=dict)
 
 
-# ------------------------------------------------------------------------------------------------------------ identity
+# ----------------------------------------------------------------------------------------- identity
 def identity(
     net: nn.Module,
     method: Any,
-    data: Any,  # with splits train, val and test; `kind`, `name` and `hash` are taken where it has them
+    # with splits train, val and test; `kind`, `name` and `hash` are taken where it has them
+    data: Any,
     options: dict[str, Any],  # the options of training that decide the numbers
 ) -> dict[str, Any]:
-    """What must be the same for a cut-off run to continue: network, method, data and options, as JSON can hold it.
+    """What must be the same for a cut-off run to continue: network, method, data and options, as
+        JSON can hold it.
 
-    Of the network: class, names and shapes of the weights, and every number or word set on it or on a module within (a dropout's
-    p, a threshold). Of the method: class and such settings; names that begin with "_" are its own business.
-    """
-    modules = {f"{name}.{key}".strip("."): value for name, module in net.named_modules() for key, value in _settings(module).items()}
+    Of the network: class, names and shapes of the weights, and every number or word set on it or on
+        a module within (a dropout's p, a threshold). Of the method: class and such settings; names that
+        begin with "_" are its own business."""
+    modules = {
+        f"{name}.{key}".strip("."): value
+        for name, module in net.named_modules()
+        for key, value in _settings(module).items()
+    }
     described = {
         "network": {"class": type(net).__name__, **modules},
         "weights": {name: list(tensor.shape) for name, tensor in net.state_dict().items()},
         "method": {"class": type(method).__name__, **_settings(method)},
-        "data": {**{key: getattr(data, key) for key in ("kind", "name", "hash") if hasattr(data, key)},
-                 **{name: len(getattr(data, name)) for name in ("train", "val", "test")}},
+        "data": {
+            **{key: getattr(data, key) for key in ("kind", "name", "hash") if hasattr(data, key)},
+            **{name: len(getattr(data, name)) for name in ("train", "val", "test")},
+        },
         "options": options,
     }
-    return json.loads(json.dumps(described, default=str))  # tuples become lists, as they do in the file
+    return json.loads(
+        json.dumps(described, default=str)
+    )  # tuples become lists, as they do in the file
 
 
 def _settings(thing: Any) -> dict[str, Any]:
     plain = (int, float, str, bool, type(None))
 
     def says_itself(value):
-        return isinstance(value, plain) or (isinstance(value, (tuple, list)) and all(isinstance(v, plain) for v in value))
+        return isinstance(value, plain) or (
+            isinstance(value, (tuple, list)) and all(isinstance(v, plain) for v in value)
+        )
 
-    return {key: value for key, value in getattr(thing, "__dict__", {}).items()
-            if not key.startswith("_") and key not in ("training", "call_super_init", "dump_patches") and says_itself(value)}
+    return {
+        key: value
+        for key, value in getattr(thing, "__dict__", {}).items()
+        if not key.startswith("_")
+        and key not in ("training", "call_super_init", "dump_patches")
+        and says_itself(value)
+    }
 
 
-# --------------------------------------------------------------------------------------------- random numbers, optimiser
+# ------------------------------------------------------------------------ random numbers, optimiser
 def rng_tensors(
     device: torch.device,  # where training runs; its own generator is kept too
 ) -> dict[str, Tensor]:
-    """The state of every global random number generator (torch, NumPy, Python, the device's), as tensors."""
+    """The state of every global random number generator (torch, NumPy, Python, the device's), as
+    tensors."""
     _, keys, position, has_gauss, gauss = np.random.get_state()
     _, words, python_gauss = random.getstate()
     state = {
         "torch": torch.get_rng_state(),
         "numpy": torch.tensor([*keys.tolist(), position, has_gauss]),
         "python": torch.tensor(words),
-        "gauss": torch.tensor([gauss, float("nan") if python_gauss is None else python_gauss], dtype=torch.float64),
+        "gauss": torch.tensor(
+            [gauss, float("nan") if python_gauss is None else python_gauss], dtype=torch.float64
+        ),
     }
     if device.type in ("cuda", "mps"):
         state["device"] = getattr(torch, device.type).get_rng_state()
@@ -105,11 +140,18 @@ def restore_rng(
     state: dict[str, Tensor],  # of `rng_tensors`
     device: torch.device,
 ) -> None:
-    """Puts every generator back where it was; the device's only where the state was taken on such a device."""
+    """Puts every generator back where it was; the device's only where the state was taken on such a
+    device."""
     numpy_words, gauss = state["numpy"].tolist(), state["gauss"].tolist()
-    torch.set_rng_state(state["torch"].clone())  # of a view into a larger tensor PyTorch would read the wrong bytes
-    np.random.set_state(("MT19937", np.array(numpy_words[:-2], dtype=np.uint32), *numpy_words[-2:], gauss[0]))
-    random.setstate((3, tuple(state["python"].tolist()), None if gauss[1] != gauss[1] else gauss[1]))
+    torch.set_rng_state(
+        state["torch"].clone()
+    )  # of a view into a larger tensor PyTorch would read the wrong bytes
+    np.random.set_state(
+        ("MT19937", np.array(numpy_words[:-2], dtype=np.uint32), *numpy_words[-2:], gauss[0])
+    )
+    random.setstate(
+        (3, tuple(state["python"].tolist()), None if gauss[1] != gauss[1] else gauss[1])
+    )
     if device.type in ("cuda", "mps") and "device" in state:
         getattr(torch, device.type).set_rng_state(state["device"].cpu().clone())
 
@@ -117,7 +159,8 @@ def restore_rng(
 def optimizer_tensors(
     optimizer: torch.optim.Optimizer,
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The optimiser's moments by name (`INDEX.NAME`), and the rest of its state (groups, plain numbers) as JSON can hold it."""
+    """The optimiser's moments by name (`INDEX.NAME`), and the rest of its state (groups, plain
+    numbers) as JSON can hold it."""
     state = optimizer.state_dict()
     tensors, plain = {}, {}
     for index, entries in state["state"].items():
@@ -136,35 +179,62 @@ def restore_optimizer(
     for key, value in {**tensors, **rest["plain"]}.items():
         index, _, name = key.partition(".")
         state.setdefault(int(index), {})[name] = value
-    groups = [{key: tuple(value) if key == "betas" else value for key, value in group.items()} for group in rest["groups"]]
+    groups = [
+        {key: tuple(value) if key == "betas" else value for key, value in group.items()}
+        for group in rest["groups"]
+    ]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
-# ------------------------------------------------------------------------------------------------------------ one file
+# ----------------------------------------------------------------------------------------- one file
 def save_run(run: Run) -> None:
     """Writes the run's checkpoint, whole or not at all (the first process does, for all)."""
     accelerator = run.accelerator
-    streams = {name: state[None] for name, state in rng_tensors(accelerator.device).items()}  # (processes, words)
+    streams = {
+        name: state[None] for name, state in rng_tensors(accelerator.device).items()
+    }  # (processes, words)
     if accelerator.num_processes > 1:
-        streams = {name: accelerator.gather(state.to(accelerator.device)) for name, state in streams.items()}
+        streams = {
+            name: accelerator.gather(state.to(accelerator.device))
+            for name, state in streams.items()
+        }
     if accelerator.is_main_process:
         moments, optimizer = optimizer_tensors(run.optimizer)
         tensors = {f"net.{name}": tensor for name, tensor in run.net.state_dict().items()}
         tensors |= {f"optimizer.{name}": tensor for name, tensor in moments.items()}
         tensors |= {f"rng.{name}": state for name, state in streams.items()}
         if hasattr(run.method, "state_dict"):
-            tensors |= {f"method.{name}": tensor for name, tensor in run.method.state_dict().items()}
+            tensors |= {
+                f"method.{name}": tensor for name, tensor in run.method.state_dict().items()
+            }
         looks = {look.epoch: look for look in run.kept.values()}
         for epoch, look in looks.items():
             if epoch != run.epoch:
-                tensors |= {f"look{epoch}.weights.{name}": tensor for name, tensor in look.weights.items()}
-            predicted = look.predictions if isinstance(look.predictions, dict) else {"": look.predictions}
-            tensors |= {f"look{epoch}.predictions.{name}": tensor for name, tensor in predicted.items()}
-        write_tensors(run.file, tensors, {
-            "identity": run.identity, "epoch": run.epoch, "seconds": run.seconds, "history": run.history, "optimizer": optimizer,
-            "scaler": accelerator.scaler.state_dict() if accelerator.scaler else None,
-            "looks": {epoch: {"val": look.val, "test": look.test} for epoch, look in looks.items()},
-            "kept": {name: look.epoch for name, look in run.kept.items()}})
+                tensors |= {
+                    f"look{epoch}.weights.{name}": tensor for name, tensor in look.weights.items()
+                }
+            predicted = (
+                look.predictions if isinstance(look.predictions, dict) else {"": look.predictions}
+            )
+            tensors |= {
+                f"look{epoch}.predictions.{name}": tensor for name, tensor in predicted.items()
+            }
+        write_tensors(
+            run.file,
+            tensors,
+            {
+                "identity": run.identity,
+                "epoch": run.epoch,
+                "seconds": run.seconds,
+                "history": run.history,
+                "optimizer": optimizer,
+                "scaler": accelerator.scaler.state_dict() if accelerator.scaler else None,
+                "looks": {
+                    epoch: {"val": look.val, "test": look.test} for epoch, look in looks.items()
+                },
+                "kept": {name: look.epoch for name, look in run.kept.items()},
+            },
+        )
     accelerator.wait_for_everyone()
 
 
@@ -174,8 +244,8 @@ def resume_run(
 ) -> None:
     """Puts the run where its checkpoint left it, if there is one.
 
-    Raises `AvbookError` naming what differs where the checkpoint is of another network, method, data or options, or is further on.
-    """
+    Raises `AvbookError` naming what differs where the checkpoint is of another network, method,
+        data or options, or is further on."""
     if run.file is None or not run.file.exists():
         return
     if start_over:
@@ -186,12 +256,22 @@ def resume_run(
     tensors, meta = read_tensors(run.file)
     found = differences(meta.get("identity", {}), run.identity)
     if found:
-        raise AvbookError(f"{run.file}: a checkpoint of another run: {some_of(found)}; use another folder, or resume=False to start over")
+        raise AvbookError(
+            f"{run.file}: a checkpoint of another run: {some_of(found)}; use another folder, or"
+            " resume=False to start over"
+        )
     if meta["epoch"] > run.options["epochs"]:
-        raise AvbookError(f"{run.file}: {meta['epoch']} epochs are done, {run.options['epochs']} were asked; ask for more, or use another folder")
+        raise AvbookError(
+            f"{run.file}: {meta['epoch']} epochs are done, {run.options['epochs']} were asked; ask"
+            " for more, or use another folder"
+        )
 
     def under(prefix: str) -> dict[str, Tensor]:
-        return {name[len(prefix):]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        return {
+            name[len(prefix) :]: tensor
+            for name, tensor in tensors.items()
+            if name.startswith(prefix)
+        }
 
     run.net.load_state_dict(under("net."))
     restore_optimizer(run.optimizer, under("optimizer."), meta["optimizer"])
@@ -204,10 +284,17 @@ def resume_run(
     for epoch, scores in meta["looks"].items():
         predicted = under(f"look{epoch}.predictions.")
         weights = under("net." if int(epoch) == run.epoch else f"look{epoch}.weights.")
-        looks[int(epoch)] = EpochEval(int(epoch), scores["val"], scores["test"], weights, predicted.get("", predicted))
+        looks[int(epoch)] = EpochEval(
+            int(epoch), scores["val"], scores["test"], weights, predicted.get("", predicted)
+        )
     run.kept = {name: looks[epoch] for name, epoch in meta["kept"].items()}
     streams = under("rng.")
     if len(streams["torch"]) == run.accelerator.num_processes:
-        restore_rng({name: states[run.accelerator.process_index] for name, states in streams.items()}, run.accelerator.device)
+        restore_rng(
+            {name: states[run.accelerator.process_index] for name, states in streams.items()},
+            run.accelerator.device,
+        )
     else:  # other processes than then: a new place, as good as any, and still the seed's
-        seed_everything((run.options["seed"] + 104729 * run.epoch) % 2**32, run.accelerator.process_index)
+        seed_everything(
+            (run.options["seed"] + 104729 * run.epoch) % 2**32, run.accelerator.process_index
+        )

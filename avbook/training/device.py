@@ -1,4 +1,6 @@
-"""What the machine offers a run: a device, several processes that act as one, and the cost to be noted in a record."""
+"""What the machine offers a run: a device, several processes that act as one, and the cost to be
+noted in a record."""
+
 from __future__ import annotations
 
 import ctypes
@@ -18,11 +20,23 @@ from torch import Tensor, nn
 
 from avbook.errors import AvbookError
 
-__all__ = ["default_device", "seed_everything", "start_accelerator", "cpu_lstm_has_bfloat16", "run_lstm", "all_reduce_gradients", "gather_rows", "broadcast_weights", "retain_freed_memory",
-           "peak_memory_mb", "device_name", "versions"]
+__all__ = [
+    "default_device",
+    "seed_everything",
+    "start_accelerator",
+    "cpu_lstm_has_bfloat16",
+    "run_lstm",
+    "all_reduce_gradients",
+    "gather_rows",
+    "broadcast_weights",
+    "retain_freed_memory",
+    "peak_memory_mb",
+    "device_name",
+    "versions",
+]
 
 
-# ----------------------------------------------------------------------------------------------------- device, chance
+# ----------------------------------------------------------------------------------- device, chance
 def default_device() -> torch.device:
     """The device a run uses when none is named: a CUDA card, else Apple's, else the CPU."""
     if torch.cuda.is_available():
@@ -34,7 +48,8 @@ def seed_everything(
     seed: int,  # 0 to 2**32 - 1
     process: int = 0,  # which of several processes this is; each gets a stream of its own
 ) -> None:
-    """Seeds torch, NumPy and Python, and asks CUDA for deterministic kernels where there are any."""
+    """Seeds torch, NumPy and Python, and asks CUDA for deterministic kernels where there are
+    any."""
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**32:
         raise AvbookError(f"seed {seed!r}: expected a whole number from 0 to 2**32 - 1")
     own = (int(seed) + 7919 * process) % 2**32
@@ -51,14 +66,23 @@ def start_accelerator(
     device: str = "auto",  # "auto", "cpu", "cuda" or "mps"
     precision: str = "no",  # "no", "bf16" or "fp16": what Accelerate's autocast computes in
 ) -> Any:
-    """An `accelerate.Accelerator` on that device; raises `AvbookError` where the machine has no such device or precision."""
+    """An `accelerate.Accelerator` on that device; raises `AvbookError` where the machine has no
+    such device or precision."""
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
-    here = {"auto": True, "cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    here = {
+        "auto": True,
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
     if not here.get(device):
         why = "this machine has none" if device in here else "no such device"
-        raise AvbookError(f"device {device!r}: {why}; expected one of {', '.join(name for name in here if here[name])}")
+        raise AvbookError(
+            f"device {device!r}: {why}; expected one of"
+            f" {', '.join(name for name in here if here[name])}"
+        )
     if precision not in ("no", "bf16", "fp16"):
         raise AvbookError(f"precision {precision!r}: expected 'no', 'bf16' or 'fp16'")
     AcceleratorState._reset_state(reset_partial_state=True)
@@ -67,19 +91,31 @@ def start_accelerator(
     except (ValueError, ImportError) as error:
         raise AvbookError(f"precision {precision!r} on device {device!r}: {error}") from None
     if device not in ("auto", accelerator.device.type):
-        raise AvbookError(f"device {device!r}: this process was launched for {accelerator.device.type}; use device='auto'")
-    if precision == "fp16" and accelerator.device.type == "cpu":  # Accelerate would silently compute in full precision
+        raise AvbookError(
+            f"device {device!r}: this process was launched for {accelerator.device.type}; use"
+            " device='auto'"
+        )
+    if (
+        precision == "fp16" and accelerator.device.type == "cpu"
+    ):  # Accelerate would silently compute in full precision
         raise AvbookError("precision 'fp16': not on a CPU; expected 'no' or 'bf16' there")
     if precision == "bf16" and accelerator.device.type == "cpu" and not cpu_lstm_has_bfloat16():
-        warnings.warn("precision 'bf16': this processor has no bfloat16 kernels, so it is slower than 'no' and LSTMs compute in float32", stacklevel=2)
+        warnings.warn(
+            "precision 'bf16': this processor has no bfloat16 kernels, so it is slower than 'no'"
+            " and LSTMs compute in float32",
+            stacklevel=2,
+        )
     if accelerator.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(accelerator.device)  # so that `peak_memory_mb` speaks of this run
+        torch.cuda.reset_peak_memory_stats(
+            accelerator.device
+        )  # so that `peak_memory_mb` speaks of this run
     return accelerator
 
 
 @lru_cache
 def cpu_lstm_has_bfloat16() -> bool:
-    """Whether an LSTM runs in bfloat16 on this processor: oneDNN has no such kernel where AVX-512 or bfloat16 units are missing."""
+    """Whether an LSTM runs in bfloat16 on this processor: oneDNN has no such kernel where AVX-512
+    or bfloat16 units are missing."""
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         try:
             nn.LSTM(2, 2, batch_first=True)(torch.zeros(1, 2, 2))
@@ -92,22 +128,28 @@ def run_lstm(
     lstm: nn.LSTM,  # with `batch_first`
     x: Tensor,  # (B, T, inputs)
 ) -> Tensor:
-    """The LSTM's output at each step, (B,T,hidden), or (B,T,2·hidden) in both directions; in float32 where autocast asks a CPU for a bfloat16 LSTM it lacks."""
+    """The LSTM's output at each step, (B,T,hidden), or (B,T,2·hidden) in both directions; in
+    float32 where autocast asks a CPU for a bfloat16 LSTM it lacks."""
     if x.device.type == "cpu" and torch.is_autocast_enabled("cpu") and not cpu_lstm_has_bfloat16():
         with torch.autocast("cpu", enabled=False):
             return lstm(x.float())[0]
     return lstm(x)[0]
 
 
-# ----------------------------------------------------------------------------------------------------------- processes
+# ---------------------------------------------------------------------------------------- processes
 def all_reduce_gradients(
     parameters: list[nn.Parameter],
     accelerator: Any,  # an `accelerate.Accelerator`
 ) -> None:
-    """Makes each parameter's gradient the sum over processes; it stays None where no process has one."""
+    """Makes each parameter's gradient the sum over processes; it stays None where no process has
+    one."""
     flags = torch.tensor([float(p.grad is not None) for p in parameters], device=accelerator.device)
-    flat = [torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in parameters]
-    *parts, flags = accelerator.reduce(torch.cat([*flat, flags]), reduction="sum").split([*map(len, flat), len(flags)])
+    flat = [
+        torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in parameters
+    ]
+    *parts, flags = accelerator.reduce(torch.cat([*flat, flags]), reduction="sum").split(
+        [*map(len, flat), len(flags)]
+    )
     for parameter, part, held in zip(parameters, parts, flags.tolist()):
         parameter.grad = part.view_as(parameter).clone() if held else None
 
@@ -122,7 +164,7 @@ def gather_rows(rows: Tensor, shares: list[np.ndarray], accelerator: Any) -> Ten
     padded = rows.new_zeros((most, *rows.shape[1:]))
     padded[:mine] = rows[:mine]
     everyone = accelerator.gather(padded).cpu().split(most)
-    return torch.cat([piece[:len(share)] for piece, share in zip(everyone, shares)])
+    return torch.cat([piece[: len(share)] for piece, share in zip(everyone, shares)])
 
 
 def broadcast_weights(net: nn.Module, accelerator: Any) -> None:
@@ -135,7 +177,7 @@ def broadcast_weights(net: nn.Module, accelerator: Any) -> None:
                 tensor.copy_(broadcast(tensor.clone()))
 
 
-# -------------------------------------------------------------------------------------------------------------- memory
+# ------------------------------------------------------------------------------------------- memory
 TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4  # names of glibc's malloc.h, without their M_
 
 
@@ -143,20 +185,37 @@ TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4  # names of glibc's malloc
 def retain_freed_memory(
     device: torch.device,  # where the work runs; only the CPU is concerned
 ) -> Iterator[bool]:
-    """Whether, in this block, large blocks that are freed stay with the process for the next request instead of going back to the system.
+    """Whether, in this block, large blocks that are freed stay with the process for the next
+        request instead of going back to the system.
 
-    A training step frees a gigabyte and asks for it again at once, and a page that comes from the system is cleared first: a good part of a step's time at the
-    official sizes (`benchmarks/psp_epoch.py`). No number changes. The price: until the block ends the process holds the most it ever needed, and gaps,
-    some percent more at the peak; when it ends all that is free goes back, though glibc may fill a gap below something that lives on once more, and keep
-    it. False, and nothing is changed: off the CPU, where the C library is not glibc (Windows, macOS, musl), or with `AVBOOK_KEEP_MEMORY=0` in the environment.
-    """
-    libc = _glibc() if device.type == "cpu" and os.environ.get("AVBOOK_KEEP_MEMORY", "1") != "0" else None
-    kept = libc is not None and bool(libc.mallopt(MMAP_THRESHOLD, 2**30) or libc.mallopt(MMAP_MAX, 0)) and bool(libc.mallopt(TRIM_THRESHOLD, -1))
+    A training step frees a gigabyte and asks for it again at once, and a page that comes from the
+        system is cleared first: a good part of a step's time at the official sizes
+        (`benchmarks/psp_epoch.py`). No number changes. The price: until the block ends the process
+        holds the most it ever needed, and gaps, some percent more at the peak; when it ends all that is
+        free goes back, though glibc may fill a gap below something that lives on once more, and keep
+        it. False, and nothing is changed: off the CPU, where the C library is not glibc (Windows,
+        macOS, musl), or with `AVBOOK_KEEP_MEMORY=0` in the environment."""
+    libc = (
+        _glibc()
+        if device.type == "cpu" and os.environ.get("AVBOOK_KEEP_MEMORY", "1") != "0"
+        else None
+    )
+    kept = (
+        libc is not None
+        and bool(libc.mallopt(MMAP_THRESHOLD, 2**30) or libc.mallopt(MMAP_MAX, 0))
+        and bool(libc.mallopt(TRIM_THRESHOLD, -1))
+    )
     try:
         yield kept
     finally:
-        if kept:  # the largest values that glibc comes to by itself, since its own adjusting ends with the first call above
-            for name, value in ((MMAP_THRESHOLD, 2**25), (MMAP_MAX, 2**16), (TRIM_THRESHOLD, 2**26)):
+        # the largest values that glibc comes to by itself, since its own adjusting ends with the
+        # first call above
+        if kept:
+            for name, value in (
+                (MMAP_THRESHOLD, 2**25),
+                (MMAP_MAX, 2**16),
+                (TRIM_THRESHOLD, 2**26),
+            ):
                 libc.mallopt(name, value)
             libc.malloc_trim(0)
 
@@ -170,16 +229,19 @@ def _glibc() -> ctypes.CDLL | None:
         return None
 
 
-# ---------------------------------------------------------------------------------------------------------------- cost
+# --------------------------------------------------------------------------------------------- cost
 def peak_memory_mb(device: torch.device) -> float:
-    """Megabytes at most: of the card (CUDA), else of this process since it began; 0 where the system does not say."""
+    """Megabytes at most: of the card (CUDA), else of this process since it began; 0 where the
+    system does not say."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     try:
         import resource
     except ImportError:  # Windows
         return 0.0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+        2**20 if sys.platform == "darwin" else 2**10
+    )
 
 
 def device_name(device: torch.device) -> str:
@@ -189,7 +251,10 @@ def device_name(device: torch.device) -> str:
     model = platform.processor() or platform.machine()
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), model)
+        model = next(
+            (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")),
+            model,
+        )
     return f"{device.type} ({model}, {torch.get_num_threads()} threads)"
 
 
@@ -199,5 +264,10 @@ def versions() -> dict[str, str]:
 
     from avbook import __version__
 
-    return {"avbook": __version__, "python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__,
-            "accelerate": accelerate.__version__}
+    return {
+        "avbook": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "accelerate": accelerate.__version__,
+    }

@@ -18,12 +18,20 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from ..errors import AvbookError
 from .batches import batches_of, source_of
 from .checkpoints import EpochEval, Run, identity, resume_run, save_run
-from ..errors import AvbookError
 from avbook.training.device import (
-    default_device, device_name, retain_freed_memory, gather_rows, peak_memory_mb, broadcast_weights,
-    seed_everything, start_accelerator, all_reduce_gradients, versions,
+    all_reduce_gradients,
+    broadcast_weights,
+    default_device,
+    device_name,
+    gather_rows,
+    peak_memory_mb,
+    retain_freed_memory,
+    seed_everything,
+    start_accelerator,
+    versions,
 )
 from .weights import load_weights, save_weights, write_tensors
 
@@ -42,11 +50,12 @@ def shuffled_batches(
     seed: int,
     epoch: int,  # counted from 1
 ) -> list[np.ndarray]:
-    """The epoch's batches as arrays of row indices, each row once; seed and epoch alone decide the order.
+    """The epoch's batches as arrays of row indices, each row once; seed and epoch alone decide the
+    order.
 
     The last batch may be short."""
     order = np.random.default_rng((seed, epoch)).permutation(n)
-    return [order[start:start + batch_size] for start in range(0, n, batch_size)]
+    return [order[start : start + batch_size] for start in range(0, n, batch_size)]
 
 # %% ../../nbs/1_problem/07_loop.ipynb #c042
 SELECTIONS = ("val_selected", "last", "test_selected")
@@ -57,7 +66,8 @@ def update_best(
     look: EpochEval,  # the newest
     monitor: str,  # the score that decides; larger is better
 ) -> None:
-    """Enters the newest look as `last` and, where it is strictly better, as `val_selected` and `test_selected`."""
+    """Enters the newest look as `last` and, where it is strictly better, as `val_selected` and
+    `test_selected`."""
     kept["last"] = look
     for name, split in (("val_selected", "val"), ("test_selected", "test")):
         if name not in kept or getattr(look, split)[monitor] > getattr(kept[name], split)[monitor]:
@@ -69,7 +79,8 @@ def lr_factor(
     epoch: int,  # counted from 1
     epochs: int,  # of the whole run
 ) -> float:
-    """What the first learning rate is multiplied by in this epoch; raises `AvbookError` for an unknown schedule."""
+    """What the first learning rate is multiplied by in this epoch; raises `AvbookError` for an
+    unknown schedule."""
     if schedule is None:
         return 1.0
     if schedule == "cosine":
@@ -78,7 +89,10 @@ def lr_factor(
         _, size, factor, until = (*schedule, epochs)[:4]
         if size >= 1:
             return float(factor ** (min(epoch - 1, until) // size))
-    raise AvbookError(f"schedule {schedule!r}: expected None, 'cosine' or ('step', size, factor, until), size at least 1")
+    raise AvbookError(
+        f"schedule {schedule!r}: expected None, 'cosine' or ('step', size, factor, until), size at"
+        " least 1"
+    )
 
 # %% ../../nbs/1_problem/07_loop.ipynb #c054
 def shard_batch(
@@ -86,7 +100,8 @@ def shard_batch(
     process: int,
     processes: int,
 ) -> tuple[np.ndarray, float]:
-    """This process's rows of a batch, and the fraction of the batch they are; all fractions sum to 1."""
+    """This process's rows of a batch, and the fraction of the batch they are; all fractions sum
+    to 1."""
     mine = np.array_split(np.asarray(indices), processes)[process]
     return (mine, len(mine) / len(indices)) if len(mine) else (np.asarray(indices)[:1], 0.0)
 
@@ -98,14 +113,20 @@ def make_optimizer(
     lr: float,
     weight_decay: float,
 ) -> torch.optim.Optimizer:
-    """The optimiser of the network's parameters; Adam's step is one fused kernel where the device has it."""
+    """The optimiser of the network's parameters; Adam's step is one fused kernel where the
+    device has it."""
     if hasattr(method, "optimizer"):
         return method.optimizer(net, lr=lr, weight_decay=weight_decay)
     parameters = [p for p in net.parameters() if p.requires_grad]
     # no fused SGD: PyTorch's fails on a parameter whose first gradient comes later than the others'
-    fused = all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in parameters) or None
-    kinds = {"adam": (torch.optim.Adam, {"fused": fused}), "adamw": (torch.optim.AdamW, {"fused": fused}),
-             "sgd": (torch.optim.SGD, {"momentum": 0.9})}
+    fused = (
+        all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in parameters) or None
+    )
+    kinds = {
+        "adam": (torch.optim.Adam, {"fused": fused}),
+        "adamw": (torch.optim.AdamW, {"fused": fused}),
+        "sgd": (torch.optim.SGD, {"momentum": 0.9}),
+    }
     if name not in kinds:
         raise AvbookError(f"optimizer {name!r}: expected one of {', '.join(kinds)}")
     kind, more = kinds[name]
@@ -123,11 +144,23 @@ def train_epoch(
     parameters = [p for group in run.optimizer.param_groups for p in group["params"]]
     batches = epoch_batches(run)
     if not batches:
-        raise AvbookError(f"epoch {run.epoch + 1}: {type(method).__name__}.batches gave no batch, expected lists of rows")
-    mine, shares = zip(*(shard_batch(rows, accelerator.process_index, accelerator.num_processes) for rows in batches))
-    backward = accelerator.backward if accelerator.scaler else Tensor.backward  # Accelerate's costs half a millisecond
+        raise AvbookError(
+            f"epoch {run.epoch + 1}: {type(method).__name__}.batches gave no batch, expected lists"
+            " of rows"
+        )
+    mine, shares = zip(
+        *(
+            shard_batch(rows, accelerator.process_index, accelerator.num_processes)
+            for rows in batches
+        )
+    )
+    backward = (
+        accelerator.backward if accelerator.scaler else Tensor.backward
+    )  # Accelerate's costs half a millisecond
     steps, names = [], ()
-    for share, batch in zip(shares, batches_of(run.sources["train"], mine, accelerator.device, run.workers)):
+    for share, batch in zip(
+        shares, batches_of(run.sources["train"], mine, accelerator.device, run.workers)
+    ):
         with accelerator.autocast():
             loss, parts = method.loss(net, batch)
         backward(loss * share)
@@ -139,7 +172,9 @@ def train_epoch(
         run.optimizer.zero_grad(set_to_none=True)
         parts = {**parts, "loss": loss}
         names = tuple(parts)
-        values = [torch.as_tensor(value, device=loss.device).detach().float() for value in parts.values()]
+        values = [
+            torch.as_tensor(value, device=loss.device).detach().float() for value in parts.values()
+        ]
         steps.append(torch.stack(values) * share)
     steps = accelerator.reduce(torch.stack(steps), reduction="sum").cpu().double()  # (steps, names)
     losses = steps[:, names.index("loss")]
@@ -150,7 +185,8 @@ def train_epoch(
 
 # %% ../../nbs/1_problem/07_loop.ipynb #c068
 def epoch_batches(run: Run) -> list:
-    """The lists of rows of the epoch to come: shuffled, or what `method.batches(split, epoch, seed, batch_size)` says."""
+    """The lists of rows of the epoch to come: shuffled, or what `method.batches(split, epoch, seed,
+    batch_size)` says."""
     epoch, seed, batch_size = run.epoch + 1, run.options["seed"], run.options["batch_size"]
     if hasattr(run.method, "batches"):
         return list(run.method.batches(run.data.train, epoch, seed, batch_size))
@@ -158,14 +194,25 @@ def epoch_batches(run: Run) -> list:
 
 
 def what_went_wrong(run: Run, batches: list, losses: Tensor) -> str:
-    """One line on the first loss that is not finite: where, whether the data is to blame, what to try."""
+    """One line on the first loss that is not finite: where, whether the data is to blame, what
+    to try."""
     step = int((~losses.isfinite()).nonzero()[0])
     batch = run.data.train.batch([int(i) for i in batches[step]])
-    broken = [name for name, part in batch.items() if isinstance(part, Tensor) and not part.isfinite().all()]
+    broken = [
+        name
+        for name, part in batch.items()
+        if isinstance(part, Tensor) and not part.isfinite().all()
+    ]
     if broken:
-        cause = f"the batch itself is not finite in {', '.join(broken)}; run `avbook data check` on the folder"
+        cause = (
+            f"the batch itself is not finite in {', '.join(broken)}; run `avbook data check` on the"
+            " folder"
+        )
     else:
-        cause = f"the data of this batch is finite; try a smaller lr than {run.options['lr']:g}, clip=1.0"
+        cause = (
+            f"the data of this batch is finite; try a smaller lr than {run.options['lr']:g},"
+            " clip=1.0"
+        )
         cause += "" if run.options["precision"] == "no" else ", or precision='no'"
     where = f"epoch {run.epoch + 1}, step {step + 1} of {len(batches)}"
     return f"{where}: the loss is {losses[step].item()}; {cause}"
@@ -180,21 +227,30 @@ def predict_all(
     accelerator: Any = None,  # None: one process, full precision
     workers: int = 0,
 ) -> Tensor | dict[str, Tensor]:
-    """`method.predict` on every row of a split, in order, on the CPU; without gradients and dropout."""
-    process, processes = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
+    """`method.predict` on every row of a split, in order, on the CPU; without gradients and
+    dropout."""
+    process, processes = (
+        (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
+    )
     shares = np.array_split(np.arange(len(split)), processes)
-    mine = shares[process] if len(shares[process]) else np.arange(1)  # one without rows still has to answer
-    batches = [mine[start:start + batch_size] for start in range(0, len(mine), batch_size)]
+    mine = (
+        shares[process] if len(shares[process]) else np.arange(1)
+    )  # one without rows still has to answer
+    batches = [mine[start : start + batch_size] for start in range(0, len(mine), batch_size)]
     was_training = net.training
     net.eval()
     try:
         with torch.inference_mode(), accelerator.autocast() if accelerator else nullcontext():
-            found = [method.predict(net, batch) for batch in batches_of(split, batches, device, workers)]
+            found = [
+                method.predict(net, batch) for batch in batches_of(split, batches, device, workers)
+            ]
     finally:
         net.train(was_training)
     if isinstance(found[0], dict):
-        return {name: gather_rows(torch.cat([part[name] for part in found]), shares, accelerator)
-                for name in found[0]}
+        return {
+            name: gather_rows(torch.cat([part[name] for part in found]), shares, accelerator)
+            for name in found[0]
+        }
     return gather_rows(torch.cat(found), shares, accelerator)
 
 # %% ../../nbs/1_problem/07_loop.ipynb #c071
@@ -205,7 +261,8 @@ def evaluate(
     batch_size: int = 128,
     device: str | torch.device = "auto",
 ) -> tuple[dict[str, float], Tensor | dict[str, Tensor]]:
-    """The method's scores on a split, and the predictions they were made from (in order, on the CPU)."""
+    """The method's scores on a split, and the predictions they were made from (in order, on the
+    CPU)."""
     device = default_device() if device == "auto" else torch.device(device)
     predictions = predict_all(net.to(device), method, split, batch_size, device)
     return method.score(predictions, split), predictions
@@ -216,13 +273,18 @@ def evaluate_epoch(run: Run) -> EpochEval:
     scores, predictions, device, monitor = {}, None, run.accelerator.device, run.method.monitor
     batch_size = run.options["batch_size"] * (1 if device.type == "cpu" else 4)
     for name in ("val", "test"):
-        predictions = predict_all(run.net, run.method, run.sources[name], batch_size, device, run.accelerator, run.workers)
+        predictions = predict_all(
+            run.net, run.method, run.sources[name], batch_size, device, run.accelerator, run.workers
+        )
         found = run.method.score(predictions, getattr(run.data, name))
         scores[name] = {key: float(value) for key, value in found.items()}
         monitored = scores[name].get(monitor)
         if monitored is None or monitored != monitored:
-            raise AvbookError(f"epoch {run.epoch}: {type(run.method).__name__}.score gives {monitor!r} as {monitored} on {name}; "
-                              f"expected a number, since it chooses the epoch (there are {', '.join(found)})")
+            raise AvbookError(
+                f"epoch {run.epoch}: {type(run.method).__name__}.score gives {monitor!r} as"
+                f" {monitored} on {name}; expected a number, since it chooses the epoch (there are"
+                f" {', '.join(found)})"
+            )
     weights = {name: tensor.detach().clone() for name, tensor in run.net.state_dict().items()}
     return EpochEval(run.epoch, scores["val"], scores["test"], weights, predictions)
 
@@ -231,13 +293,17 @@ def evaluate_epoch(run: Run) -> EpochEval:
 class Result:
     """What a run came to: its scores under three selections, its course, its cost."""
 
-    metrics: dict[str, Any]  # {"val": scores of the validation-selected epoch, "test": {selection: scores}}
+    metrics: dict[
+        str, Any
+    ]  # {"val": scores of the validation-selected epoch, "test": {selection: scores}}
     epochs: dict[str, int]  # by selection: val_selected, last, test_selected; counted from 1
     seconds: float  # of training and looking, over all sittings
     peak_memory_mb: float  # on CUDA the card's, else the process's largest resident size so far
     device: str
     versions: dict[str, str]
-    history: list[dict[str, Any]] = field(repr=False)  # per epoch: epoch, loss, losses, val, test, lr, seconds
+    history: list[dict[str, Any]] = field(
+        repr=False
+    )  # per epoch: epoch, loss, losses, val, test, lr, seconds
     predictions: dict[str, Any] = field(repr=False)  # by selection, of the test split
     weights: dict[str, dict[str, Tensor]] = field(repr=False)  # by selection, on the CPU
 
@@ -247,7 +313,17 @@ class Result:
         return {name: getattr(self, name) for name in names}
 
 # %% ../../nbs/1_problem/07_loop.ipynb #c081
-def start_run(net, method, data, options: dict, select: str, device: str, keep: bool | None, workers: int, out: Any) -> Run:
+def start_run(
+    net,
+    method,
+    data,
+    options: dict,
+    select: str,
+    device: str,
+    keep: bool | None,
+    workers: int,
+    out: Any,
+) -> Run:
     """A run before its first epoch, or an `AvbookError` where what is asked makes no sense."""
     if select not in SELECTIONS:
         raise AvbookError(f"select={select!r}: expected one of {', '.join(SELECTIONS)}")
@@ -256,50 +332,85 @@ def start_run(net, method, data, options: dict, select: str, device: str, keep: 
             raise AvbookError(f"{name}={options[name]!r}: expected a whole number, at least 1")
     for name in ("train", "val", "test"):
         if not len(getattr(data, name)):
-            raise AvbookError(f"the data's {name} split is empty; training needs rows in train, val and test")
+            raise AvbookError(
+                f"the data's {name} split is empty; training needs rows in train, val and test"
+            )
     lr_factor(options["schedule"], 1, options["epochs"])
     accelerator = start_accelerator(device, options["precision"])
     seed_everything(options["seed"], accelerator.process_index)
     net.to(accelerator.device)
     broadcast_weights(net, accelerator)
-    optimizer = make_optimizer(net, method, options["optimizer"], options["lr"], options["weight_decay"])
+    optimizer = make_optimizer(
+        net, method, options["optimizer"], options["lr"], options["weight_decay"]
+    )
     for group in optimizer.param_groups:
         group["first_lr"] = group["lr"]
     if accelerator.scaler:  # 16-bit floats: gradients are scaled, and the optimiser has to know
         optimizer = accelerator.prepare_optimizer(optimizer)
-    sources = {name: source_of(getattr(data, name), accelerator.device, keep) for name in ("train", "val", "test")}
-    decides = {name: value for name, value in options.items() if name != "epochs" or options["schedule"] == "cosine"}
+    sources = {
+        name: source_of(getattr(data, name), accelerator.device, keep)
+        for name in ("train", "val", "test")
+    }
+    decides = {
+        name: value
+        for name, value in options.items()
+        if name != "epochs" or options["schedule"] == "cosine"
+    }
     file = Path(out) / "state.safetensors" if out is not None else None
-    return Run(net, method, data, options, accelerator, optimizer, sources,
-               identity(net, method, data, decides), workers, file)
+    return Run(
+        net,
+        method,
+        data,
+        options,
+        accelerator,
+        optimizer,
+        sources,
+        identity(net, method, data, decides),
+        workers,
+        file,
+    )
 
 # %% ../../nbs/1_problem/07_loop.ipynb #c083
 def train(run: Run, progress: bool) -> None:
-    """Gives the run its epochs. Interrupted, it says what stands on the disk and passes the interruption on."""
+    """Gives the run its epochs. Interrupted, it says what stands on the disk and passes the
+    interruption on."""
     epochs, main, finished = run.options["epochs"], run.accelerator.is_main_process, run.epoch
-    bar = tqdm(total=epochs, initial=run.epoch, unit="epoch", disable=None if progress and main else True)
+    bar = tqdm(
+        total=epochs, initial=run.epoch, unit="epoch", disable=None if progress and main else True
+    )
     try:
         while run.epoch < epochs:
             entry = one_epoch(run)
-            shown = {name: f"{entry[name]:.4g}" for name in ("loss", "val") if entry[name] is not None}
+            shown = {
+                name: f"{entry[name]:.4g}" for name in ("loss", "val") if entry[name] is not None
+            }
             bar.set_postfix(shown, refresh=False)
             bar.update()
             if run.file is not None:
                 save_run(run)
             finished = run.epoch
     except KeyboardInterrupt:
-        stands = "nothing was kept" + (", since no folder was given (out=…)" if run.file is None else "")
+        stands = "nothing was kept" + (
+            ", since no folder was given (out=…)" if run.file is None else ""
+        )
         if run.file is not None and finished:
-            stands = f"{run.file} holds the {finished} finished epochs; the same call goes on from there"
+            stands = (
+                f"{run.file} holds the {finished} finished epochs; the same call goes on from there"
+            )
         if main:
-            print(f"\ninterrupted in epoch {min(finished + 1, epochs)} of {epochs}: {stands}", file=sys.stderr, flush=True)
+            print(
+                f"\ninterrupted in epoch {min(finished + 1, epochs)} of {epochs}: {stands}",
+                file=sys.stderr,
+                flush=True,
+            )
         raise
     finally:
         bar.close()
 
 # %% ../../nbs/1_problem/07_loop.ipynb #c084
 def one_epoch(run: Run) -> dict[str, Any]:
-    """The history's entry for one more epoch: losses, learning rate, seconds, and monitored scores after a look."""
+    """The history's entry for one more epoch: losses, learning rate, seconds, and monitored scores
+    after a look."""
     started, options = time.perf_counter(), run.options
     factor = lr_factor(options["schedule"], run.epoch + 1, options["epochs"])
     for group in run.optimizer.param_groups:
@@ -309,8 +420,14 @@ def one_epoch(run: Run) -> dict[str, Any]:
     losses = train_epoch(run)
     broadcast_weights(run.net, run.accelerator)
     run.epoch += 1
-    entry = {"epoch": run.epoch, "loss": losses.pop("loss"), "losses": losses, "val": None, "test": None,
-             "lr": run.optimizer.param_groups[0]["lr"]}
+    entry = {
+        "epoch": run.epoch,
+        "loss": losses.pop("loss"),
+        "losses": losses,
+        "val": None,
+        "test": None,
+        "lr": run.optimizer.param_groups[0]["lr"],
+    }
     if run.epoch % options["eval_every"] == 0 or run.epoch == options["epochs"]:
         look = evaluate_epoch(run)
         update_best(run.kept, look, run.method.monitor)
@@ -322,24 +439,42 @@ def one_epoch(run: Run) -> dict[str, Any]:
 
 # %% ../../nbs/1_problem/07_loop.ipynb #c085
 def finish(run: Run) -> Result:
-    """The run's result; with a folder given, the three sets of weights stand there as `SELECTION.safetensors`."""
+    """The run's result; with a folder given, the three sets of weights stand there as
+    `SELECTION.safetensors`."""
     kept, device = run.kept, run.accelerator.device
-    weights = {name: {key: tensor.cpu() for key, tensor in kept[name].weights.items()} for name in SELECTIONS}
+    weights = {
+        name: {key: tensor.cpu() for key, tensor in kept[name].weights.items()}
+        for name in SELECTIONS
+    }
     if run.file is not None and run.accelerator.is_main_process:
         for name in SELECTIONS:
             meta = {"class": type(run.net).__name__, "selection": name, "epoch": kept[name].epoch}
-            write_tensors(run.file.with_name(f"{name}.safetensors"), weights[name],
-                          meta | {"val": kept[name].val, "test": kept[name].test})
+            write_tensors(
+                run.file.with_name(f"{name}.safetensors"),
+                weights[name],
+                meta | {"val": kept[name].val, "test": kept[name].test},
+            )
     run.accelerator.wait_for_everyone()
     return Result(
-        metrics={"val": kept["val_selected"].val, "test": {name: kept[name].test for name in SELECTIONS}},
-        epochs={name: kept[name].epoch for name in SELECTIONS}, seconds=run.seconds,
-        peak_memory_mb=peak_memory_mb(device), device=device_name(device), versions=versions(), history=run.history,
-        predictions={name: kept[name].predictions for name in SELECTIONS}, weights=weights)
+        metrics={
+            "val": kept["val_selected"].val,
+            "test": {name: kept[name].test for name in SELECTIONS},
+        },
+        epochs={name: kept[name].epoch for name in SELECTIONS},
+        seconds=run.seconds,
+        peak_memory_mb=peak_memory_mb(device),
+        device=device_name(device),
+        versions=versions(),
+        history=run.history,
+        predictions={name: kept[name].predictions for name in SELECTIONS},
+        weights=weights,
+    )
 
 # %% ../../nbs/1_problem/07_loop.ipynb #c086
 def fit(
-    net: nn.Module,  # built by the caller: after `seed_everything(seed)`, where its first weights shall follow the seed
+    # built by the caller: after `seed_everything(seed)`, where its first weights shall follow the
+    # seed
+    net: nn.Module,
     method: Any,  # `loss`, `predict`, `score`, `monitor`; see above for what else it may have
     data: Any,  # with splits `train`, `val`, `test`
     *,
@@ -353,20 +488,36 @@ def fit(
     seed: int = 0,  # order of the data and dropout
     device: str = "auto",  # "auto", "cpu", "cuda" or "mps"
     precision: str = "no",  # "no", "bf16" or "fp16"
-    eval_every: int = 1,  # epochs from one look at validation and test to the next; the last is always looked at
+    # epochs from one look at validation and test to the next; the last is always looked at
+    eval_every: int = 1,
     out: str | os.PathLike | None = None,  # folder for the checkpoint and the three sets of weights
     resume: bool = True,  # continue from a checkpoint in `out`
-    select: str = "val_selected",  # whose weights the network has in the end; or "last", "test_selected"
-    keep_on_device: bool | None = None,  # hold the data there; None: where it easily fits on a CUDA card
+    # whose weights the network has in the end; or "last", "test_selected"
+    select: str = "val_selected",
+    keep_on_device: (
+        bool | None
+    ) = None,  # hold the data there; None: where it easily fits on a CUDA card
     workers: int = 0,  # processes that read batches ahead
     progress: bool = True,  # a bar, on a terminal
 ) -> Result:
-    """The run's `Result`: scores, epochs and test predictions under three selections, history, cost; the network is in eval mode.
+    """The run's `Result`: scores, epochs and test predictions under three selections, history,
+        cost; the network is in eval mode.
 
-    The loss is a mean over rows. On the CPU a run that was cut off continues to the very numbers of one that was not.
-    Raises `AvbookError`: a request that makes no sense, a checkpoint of another run, a loss that is not finite."""
-    options = dict(epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay, optimizer=optimizer,
-                   schedule=schedule, clip=clip, seed=seed, precision=precision, eval_every=eval_every)
+    The loss is a mean over rows. On the CPU a run that was cut off continues to the very numbers of
+        one that was not. Raises `AvbookError`: a request that makes no sense, a checkpoint of another
+        run, a loss that is not finite."""
+    options = dict(
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        weight_decay=weight_decay,
+        optimizer=optimizer,
+        schedule=schedule,
+        clip=clip,
+        seed=seed,
+        precision=precision,
+        eval_every=eval_every,
+    )
     run = start_run(net, method, data, options, select, device, keep_on_device, workers, out)
     resume_run(run, start_over=not resume)
     with retain_freed_memory(run.accelerator.device):

@@ -1,4 +1,6 @@
-"""Grouping clips without learning to: k-means, spectral clustering and chance, to be compared with pseudo-labels."""
+"""Grouping clips without learning to: k-means, spectral clustering and chance, to be compared with
+pseudo-labels."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -17,11 +19,20 @@ def raw_features(
     split,  # of an AVE data set; only `audio` and `visual` are read
     batch_size: int = 256,
 ) -> Tensor:
-    """What the frozen extractors say of each clip, (N, da + dv): means over seconds and positions, each modality of length one."""
+    """What the frozen extractors say of each clip, (N, da + dv): means over seconds and positions,
+    each modality of length one."""
     parts = []
     for start in range(0, len(split), batch_size):
         batch = split.batch(range(start, min(start + batch_size, len(split))))
-        parts.append(torch.cat([F.normalize(batch["audio"].mean(1), dim=-1), F.normalize(batch["visual"].mean((1, 2, 3)), dim=-1)], 1))
+        parts.append(
+            torch.cat(
+                [
+                    F.normalize(batch["audio"].mean(1), dim=-1),
+                    F.normalize(batch["visual"].mean((1, 2, 3)), dim=-1),
+                ],
+                1,
+            )
+        )
     return torch.cat(parts)
 
 
@@ -32,7 +43,8 @@ def group(
     k: int = 30,  # neighbours in the graph of spectral clustering
     seed: int = 0,
 ) -> Tensor:
-    """A group for each clip, (N,) from 0 to categories - 1. Raises `AvbookError` for an unknown method or too few clips."""
+    """A group for each clip, (N,) from 0 to categories - 1. Raises `AvbookError` for an unknown
+    method or too few clips."""
     if method not in METHODS:
         raise AvbookError(f"method={method!r}: expected one of {', '.join(METHODS)}")
     if len(features) < categories:
@@ -47,7 +59,12 @@ def group(
     else:
         from sklearn.cluster import SpectralClustering
 
-        found = SpectralClustering(categories, affinity="nearest_neighbors", n_neighbors=min(k, len(x) - 1), random_state=seed).fit_predict(x)
+        found = SpectralClustering(
+            categories,
+            affinity="nearest_neighbors",
+            n_neighbors=min(k, len(x) - 1),
+            random_state=seed,
+        ).fit_predict(x)
     return torch.from_numpy(found.astype(np.int64))
 
 
@@ -61,9 +78,14 @@ def nearest_mean(
 ) -> Tensor:
     """(M, categories) one-hot: the group whose mean has the largest cosine with the clip."""
     if method == "random":
-        return F.one_hot(torch.from_numpy(np.random.default_rng((seed, 1)).integers(0, categories, len(others))), categories).float()
+        return F.one_hot(
+            torch.from_numpy(np.random.default_rng((seed, 1)).integers(0, categories, len(others))),
+            categories,
+        ).float()
     x = F.normalize(features.float(), dim=-1)
-    means = torch.zeros(categories, x.shape[1]).index_add_(0, groups, x)  # an empty group keeps the zero vector
+    means = torch.zeros(categories, x.shape[1]).index_add_(
+        0, groups, x
+    )  # an empty group keeps the zero vector
     cosine = F.normalize(others.float(), dim=-1) @ F.normalize(means, dim=-1).T
     cosine[:, torch.bincount(groups, minlength=categories) == 0] = -2
     return F.one_hot(cosine.argmax(1), categories).float()

@@ -16,12 +16,16 @@ import torch
 from torch import Tensor
 
 from ..errors import AvbookError
-from avbook.unsupervised.localiser import (
-    Localiser, gamma_scores, is_background, mil_loss, decode_segments,
-)
 from ..metrics.ave import ave_scores, plurality
 from ..metrics.clustering import cluster_scores
 from ..papers.schema import paper
+from avbook.unsupervised.localiser import (
+    Localiser,
+    decode_segments,
+    gamma_scores,
+    is_background,
+    mil_loss,
+)
 
 # %% ../../nbs/4_unsupervised/03_em.ipynb #c016
 @paper("cmlcl", eq=12)
@@ -33,7 +37,10 @@ def relevance_pool(
     if gamma is None:
         return features.mean(1)
     if gamma.shape != features.shape[:2]:
-        raise AvbookError(f"gamma is {tuple(gamma.shape)} and features {tuple(features.shape)}: expected one weight a clip and second")
+        raise AvbookError(
+            f"gamma is {tuple(gamma.shape)} and features {tuple(features.shape)}: expected one"
+            " weight a clip and second"
+        )
     return (gamma.to(features).unsqueeze(-2) @ features).squeeze(-2)
 
 # %% ../../nbs/4_unsupervised/03_em.ipynb #c018
@@ -43,7 +50,8 @@ def expectation(
     gamma: Tensor | None = None,  # γ (N, T) from the localiser; None in the first round
     **options,  # of `label_contrast.annotate`: categories, k, epochs, seed, …
 ):
-    """The E step: the `PseudoLabels` of the training clips, from features weighted by γ. It sees no label."""
+    """The E step: the `PseudoLabels` of the training clips, from features weighted by γ. It sees no
+    label."""
     from avbook.unsupervised.label_contrast import assign_pseudo_labels
 
     return assign_pseudo_labels(relevance_pool(features, gamma), **options)
@@ -53,13 +61,19 @@ def targets_of(
     annotation,  # of the E step
     soft: bool = False,  # the distributions themselves instead of their best category
 ) -> Tensor:
-    """Z (N,C): what the M step trains on, one-hot, or the annotator's distributions (which the paper allows, too)."""
+    """Z (N,C): what the M step trains on, one-hot, or the annotator's distributions (which the
+    paper allows, too)."""
     probabilities = annotation.probabilities
-    return probabilities if soft else torch.zeros_like(probabilities).scatter_(1, annotation.labels.unsqueeze(1), 1.0)
+    return (
+        probabilities
+        if soft
+        else torch.zeros_like(probabilities).scatter_(1, annotation.labels.unsqueeze(1), 1.0)
+    )
 
 # %% ../../nbs/4_unsupervised/03_em.ipynb #c020
 class FeatureSplit:
-    """Features of a split, with pseudo-labels where they are given: `features` (B,T,D), `targets` (B,C). Nothing else can be had."""
+    """Features of a split, with pseudo-labels where they are given: `features` (B,T,D), `targets`
+    (B,C). Nothing else can be had."""
 
     def __init__(self, features: Tensor, targets: Tensor | None = None):
         self.parts = {"features": features} | ({} if targets is None else {"targets": targets})
@@ -91,30 +105,41 @@ def replace_segments(
     weakest: Tensor | None = None,  # (B,) the second to take from each clip; None: any
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The clips with some seconds replaced by seconds of other clips of the batch, and where (B,T): background made by hand."""
+    """The clips with some seconds replaced by seconds of other clips of the batch, and where (B,T):
+    background made by hand."""
     clips, seconds = features.shape[:2]
     draw = lambda *size: torch.rand(size, generator=generator).to(features.device)
     replaced = draw(clips, seconds) < share
     replaced &= ~replaced.all(1, keepdim=True)  # something of the clip's own has to remain
     if clips < 2:
         return features, torch.zeros_like(replaced)
-    giver = (torch.arange(clips, device=features.device)[:, None] + 1 + (draw(clips, seconds) * (clips - 1)).long()) % clips
+    giver = (
+        torch.arange(clips, device=features.device)[:, None]
+        + 1
+        + (draw(clips, seconds) * (clips - 1)).long()
+    ) % clips
     taken = (draw(clips, seconds) * seconds).long() if weakest is None else weakest[giver]
     return torch.where(replaced.unsqueeze(-1), features[giver, taken], features), replaced
 
 # %% ../../nbs/4_unsupervised/03_em.ipynb #c026
 class LocaliseMethod:
-    """Eq. 17 on batches of features and pseudo-labels; how sure the network is serves as the score, since there are no labels."""
+    """Eq. 17 on batches of features and pseudo-labels; how sure the network is serves as the score,
+    since there are no labels."""
 
     monitor = "confidence"
 
     def __init__(
         self,
-        strangers: str = "none",  # "any": other clips' seconds replace some; "weakest": those with the smallest γ (not in the paper)
+        # "any": other clips' seconds replace some; "weakest": those with the smallest γ (not in
+        # the paper)
+        strangers: str = "none",
         share: float = 0.3,  # of the seconds
     ):
         if strangers not in ("none", "any", "weakest") or not 0 <= share < 1:
-            raise AvbookError(f"strangers={strangers!r}, share={share}: expected 'none', 'any' or 'weakest', and a share from 0 to below 1")
+            raise AvbookError(
+                f"strangers={strangers!r}, share={share}: expected 'none', 'any' or 'weakest', and"
+                " a share from 0 to below 1"
+            )
         self.strangers, self.share = strangers, share
 
     def loss(self, net, batch):
@@ -123,7 +148,9 @@ class LocaliseMethod:
             if self.strangers == "weakest":
                 with torch.no_grad():
                     weakest = net(batch)["gamma"].argmin(1)
-            batch = batch | {"features": replace_segments(batch["features"], self.share, weakest)[0]}
+            batch = batch | {
+                "features": replace_segments(batch["features"], self.share, weakest)[0]
+            }
         loss = mil_loss(net(batch)["video"], batch["targets"])
         return loss, {"mil": loss.detach()}
 
@@ -156,15 +183,31 @@ def maximisation(
     out=None,  # folder of the checkpoint
     progress: bool = False,
 ):
-    """The M step: (localiser, its `Result`), trained from new weights on the pseudo-labels (Adam, as the paper says)."""
-    from avbook.training.loop import fit
+    """The M step: (localiser, its `Result`), trained from new weights on the pseudo-labels (Adam,
+    as the paper says)."""
     from avbook.training.device import seed_everything
+    from avbook.training.loop import fit
 
     seed_everything(seed)
-    net = Localiser(features["train"].shape[-1], hidden, targets.shape[1], heads, gamma, temperature, tracks)
-    result = fit(net, LocaliseMethod(strangers, share), FeatureData(features, targets), epochs=epochs, batch_size=batch_size, lr=lr,
-                 weight_decay=weight_decay, seed=seed, device=device, precision=precision, eval_every=epochs, select="last", out=out,
-                 progress=progress)
+    net = Localiser(
+        features["train"].shape[-1], hidden, targets.shape[1], heads, gamma, temperature, tracks
+    )
+    result = fit(
+        net,
+        LocaliseMethod(strangers, share),
+        FeatureData(features, targets),
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        weight_decay=weight_decay,
+        seed=seed,
+        device=device,
+        precision=precision,
+        eval_every=epochs,
+        select="last",
+        out=out,
+        progress=progress,
+    )
     return net, result
 
 
@@ -176,7 +219,9 @@ def localise(
     """γ (N,T), s_c (N,T,C) and y (N,C) of clips, on the CPU, without gradients."""
     from avbook.training.loop import predict_all
 
-    return predict_all(net, LocaliseMethod(), FeatureSplit(features), batch_size, next(net.parameters()).device)
+    return predict_all(
+        net, LocaliseMethod(), FeatureSplit(features), batch_size, next(net.parameters()).device
+    )
 
 # %% ../../nbs/4_unsupervised/03_em.ipynb #c029
 @dataclass
@@ -184,13 +229,17 @@ class Round:
     """What one round of E and M came to."""
 
     annotation: Any  # of the E step: `probabilities` (N, C), `labels` (N,)
-    found: dict[str, dict[str, Tensor]]  # of the M step, by split: `gamma` (N, T), `segments` (N, T, C), `video` (N, C)
+    found: dict[
+        str, dict[str, Tensor]
+    ]  # of the M step, by split: `gamma` (N, T), `segments` (N, T, C), `video` (N, C)
 
 
 def em(
     rounds: int,
     e_step: Callable[[int, Tensor | None], Any],  # (round, γ of train or None) -> annotation
-    m_step: Callable[[int, Any], dict[str, dict[str, Tensor]]],  # (round, annotation) -> by split, what `localise` gives
+    m_step: Callable[
+        [int, Any], dict[str, dict[str, Tensor]]
+    ],  # (round, annotation) -> by split, what `localise` gives
 ) -> list[Round]:
     """The rounds, in order: labels from γ, γ from labels, again. The first has γ = 1/T."""
     if rounds < 1:
@@ -206,7 +255,8 @@ def em(
 def category_of(
     labels,  # (N, T, C+1) one-hot, background last
 ) -> np.ndarray:
-    """The event category of each clip, (N,); -1 where it holds background alone. For scoring only."""
+    """The event category of each clip, (N,); -1 where it holds background alone. For scoring
+    only."""
     index = np.asarray(labels).argmax(-1)
     return plurality(index, np.asarray(labels).shape[-1] - 1)
 
@@ -216,7 +266,8 @@ def name_categories(
     truth,  # (N,) its event category, -1: none
     count: int,  # C, pseudo-categories
 ) -> np.ndarray:
-    """For each pseudo-category the event category most frequent in it, (C,); an empty one takes the most frequent of all."""
+    """For each pseudo-category the event category most frequent in it, (C,); an empty one takes the
+    most frequent of all."""
     pseudo, truth = np.asarray(pseudo), np.asarray(truth)
     pseudo, truth = pseudo[truth >= 0], truth[truth >= 0]
     if not len(truth):
@@ -230,7 +281,8 @@ def changed_share(
     before,  # (N,) pseudo-categories
     after,  # (N,) those of the next round
 ) -> float:
-    """The percentage of clips that moved, once the new categories are matched to the old ones as well as can be (Hungarian)."""
+    """The percentage of clips that moved, once the new categories are matched to the old ones as
+    well as can be (Hungarian)."""
     return 100.0 - cluster_scores(after, before)["hungarian"]
 
 # %% ../../nbs/4_unsupervised/03_em.ipynb #c034
@@ -241,28 +293,37 @@ def score_round(
     *,
     split: str = "test",
     theta: float = 0.5,
-    naming: str = "train",  # where pseudo-categories get their names: "train", or "judged", the split itself
+    # where pseudo-categories get their names: "train", or "judged", the split itself
+    naming: str = "train",
 ) -> dict[str, float]:
-    """All figures of a round, in percent: those of `ave_scores` and `gamma_scores`, and how good the grouping is.
+    """All figures of a round, in percent: those of `ave_scores` and `gamma_scores`, and how good
+        the grouping is.
 
-    `purity`, `nmi`, `ari`, `hungarian`: of the annotator's labels of the training clips; `empty`: categories that it never gives.
-    `judged_purity` and so on: of the clips that are judged, by their largest y.
-    """
+    `purity`, `nmi`, `ari`, `hungarian`: of the annotator's labels of the training clips; `empty`:
+        categories that it never gives. `judged_purity` and so on: of the clips that are judged, by
+        their largest y."""
     found = round.found[split]
     labels, count = np.asarray(labels), round.annotation.probabilities.shape[1]
     names = names_of(round, train_labels, labels, split, naming)
     background = labels.shape[-1] - 1
-    figures = ave_scores(decode_segments(found["segments"], found["gamma"], names, background, theta), labels)
+    figures = ave_scores(
+        decode_segments(found["segments"], found["gamma"], names, background, theta), labels
+    )
     train, judged = category_of(train_labels), category_of(labels)
     pseudo, guess = round.annotation.labels.numpy(), found["video"].argmax(1).numpy()
     figures |= cluster_scores(pseudo[train >= 0], train[train >= 0])
     others = cluster_scores(guess[judged >= 0], judged[judged >= 0])
     figures |= {f"judged_{name}": value for name, value in others.items()}
-    return figures | {"empty": float(count - len(np.unique(pseudo)))} | gamma_scores(found["gamma"], labels[..., -1] > 0)
+    return (
+        figures
+        | {"empty": float(count - len(np.unique(pseudo)))}
+        | gamma_scores(found["gamma"], labels[..., -1] > 0)
+    )
 
 
 def names_of(round: Round, train_labels, labels, split: str, naming: str) -> np.ndarray:
-    """The event category of each pseudo-category (C,), told from the training clips or from the judged ones."""
+    """The event category of each pseudo-category (C,), told from the training clips or from the
+    judged ones."""
     count = round.annotation.probabilities.shape[1]
     if naming == "train":
         return name_categories(round.annotation.labels, category_of(train_labels), count)
@@ -281,11 +342,20 @@ def theta_sweep(
     *,
     split: str = "test",
     naming: str = "train",
-    names: np.ndarray | None = None,  # (C,) event category of each pseudo-category, where they are known; None: by `naming`
+    names: (
+        np.ndarray | None
+        # (C,) event category of each pseudo-category, where they are known; None: by `naming`
+    ) = None,
     thetas=THETAS,
 ) -> dict[float, float]:
-    """Accuracy for each θ: what the background rule could give, and what labels would have chosen. For reading only."""
+    """Accuracy for each θ: what the background rule could give, and what labels would have chosen.
+    For reading only."""
     found, background = round.found[split], np.asarray(labels).shape[-1] - 1
     names = names_of(round, train_labels, labels, split, naming) if names is None else names
     segments, gamma = found["segments"], found["gamma"]
-    return {theta: ave_scores(decode_segments(segments, gamma, names, background, theta), labels)["accuracy"] for theta in thetas}
+    return {
+        theta: ave_scores(decode_segments(segments, gamma, names, background, theta), labels)[
+            "accuracy"
+        ]
+        for theta in thetas
+    }

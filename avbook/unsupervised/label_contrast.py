@@ -23,7 +23,8 @@ from .neighbours import ContrastiveSets, contrastive_sets
 
 # %% ../../nbs/4_unsupervised/02_label_contrast.ipynb #c025
 class ClusterHead(nn.Sequential):
-    """Φ: log-probabilities of C pseudo-categories, (B,C), of feature vectors (B,D): two linear layers with a ReLU between them."""
+    """Φ: log-probabilities of C pseudo-categories, (B,C), of feature vectors (B,D): two linear
+    layers with a ReLU between them."""
 
     def __init__(
         self,
@@ -31,14 +32,17 @@ class ClusterHead(nn.Sequential):
         hidden: int,  # width of the layer between
         categories: int,  # C
     ):
-        super().__init__(nn.Linear(dim, hidden), nn.ReLU(), nn.Linear(hidden, categories), nn.LogSoftmax(-1))
+        super().__init__(
+            nn.Linear(dim, hidden), nn.ReLU(), nn.Linear(hidden, categories), nn.LogSoftmax(-1)
+        )
 
 # %% ../../nbs/4_unsupervised/02_label_contrast.ipynb #c030
 def kl(
     log_p: Tensor,  # (..., C) log-probabilities
     log_q: Tensor,  # (..., C) log-probabilities; the leading axes broadcast
 ) -> Tensor:
-    """KL(p ‖ q) in nats, (...): what it costs to expect q where p is true; 0 where they are equal, without an upper bound."""
+    """KL(p ‖ q) in nats, (...): what it costs to expect q where p is true; 0 where they are equal,
+    without an upper bound."""
     return (log_p.exp() * (log_p - log_q)).sum(-1)
 
 # %% ../../nbs/4_unsupervised/02_label_contrast.ipynb #c035
@@ -46,13 +50,16 @@ def cap_of(
     kl_cap: float | str | None,  # a number of nats, "log C", or None for no bound
     categories: int,  # C
 ) -> float:
-    """The bound in nats: infinite for None, log C by its name; raises `AvbookError` for anything but these and positive numbers."""
+    """The bound in nats: infinite for None, log C by its name; raises `AvbookError` for anything
+    but these and positive numbers."""
     if kl_cap is None:
         return math.inf
     if kl_cap == "log C":
         return math.log(categories)
     if isinstance(kl_cap, bool) or not isinstance(kl_cap, (int, float)) or not kl_cap > 0:
-        raise AvbookError(f"kl_cap={kl_cap!r}: expected a number of nats above 0, 'log C', or None for no bound")
+        raise AvbookError(
+            f"kl_cap={kl_cap!r}: expected a number of nats above 0, 'log C', or None for no bound"
+        )
     return float(kl_cap)
 
 # %% ../../nbs/4_unsupervised/02_label_contrast.ipynb #c037
@@ -61,12 +68,16 @@ def label_contrast(
     log_p: Tensor,  # (B, C) log-probabilities of the batch's videos
     log_affinity: Tensor,  # (B, K, C) of each one's affinity set
     log_repulsion: Tensor,  # (B, K, C) of each one's repulsion set
-    kl_cap: float | str | None = "log C",  # each repulsion KL counts up to this many nats; None: Eq. 9 as printed, without a lower bound
+    kl_cap: (
+        float | str | None
+        # each repulsion KL counts up to this many nats; None: Eq. 9 as printed, without a lower bound
+    ) = "log C",
 ) -> Tensor:
-    """L_c: the mean KL divergence from the affinity set minus that from the repulsion set, mean over the batch (Eq. 9).
+    """L_c: the mean KL divergence from the affinity set minus that from the repulsion set, mean
+        over the batch (Eq. 9).
 
-    Means over K where Eq. 9 has sums, so that K does not change the step size. A divergence above the cap has gradient zero.
-    """
+    Means over K where Eq. 9 has sums, so that K does not change the step size. A divergence above
+        the cap has gradient zero."""
     together = kl(log_p[:, None], log_affinity)  # (B, K)
     apart = kl(log_p[:, None], log_repulsion).clamp(max=cap_of(kl_cap, log_p.shape[-1]))
     return together.mean() - apart.mean()
@@ -76,7 +87,8 @@ def label_contrast(
 def mean_entropy(
     log_p: Tensor,  # (B, C) log-probabilities
 ) -> Tensor:
-    """L_e: the entropy of the mean prediction in nats (Eq. 10): 0 when all say one category, log C when all categories are used alike."""
+    """L_e: the entropy of the mean prediction in nats (Eq. 10): 0 when all say one category, log C
+    when all categories are used alike."""
     log_mean = log_p.logsumexp(0) - math.log(len(log_p))
     return -(log_mean.exp() * log_mean).sum()
 
@@ -91,11 +103,15 @@ def label_loss(
     contrast: bool = True,  # False: without L_c (Table 4)
     entropy: bool = True,  # False: without L_e (Table 4)
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """L_label and its two parts, `contrast` and `entropy` (both are given even where they do not enter the loss).
+    """L_label and its two parts, `contrast` and `entropy` (both are given even where they do not
+        enter the loss).
 
-    Minimising Eq. 11 as printed minimises the entropy of the mean: every video in one category. The text wants the opposite, so L_e is subtracted.
-    """
-    parts = {"contrast": label_contrast(log_p, log_affinity, log_repulsion, kl_cap), "entropy": mean_entropy(log_p)}
+    Minimising Eq. 11 as printed minimises the entropy of the mean: every video in one category. The
+        text wants the opposite, so L_e is subtracted."""
+    parts = {
+        "contrast": label_contrast(log_p, log_affinity, log_repulsion, kl_cap),
+        "entropy": mean_entropy(log_p),
+    }
     sign = 1.0 if literal_sign else -1.0
     loss = contrast * parts["contrast"] + sign * entropy * parts["entropy"]
     return loss, {name: part.detach() for name, part in parts.items()}
@@ -103,7 +119,8 @@ def label_loss(
 # %% ../../nbs/4_unsupervised/02_label_contrast.ipynb #c047
 @dataclass
 class PseudoLabels:
-    """What the annotator came to: for each video its distribution and its pseudo-category, and how it got there."""
+    """What the annotator came to: for each video its distribution and its pseudo-category, and how
+    it got there."""
 
     probabilities: Tensor  # (N, C) float32, on the CPU: Φ(f_i)
     labels: Tensor  # (N,) int64: the most probable pseudo-category, the lowest index on a tie
@@ -121,12 +138,15 @@ def cluster_head_state(
     net: ClusterHead,
     x: Tensor,  # (N, D)
 ) -> tuple[Tensor, dict[str, float]]:
-    """The log-probabilities of all videos (N,C), and of these `empty`: pseudo-categories without a video; `sure`: mean largest probability;
-    `logits`: mean range of a video's logits."""
+    """The log-probabilities of all videos (N,C), and of these `empty`: pseudo-categories without a
+    video; `sure`: mean largest probability; `logits`: mean range of a video's logits."""
     with torch.inference_mode():
         log_p = net(x).cpu()
-    return log_p, {"empty": log_p.shape[1] - len(log_p.argmax(1).unique()), "sure": float(log_p.amax(1).exp().mean()),
-                   "logits": float((log_p.amax(1) - log_p.amin(1)).mean())}
+    return log_p, {
+        "empty": log_p.shape[1] - len(log_p.argmax(1).unique()),
+        "sure": float(log_p.amax(1).exp().mean()),
+        "logits": float((log_p.amax(1) - log_p.amin(1)).mean()),
+    }
 
 # %% ../../nbs/4_unsupervised/02_label_contrast.ipynb #c048
 def assign_pseudo_labels(
@@ -142,34 +162,52 @@ def assign_pseudo_labels(
     literal_sign: bool = False,  # see `label_loss`
     contrast: bool = True,
     entropy: bool = True,
-    through_neighbours: bool = True,  # the neighbours' distributions get gradients, too; False: they are targets
+    # the neighbours' distributions get gradients, too; False: they are targets
+    through_neighbours: bool = True,
     method: str = "exact",  # see `contrastive_sets`
     sets: ContrastiveSets | None = None,  # found before; None: found here
     seed: int = 0,
     device: str = "auto",
     keep: bool = False,  # the labels of every epoch in the history, to look at
 ) -> PseudoLabels:
-    """Pseudo-categories for N videos, learned from nothing but who is near whom (Eq. 9-11 of CMLCL); the seed decides everything.
+    """Pseudo-categories for N videos, learned from nothing but who is near whom (Eq. 9-11 of
+        CMLCL); the seed decides everything.
 
-    The history has per epoch: `loss`, `contrast`, `entropy` (means over its steps), what `cluster_head_state` tells after it and with `keep` the `labels`.
-    Raises `AvbookError` where the loss is no longer finite.
-    """
+    The history has per epoch: `loss`, `contrast`, `entropy` (means over its steps), what
+        `cluster_head_state` tells after it and with `keep` the `labels`. Raises `AvbookError` where the
+        loss is no longer finite."""
     device = default_device() if device == "auto" else torch.device(device)
-    check_int(categories=(categories, 2), hidden=(hidden, 1), epochs=(epochs, 1), batch_size=(batch_size, 1))
+    check_int(
+        categories=(categories, 2),
+        hidden=(hidden, 1),
+        epochs=(epochs, 1),
+        batch_size=(batch_size, 1),
+    )
     sets = contrastive_sets(features, k, method=method, device=device) if sets is None else sets
     if len(sets.affinity) != len(features):
-        raise AvbookError(f"sets of {len(sets.affinity)} videos and features of {len(features)}: expected the same videos")
+        raise AvbookError(
+            f"sets of {len(sets.affinity)} videos and features of {len(features)}: expected the"
+            " same videos"
+        )
     seed_everything(seed)
-    x, net = features.detach().to(device, torch.float32), ClusterHead(features.shape[1], hidden, categories).to(device)
+    x, net = (
+        features.detach().to(device, torch.float32),
+        ClusterHead(features.shape[1], hidden, categories).to(device),
+    )
     optimizer = make_optimizer(net, None, "sgd", lr, 0.0)
     options = dict(kl_cap=kl_cap, literal_sign=literal_sign, contrast=contrast, entropy=entropy)
     near, far, history = sets.affinity.to(device), sets.repulsion.to(device), []
     for epoch in range(1, epochs + 1):
         optimizer.param_groups[0]["lr"] = lr * lr_factor("cosine", epoch, epochs)
         batches = shuffled_batches(len(x), batch_size, seed, epoch)
-        entry = {"epoch": epoch} | cluster_head_epoch(net, optimizer, x, near, far, batches, through_neighbours, options)
+        entry = {"epoch": epoch} | cluster_head_epoch(
+            net, optimizer, x, near, far, batches, through_neighbours, options
+        )
         if not math.isfinite(entry["loss"]):
-            raise AvbookError(f"epoch {epoch} of the annotator: the loss is {entry['loss']}; try kl_cap='log C' or a smaller lr than {lr:g}")
+            raise AvbookError(
+                f"epoch {epoch} of the annotator: the loss is {entry['loss']}; try kl_cap='log C'"
+                f" or a smaller lr than {lr:g}"
+            )
         log_p, now = cluster_head_state(net, x)
         history.append(entry | now | ({"labels": log_p.argmax(1)} if keep else {}))
     return PseudoLabels(log_p.exp(), log_p.argmax(1), sets, net, history)
@@ -190,14 +228,21 @@ def cluster_head_epoch(
     everyone = torch.arange(len(x), device=x.device)
     for rows in batches:
         rows = torch.as_tensor(rows, device=x.device)
-        asked = torch.cat([rows[:, None], near[rows], far[rows]], 1)  # (B, 1 + 2K) videos, many of them more than once
+        asked = torch.cat(
+            [rows[:, None], near[rows], far[rows]], 1
+        )  # (B, 1 + 2K) videos, many of them more than once
         if asked.numel() < len(x):
             present, place = asked.unique(return_inverse=True)
         else:  # the batch asks for nearly everyone: no need to sort out for whom
             present, place = everyone, asked
         log_p = net(x[present] if len(present) < len(x) else x)
-        own, others = log_p[place[:, 0]], (log_p if through_neighbours else log_p.detach())[place[:, 1:]]
-        loss, parts = label_loss(own, others[:, :near.shape[1]], others[:, near.shape[1]:], **options)
+        own, others = (
+            log_p[place[:, 0]],
+            (log_p if through_neighbours else log_p.detach())[place[:, 1:]],
+        )
+        loss, parts = label_loss(
+            own, others[:, : near.shape[1]], others[:, near.shape[1] :], **options
+        )
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

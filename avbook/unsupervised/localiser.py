@@ -12,16 +12,18 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..common.tensors import upcast_half
 from ..errors import AvbookError
 from ..papers.schema import paper
-from ..common.tensors import upcast_half
 
 # %% ../../nbs/4_unsupervised/03a_localiser.ipynb #c024
 @paper("cmlcl", eq=14)
 def relevance(
     logits: torch.Tensor,  # (B, T), one number a second
-    kind: str = "softmax",  # "softmax" (Eq. 14); "sigmoid": each second judged by itself, then divided by the sum
-    temperature: float = 1.0,  # the logits are divided by it: below 1 the weights grow sharper (not in the paper)
+    # "softmax" (Eq. 14); "sigmoid": each second judged by itself, then divided by the sum
+    kind: str = "softmax",
+    # the logits are divided by it: below 1 the weights grow sharper (not in the paper)
+    temperature: float = 1.0,
 ) -> torch.Tensor:
     """Event relevance γ (B,T) of each second: at least 0, summing to 1 over the clip."""
     logits = upcast_half(logits) / temperature
@@ -46,7 +48,8 @@ def mil_pool(
     segments: torch.Tensor,  # s_c (B, T, C)
     gamma: torch.Tensor,  # γ (B, T)
 ) -> torch.Tensor:
-    """Scores y (B,C) of the clip: its seconds' scores, weighted by their relevance; they sum to 1."""
+    """Scores y (B,C) of the clip: its seconds' scores, weighted by their relevance; they sum to
+    1."""
     return (gamma.unsqueeze(-2) @ segments).squeeze(-2)
 
 # %% ../../nbs/4_unsupervised/03a_localiser.ipynb #c026
@@ -55,13 +58,15 @@ def mil_loss(
     video: torch.Tensor,  # y (B, C), probabilities
     targets: torch.Tensor,  # Z (B, C), one-hot pseudo-labels or distributions
 ) -> torch.Tensor:
-    """The binary cross entropy between a clip's scores and its pseudo-label, mean over clips and categories."""
+    """The binary cross entropy between a clip's scores and its pseudo-label, mean over clips and
+    categories."""
     with torch.autocast(video.device.type, enabled=False):
         return F.binary_cross_entropy(upcast_half(video).clamp(0, 1), upcast_half(targets))
 
 # %% ../../nbs/4_unsupervised/03a_localiser.ipynb #c029
 class Interaction(nn.Module):
-    """What the tracks say together, (B,T,d): their product asks all seconds of all tracks and is added to the answer (CMRAN).
+    """What the tracks say together, (B,T,d): their product asks all seconds of all tracks and is
+    added to the answer (CMRAN).
 
     `forward(*tracks)`, each (B,T,d); a single track asks itself.
     """
@@ -72,7 +77,10 @@ class Interaction(nn.Module):
         heads: int = 4,  # of the attention; must divide `dim`
     ):
         super().__init__()
-        self.attention, self.norm = nn.MultiheadAttention(dim, heads, batch_first=True), nn.LayerNorm(dim)
+        self.attention, self.norm = (
+            nn.MultiheadAttention(dim, heads, batch_first=True),
+            nn.LayerNorm(dim),
+        )
 
     def forward(self, *tracks):
         query = torch.stack(tracks).prod(0)
@@ -83,9 +91,8 @@ class Interaction(nn.Module):
 class Localiser(nn.Module):
     """Relevance and category of each second, from the frozen backbone's features.
 
-    `net(batch)` with `features` (B,T,dim), sound first: `fusion` f_av (B,T,hidden), `relevance` (B,T) logits, `gamma` (B,T),
-    `segments` s_c (B,T,C), `video` y (B,C).
-    """
+    `net(batch)` with `features` (B,T,dim), sound first: `fusion` f_av (B,T,hidden), `relevance`
+        (B,T) logits, `gamma` (B,T), `segments` s_c (B,T,C), `video` y (B,C)."""
 
     def __init__(
         self,
@@ -99,7 +106,9 @@ class Localiser(nn.Module):
     ):
         super().__init__()
         if dim % tracks:
-            raise AvbookError(f"features of width {dim} do not split into {tracks} tracks of the same width")
+            raise AvbookError(
+                f"features of width {dim} do not split into {tracks} tracks of the same width"
+            )
         relevance(torch.zeros(1, 1), gamma, temperature)
         self.dim, self.tracks, self.gamma, self.temperature = dim, tracks, gamma, temperature
         self.project = nn.ModuleList(nn.Linear(dim // tracks, hidden) for _ in range(tracks))
@@ -109,21 +118,38 @@ class Localiser(nn.Module):
 
     def forward(self, batch):
         if batch["features"].shape[-1] != self.dim:
-            raise AvbookError(f"features are {batch['features'].shape[-1]} wide, the localiser was built for {self.dim}")
+            raise AvbookError(
+                f"features are {batch['features'].shape[-1]} wide, the localiser was built for"
+                f" {self.dim}"
+            )
         parts = batch["features"].chunk(self.tracks, -1)
-        fusion = self.interaction(*(project(part) for project, part in zip(self.project, parts)))  # (B, T, hidden)
+        fusion = self.interaction(
+            *(project(part) for project, part in zip(self.project, parts))
+        )  # (B, T, hidden)
         logits = self.event(fusion).squeeze(-1)
-        gamma, segments = relevance(logits, self.gamma, self.temperature), category_scores(self.category(fusion))
-        return {"fusion": fusion, "relevance": logits, "gamma": gamma, "segments": segments, "video": mil_pool(segments, gamma)}
+        gamma, segments = (
+            relevance(logits, self.gamma, self.temperature),
+            category_scores(self.category(fusion)),
+        )
+        return {
+            "fusion": fusion,
+            "relevance": logits,
+            "gamma": gamma,
+            "segments": segments,
+            "video": mil_pool(segments, gamma),
+        }
 
 # %% ../../nbs/4_unsupervised/03a_localiser.ipynb #c035
 def is_background(
     gamma,  # (N, T), at least 0
     theta: float = 0.5,  # 0: never; 1: everything but the largest
 ) -> np.ndarray:
-    """(N, T) booleans: seconds whose relevance is below θ times the clip's largest (our rule; the paper has none)."""
+    """(N, T) booleans: seconds whose relevance is below θ times the clip's largest (our rule; the
+    paper has none)."""
     if not 0 <= theta <= 1:
-        raise AvbookError(f"theta={theta}: expected 0 to 1, a share of the clip's largest relevance")
+        raise AvbookError(
+            f"theta={theta}: expected 0 to 1, a share of the clip's largest relevance"
+        )
     gamma = np.asarray(gamma)
     return gamma < theta * gamma.max(-1, keepdims=True)
 
@@ -135,8 +161,11 @@ def decode_segments(
     background: int,  # the background's index
     theta: float = 0.5,  # see `is_background`
 ) -> np.ndarray:
-    """(N, T) class indices: each second's best pseudo-category by the name of its event category, or background."""
-    return np.where(is_background(gamma, theta), background, np.asarray(names)[np.asarray(segments).argmax(-1)])
+    """(N, T) class indices: each second's best pseudo-category by the name of its event category,
+    or background."""
+    return np.where(
+        is_background(gamma, theta), background, np.asarray(names)[np.asarray(segments).argmax(-1)]
+    )
 
 # %% ../../nbs/4_unsupervised/03a_localiser.ipynb #c038
 def gamma_scores(
@@ -145,10 +174,10 @@ def gamma_scores(
 ) -> dict[str, float]:
     """How well γ tells event from background, over the clips that hold both; all times 100.
 
-    `gamma_correlation`: Pearson's, within a clip, averaged (0 where γ is constant); `gamma_auc`: how often an event second has a
-    larger γ than a background second of its clip, ties counted half (50 is chance); `gamma_ratio`: smallest over largest γ of a
-    clip, averaged over all clips (100 is uniform). NaN where no clip holds both.
-    """
+    `gamma_correlation`: Pearson's, within a clip, averaged (0 where γ is constant); `gamma_auc`:
+        how often an event second has a larger γ than a background second of its clip, ties counted half
+        (50 is chance); `gamma_ratio`: smallest over largest γ of a clip, averaged over all clips (100
+        is uniform). NaN where no clip holds both."""
     gamma, background = np.asarray(gamma, dtype=np.float64), np.asarray(background, dtype=bool)
     ratio = 100 * float((gamma.min(1) / gamma.max(1)).mean())
     both = background.any(1) & ~background.all(1)
@@ -161,4 +190,8 @@ def gamma_scores(
     correlation = np.where(flat, 0, (dg * de).sum(1) / np.where(flat, 1, size))
     pairs = event[:, :, None] & ~event[:, None, :]
     wins = (g[:, :, None] > g[:, None, :]) + 0.5 * (g[:, :, None] == g[:, None, :])
-    return {"gamma_correlation": 100 * float(correlation.mean()), "gamma_auc": 100 * float((wins * pairs).sum() / pairs.sum()), "gamma_ratio": ratio}
+    return {
+        "gamma_correlation": 100 * float(correlation.mean()),
+        "gamma_auc": 100 * float((wins * pairs).sum() / pairs.sum()),
+        "gamma_ratio": ratio,
+    }

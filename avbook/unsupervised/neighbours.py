@@ -1,10 +1,13 @@
-"""Affinity and repulsion sets: for each of N vectors the K most similar and the K most dissimilar others, by cosine.
+"""Affinity and repulsion sets: for each of N vectors the K most similar and the K most dissimilar
+others, by cosine.
 
-Exact, without a matrix of N × N: similarities come in blocks of rows, and what is kept is 2·N·K indices. Unit vectors are rounded to a grid on
-which float64 adds without rounding, so that block size, number of threads and device change nothing. From some N on, a product in float32 is faster:
-it proposes a few candidates more than K, whose exact cosines decide. Where rounding could have cost a true neighbour its place among the
-candidates, or more clips than candidates are equally near, the row is searched again without candidates.
-"""
+Exact, without a matrix of N × N: similarities come in blocks of rows, and what is kept is 2·N·K
+indices. Unit vectors are rounded to a grid on which float64 adds without rounding, so that block
+size, number of threads and device change nothing. From some N on, a product in float32 is faster:
+it proposes a few candidates more than K, whose exact cosines decide. Where rounding could have cost
+a true neighbour its place among the candidates, or more clips than candidates are equally near, the
+row is searched again without candidates."""
+
 from __future__ import annotations
 
 import contextlib
@@ -16,18 +19,35 @@ from torch import Tensor
 from avbook.errors import AvbookError
 from avbook.training.device import default_device
 
-__all__ = ["ContrastiveSets", "contrastive_sets", "unit_rows", "recall", "search_rows", "build_index", "search_index"]
+__all__ = [
+    "ContrastiveSets",
+    "contrastive_sets",
+    "unit_rows",
+    "recall",
+    "search_rows",
+    "build_index",
+    "search_index",
+]
 
-GRID = 2.0**24  # unit rows are rounded to multiples of 1/GRID: products and sums of them are exact in float64, in whatever order they are added
+GRID = (
+    2.0**24
+    # unit rows are rounded to multiples of 1/GRID: products and sums of them are exact in float64, in
+    # whatever order they are added
+)
 SPARE = 10  # candidates beyond K that a product in float32 proposes
 GROUP = 64  # the largest of a long row are sought among the groups with the largest maxima
 BUDGET = 2**25  # numbers a block may hold, unless told
-SMALL = 2**14  # up to so many vectors all products are in float64: half the speed, and nothing to be computed again
+SMALL = (
+    2**14
+    # up to so many vectors all products are in float64: half the speed, and nothing to be computed
+    # again
+)
 
 
 @dataclass(frozen=True)
 class ContrastiveSets:
-    """Who is most and least like whom: rows of indices into the N vectors, nearest (farthest) first, equal ones by index."""
+    """Who is most and least like whom: rows of indices into the N vectors, nearest (farthest)
+    first, equal ones by index."""
 
     affinity: Tensor  # (N, K) int64: the most similar others
     repulsion: Tensor  # (N, K) int64: the most dissimilar others
@@ -42,17 +62,20 @@ def contrastive_sets(
     features: Tensor,  # (N, D), any floating type; a row of zeros has cosine 0 with every other
     k: int = 30,  # size of each set, at most N - 1
     *,
-    method: str = "exact",  # or "approximate": an inverted-file index (FAISS; `pip install "avbook[ann]"`), whose proposals are ranked exactly
+    # or "approximate": an inverted-file index (FAISS; `pip install "avbook[ann]"`), whose
+    # proposals are ranked exactly
+    method: str = "exact",
     block: int | None = None,  # rows of similarities at a time; None: as many as fit 256 MiB
     device: str | torch.device = "auto",  # where the products are computed
     probes: int = 32,  # "approximate": how many cells of the index a query looks into
     seed: int = 0,  # "approximate": of the index's cells
 ) -> ContrastiveSets:
-    """Affinity and repulsion set of every row (CMLCL, before Eq. 9), on the CPU; a row is never in its own sets.
+    """Affinity and repulsion set of every row (CMLCL, before Eq. 9), on the CPU; a row is never in
+        its own sets.
 
-    With 2K > N - 1 the two sets share members; with K = N - 1 both hold all others. Ties are broken by index. Memory O(N·(D + K)) besides one
-    block. Raises `AvbookError` on other shapes, values that are not finite, K out of range, an unknown method, FAISS missing.
-    """
+    With 2K > N - 1 the two sets share members; with K = N - 1 both hold all others. Ties are broken
+        by index. Memory O(N·(D + K)) besides one block. Raises `AvbookError` on other shapes, values
+        that are not finite, K out of range, an unknown method, FAISS missing."""
     if method not in ("exact", "approximate"):
         raise AvbookError(f"method={method!r}: expected 'exact' or 'approximate'")
     if block is not None and (not isinstance(block, int) or block < 1):
@@ -63,7 +86,10 @@ def contrastive_sets(
     unit = unit_rows(features, device)
     n = len(unit)
     if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= n - 1:
-        raise AvbookError(f"k={k!r} neighbours among {n} videos: expected a whole number from 1 to {n - 1}, since a video is not its own neighbour")
+        raise AvbookError(
+            f"k={k!r} neighbours among {n} videos: expected a whole number from 1 to {n - 1}, since"
+            " a video is not its own neighbour"
+        )
     with torch.no_grad(), full_precision():
         if method == "approximate":
             affinity, repulsion = search_index(build_index(unit, seed), unit, k, probes)
@@ -76,20 +102,38 @@ def unit_rows(
     features: Tensor,  # (N, D)
     device: torch.device | str = "cpu",
 ) -> Tensor:
-    """Rows of length one, (N, D) float32 on the device, each number rounded to a multiple of 2^-24; rows of zeros stay zero."""
-    if not isinstance(features, Tensor) or features.ndim != 2 or len(features) < 2 or not features.shape[1] or not features.is_floating_point():
-        found = f"{tuple(features.shape)} {features.dtype}" if isinstance(features, Tensor) else type(features).__name__
-        raise AvbookError(f"features are {found}: expected a floating-point tensor (N, D), N at least 2")
+    """Rows of length one, (N, D) float32 on the device, each number rounded to a multiple of 2^-24;
+    rows of zeros stay zero."""
+    if (
+        not isinstance(features, Tensor)
+        or features.ndim != 2
+        or len(features) < 2
+        or not features.shape[1]
+        or not features.is_floating_point()
+    ):
+        found = (
+            f"{tuple(features.shape)} {features.dtype}"
+            if isinstance(features, Tensor)
+            else type(features).__name__
+        )
+        raise AvbookError(
+            f"features are {found}: expected a floating-point tensor (N, D), N at least 2"
+        )
     out = torch.empty(features.shape, dtype=torch.float32, device=device)
     step = max(1, BUDGET // 4 // features.shape[1])
     for start in range(0, len(features), step):
-        part = features[start:start + step].detach().to(device).double()
+        part = features[start : start + step].detach().to(device).double()
         if not part.isfinite().all():
             row = start + int((~part.isfinite()).any(1).nonzero()[0])
-            raise AvbookError(f"features of row {row} are not finite: expected numbers; look for the clip or the training step that made them")
-        part = part / part.abs().amax(1, keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)  # neither overflow nor underflow in the squares
+            raise AvbookError(
+                f"features of row {row} are not finite: expected numbers; look for the clip or the"
+                " training step that made them"
+            )
+        part = part / part.abs().amax(1, keepdim=True).clamp_min(
+            torch.finfo(torch.float64).tiny
+        )  # neither overflow nor underflow in the squares
         part = part / part.square().sum(1, keepdim=True).sqrt().clamp_min(1e-300)
-        out[start:start + step] = (part * GRID).round() / GRID
+        out[start : start + step] = (part * GRID).round() / GRID
     return out
 
 
@@ -99,14 +143,21 @@ def recall(
 ) -> float:
     """The share of the true neighbours that were found, 0 to 1, whatever their order."""
     if found.shape != true.shape:
-        raise AvbookError(f"found is {tuple(found.shape)} and true {tuple(true.shape)}: expected the same videos and the same K")
-    hits = sum(int((a[:, :, None] == b[:, None]).sum()) for a, b in zip(found.split(1024), true.split(1024)))
+        raise AvbookError(
+            f"found is {tuple(found.shape)} and true {tuple(true.shape)}: expected the same videos"
+            " and the same K"
+        )
+    hits = sum(
+        int((a[:, :, None] == b[:, None]).sum())
+        for a, b in zip(found.split(1024), true.split(1024))
+    )
     return hits / true.numel()
 
 
 @contextlib.contextmanager
 def full_precision():
-    """Products of float32 in float32, and afterwards as before: the error bound of the candidates relies on it."""
+    """Products of float32 in float32, and afterwards as before: the error bound of the candidates
+    relies on it."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:
@@ -115,55 +166,74 @@ def full_precision():
         torch.set_float32_matmul_precision(before)
 
 
-# ---------------------------------------------------------------------------------------------------------------- exact
+# -------------------------------------------------------------------------------------------- exact
 def search_rows(
     unit: Tensor,  # (N, D) from `unit_rows`
     k: int,
     block: int,  # rows of similarities at a time
     queries: Tensor | None = None,  # (Q,) rows whose sets are wanted; None: all
 ) -> tuple[Tensor, Tensor]:
-    """Affinity and repulsion sets of the rows, each (Q, K) on the CPU, exactly: what `contrastive_sets` does block by block."""
+    """Affinity and repulsion sets of the rows, each (Q, K) on the CPU, exactly: what
+    `contrastive_sets` does block by block."""
     n, dim = unit.shape
     queries = torch.arange(n) if queries is None else queries
     count, table = min(k + SPARE, n - 1), unit.double() if n <= SMALL else unit
-    error = 0.0 if n <= SMALL else 1.1 * dim * 2.0**-24  # of a product of unit rows in float32, whatever the order it is summed in
+    error = (
+        0.0 if n <= SMALL else 1.1 * dim * 2.0**-24
+    )  # of a product of unit rows in float32, whatever the order it is summed in
     sets = torch.empty(2, len(queries), k, dtype=torch.int64)
     scores = torch.empty(min(block, len(queries)), n, device=unit.device, dtype=table.dtype)
     for start in range(0, len(queries), block):
-        rows = queries[start:start + block].to(unit.device)
+        rows = queries[start : start + block].to(unit.device)
         here = torch.arange(len(rows), device=unit.device)
-        part = torch.mm(table[rows], table.T, out=scores[:len(rows)])
+        part = torch.mm(table[rows], table.T, out=scores[: len(rows)])
         for which, largest in enumerate((True, False)):
             part[here, rows] = float("-inf") if largest else float("inf")  # never its own neighbour
             values, columns = _extremes(part, count, largest)
-            best, exact = _ranked(unit, rows, columns, k, largest) if error else _in_order(values, columns, k, largest)
-            if count < n - 1:  # could one that was left out be as near as the last one that was taken?
-                last, left_out = exact[:, -1], values.double().amin(1) if largest else values.double().amax(1)
+            best, exact = (
+                _ranked(unit, rows, columns, k, largest)
+                if error
+                else _in_order(values, columns, k, largest)
+            )
+            if (
+                count < n - 1
+            ):  # could one that was left out be as near as the last one that was taken?
+                last, left_out = (
+                    exact[:, -1],
+                    (values.double().amin(1) if largest else values.double().amax(1)),
+                )
                 doubt = (last <= left_out + error) if largest else (last >= left_out - error)
                 if doubt.any():
                     best[doubt] = _without_candidates(unit, rows[doubt], k, largest)
-            sets[which, start:start + block] = best.cpu()
+            sets[which, start : start + block] = best.cpu()
     return sets[0], sets[1]
 
 
 def _extremes(scores: Tensor, count: int, largest: bool) -> tuple[Tensor, Tensor]:
-    """(values, columns), each (rows, count): the largest of each row in any order; no other is larger than the smallest of them."""
+    """(values, columns), each (rows, count): the largest of each row in any order; no other is
+    larger than the smallest of them."""
     groups = scores.shape[1] // GROUP
     if groups <= 2 * count:
         return scores.topk(count, largest=largest, sorted=False)
-    # strided groups: column j belongs to group j mod groups, so that the maximum over a group runs along memory
-    table = scores[:, :groups * GROUP].unflatten(1, (GROUP, groups))
+    # strided groups: column j belongs to group j mod groups, so that the maximum over a group
+    # runs along memory
+    table = scores[:, : groups * GROUP].unflatten(1, (GROUP, groups))
     peaks = table.amax(1) if largest else table.amin(1)
     chosen = peaks.topk(count, largest=largest, sorted=False).indices
     steps = torch.arange(GROUP, device=scores.device) * groups
-    rest = torch.arange(groups * GROUP, scores.shape[1], device=scores.device).expand(len(scores), -1)
+    rest = torch.arange(groups * GROUP, scores.shape[1], device=scores.device).expand(
+        len(scores), -1
+    )
     columns = torch.cat([(chosen[:, :, None] + steps).flatten(1), rest], 1)
     values, place = scores.gather(1, columns).topk(count, largest=largest, sorted=False)
     return values, columns.gather(1, place)
 
 
-def _ranked(unit: Tensor, rows: Tensor, columns: Tensor, k: int, largest: bool) -> tuple[Tensor, Tensor]:
-    """(columns, cosines), each (rows, k): the candidates' best, by exact cosine and then by index; a row itself comes last."""
+def _ranked(
+    unit: Tensor, rows: Tensor, columns: Tensor, k: int, largest: bool
+) -> tuple[Tensor, Tensor]:
+    """(columns, cosines), each (rows, k): the candidates' best, by exact cosine and then by index;
+    a row itself comes last."""
     step = max(1, 2**17 // (columns.shape[1] * unit.shape[1]))  # what a core's cache holds
     found = []
     for here, at in zip(rows.split(step), columns.split(step)):
@@ -182,27 +252,36 @@ def _in_order(cosines: Tensor, columns: Tensor, k: int, largest: bool) -> tuple[
 
 
 def _without_candidates(unit: Tensor, rows: Tensor, k: int, largest: bool) -> Tensor:
-    """(rows, k): the same from exact cosines with all others, for rows where many others are alike to the last digits."""
+    """(rows, k): the same from exact cosines with all others, for rows where many others are alike
+    to the last digits."""
     n, dim = unit.shape
     found = []
     for here in rows.split(max(1, BUDGET // 2 // n)):
         query = unit[here].double().T
-        exact = torch.cat([(part.double() @ query).T for part in unit.split(max(1, BUDGET // 4 // dim))], 1)  # (rows, N)
-        exact[torch.arange(len(here), device=unit.device), here] = float("-inf") if largest else float("inf")
+        exact = torch.cat(
+            [(part.double() @ query).T for part in unit.split(max(1, BUDGET // 4 // dim))], 1
+        )  # (rows, N)
+        exact[torch.arange(len(here), device=unit.device), here] = (
+            float("-inf") if largest else float("inf")
+        )
         found.append(exact.sort(dim=1, descending=largest, stable=True).indices[:, :k])
     return torch.cat(found)
 
 
-# ---------------------------------------------------------------------------------------------------------- approximate
+# -------------------------------------------------------------------------------------- approximate
 def build_index(
     unit: Tensor,  # (N, D) from `unit_rows`
     seed: int = 0,
 ):
-    """A FAISS index of the rows in cells around 4·√N centres (one cell below 1000 rows); `AvbookError` where FAISS is missing."""
+    """A FAISS index of the rows in cells around 4·√N centres (one cell below 1000 rows);
+    `AvbookError` where FAISS is missing."""
     try:
         import faiss
     except ImportError:
-        raise AvbookError('method="approximate" needs FAISS, which is not installed: `pip install "avbook[ann]"`, or use method="exact"') from None
+        raise AvbookError(
+            'method="approximate" needs FAISS, which is not installed: `pip install "avbook[ann]"`,'
+            ' or use method="exact"'
+        ) from None
     points, (n, dim) = unit.cpu().numpy(), unit.shape
     cells = round(4 * n**0.5) if n >= 1000 else 1
     index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, cells, faiss.METRIC_INNER_PRODUCT)
@@ -220,7 +299,8 @@ def search_index(
     probes: int,  # cells a query looks into
     queries: Tensor | None = None,  # (Q,) rows whose sets are wanted; None: all
 ) -> tuple[Tensor, Tensor]:
-    """Affinity and repulsion sets, each (Q, K) on the CPU: the index proposes, exact cosines rank; the farthest are the nearest of −f."""
+    """Affinity and repulsion sets, each (Q, K) on the CPU: the index proposes, exact cosines rank;
+    the farthest are the nearest of −f."""
     if isinstance(probes, bool) or not isinstance(probes, int) or probes < 1:
         raise AvbookError(f"probes={probes!r}: expected a whole number of cells, at least 1")
     queries = torch.arange(len(unit)) if queries is None else queries
@@ -228,14 +308,18 @@ def search_index(
     count = min(k + SPARE + 1, len(unit))  # one more: a video finds itself
     sets = torch.empty(2, len(queries), k, dtype=torch.int64)
     for start in range(0, len(queries), 4096):
-        rows = queries[start:start + 4096].to(unit.device)
+        rows = queries[start : start + 4096].to(unit.device)
         for which, largest in enumerate((True, False)):
             query = unit[rows].cpu().numpy()
-            found = torch.from_numpy(index.search(query if largest else -query, count)[1]).to(unit.device)
-            found = torch.where(found < 0, rows[:, None], found)  # fewer in the cells looked into: filled up with itself, which never counts
+            found = torch.from_numpy(index.search(query if largest else -query, count)[1]).to(
+                unit.device
+            )
+            found = torch.where(
+                found < 0, rows[:, None], found
+            )  # fewer in the cells looked into: filled up with itself, which never counts
             best = _ranked(unit, rows, found, k, largest)[0]
             short = (found != rows[:, None]).sum(1) < k
             if short.any():
                 best[short] = _without_candidates(unit, rows[short], k, largest)
-            sets[which, start:start + 4096] = best.cpu()
+            sets[which, start : start + 4096] = best.cpu()
     return sets[0], sets[1]

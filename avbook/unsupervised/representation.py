@@ -14,11 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..common.tensors import xavier_linear
 from ..common.options import check_choice
+from ..common.tensors import upcast_half, xavier_linear
 from ..errors import AvbookError
 from ..papers.schema import paper
-from ..common.tensors import upcast_half
 from ..training.device import default_device, seed_everything
 from ..training.loop import fit, predict_all
 
@@ -35,7 +34,8 @@ def instance_discrimination(
     rows: Tensor,  # (B,) the entry of each video in the bank
     tau: float = 1.0,  # temperature
 ) -> Tensor:
-    """The cross entropy of finding each video's own entry among all N of the bank, mean over the batch: one modality's half of Eq. 6."""
+    """The cross entropy of finding each video's own entry among all N of the bank, mean over the
+    batch: one modality's half of Eq. 6."""
     with torch.autocast(x.device.type, enabled=False):
         x = upcast_half(x)
         return F.cross_entropy(x @ bank_vectors.to(x.dtype).detach().T / tau, rows)
@@ -45,12 +45,14 @@ def instance_discrimination(
 def decorrelation(
     x: Tensor,  # (B, d), a video in each row
     tau2: float = 2.0,  # temperature of the soft form
-    form: str = "soft",  # "soft": IDFD's; "hard": ‖XᵀX − I‖²; "videos": ‖XXᵀ − I‖², Eq. 7 as printed
+    # "soft": IDFD's; "hard": ‖XᵀX − I‖²; "videos": ‖XXᵀ − I‖², Eq. 7 as printed
+    form: str = "soft",
 ) -> Tensor:
     """How alike the features are over the batch: one modality's half of Eq. 7.
 
-    The columns are first brought to length one (in "videos" the rows). The soft form is the cross entropy of finding each
-    column among all d, mean over columns; the hard ones are sums of squares."""
+    The columns are first brought to length one (in "videos" the rows). The soft form is the cross
+        entropy of finding each column among all d, mean over columns; the hard ones are sums of
+        squares."""
     check_choice("form", form, ("soft", "hard", "videos"))
     with torch.autocast(x.device.type, enabled=False):
         unit = F.normalize(upcast_half(x), dim=1 if form == "videos" else 0)
@@ -62,10 +64,11 @@ def decorrelation(
 # %% ../../nbs/4_unsupervised/01_representation.ipynb #c044
 @paper("cmlcl", eq=(1, 2))
 class SpatialAttention(nn.Module):
-    """The picture of each second as one vector, its positions weighted by how well they fit the sound (Eq. 1-2).
+    """The picture of each second as one vector, its positions weighted by how well they fit the
+        sound (Eq. 1-2).
 
-    `forward(audio (B,T,da), visual (B,T,H,W,dv))` gives the attended features (B,T,dv) and the weights (B,T,H,W), which sum to 1.
-    """
+    `forward(audio (B,T,da), visual (B,T,H,W,dv))` gives the attended features (B,T,dv) and the
+        weights (B,T,H,W), which sum to 1."""
 
     def __init__(
         self,
@@ -81,16 +84,21 @@ class SpatialAttention(nn.Module):
     def forward(self, audio, visual):
         *lead, height, width, dim = visual.shape
         pixels = upcast_half(visual.detach()).reshape(-1, height * width, dim)  # (BT, HW, dv)
-        wanted = torch.relu(self.audio(upcast_half(audio))).flatten(0, -2) * self.score.weight  # (BT, d)
+        wanted = (
+            torch.relu(self.audio(upcast_half(audio))).flatten(0, -2) * self.score.weight
+        )  # (BT, d)
         seen = torch.relu_(self.visual(pixels))  # (BT, HW, d)
-        scores = torch.bmm(seen, wanted.unsqueeze(2)).squeeze(2)  # W_av(sound ⊙ picture), without a second map of d channels
+        scores = torch.bmm(seen, wanted.unsqueeze(2)).squeeze(
+            2
+        )  # W_av(sound ⊙ picture), without a second map of d channels
         weights = upcast_half(scores).softmax(-1)  # (BT, HW)
         attended = torch.bmm(weights.unsqueeze(1), pixels.to(weights.dtype)).view(*lead, dim)
         return attended, weights.view(*lead, height, width)
 
 # %% ../../nbs/4_unsupervised/01_representation.ipynb #c047
 class UniformAttention(nn.Module):
-    """As `SpatialAttention`, but every position of the picture has the same weight and the sound is not asked."""
+    """As `SpatialAttention`, but every position of the picture has the same weight and the sound is
+    not asked."""
 
     def forward(self, audio, visual):
         height, width = visual.shape[-3:-1]
@@ -100,23 +108,27 @@ class UniformAttention(nn.Module):
 # %% ../../nbs/4_unsupervised/01_representation.ipynb #c049
 @paper("cmlcl", eq=(3, 4, 5))
 class CollaborativeAttention(nn.Module):
-    """One modality's seconds (B,T,d) after attending over time, where both modalities together decide where to look (Eq. 3-5).
+    """One modality's seconds (B,T,d) after attending over time, where both modalities together
+        decide where to look (Eq. 3-5).
 
-    `forward(own (B,T,d), other (B,T,d) or None)`: queries and keys from [other, own], values from own. Scores are divided by the square root of
-    a head's width. With `residual`, as in CMRAN: the heads are mixed once more, added to own, and normalised.
-    """
+    `forward(own (B,T,d), other (B,T,d) or None)`: queries and keys from [other, own], values from
+        own. Scores are divided by the square root of a head's width. With `residual`, as in CMRAN: the
+        heads are mixed once more, added to own, and normalised."""
 
     def __init__(
         self,
         hidden: int,  # d
         heads: int = 4,
         residual: bool = True,  # False: Eq. 3 and nothing more
-        source: str = "both",  # what queries and keys are made of: "both", or "own" (self-attention, the ablation)
+        # what queries and keys are made of: "both", or "own" (self-attention, the ablation)
+        source: str = "both",
     ):
         super().__init__()
         check_choice("source", source, ("both", "own"))
         if heads < 1 or hidden % heads:
-            raise AvbookError(f"hidden={hidden}, heads={heads}: expected a width that the heads divide evenly")
+            raise AvbookError(
+                f"hidden={hidden}, heads={heads}: expected a width that the heads divide evenly"
+            )
         self.heads, self.source, self.residual = heads, source, residual
         width = 2 * hidden if source == "both" else hidden
         self.query, self.key = xavier_linear(width, hidden), xavier_linear(width, hidden)
@@ -129,16 +141,23 @@ class CollaborativeAttention(nn.Module):
 
     def forward(self, own, other=None):
         asks = own if self.source == "own" else torch.cat([other, own], -1)  # m of Eq. 4
-        query, key, value = self.split(self.query(asks)), self.split(self.key(asks)), self.split(self.value(own))
-        found = F.scaled_dot_product_attention(query, key, value).transpose(-3, -2).flatten(-2)  # (B, T, d)
+        query, key, value = (
+            self.split(self.query(asks)),
+            self.split(self.key(asks)),
+            self.split(self.value(own)),
+        )
+        found = (
+            F.scaled_dot_product_attention(query, key, value).transpose(-3, -2).flatten(-2)
+        )  # (B, T, d)
         return self.norm(own + self.mix(found)) if self.residual else found
 
 # %% ../../nbs/4_unsupervised/01_representation.ipynb #c053
 class AVBackbone(nn.Module):
-    """The backbone: `net(batch)` gives `v_attn`, `a_attn` (B,T,d) and `attention` (B,T,H,W), from `audio` and `visual` alone.
+    """The backbone: `net(batch)` gives `v_attn`, `a_attn` (B,T,d) and `attention` (B,T,H,W), from
+        `audio` and `visual` alone.
 
-    With one modality the other's keys are absent, and without sound the picture is the mean over its positions.
-    """
+    With one modality the other's keys are absent, and without sound the picture is the mean over
+        its positions."""
 
     def __init__(
         self,
@@ -156,11 +175,23 @@ class AVBackbone(nn.Module):
         check_choice("modality", modality, ("both", "audio", "visual"))
         both = modality == "both"
         self.hidden, self.tracks = hidden, ("a", "v") if both else (modality[0],)
-        self.spatial = SpatialAttention(visual_dim, audio_dim, hidden) if s_attn and both else UniformAttention()
-        for track, dim, crosses in (("a", audio_dim, visual2audio), ("v", visual_dim, audio2visual)):
+        self.spatial = (
+            SpatialAttention(visual_dim, audio_dim, hidden)
+            if s_attn and both
+            else UniformAttention()
+        )
+        for track, dim, crosses in (
+            ("a", audio_dim, visual2audio),
+            ("v", visual_dim, audio2visual),
+        ):
             if track in self.tracks:
                 self.add_module(f"{track}_in", xavier_linear(dim, hidden))
-                self.add_module(f"{track}_collaborate", CollaborativeAttention(hidden, heads, residual, "both" if crosses and both else "own"))
+                self.add_module(
+                    f"{track}_collaborate",
+                    CollaborativeAttention(
+                        hidden, heads, residual, "both" if crosses and both else "own"
+                    ),
+                )
 
     def forward(self, batch):
         own, out = {}, {}
@@ -170,15 +201,21 @@ class AVBackbone(nn.Module):
             attended, out["attention"] = self.spatial(batch.get("audio"), batch["visual"])
             own["v"] = self.v_in(attended)
         others = {"a": own.get("v"), "v": own.get("a")}
-        return out | {f"{track}_attn": getattr(self, f"{track}_collaborate")(own[track], others[track]) for track in own}
+        return out | {
+            f"{track}_attn": getattr(self, f"{track}_collaborate")(own[track], others[track])
+            for track in own
+        }
 
     def features(self, out):
-        return torch.cat([out[f"{track}_attn"] for track in self.tracks], -1)  # (B, T, 2d): sound, then picture
+        return torch.cat(
+            [out[f"{track}_attn"] for track in self.tracks], -1
+        )  # (B, T, 2d): sound, then picture
 
 # %% ../../nbs/4_unsupervised/01_representation.ipynb #c059
 def pooled(
     attn: Tensor,  # (B, T, d)
-    views: str = "none",  # "none": the mean over all seconds; "dropout": over a random half, with some features dropped
+    # "none": the mean over all seconds; "dropout": over a random half, with some features dropped
+    views: str = "none",
     train: bool = True,  # views are for training; False: the mean over all seconds
     drop: float = 0.2,  # share of the features that a view drops
     generator: torch.Generator | None = None,  # of the views; None: the global one
@@ -190,13 +227,14 @@ def pooled(
         return F.normalize(attn.mean(1), dim=-1)
     batch, seconds, dim = attn.shape
     draw = lambda *shape: torch.rand(shape, device=attn.device, generator=generator)
-    kept = draw(batch, seconds).argsort(1)[:, :max(1, seconds // 2)]  # (B, T/2)
+    kept = draw(batch, seconds).argsort(1)[:, : max(1, seconds // 2)]  # (B, T/2)
     half = attn.gather(1, kept.unsqueeze(2).expand(-1, -1, dim)).mean(1)
     return F.normalize(half * (draw(batch, dim) >= drop), dim=-1)
 
 # %% ../../nbs/4_unsupervised/01_representation.ipynb #c062
 class MemoryBank(nn.Module):
-    """One unit vector for each training video, (N,d), as the network last saw it; at first they point anywhere."""
+    """One unit vector for each training video, (N,d), as the network last saw it; at first they
+    point anywhere."""
 
     def __init__(
         self,
@@ -213,9 +251,12 @@ class MemoryBank(nn.Module):
         x: Tensor,  # (B, d) unit vectors
         momentum: float = 0.9,  # share of the old vector
     ) -> None:
-        """Moves the rows' vectors towards `x` and back to length one; what was read from the bank before stays as it was."""
+        """Moves the rows' vectors towards `x` and back to length one; what was read from the bank
+        before stays as it was."""
         moved = momentum * self.vectors[rows] + (1 - momentum) * x.to(self.vectors.dtype)
-        self.vectors = self.vectors.index_copy(0, rows, F.normalize(moved, dim=-1))  # a new tensor: a gradient may still need the old
+        self.vectors = self.vectors.index_copy(
+            0, rows, F.normalize(moved, dim=-1)
+        )  # a new tensor: a gradient may still need the old
 
 # %% ../../nbs/4_unsupervised/01_representation.ipynb #c065
 @paper("cmlcl", eq=8)
@@ -223,34 +264,48 @@ def pretext_terms(
     x: dict[str, Tensor],  # "audio", "visual" or both: (B, d) unit vectors
     banks: dict[str, Tensor],  # of "audio" and "visual": (N, d)
     rows: Tensor,  # (B,) the videos' places in the banks
-    positives: str = "own",  # whose bank a modality is matched against: its "own", or the other's ("cross", beyond the paper)
+    # whose bank a modality is matched against: its "own", or the other's ("cross", beyond the
+    # paper)
+    positives: str = "own",
     tau: float = 1.0,  # temperature of Eq. 6
     dec: bool = True,  # whether features are decorrelated
     ins: tuple[str, ...] = ("audio", "visual"),  # the modalities whose videos are told apart
     form: str = "soft",  # of the decorrelation
 ) -> dict[str, Tensor]:
-    """The terms whose sum is the loss of Eq. 8, by name: `ins_audio`, `dec_audio`, `ins_visual`, `dec_visual`, as far as they are asked for."""
+    """The terms whose sum is the loss of Eq. 8, by name: `ins_audio`, `dec_audio`, `ins_visual`,
+    `dec_visual`, as far as they are asked for."""
     if positives == "cross" and len(x) < 2:
-        raise AvbookError(f"positives='cross' with {', '.join(x)} alone: expected both modalities, each to be matched with the other")
+        raise AvbookError(
+            f"positives='cross' with {', '.join(x)} alone: expected both modalities, each to be"
+            " matched with the other"
+        )
     terms = {}
     for name, other in (("audio", "visual"), ("visual", "audio")):
         if name in x and name in ins:
-            terms[f"ins_{name}"] = instance_discrimination(x[name], banks[name if positives == "own" else other], rows, tau)
+            terms[f"ins_{name}"] = instance_discrimination(
+                x[name], banks[name if positives == "own" else other], rows, tau
+            )
         if name in x and dec:
             terms[f"dec_{name}"] = decorrelation(x[name], form=form)
     if not terms:
-        raise AvbookError(f"no term asks for {' or '.join(x)}, which is all the network gives: expected dec, or that modality's ins")
+        raise AvbookError(
+            f"no term asks for {' or '.join(x)}, which is all the network gives: expected dec, or"
+            " that modality's ins"
+        )
     return terms
 
 # %% ../../nbs/4_unsupervised/01_representation.ipynb #c070
 class UnsupervisedMethod:
-    """What `fit` wants of a method besides its loss, where no label can judge it: plain SGD, features, and the score 0."""
+    """What `fit` wants of a method besides its loss, where no label can judge it: plain SGD,
+    features, and the score 0."""
 
     monitor = "unjudged"
     sgd_momentum = 0.9
 
     def optimizer(self, net, lr, weight_decay):
-        return torch.optim.SGD(net.parameters(), lr=lr, momentum=self.sgd_momentum, weight_decay=weight_decay)
+        return torch.optim.SGD(
+            net.parameters(), lr=lr, momentum=self.sgd_momentum, weight_decay=weight_decay
+        )
 
     def predict(self, net, batch):
         return net.features(net(batch))  # (B, T, 2d)
@@ -262,14 +317,16 @@ class UnsupervisedMethod:
 class PretextMethod(UnsupervisedMethod, nn.Module):
     """The loss of Eq. 8 for a `AVBackbone`, with the memory banks it needs.
 
-    `loss(net, batch)` looks at `audio`, `visual` and `rows` (B,), the videos' places among the n, and at nothing else. In training it
-    also moves the banks' rows, after the loss is computed from the banks as they were."""
+    `loss(net, batch)` looks at `audio`, `visual` and `rows` (B,), the videos' places among the n,
+        and at nothing else. In training it also moves the banks' rows, after the loss is computed from
+        the banks as they were."""
 
     def __init__(
         self,
         n: int,  # training videos
         dim: int = 512,  # d
-        views: str = "dropout",  # how a video is pooled: "none" (the paper's words) or "dropout", see `pooled`
+        # how a video is pooled: "none" (the paper's words) or "dropout", see `pooled`
+        views: str = "dropout",
         positives: str = "own",  # this and the next five: see `pretext_terms`
         tau: float = 1.0,
         dec: bool = True,
@@ -284,26 +341,44 @@ class PretextMethod(UnsupervisedMethod, nn.Module):
         check_choice("positives", positives, ("own", "cross"))
         check_choice("form", form, ("soft", "hard", "videos"))
         if not tau > 0 or not 0 <= momentum < 1 or not 0 <= sgd_momentum < 1:
-            raise AvbookError(f"tau={tau}, momentum={momentum}, sgd_momentum={sgd_momentum}: expected a temperature above 0 and shares below 1")
+            raise AvbookError(
+                f"tau={tau}, momentum={momentum}, sgd_momentum={sgd_momentum}: expected a"
+                " temperature above 0 and shares below 1"
+            )
         self.views, self.momentum, self.sgd_momentum = views, momentum, sgd_momentum
         self.positives, self.tau, self.dec, self.form = positives, tau, dec, form
-        self.ins = tuple(name for name, wanted in (("audio", ins_audio), ("visual", ins_visual)) if wanted)
+        self.ins = tuple(
+            name for name, wanted in (("audio", ins_audio), ("visual", ins_visual)) if wanted
+        )
         self.banks = nn.ModuleDict({name: MemoryBank(n, dim) for name in ("audio", "visual")})
 
     def loss(self, net, batch):
         out = net(batch)
-        x = {name: pooled(out[f"{name[0]}_attn"], self.views, net.training) for name in self.banks if f"{name[0]}_attn" in out}
+        x = {
+            name: pooled(out[f"{name[0]}_attn"], self.views, net.training)
+            for name in self.banks
+            if f"{name[0]}_attn" in out
+        }
         rows = batch["rows"]
         self.to(rows.device)
-        terms = pretext_terms(x, {name: bank.vectors for name, bank in self.banks.items()}, rows, self.positives, self.tau,
-                              self.dec, self.ins, self.form)
+        terms = pretext_terms(
+            x,
+            {name: bank.vectors for name, bank in self.banks.items()},
+            rows,
+            self.positives,
+            self.tau,
+            self.dec,
+            self.ins,
+            self.form,
+        )
         for name, vectors in x.items() if net.training else ():
             self.banks[name].update(rows, vectors.detach(), self.momentum)
         return sum(terms.values()), {name: term.detach() for name, term in terms.items()}
 
 # %% ../../nbs/4_unsupervised/01_representation.ipynb #c072
 class UnlabelledSplit:
-    """A split without its labels: batches of `audio`, `visual` and `rows`, the clips' places in the split."""
+    """A split without its labels: batches of `audio`, `visual` and `rows`, the clips' places in the
+    split."""
 
     def __init__(
         self,
@@ -316,14 +391,19 @@ class UnlabelledSplit:
 
     def batch(self, indices):
         batch = self.split.batch(indices)
-        return {"audio": batch["audio"], "visual": batch["visual"], "rows": torch.as_tensor(indices, dtype=torch.long)}
+        return {
+            "audio": batch["audio"],
+            "visual": batch["visual"],
+            "rows": torch.as_tensor(indices, dtype=torch.long),
+        }
 
 # %% ../../nbs/4_unsupervised/01_representation.ipynb #c073
 NET = ("hidden", "heads", "s_attn", "audio2visual", "visual2audio", "residual", "modality")
 
 
 def pretrain(
-    train: Any,  # a split: its `audio` (B,T,da) and `visual` (B,T,H,W,dv) are used, its labels are not
+    # a split: its `audio` (B,T,da) and `visual` (B,T,H,W,dv) are used, its labels are not
+    train: Any,
     *,
     epochs: int = 200,
     batch_size: int = 32,
@@ -333,27 +413,58 @@ def pretrain(
     precision: str = "no",  # "no", "bf16" or "fp16"
     progress: bool = True,
     out: Any = None,  # folder of the checkpoint, from which the same call goes on
-    watch: Callable[[nn.Module, int], None] | None = None,  # called before each epoch with the network and the epoch, from 1
-    **options,  # of `AVBackbone` (not its two widths, which the features tell) and of `PretextMethod`
+    watch: (
+        Callable[[nn.Module, int], None] | None
+    ) = None,  # called before each epoch with the network and the epoch, from 1
+    # of `AVBackbone` (not its two widths, which the features tell) and of `PretextMethod`
+    **options,
 ) -> tuple[AVBackbone, list[dict[str, Any]]]:
-    """The network after learning without labels, in eval mode, and its history: per epoch `loss`, `losses`, `lr`, `seconds`.
+    """The network after learning without labels, in eval mode, and its history: per epoch `loss`,
+        `losses`, `lr`, `seconds`.
 
-    Raises `AvbookError` for options that make no sense, and in a launch of several processes: each would keep banks of its own."""
+    Raises `AvbookError` for options that make no sense, and in a launch of several processes: each
+        would keep banks of its own."""
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        raise AvbookError("represent() keeps its memory banks in one process; start it without `accelerate launch`")
+        raise AvbookError(
+            "represent() keeps its memory banks in one process; start it without `accelerate"
+            " launch`"
+        )
     if not len(train):
         raise AvbookError("represent() got an empty split: expected the clips to learn from")
     seed_everything(seed)
     one = train.batch([0])
-    net = AVBackbone(one["visual"].shape[-1], one["audio"].shape[-1], **{name: options.pop(name) for name in NET if name in options})
+    net = AVBackbone(
+        one["visual"].shape[-1],
+        one["audio"].shape[-1],
+        **{name: options.pop(name) for name in NET if name in options},
+    )
     method = PretextMethod(len(train), net.hidden, **options)
     if watch is not None:
         method.epoch_start = watch
-    first = UnlabelledSplit(train.subset([0]))  # `fit` wants clips to judge epochs by; here nothing is judged
+    first = UnlabelledSplit(
+        train.subset([0])
+    )  # `fit` wants clips to judge epochs by; here nothing is judged
     data = SimpleNamespace(train=UnlabelledSplit(train), val=first, test=first)
-    result = fit(net, method, data, epochs=epochs, batch_size=batch_size, lr=lr, schedule="cosine", seed=seed, device=device,
-                 precision=precision, eval_every=epochs, out=out, select="last", progress=progress)
-    return net, [{name: entry[name] for name in ("epoch", "loss", "losses", "lr", "seconds")} for entry in result.history]
+    result = fit(
+        net,
+        method,
+        data,
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        schedule="cosine",
+        seed=seed,
+        device=device,
+        precision=precision,
+        eval_every=epochs,
+        out=out,
+        select="last",
+        progress=progress,
+    )
+    return net, [
+        {name: entry[name] for name in ("epoch", "loss", "losses", "lr", "seconds")}
+        for entry in result.history
+    ]
 
 # %% ../../nbs/4_unsupervised/01_representation.ipynb #c074
 def segment_features(
@@ -362,6 +473,9 @@ def segment_features(
     batch_size: int = 128,
     device: str | torch.device = "auto",
 ) -> Tensor:
-    """The features of every second of a split, (N,T,2d) in single precision on the CPU, clips in order; nothing is learned or dropped."""
+    """The features of every second of a split, (N,T,2d) in single precision on the CPU, clips in
+    order; nothing is learned or dropped."""
     device = default_device() if device == "auto" else torch.device(device)
-    return predict_all(net.to(device), UnsupervisedMethod(), UnlabelledSplit(split), batch_size, device)
+    return predict_all(
+        net.to(device), UnsupervisedMethod(), UnlabelledSplit(split), batch_size, device
+    )

@@ -10,15 +10,31 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..errors import AvbookError
 from .canvas import Canvas, hsv
 from .creatures import chicken, crowd, hands, hoofed, person, pet
-from ..errors import AvbookError
 from avbook.world.objects import (
-    accordion, aeroplane, alarm, ball, bell, blender, bowed, chainsaw, clock, flute, helicopter,
+    accordion,
+    aeroplane,
+    alarm,
+    ball,
+    bell,
+    blender,
+    bowed,
+    chainsaw,
+    clock,
+    flute,
+    helicopter,
     motorcycle,
-)
-from avbook.world.objects import (
-    mower, pan, plucked, shofar, telephone, toilet, train, vacuum, vehicle,
+    mower,
+    pan,
+    plucked,
+    shofar,
+    telephone,
+    toilet,
+    train,
+    vacuum,
+    vehicle,
 )
 
 # %% auto #0
@@ -28,13 +44,23 @@ __all__ = ['STRAY', 'APPEARANCES', 'TWINS', 'Appearance', 'sample_instance', 'ap
 @dataclass(frozen=True)
 class Appearance:
     """How one category is drawn."""
+
     shape: Callable[..., None]  # paints the parts on a Canvas
-    colour: tuple[float, float, float, float, float, float]  # the body's range: hue from, to (turns); saturation; value
+    colour: tuple[
+        float, float, float, float, float, float
+    ]  # the body's range: hue from, to (turns); saturation; value
     texture: str = "plain"  # a name in canvas.TEXTURES
     motion: str = "bob"  # a name in canvas.MOTIONS: how the whole body moves
     options: tuple[tuple[str, str], ...] = ()  # what the shape function is told besides
     family: str = ""  # what it is easily taken for has the same
-    accent: tuple[float, float, float, float, float, float] = (0.0, 1.0, 0.3, 0.9, 0.5, 0.95)  # range of the second colour
+    accent: tuple[float, float, float, float, float, float] = (
+        0.0,
+        1.0,
+        0.3,
+        0.9,
+        0.5,
+        0.95,
+    )  # range of the second colour
 
     def paint(
         self,
@@ -53,7 +79,8 @@ def sample_instance(
     seed: int,  # of a source
     colour: float = 1.0,  # times STRAY: 0 for individuals true to their kind
 ) -> dict:
-    """What distinguishes one individual, as arguments of Canvas: vary, ink, accent, skin, texture."""
+    """What distinguishes one individual, as arguments of Canvas: vary, ink, accent, skin,
+    texture."""
     r = np.random.default_rng([int(seed) & 0xFFFFFFFF, 11]).random(19)
     inks = []
     for ranges, (a, b, c, stray) in zip((look.colour, look.accent), (r[8:12], r[12:16])):
@@ -61,69 +88,129 @@ def sample_instance(
         own = (h0 + (h1 - h0) * a, s0 + (s1 - s0) * b, v0 + (v1 - v0) * c)
         inks.append(hsv(*(own if stray >= STRAY * colour else (a, 0.15 + 0.7 * b, 0.35 + 0.6 * c))))
     skin = hsv(0.05 + 0.04 * r[16], 0.3 + 0.3 * r[17], 0.45 + 0.52 * r[18])
-    return dict(vary=tuple((2 * r[:8] - 1).tolist()), ink=inks[0], accent=inks[1], skin=skin, texture=look.texture)
+    return dict(
+        vary=tuple((2 * r[:8] - 1).tolist()),
+        ink=inks[0],
+        accent=inks[1],
+        skin=skin,
+        texture=look.texture,
+    )
 
 # %% ../../nbs/appendix_world/04_appearance.ipynb #c014
 def _near(hue, saturation, value, width=0.03, spread=0.1):
-    return hue - width, hue + width, saturation - spread, saturation + spread, value - spread, value + spread
+    return (
+        hue - width,
+        hue + width,
+        saturation - spread,
+        saturation + spread,
+        value - spread,
+        value + spread,
+    )
 
 
 def _look(shape, colour, texture, motion, family, accent=Appearance.accent, **options):
     return Appearance(shape, colour, texture, motion, tuple(options.items()), family, accent)
 
 # %% ../../nbs/appendix_world/04_appearance.ipynb #c015
+# fmt: off
 APPEARANCES = {
     "Church bell": _look(bell, _near(0.13, 0.75, 0.8), "gloss", "swing", "bells"),
-    "Male speech, man speaking": _look(person, _near(0.6, 0.5, 0.4, 0.12, 0.2), "plain", "nod", "faces", kind="man"),
+    "Male speech, man speaking": _look(person, _near(0.6, 0.5, 0.4, 0.12, 0.2), "plain", "nod",
+        "faces", kind="man"),
     "Bark": _look(pet, _near(0.08, 0.6, 0.6), "fur", "nod", "pets", kind="dog"),
-    "Fixed-wing aircraft, airplane": _look(aeroplane, _near(0.55, 0.08, 0.9, 0.1, 0.05), "gloss", "fly", "aircraft", accent=_near(0.62, 0.7, 0.75)),
-    "Race car, auto racing": _look(vehicle, _near(1.0, 0.85, 0.85, 0.02), "plain", "drive", "vehicles", accent=_near(0.14, 0.85, 0.95), kind="race"),
-    "Female speech, woman speaking": _look(person, _near(0.9, 0.5, 0.6, 0.15, 0.2), "plain", "nod", "faces", kind="woman"),
-    "Helicopter": _look(helicopter, _near(0.24, 0.6, 0.45, 0.05), "plain", "fly", "aircraft", accent=_near(0.1, 0.8, 0.9)),
-    "Violin, fiddle": _look(bowed, _near(0.04, 0.8, 0.6, 0.02), "grain", "sway", "bowed", kind="violin"),
+    "Fixed-wing aircraft, airplane": _look(aeroplane, _near(0.55, 0.08, 0.9, 0.1, 0.05), "gloss",
+        "fly", "aircraft", accent=_near(0.62, 0.7, 0.75)),
+    "Race car, auto racing": _look(vehicle, _near(1.0, 0.85, 0.85, 0.02), "plain", "drive",
+        "vehicles", accent=_near(0.14, 0.85, 0.95), kind="race"),
+    "Female speech, woman speaking": _look(person, _near(0.9, 0.5, 0.6, 0.15, 0.2), "plain", "nod",
+        "faces", kind="woman"),
+    "Helicopter": _look(helicopter, _near(0.24, 0.6, 0.45, 0.05), "plain", "fly", "aircraft",
+        accent=_near(0.1, 0.8, 0.9)),
+    "Violin, fiddle": _look(bowed, _near(0.04, 0.8, 0.6, 0.02), "grain", "sway", "bowed",
+        kind="violin"),
     "Flute": _look(flute, _near(0.55, 0.08, 0.9, 0.05, 0.05), "gloss", "sway", "winds"),
-    "Ukulele": _look(plucked, _near(0.09, 0.75, 0.85, 0.02), "grain", "sway", "plucked", accent=_near(0.35, 0.6, 0.7), kind="ukulele"),
+    "Ukulele": _look(plucked, _near(0.09, 0.75, 0.85, 0.02), "grain", "sway", "plucked",
+        accent=_near(0.35, 0.6, 0.7), kind="ukulele"),
     "Frying (food)": _look(pan, _near(0.04, 0.7, 0.6), "grain", "jitter", "kitchen"),
-    "Truck": _look(vehicle, _near(0.58, 0.7, 0.7), "bands", "drive", "vehicles", accent=_near(0.58, 0.8, 0.8), kind="truck"),
-    "Shofar": _look(shofar, _near(0.1, 0.35, 0.85), "grain", "nod", "winds", accent=_near(0.66, 0.5, 0.35)),
+    "Truck": _look(vehicle, _near(0.58, 0.7, 0.7), "bands", "drive", "vehicles",
+        accent=_near(0.58, 0.8, 0.8), kind="truck"),
+    "Shofar": _look(shofar, _near(0.1, 0.35, 0.85), "grain", "nod", "winds",
+        accent=_near(0.66, 0.5, 0.35)),
     "Motorcycle": _look(motorcycle, _near(0.83, 0.7, 0.5, 0.05), "gloss", "drive", "vehicles"),
-    "Acoustic guitar": _look(plucked, _near(0.1, 0.65, 0.8, 0.02), "grain", "sway", "plucked", accent=_near(0.62, 0.5, 0.6), kind="guitar"),
-    "Train horn": _look(train, _near(0.4, 0.75, 0.45), "bands", "drive", "vehicles", accent=_near(0.0, 0.8, 0.8)),
+    "Acoustic guitar": _look(plucked, _near(0.1, 0.65, 0.8, 0.02), "grain", "sway", "plucked",
+        accent=_near(0.62, 0.5, 0.6), kind="guitar"),
+    "Train horn": _look(train, _near(0.4, 0.75, 0.45), "bands", "drive", "vehicles",
+        accent=_near(0.0, 0.8, 0.8)),
     "Clock": _look(clock, _near(0.06, 0.6, 0.45), "grain", "still", "bells"),
-    "Banjo": _look(plucked, _near(0.08, 0.5, 0.6, 0.02), "grain", "sway", "plucked", accent=_near(0.0, 0.6, 0.6), kind="banjo"),
+    "Banjo": _look(plucked, _near(0.08, 0.5, 0.6, 0.02), "grain", "sway", "plucked",
+        accent=_near(0.0, 0.6, 0.6), kind="banjo"),
     "Goat": _look(hoofed, _near(0.11, 0.15, 0.9), "patches", "bob", "hoofed", kind="goat"),
-    "Baby cry, infant cry": _look(person, _near(0.5, 0.3, 0.95, 0.12), "plain", "nod", "faces", kind="baby", doing="cry"),
-    "Bus": _look(vehicle, _near(0.14, 0.85, 0.9), "plain", "drive", "vehicles", accent=_near(0.0, 0.1, 0.3), kind="bus"),
-    "Chainsaw": _look(chainsaw, _near(0.06, 0.9, 0.9, 0.02), "plain", "jitter", "machines", accent=_near(0.1, 0.1, 0.9)),
+    "Baby cry, infant cry": _look(person, _near(0.5, 0.3, 0.95, 0.12), "plain", "nod", "faces",
+        kind="baby", doing="cry"),
+    "Bus": _look(vehicle, _near(0.14, 0.85, 0.9), "plain", "drive", "vehicles",
+        accent=_near(0.0, 0.1, 0.3), kind="bus"),
+    "Chainsaw": _look(chainsaw, _near(0.06, 0.9, 0.9, 0.02), "plain", "jitter", "machines",
+        accent=_near(0.1, 0.1, 0.9)),
     "Cat": _look(pet, _near(0.07, 0.15, 0.55), "fur", "nod", "pets", kind="cat"),
     "Horse": _look(hoofed, _near(0.05, 0.7, 0.4), "plain", "bob", "hoofed", kind="horse"),
     "Toilet flush": _look(toilet, _near(0.15, 0.06, 0.95, 0.3, 0.05), "gloss", "jitter", "kitchen"),
     "Rodents, rats, mice": _look(pet, _near(0.08, 0.1, 0.7), "fur", "jitter", "pets", kind="mouse"),
-    "Accordion": _look(accordion, _near(0.97, 0.75, 0.5), "gloss", "sway", "winds", accent=_near(0.0, 0.1, 0.8)),
-    "Mandolin": _look(plucked, _near(0.05, 0.75, 0.7, 0.02), "grain", "sway", "plucked", accent=_near(0.8, 0.4, 0.5), kind="mandolin"),
+    "Accordion": _look(accordion, _near(0.97, 0.75, 0.5), "gloss", "sway", "winds",
+        accent=_near(0.0, 0.1, 0.8)),
+    "Mandolin": _look(plucked, _near(0.05, 0.75, 0.7, 0.02), "grain", "sway", "plucked",
+        accent=_near(0.8, 0.4, 0.5), kind="mandolin"),
 }
+# fmt: on
 
 # %% ../../nbs/appendix_world/04_appearance.ipynb #c016
 APPEARANCES |= {
-    "Speech": _look(person, _near(0.75, 0.5, 0.5, 0.3, 0.2), "plain", "nod", "faces", kind="either"),
-    "Car": _look(vehicle, _near(0.45, 0.7, 0.75, 0.5, 0.2), "plain", "drive", "vehicles", kind="car"),
+    "Speech": _look(
+        person, _near(0.75, 0.5, 0.5, 0.3, 0.2), "plain", "nod", "faces", kind="either"
+    ),
+    "Car": _look(
+        vehicle, _near(0.45, 0.7, 0.75, 0.5, 0.2), "plain", "drive", "vehicles", kind="car"
+    ),
     "Cheering": _look(crowd, _near(0.5, 0.7, 0.7, 0.5, 0.2), "plain", "bob", "people"),
     "Basketball_bounce": _look(ball, _near(0.06, 0.85, 0.9, 0.02), "plain", "bounce", "balls"),
     "Fire_alarm": _look(alarm, _near(1.0, 0.85, 0.8, 0.02), "plain", "still", "bells"),
     "Cello": _look(bowed, _near(0.03, 0.75, 0.45, 0.02), "grain", "sway", "bowed", kind="cello"),
-    "Singing": _look(person, _near(0.8, 0.8, 0.5, 0.2, 0.2), "plain", "sway", "faces", kind="either", doing="sing"),
+    "Singing": _look(
+        person,
+        _near(0.8, 0.8, 0.5, 0.2, 0.2),
+        "plain",
+        "sway",
+        "faces",
+        kind="either",
+        doing="sing",
+    ),
     "Chicken_rooster": _look(chicken, _near(0.08, 0.4, 0.85), "fur", "bob", "birds"),
     "Vacuum_cleaner": _look(vacuum, _near(0.75, 0.6, 0.7, 0.08), "gloss", "jitter", "machines"),
-    "Baby_laughter": _look(person, _near(0.15, 0.3, 0.95, 0.12), "plain", "nod", "faces", kind="baby", doing="laugh"),
+    "Baby_laughter": _look(
+        person, _near(0.15, 0.3, 0.95, 0.12), "plain", "nod", "faces", kind="baby", doing="laugh"
+    ),
     "Lawn_mower": _look(mower, _near(0.33, 0.8, 0.6), "plain", "drive", "machines"),
-    "Telephone_bell_ringing": _look(telephone, _near(0.95, 0.6, 0.45, 0.1), "gloss", "still", "bells"),
-    "Blender": _look(blender, _near(0.6, 0.1, 0.6, 0.05, 0.05), "gloss", "jitter", "kitchen", accent=_near(0.3, 0.6, 0.85, 0.1)),
+    "Telephone_bell_ringing": _look(
+        telephone, _near(0.95, 0.6, 0.45, 0.1), "gloss", "still", "bells"
+    ),
+    "Blender": _look(
+        blender,
+        _near(0.6, 0.1, 0.6, 0.05, 0.05),
+        "gloss",
+        "jitter",
+        "kitchen",
+        accent=_near(0.3, 0.6, 0.85, 0.1),
+    ),
     "Clapping": _look(hands, _near(0.65, 0.6, 0.5, 0.2, 0.2), "plain", "still", "people"),
 }
 
 # %% ../../nbs/appendix_world/04_appearance.ipynb #c018
-TWINS = {"Dog": "Bark", "Frying_(food)": "Frying (food)", "Violin_fiddle": "Violin, fiddle",
-                     "Acoustic_guitar": "Acoustic guitar", "Baby_cry_infant_cry": "Baby cry, infant cry"}
+TWINS = {
+    "Dog": "Bark",
+    "Frying_(food)": "Frying (food)",
+    "Violin_fiddle": "Violin, fiddle",
+    "Acoustic_guitar": "Acoustic guitar",
+    "Baby_cry_infant_cry": "Baby cry, infant cry",
+}
 APPEARANCES |= {twin: APPEARANCES[name] for twin, name in TWINS.items()}
 
 
@@ -132,5 +219,8 @@ def appearance_of(
 ) -> Appearance:
     """The category's look. Raises AvbookError for a name that has none."""
     if category not in APPEARANCES:
-        raise AvbookError(f"no look for category {category!r}: expected one of the {len(APPEARANCES)} names in avbook.world.appearance.LOOKS")
+        raise AvbookError(
+            f"no look for category {category!r}: expected one of the {len(APPEARANCES)} names in"
+            " avbook.world.appearance.LOOKS"
+        )
     return APPEARANCES[category]

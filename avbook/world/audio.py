@@ -22,15 +22,20 @@ __all__ = ['ENGINES', 'STRINGS', 'BOWED', 'VOCAL', 'ANIMALS', 'THINGS', 'SAME', 
 # %% ../../nbs/appendix_world/06_audio.ipynb #c019
 @dataclass(frozen=True)
 class Voice:
-    """How a class sounds: one synthesiser's settings. An individual source varies around them by its own seed."""
+    """How a class sounds: one synthesiser's settings. An individual source varies around them by
+    its own seed."""
 
     pitch: tuple[float, float]  # Hz of a source of size 1 and of one of size 0
     spread: float = 0.15  # octaves (standard deviation) by which individuals differ in pitch
-    partials: tuple[float, ...] = ()  # their ratios to the pitch, to the nearest tenth; empty: 1, 2, 3, …
+    partials: tuple[
+        float, ...
+    ] = ()  # their ratios to the pitch, to the nearest tenth; empty: 1, 2, 3, …
     tilt: float = 1.2  # partial r has strength r to the power -tilt
     even: float = 1.0  # strength of the even partials
     formants: tuple[tuple[float, float], ...] = ()  # resonances: Hz and decibels
-    vowels: tuple[tuple[float, float], ...] = ()  # resonances of a second timbre that pulses lean towards by chance
+    vowels: tuple[
+        tuple[float, float], ...
+    ] = ()  # resonances of a second timbre that pulses lean towards by chance
     hiss: float = 0.1  # share of noise in the power
     band: tuple[float, float] = (1500.0, 2.0)  # the noise's centre in Hz, its width in octaves
     crackle: float = 1.0  # exponent on the noise: 3 makes clicks of it
@@ -49,109 +54,134 @@ class Voice:
     loud: float = 0.0  # decibels against the other classes
 
 # %% ../../nbs/appendix_world/06_audio.ipynb #c021
-_ENGINE = Voice((45, 130), spread=0.15, tilt=0.9, formants=((300, 8), (1100, 5)), hiss=0.35, band=(900, 2.5),
-    depth=0.35, attack=0.1, duty=0.8, skip=0, melody=1.0, wander=1.5, rough=(14, 0.3))
+# fmt: off
+_ENGINE = Voice((45, 130), spread=0.15, tilt=0.9, formants=((300, 8), (1100, 5)), hiss=0.35,
+    band=(900, 2.5), depth=0.35, attack=0.1, duty=0.8, skip=0, melody=1.0, wander=1.5,
+    rough=(14, 0.3))
 ENGINES = {
-    "Race car, auto racing": replace(_ENGINE, pitch=(110, 300), glide=-4, wander=3, hiss=0.25, rough=(30, 0.2),
-        loud=3),
-    "Truck": replace(_ENGINE, pitch=(38, 95), formants=((180, 9), (800, 4)), hiss=0.4, rough=(11, 0.3)),
-    "Bus": replace(_ENGINE, pitch=(48, 110), formants=((300, 8), (1500, 7)), hiss=0.45, band=(1900, 2),
-        rough=(9, 0.15)),
+    "Race car, auto racing": replace(_ENGINE, pitch=(110, 300), glide=-4, wander=3, hiss=0.25,
+        rough=(30, 0.2), loud=3),
+    "Truck": replace(_ENGINE, pitch=(38, 95), formants=((180, 9), (800, 4)), hiss=0.4,
+        rough=(11, 0.3)),
+    "Bus": replace(_ENGINE, pitch=(48, 110), formants=((300, 8), (1500, 7)), hiss=0.45,
+        band=(1900, 2), rough=(9, 0.15)),
     "Car": replace(_ENGINE, pitch=(60, 160), hiss=0.5),
     "Motorcycle": replace(_ENGINE, pitch=(55, 150), tilt=0.7, rough=(20, 0.5), hiss=0.25),
     "Lawn_mower": replace(_ENGINE, pitch=(70, 160), rough=(28, 0.4), depth=0.15, hiss=0.45),
-    "Chainsaw": replace(_ENGINE, pitch=(90, 210), tilt=0.5, formants=((900, 8), (2800, 6)), rough=(28, 0.4),
-        hiss=0.35, band=(2400, 2.2), loud=2),
-    "Vacuum_cleaner": replace(_ENGINE, pitch=(140, 330), hiss=0.75, band=(1800, 2.5), depth=0.1, rough=(0, 0),
-        wander=0.6),
-    "Blender": replace(_ENGINE, pitch=(170, 420), hiss=0.55, band=(2500, 2), depth=0.2, rough=(18, 0.2)),
+    "Chainsaw": replace(_ENGINE, pitch=(90, 210), tilt=0.5, formants=((900, 8), (2800, 6)),
+        rough=(28, 0.4), hiss=0.35, band=(2400, 2.2), loud=2),
+    "Vacuum_cleaner": replace(_ENGINE, pitch=(140, 330), hiss=0.75, band=(1800, 2.5), depth=0.1,
+        rough=(0, 0), wander=0.6),
+    "Blender": replace(_ENGINE, pitch=(170, 420), hiss=0.55, band=(2500, 2), depth=0.2,
+        rough=(18, 0.2)),
     "Fixed-wing aircraft, airplane": replace(_ENGINE, pitch=(70, 200), hiss=0.55, band=(700, 2.4),
         rough=(8, 0.15), depth=0.2, loud=1.5),
-    "Helicopter": replace(_ENGINE, pitch=(50, 120), hiss=0.55, band=(600, 2.5), rough=(13, 0.65), depth=0.2),
+    "Helicopter": replace(_ENGINE, pitch=(50, 120), hiss=0.55, band=(600, 2.5), rough=(13, 0.65),
+        depth=0.2),
 }
+# fmt: on
 
 # %% ../../nbs/appendix_world/06_audio.ipynb #c023
-_PLUCK = Voice((110, 330), spread=0.15, tilt=1.3, formants=((250, 4), (900, 2)), hiss=0.03, band=(2500, 2),
-    beats=2, attack=0.004, decay=0.45, melody=4, skip=0.15, wander=0.1)
+# fmt: off
+_PLUCK = Voice((110, 330), spread=0.15, tilt=1.3, formants=((250, 4), (900, 2)), hiss=0.03,
+    band=(2500, 2), beats=2, attack=0.004, decay=0.45, melody=4, skip=0.15, wander=0.1)
 STRINGS = {
     "Acoustic guitar": _PLUCK,
-    "Ukulele": replace(_PLUCK, pitch=(240, 520), decay=0.25, tilt=1.4, formants=((400, 4), (1200, 2))),
-    "Banjo": replace(_PLUCK, pitch=(150, 420), decay=0.16, tilt=0.8, formants=((600, 5), (2200, 6)), beats=3),
-    "Mandolin": replace(_PLUCK, pitch=(200, 560), decay=0.14, tilt=1.0, formants=((500, 4), (1700, 5)), beats=4,
-        skip=0.05),
+    "Ukulele": replace(_PLUCK, pitch=(240, 520), decay=0.25, tilt=1.4,
+        formants=((400, 4), (1200, 2))),
+    "Banjo": replace(_PLUCK, pitch=(150, 420), decay=0.16, tilt=0.8, formants=((600, 5), (2200, 6)),
+        beats=3),
+    "Mandolin": replace(_PLUCK, pitch=(200, 560), decay=0.14, tilt=1.0,
+        formants=((500, 4), (1700, 5)), beats=4, skip=0.05),
 }
-_BOWED = Voice((196, 700), spread=0.3, tilt=1.0, formants=((450, 5), (1200, 6), (2800, 4)), hiss=0.06,
-    band=(4500, 2), attack=0.09, duty=0.95, depth=0.7, melody=4, vibrato=(5.5, 0.35), skip=0.05, wander=0.2)
+_BOWED = Voice((196, 700), spread=0.3, tilt=1.0, formants=((450, 5), (1200, 6), (2800, 4)),
+    hiss=0.06, band=(4500, 2), attack=0.09, duty=0.95, depth=0.7, melody=4, vibrato=(5.5, 0.35),
+    skip=0.05, wander=0.2)
 BOWED = {
     "Violin, fiddle": _BOWED,
     "Cello": replace(_BOWED, pitch=(65, 300), formants=((250, 6), (700, 6), (2000, 3))),
 }
+# fmt: on
 
 # %% ../../nbs/appendix_world/06_audio.ipynb #c025
+# fmt: off
 _SPEECH = Voice((85, 260), spread=0.15, tilt=1.1, formants=((600, 10), (1100, 7), (2600, 5)),
-    vowels=((320, 10), (2200, 8), (3000, 5)), hiss=0.12, band=(4000, 1.5), beats=2.5, attack=0.04, duty=0.75,
-    skip=0.2, melody=2, glide=-2, wander=1.5)
+    vowels=((320, 10), (2200, 8), (3000, 5)), hiss=0.12, band=(4000, 1.5), beats=2.5, attack=0.04,
+    duty=0.75, skip=0.2, melody=2, glide=-2, wander=1.5)
 VOCAL = {
     "Male speech, man speaking": replace(_SPEECH, pitch=(80, 170)),
     "Female speech, woman speaking": replace(_SPEECH, pitch=(130, 280),
         formants=((680, 10), (1250, 7), (2900, 5))),
     "Speech": replace(_SPEECH, spread=0.4),
-    "Singing": replace(_SPEECH, pitch=(110, 500), beats=1, duty=0.9, vibrato=(5.5, 0.5), melody=4, glide=0,
-        wander=0.2, skip=0.1, hiss=0.05),
-    "Cheering": Voice((220, 500), 0.3, tilt=0.9, formants=((700, 9), (1300, 6)), hiss=0.65, band=(1400, 1.6),
-        depth=0.35, duty=0.8, attack=0.15, wander=2.5, rough=(9, 0.3)),
+    "Singing": replace(_SPEECH, pitch=(110, 500), beats=1, duty=0.9, vibrato=(5.5, 0.5), melody=4,
+        glide=0, wander=0.2, skip=0.1, hiss=0.05),
+    "Cheering": Voice((220, 500), 0.3, tilt=0.9, formants=((700, 9), (1300, 6)), hiss=0.65,
+        band=(1400, 1.6), depth=0.35, duty=0.8, attack=0.15, wander=2.5, rough=(9, 0.3)),
 }
+# fmt: on
 
 # %% ../../nbs/appendix_world/06_audio.ipynb #c026
-_BABY = Voice((330, 560), spread=0.15, tilt=0.8, formants=((1100, 9), (2900, 8)), hiss=0.1, band=(3000, 2),
-    attack=0.08, duty=0.75, arch=5, melody=1.5, skip=0.1, wander=0.8)
+# fmt: off
+_BABY = Voice((330, 560), spread=0.15, tilt=0.8, formants=((1100, 9), (2900, 8)), hiss=0.1,
+    band=(3000, 2), attack=0.08, duty=0.75, arch=5, melody=1.5, skip=0.1, wander=0.8)
 ANIMALS = {
     "Baby cry, infant cry": _BABY,
-    "Baby_laughter": replace(_BABY, beats=3, duty=0.5, arch=2, glide=-3, hiss=0.2, skip=0.25, attack=0.02),
-    "Cat": replace(_BABY, pitch=(420, 800), tilt=0.6, formants=((1300, 9), (3400, 8)), arch=3, glide=-6,
-        skip=0.25, duty=0.6),
-    "Goat": replace(_BABY, pitch=(220, 420), formants=((800, 8), (1900, 7)), vibrato=(9, 1.2), arch=1, glide=-2,
-        skip=0.3, rough=(9, 0.5)),
-    "Bark": Voice((180, 520), 0.3, tilt=0.8, formants=((700, 8), (1500, 6)), hiss=0.3, band=(1300, 2),
-        attack=0.015, decay=0.09, glide=-5, melody=1, skip=0.25),
-    "Horse": Voice((110, 220), 0.2, tilt=1.0, formants=((900, 9), (1800, 5)), hiss=0.6, band=(1100, 1.3),
-        beats=3, attack=0.003, decay=0.035, skip=0.15, melody=3),
-    "Chicken_rooster": Voice((380, 700), 0.2, tilt=0.7, formants=((1300, 8), (2800, 6)), hiss=0.2, duty=0.6,
-        arch=5, attack=0.03, melody=2, skip=0.25, rough=(25, 0.3)),
-    "Rodents, rats, mice": Voice((1200, 3200), 0.3, tilt=1.2, hiss=0.45, band=(4500, 1.5), crackle=2, beats=2,
-        attack=0.01, decay=0.06, glide=4, melody=3, skip=0.4),
+    "Baby_laughter": replace(_BABY, beats=3, duty=0.5, arch=2, glide=-3, hiss=0.2, skip=0.25,
+        attack=0.02),
+    "Cat": replace(_BABY, pitch=(420, 800), tilt=0.6, formants=((1300, 9), (3400, 8)), arch=3,
+        glide=-6, skip=0.25, duty=0.6),
+    "Goat": replace(_BABY, pitch=(220, 420), formants=((800, 8), (1900, 7)), vibrato=(9, 1.2),
+        arch=1, glide=-2, skip=0.3, rough=(9, 0.5)),
+    "Bark": Voice((180, 520), 0.3, tilt=0.8, formants=((700, 8), (1500, 6)), hiss=0.3,
+        band=(1300, 2), attack=0.015, decay=0.09, glide=-5, melody=1, skip=0.25),
+    "Horse": Voice((110, 220), 0.2, tilt=1.0, formants=((900, 9), (1800, 5)), hiss=0.6,
+        band=(1100, 1.3), beats=3, attack=0.003, decay=0.035, skip=0.15, melody=3),
+    "Chicken_rooster": Voice((380, 700), 0.2, tilt=0.7, formants=((1300, 8), (2800, 6)), hiss=0.2,
+        duty=0.6, arch=5, attack=0.03, melody=2, skip=0.25, rough=(25, 0.3)),
+    "Rodents, rats, mice": Voice((1200, 3200), 0.3, tilt=1.2, hiss=0.45, band=(4500, 1.5),
+        crackle=2, beats=2, attack=0.01, decay=0.06, glide=4, melody=3, skip=0.4),
 }
+# fmt: on
 
 # %% ../../nbs/appendix_world/06_audio.ipynb #c028
+# fmt: off
 THINGS = {
-    "Flute": Voice((260, 1100), 0.3, tilt=2.4, hiss=0.2, band=(2200, 2.5), attack=0.06, duty=0.92, depth=0.8,
-        melody=4, vibrato=(5, 0.25), skip=0.08),
-    "Shofar": Voice((180, 420), 0.25, tilt=0.5, formants=((1300, 9),), hiss=0.08, attack=0.08, duty=0.85,
-        beats=0.6, melody=2, glide=2, skip=0.1),
-    "Accordion": Voice((150, 520), 0.35, tilt=0.8, even=0.7, formants=((1000, 5), (2500, 4)), hiss=0.04,
-        attack=0.05, duty=0.95, depth=0.6, melody=4, rough=(6.5, 0.3), skip=0.05),
-    "Train horn": Voice((180, 380), 0.2, partials=(1, 1.3, 1.5, 2, 2.6, 3, 3.9, 4.5, 5.2, 6), tilt=0.7,
-        formants=((700, 6),), hiss=0.15, attack=0.1, duty=0.85, beats=0.5, depth=0.9, skip=0.1, loud=3),
-    "Church bell": Voice((160, 520), 0.35, partials=(0.5, 1, 1.2, 1.5, 2, 2.7, 3, 4.1, 5.4), tilt=0.8,
-        hiss=0.02, beats=0.7, attack=0.004, decay=0.9, skip=0.1),
-    "Clock": Voice((700, 2200), 0.35, partials=(1, 1.7, 2.3, 3.1), tilt=0.6, hiss=0.6, band=(3000, 2), beats=2,
-        attack=0.002, decay=0.025, skip=0.05),
-    "Fire_alarm": Voice((2300, 3400), 0.1, tilt=1.5, hiss=0.02, beats=2, attack=0.005, duty=0.6, skip=0.0),
-    "Telephone_bell_ringing": Voice((900, 1900), 0.2, partials=(1, 1.6, 2.4, 3.2), tilt=0.6, hiss=0.05,
-        beats=0.5, duty=0.6, attack=0.01, rough=(20, 0.8), skip=0.1),
-    "Basketball_bounce": Voice((70, 160), 0.2, tilt=1.2, hiss=0.4, band=(500, 2), attack=0.002, decay=0.06,
-        skip=0.15, glide=-3),
-    "Clapping": Voice((500, 900), 0.2, hiss=0.97, band=(1500, 1.8), crackle=1.5, beats=3, attack=0.002,
-        decay=0.03, skip=0.1),
-    "Frying (food)": Voice((300, 500), 0.2, hiss=0.98, band=(4500, 2.2), crackle=2.2, depth=0.25, attack=0.1,
-        duty=0.8, skip=0),
-    "Toilet flush": Voice((90, 160), 0.3, hiss=0.95, band=(1400, 2.2), crackle=1.6, depth=0.3, attack=0.2,
-        duty=0.8, skip=0, rough=(6, 0.4)),
+    "Flute": Voice((260, 1100), 0.3, tilt=2.4, hiss=0.2, band=(2200, 2.5), attack=0.06, duty=0.92,
+        depth=0.8, melody=4, vibrato=(5, 0.25), skip=0.08),
+    "Shofar": Voice((180, 420), 0.25, tilt=0.5, formants=((1300, 9),), hiss=0.08, attack=0.08,
+        duty=0.85, beats=0.6, melody=2, glide=2, skip=0.1),
+    "Accordion": Voice((150, 520), 0.35, tilt=0.8, even=0.7, formants=((1000, 5), (2500, 4)),
+        hiss=0.04, attack=0.05, duty=0.95, depth=0.6, melody=4, rough=(6.5, 0.3), skip=0.05),
+    "Train horn": Voice((180, 380), 0.2, partials=(1, 1.3, 1.5, 2, 2.6, 3, 3.9, 4.5, 5.2, 6),
+        tilt=0.7, formants=((700, 6),), hiss=0.15, attack=0.1, duty=0.85, beats=0.5, depth=0.9,
+        skip=0.1, loud=3),
+    "Church bell": Voice((160, 520), 0.35, partials=(0.5, 1, 1.2, 1.5, 2, 2.7, 3, 4.1, 5.4),
+        tilt=0.8, hiss=0.02, beats=0.7, attack=0.004, decay=0.9, skip=0.1),
+    "Clock": Voice((700, 2200), 0.35, partials=(1, 1.7, 2.3, 3.1), tilt=0.6, hiss=0.6,
+        band=(3000, 2), beats=2, attack=0.002, decay=0.025, skip=0.05),
+    "Fire_alarm": Voice((2300, 3400), 0.1, tilt=1.5, hiss=0.02, beats=2, attack=0.005, duty=0.6,
+        skip=0.0),
+    "Telephone_bell_ringing": Voice((900, 1900), 0.2, partials=(1, 1.6, 2.4, 3.2), tilt=0.6,
+        hiss=0.05, beats=0.5, duty=0.6, attack=0.01, rough=(20, 0.8), skip=0.1),
+    "Basketball_bounce": Voice((70, 160), 0.2, tilt=1.2, hiss=0.4, band=(500, 2), attack=0.002,
+        decay=0.06, skip=0.15, glide=-3),
+    "Clapping": Voice((500, 900), 0.2, hiss=0.97, band=(1500, 1.8), crackle=1.5, beats=3,
+        attack=0.002, decay=0.03, skip=0.1),
+    "Frying (food)": Voice((300, 500), 0.2, hiss=0.98, band=(4500, 2.2), crackle=2.2, depth=0.25,
+        attack=0.1, duty=0.8, skip=0),
+    "Toilet flush": Voice((90, 160), 0.3, hiss=0.95, band=(1400, 2.2), crackle=1.6, depth=0.3,
+        attack=0.2, duty=0.8, skip=0, rough=(6, 0.4)),
 }
+# fmt: on
 
 # %% ../../nbs/appendix_world/06_audio.ipynb #c030
-SAME = {"Dog": "Bark", "Violin_fiddle": "Violin, fiddle", "Frying_(food)": "Frying (food)", "Acoustic_guitar": "Acoustic guitar",
-        "Baby_cry_infant_cry": "Baby cry, infant cry"}  # LLP's name -> AVE's, where they differ
+SAME = {
+    "Dog": "Bark",
+    "Violin_fiddle": "Violin, fiddle",
+    "Frying_(food)": "Frying (food)",
+    "Acoustic_guitar": "Acoustic guitar",
+    "Baby_cry_infant_cry": "Baby cry, infant cry",
+}  # LLP's name -> AVE's, where they differ
 VOICES: dict[str, Voice] = ENGINES | STRINGS | BOWED | VOCAL | ANIMALS | THINGS
 VOICES |= {name: VOICES[other] for name, other in SAME.items()}
 
@@ -161,8 +191,12 @@ def voice_of(
 ) -> Voice:
     """The voice of a class. Raises `AvbookError` for a name that has none."""
     if category not in VOICES:
-        hint = "".join(f", perhaps {name!r}" for name in get_close_matches(str(category), VOICES, 1))
-        raise AvbookError(f"sounds: no voice for category {category!r}; expected a class of AVE or LLP{hint}")
+        hint = "".join(
+            f", perhaps {name!r}" for name in get_close_matches(str(category), VOICES, 1)
+        )
+        raise AvbookError(
+            f"sounds: no voice for category {category!r}; expected a class of AVE or LLP{hint}"
+        )
     return VOICES[category]
 
 # %% ../../nbs/appendix_world/06_audio.ipynb #c034
@@ -193,14 +227,20 @@ class Individual(NamedTuple):
 def individual(
     source,  # a `scripts.Source`
 ) -> Individual:
-    """The `Individual` of a source: everything but how it changes over time. Raises `AvbookError` for an unknown class."""
+    """The `Individual` of a source: everything but how it changes over time. Raises `AvbookError`
+    for an unknown class."""
     voice, rng = voice_of(source.category), _draws(source.seed, 21)
     taste = np.stack([rng.uniform(0, 2 * np.pi, 3), rng.normal(0, 1.5, 3)])
     low, high = voice.pitch
     pitch = high * (low / high) ** source.size * 2 ** rng.normal(0, voice.spread)
     body = 2 ** (0.5 - source.size + rng.normal(0, 0.1))
     hiss = min(voice.hiss * np.exp(rng.normal(0, 0.35)), 0.99)
-    decibels = voice.loud + BY_SIZE * (source.size - 0.5) + BY_MOTION * (source.motion - 0.5) + rng.normal(0, 1.5)
+    decibels = (
+        voice.loud
+        + BY_SIZE * (source.size - 0.5)
+        + BY_MOTION * (source.motion - 0.5)
+        + rng.normal(0, 1.5)
+    )
     return Individual(pitch, hiss, body, taste, LEVEL * 10 ** (decibels / 20))
 
 # %% ../../nbs/appendix_world/06_audio.ipynb #c038
@@ -252,7 +292,8 @@ def steer(
     source,  # a `scripts.Source`
     seconds: int = 10,  # of the clip
 ) -> Steering:
-    """The curves of a source as if it were always heard: pulses keep time with the movement, all else comes from its seed."""
+    """The curves of a source as if it were always heard: pulses keep time with the movement, all
+    else comes from its seed."""
     voice, own, rng = voice_of(source.category), individual(source), _draws(source.seed, 22)
     values = (seconds + 2 * MARGIN) * RATE // STEP
     time = np.arange(values) * STEP / RATE - MARGIN
@@ -265,10 +306,21 @@ def steer(
     strength = np.exp(rng.normal(0, 0.3, count)) * (rng.random(count) >= voice.skip)
     notes, lean = np.round(rng.normal(0, voice.melody, count)), rng.random(count)
 
-    semitones = notes[pulse] + voice.glide * within + voice.arch * np.sin(np.pi * within) + voice.wander * _smooth(rng, values, 0.7)
+    semitones = (
+        notes[pulse]
+        + voice.glide * within
+        + voice.arch * np.sin(np.pi * within)
+        + voice.wander * _smooth(rng, values, 0.7)
+    )
     swing, deep = voice.vibrato
     semitones += deep * np.sin(2 * np.pi * swing * np.exp(rng.normal(0, 0.1)) * time)
-    level = 1 - voice.depth + voice.depth * strength[pulse] * _pulse(voice, within, rate, voice.decay * np.exp(rng.normal(0, 0.25)))
+    level = (
+        1
+        - voice.depth
+        + voice.depth
+        * strength[pulse]
+        * _pulse(voice, within, rate, voice.decay * np.exp(rng.normal(0, 0.25)))
+    )
     level *= 10 ** (2.5 * _smooth(rng, values, 0.8) / 20)
     chop, much = voice.rough
     turns = np.cumsum(chop * 2 ** (rng.normal(0, 0.25) + semitones / 24)) * STEP / RATE
@@ -286,7 +338,9 @@ def colour(
     octave = np.log2(np.maximum(hertz, 20.0) / 1000)
     decibels = (np.cos(octave[:, None] * [0.7, 1.3, 2.1] + taste[0]) * taste[1]).sum(1)
     for centre, gain in formants:
-        decibels = decibels + gain * np.exp(-(((octave - np.log2(centre * body / 1000)) / 0.35) ** 2))
+        decibels = decibels + gain * np.exp(
+            -(((octave - np.log2(centre * body / 1000)) / 0.35) ** 2)
+        )
     return 10 ** (decibels / 20)
 
 # %% ../../nbs/appendix_world/06_audio.ipynb #c046
@@ -296,7 +350,8 @@ TABLE = 4096  # entries of one period
 def _rms(
     sound: np.ndarray,  # (samples,)
 ) -> float:
-    """The root of the mean square, not below 1e-9. (Not by `np.dot`, whose rounding differs between processors.)"""
+    """The root of the mean square, not below 1e-9. (Not by `np.dot`, whose rounding differs between
+    processors.)"""
     return max(float(np.sqrt(np.square(sound, dtype=np.float64).mean())), 1e-9)
 
 
@@ -305,15 +360,26 @@ def period(
     formants,  # resonances: Hz and decibels
     highest: float,  # Hz that its pitch may reach
 ) -> np.ndarray:
-    """One period of the sum of the partials, (4096,) float32, power 1; ten periods where the ratios are not whole."""
+    """One period of the sum of the partials, (4096,) float32, power 1; ten periods where the ratios
+    are not whole."""
     voice, own = voice_of(source.category), individual(source)
     fold = 10 if voice.partials else 1
-    number = np.round(np.multiply(voice.partials, fold)).astype(int) if voice.partials else np.arange(1, 81)
+    number = (
+        np.round(np.multiply(voice.partials, fold)).astype(int)
+        if voice.partials
+        else np.arange(1, 81)
+    )
     ratio = number / fold
-    strength = ratio**-voice.tilt * np.where(ratio % 2 == 0, voice.even, 1.0) * (ratio * highest < 7900)
+    strength = (
+        ratio**-voice.tilt * np.where(ratio % 2 == 0, voice.even, 1.0) * (ratio * highest < 7900)
+    )
     turns = np.random.default_rng([int(source.seed), 23]).random(len(number))
     spectrum = np.zeros(TABLE // 2 + 1, dtype=complex)
-    spectrum[number] = strength * colour(ratio * own.pitch, formants, own.body, own.taste) * np.exp(2j * np.pi * turns)
+    spectrum[number] = (
+        strength
+        * colour(ratio * own.pitch, formants, own.body, own.taste)
+        * np.exp(2j * np.pi * turns)
+    )
     table = np.fft.irfft(spectrum)
     return (table / _rms(table)).astype(np.float32)
 
@@ -331,7 +397,9 @@ def noise(
     if crackle != 1:
         white = np.sign(white) * np.abs(white) ** np.float32(crackle)
     spectrum, bins = rfft(white), 500
-    factor = shape((np.arange(bins) + 0.5) * (RATE / 2 / bins)).astype(np.float32)  # in steps of 16 Hz
+    factor = shape((np.arange(bins) + 0.5) * (RATE / 2 / bins)).astype(
+        np.float32
+    )  # in steps of 16 Hz
     spectrum *= np.repeat(factor, -(-len(spectrum) // bins))[: len(spectrum)]
     shaped = irfft(spectrum, count, overwrite_x=True)
     return shaped / np.float32(_rms(shaped))
@@ -343,7 +411,9 @@ def _partials(
 ) -> np.ndarray:
     """The pitched part of a source, at 16 kHz, power near 1."""
     voice, highest = voice_of(source.category), curves.hertz.max()
-    passed = np.cumsum(_fine(curves.hertz), dtype=np.float64) * (TABLE / RATE / (10 if voice.partials else 1))
+    passed = np.cumsum(_fine(curves.hertz), dtype=np.float64) * (
+        TABLE / RATE / (10 if voice.partials else 1)
+    )
     place = passed.astype(np.int64) & (TABLE - 1)
     sound = period(source, voice.formants, highest)[place]
     if voice.vowels:
@@ -355,15 +425,22 @@ def render_source(
     source,  # a `scripts.Source`; its `heard` and `seen` are not looked at
     seconds: int = 10,  # of the clip
 ) -> np.ndarray:
-    """The source as if it were always heard, with a second before and after the clip: ((seconds + 2)·16000,) float32 at 16 kHz."""
+    """The source as if it were always heard, with a second before and after the clip: ((seconds +
+    2)·16000,) float32 at 16 kHz."""
     voice, own, curves = voice_of(source.category), individual(source), steer(source, seconds)
     centre, width = voice.band[0] * own.body, voice.band[1]
 
     def breath(hertz):
-        return np.exp(-((np.log2(hertz / centre) / width) ** 2)) * colour(hertz, (), own.body, own.taste) * (1000 / hertz) ** 0.5
+        return (
+            np.exp(-((np.log2(hertz / centre) / width) ** 2))
+            * colour(hertz, (), own.body, own.taste)
+            * (1000 / hertz) ** 0.5
+        )
 
     sound = _partials(source, curves) * np.float32(np.sqrt(1 - own.hiss))
-    sound += np.float32(np.sqrt(own.hiss)) * noise(_draws(source.seed, 24), len(sound), breath, voice.crackle)
+    sound += np.float32(np.sqrt(own.hiss)) * noise(
+        _draws(source.seed, 24), len(sound), breath, voice.crackle
+    )
     sound *= _fine(curves.level)
     return sound * np.float32(own.gain / _rms(sound))
 
@@ -371,7 +448,8 @@ def render_source(
 def gate(
     heard: np.ndarray,  # (seconds,) bool
 ) -> np.ndarray:
-    """The mask at the steering rate with fades of 24 ms; the first and last second's value goes on beyond the clip."""
+    """The mask at the steering rate with fades of 24 ms; the first and last second's value goes on
+    beyond the clip."""
     mask = np.repeat(np.pad(np.asarray(heard, dtype=float), MARGIN, mode="edge"), RATE // STEP)
     fade = np.hanning(21)[1:-1]
     return np.convolve(np.pad(mask, 9, mode="edge"), fade / fade.sum(), mode="valid")
@@ -380,11 +458,17 @@ def gate(
 def ambience(
     clip,  # a `scripts.Clip`; its seed, signal-to-noise ratio and length count
 ) -> np.ndarray:
-    """The place's own noise, (seconds·16000,) float32 at 16 kHz: `snr_db` below an ordinary source, of a colour of its own."""
+    """The place's own noise, (seconds·16000,) float32 at 16 kHz: `snr_db` below an ordinary source,
+    of a colour of its own."""
     rng = _draws(clip.seed, 25)
-    slope, taste = rng.uniform(0.1, 1.0), np.stack([rng.uniform(0, 2 * np.pi, 3), rng.normal(0, 1.5, 3)])
+    slope, taste = (
+        rng.uniform(0.1, 1.0),
+        np.stack([rng.uniform(0, 2 * np.pi, 3), rng.normal(0, 1.5, 3)]),
+    )
     values = clip.seconds * RATE // STEP
-    hum = noise(rng, values * STEP, lambda hertz: colour(hertz, (), 1.0, taste) * (1000 / hertz) ** slope)
+    hum = noise(
+        rng, values * STEP, lambda hertz: colour(hertz, (), 1.0, taste) * (1000 / hertz) ** slope
+    )
     hum *= _fine(10 ** (2 * _smooth(rng, values, 0.5) / 20))
     return hum * np.float32(LEVEL * 10 ** (-clip.snr_db / 20))
 
@@ -393,23 +477,35 @@ def render_sound(
     clip,  # a `scripts.Clip`
     rate: int = RATE,  # samples per second; made at 16 kHz and resampled to others
 ) -> np.ndarray:
-    """The clip's waveform, (seconds·rate,) float32: what is heard, shifted by `lead`, over ambient noise; cut off at -1 and 1.
+    """The clip's waveform, (seconds·rate,) float32: what is heard, shifted by `lead`, over ambient
+        noise; cut off at -1 and 1.
 
-    A source counts where its `heard` is true and nowhere else; `seen` is never looked at. Raises `AvbookError` for an unknown
-    class, a mask of another length than the clip, a lead of over a second, and a rate that is no whole number."""
+    A source counts where its `heard` is true and nowhere else; `seen` is never looked at. Raises
+        `AvbookError` for an unknown class, a mask of another length than the clip, a lead of over a
+        second, and a rate that is no whole number."""
     if not np.isfinite([clip.lead, clip.snr_db]).all() or abs(clip.lead) > MARGIN:
-        raise AvbookError(f"sounds: clip {clip.id}: lead {clip.lead} s and snr_db {clip.snr_db}; expected finite numbers, the lead at most {MARGIN} s")
+        raise AvbookError(
+            f"sounds: clip {clip.id}: lead {clip.lead} s and snr_db {clip.snr_db}; expected finite"
+            f" numbers, the lead at most {MARGIN} s"
+        )
     if isinstance(rate, bool) or not isinstance(rate, (int, np.integer)) or rate < 1000:
-        raise AvbookError(f"sounds: rate={rate!r}; expected a whole number of samples per second, at least 1000")
+        raise AvbookError(
+            f"sounds: rate={rate!r}; expected a whole number of samples per second, at least 1000"
+        )
     mix = ambience(clip)
     begin = MARGIN * RATE + round(clip.lead * RATE)
     for source in clip.sources:
         if len(source.heard) != clip.seconds:
-            raise AvbookError(f"sounds: clip {clip.id}: {source.category} has {len(source.heard)} seconds of heard; expected {clip.seconds}")
+            raise AvbookError(
+                f"sounds: clip {clip.id}: {source.category} has {len(source.heard)} seconds of"
+                f" heard; expected {clip.seconds}"
+            )
         voice_of(source.category)
         if np.any(source.heard):
             sound = render_source(source, clip.seconds) * _fine(gate(source.heard))
             mix += sound[begin : begin + len(mix)]
     if rate != RATE:
-        mix = resample(mix.astype(np.float64), RATE, int(rate))[: clip.seconds * rate].astype(np.float32)
+        mix = resample(mix.astype(np.float64), RATE, int(rate))[: clip.seconds * rate].astype(
+            np.float32
+        )
     return np.clip(mix, -1, 1)

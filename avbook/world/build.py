@@ -1,4 +1,5 @@
 """Writes the world: clips rendered, their features extracted, the official files of AVE and LLP."""
+
 from __future__ import annotations
 
 import contextlib
@@ -16,13 +17,33 @@ from avbook.common.system import cache_folder, cores, lock
 from avbook.data.annotations import SPLITS, read_ave_orders
 from avbook.data.events import SECONDS
 from avbook.errors import AvbookError
-from avbook.features.extractors import AudioExtractor, FrameExtractor, MotionExtractor, VisualExtractor
+from avbook.features.extractors import (
+    AudioExtractor,
+    FrameExtractor,
+    MotionExtractor,
+    VisualExtractor,
+)
 from avbook.world.audio import render_sound
-from avbook.world.clips import Clip, clip_from_record, clip_record, read_scripts, sample_background, sample_scripts
+from avbook.world.clips import (
+    Clip,
+    clip_from_record,
+    clip_record,
+    read_scripts,
+    sample_background,
+    sample_scripts,
+)
 from avbook.world.video import render_frames
 from avbook.world.writers import CATEGORIES, FILES, feature_shapes
 
-__all__ = ["SIZES", "world_dims", "clip_features", "write_world", "world_folder", "open_world", "open_clip"]
+__all__ = [
+    "SIZES",
+    "world_dims",
+    "clip_features",
+    "write_world",
+    "world_folder",
+    "open_world",
+    "open_clip",
+]
 
 
 SIZES = {
@@ -38,19 +59,30 @@ CONTENT = 1  # raised when the same seed gives other bytes: a test compares them
 
 def world_dims(
     task: str,  # "ave" or "llp"
-    visual_dim: int | None = None,  # of a position (AVE: 64; official 512) or of a frame (LLP: 64; official 2048)
+    visual_dim: (
+        int | None
+    ) = None,  # of a position (AVE: 64; official 512) or of a frame (LLP: 64; official 2048)
     motion_dim: int | None = None,  # of LLP's r2plus1d_18 features (32; official 512)
 ) -> dict[str, int]:
-    """The length of each kind of feature vector. Raises AvbookError for an unknown task or an impossible dimension."""
+    """The length of each kind of feature vector. Raises AvbookError for an unknown task or an
+    impossible dimension."""
     if task not in SIZES:
         raise AvbookError(f"task {task!r}: unknown; expected 'ave' or 'llp'")
     if task == "ave" and motion_dim is not None:
         raise AvbookError(f"motion_dim={motion_dim}: AVE has no motion features; leave it out")
-    asked = {"visual": visual_dim} if task == "ave" else {"visual_2d": visual_dim, "visual_3d": motion_dim}
+    asked = (
+        {"visual": visual_dim}
+        if task == "ave"
+        else {"visual_2d": visual_dim, "visual_3d": motion_dim}
+    )
     dims = {"audio": 128}
     for (name, value), usual in zip(asked.items(), (64, 32)):
         value = usual if value is None else value
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 1 <= value <= 8192:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, (int, np.integer))
+            or not 1 <= value <= 8192
+        ):
             raise AvbookError(f"{name} dimension {value!r}: expected a whole number from 1 to 8192")
         dims[name] = int(value)
     return dims
@@ -58,7 +90,12 @@ def world_dims(
 
 @lru_cache(maxsize=4)
 def _extractors(task, dims):
-    made = {"audio": AudioExtractor, "visual": VisualExtractor, "visual_2d": FrameExtractor, "visual_3d": MotionExtractor}
+    made = {
+        "audio": AudioExtractor,
+        "visual": VisualExtractor,
+        "visual_2d": FrameExtractor,
+        "visual_3d": MotionExtractor,
+    }
     return {name: made[name](dim) for name, dim in dims}
 
 
@@ -67,11 +104,14 @@ def clip_features(
     task: str,
     dims: dict[str, int],  # as `world_dims` gives them
 ) -> dict[str, np.ndarray]:
-    """The clip rendered, then heard and looked at apart from each other: float32 arrays of `feature_shapes`."""
+    """The clip rendered, then heard and looked at apart from each other: float32 arrays of
+    `feature_shapes`."""
     frames = render_frames(clip, SIDE, PICTURES[task])
     found = {}
     for name, extract in _extractors(task, tuple(dims.items())).items():
-        found[name] = extract(render_sound(clip)) if name == "audio" else extract(frames, clip.seconds)
+        found[name] = (
+            extract(render_sound(clip)) if name == "audio" else extract(frames, clip.seconds)
+        )
     return found
 
 
@@ -92,32 +132,50 @@ def _one_thread():
 
 def _block(clips, task, dims):
     found = [clip_features(clip, task, dims) for clip in clips]
-    return {name: np.stack([one[name] for one in found]).astype(np.float32, copy=False) for name in dims}
+    return {
+        name: np.stack([one[name] for one in found]).astype(np.float32, copy=False) for name in dims
+    }
 
 
 def _serve(scripts, job):
-    """In a worker process: every `step`-th block of the scripts from `first` on, as raw float32 bytes on standard output."""
+    """In a worker process: every `step`-th block of the scripts from `first` on, as raw float32
+    bytes on standard output."""
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints must not get between the numbers
     job = json.loads(job)
     lines = Path(scripts).read_text(encoding="utf-8").splitlines()
     with _one_thread():
         for start in range(job["first"] * BLOCK, len(lines), job["step"] * BLOCK):
-            clips = [clip_from_record(json.loads(line)) for line in lines[start:start + BLOCK]]
+            clips = [clip_from_record(json.loads(line)) for line in lines[start : start + BLOCK]]
             for array in _block(clips, job["task"], job["dims"]).values():
                 out.write(np.ascontiguousarray(array).data)
             out.flush()
 
+
 def _start_workers(scripts, task, dims, workers):
-    code = f"import sys; sys.path.insert(0, {str(Path(__file__).resolve().parents[2])!r}); from avbook.world.build import _serve; _serve(*sys.argv[1:])"
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    code = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).resolve().parents[2])!r}); from"
+        " avbook.world.build import _serve; _serve(*sys.argv[1:])"
+    )
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+    }
     started = []
     try:
         for first in range(workers):
             job = json.dumps({"first": first, "step": workers, "task": task, "dims": dims})
             with open(scripts.parent / f"worker-{first}.log", "wb") as log:
-                started.append(subprocess.Popen([sys.executable, "-c", code, str(scripts), job], stdin=subprocess.DEVNULL,
-                                                stdout=subprocess.PIPE, stderr=log, env=environment))
+                started.append(
+                    subprocess.Popen(
+                        [sys.executable, "-c", code, str(scripts), job],
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.PIPE,
+                        stderr=log,
+                        env=environment,
+                    )
+                )
     except OSError:  # no more processes to be had: the caller computes by itself
         _stop_workers(started)
         started = []
@@ -137,25 +195,35 @@ def _read_exactly(process, array, log):
         count = process.stdout.readinto(view[filled:])
         if not count:
             last = (log.read_text(errors="replace").strip().splitlines() or ["no message"])[-1]
-            raise AvbookError(f"a process that renders clips ended early (exit code {process.wait()}): {last}")
+            raise AvbookError(
+                f"a process that renders clips ended early (exit code {process.wait()}): {last}"
+            )
         filled += count
 
 
 def _computed(scripts, clips, task, dims, workers):
-    """(row, block of float32 arrays) for all clips in order; from worker processes, or from this one without them."""
+    """(row, block of float32 arrays) for all clips in order; from worker processes, or from this
+    one without them."""
     shapes = feature_shapes(task, dims)
     workers = min(workers, -(-len(clips) // BLOCK))
     started = _start_workers(scripts, task, dims, workers) if workers > 1 and sys.executable else []
     try:
         with _one_thread():
             for number, start in enumerate(range(0, len(clips), BLOCK)):
-                some = clips[start:start + BLOCK]
+                some = clips[start : start + BLOCK]
                 if not started:
                     yield start, _block(some, task, dims)
                     continue
-                block = {name: np.empty((len(some), *shape), np.float32) for name, shape in shapes.items()}
+                block = {
+                    name: np.empty((len(some), *shape), np.float32)
+                    for name, shape in shapes.items()
+                }
                 for array in block.values():
-                    _read_exactly(started[number % workers], array, scripts.parent / f"worker-{number % workers}.log")
+                    _read_exactly(
+                        started[number % workers],
+                        array,
+                        scripts.parent / f"worker-{number % workers}.log",
+                    )
                 yield start, block
     finally:
         _stop_workers(started)
@@ -163,13 +231,19 @@ def _computed(scripts, clips, task, dims, workers):
 
 def _checked_size(task, size):
     if size not in SIZES[task]:
-        raise AvbookError(f"size {size!r}: unknown for task '{task}'; expected one of {', '.join(SIZES[task])}")
+        raise AvbookError(
+            f"size {size!r}: unknown for task '{task}'; expected one of {', '.join(SIZES[task])}"
+        )
     return SIZES[task][size]
 
 
 def _spread(rows, k):
     """`k` of the rows, evenly spaced."""
-    return [rows[i] for i in np.linspace(0, len(rows), k, endpoint=False).astype(int)] if k < len(rows) else list(rows)
+    return (
+        [rows[i] for i in np.linspace(0, len(rows), k, endpoint=False).astype(int)]
+        if k < len(rows)
+        else list(rows)
+    )
 
 
 def _scripts(task, size, seed, annotations):
@@ -178,11 +252,15 @@ def _scripts(task, size, seed, annotations):
     if annotations is None:
         clips = sample_scripts(task, sum(counts), seed, counts)
         rng = np.random.default_rng([seed, 77])
-        rows = {split: [i for i, clip in enumerate(clips) if clip.split == split] for split in SPLITS}
+        rows = {
+            split: [i for i, clip in enumerate(clips) if clip.split == split] for split in SPLITS
+        }
         orders = {split: rng.permutation(rows[split]).astype(int) for split in SPLITS}
     else:
         clips = read_scripts(task, annotations, seed)
-        rows = {split: [i for i, clip in enumerate(clips) if clip.split == split] for split in SPLITS}
+        rows = {
+            split: [i for i, clip in enumerate(clips) if clip.split == split] for split in SPLITS
+        }
         kept = sorted(i for split, k in zip(SPLITS, counts) for i in _spread(rows[split], k))
         place = {row: new for new, row in enumerate(kept)}
         real = read_ave_orders(annotations, len(clips)) if task == "ave" else rows
@@ -198,19 +276,40 @@ def _fill(folder, task, size, seed, dims, annotations, workers, progress):
 
     clips, negatives, orders = _scripts(task, size, seed, annotations)
     everything = [*clips, *negatives]
-    needed = 1.02 * 4 * len(everything) * sum(int(np.prod(shape)) for shape in feature_shapes(task, dims).values())
+    needed = (
+        1.02
+        * 4
+        * len(everything)
+        * sum(int(np.prod(shape)) for shape in feature_shapes(task, dims).values())
+    )
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise AvbookError(f"{folder.parent}: {free / 1e9:.2f} GB free; expected {needed / 1e9:.2f} GB for size '{size}'; "
-                          "make room or choose a smaller size")
+        raise AvbookError(
+            f"{folder.parent}: {free / 1e9:.2f} GB free; expected {needed / 1e9:.2f} GB for size"
+            f" '{size}'; make room or choose a smaller size"
+        )
     scripts = folder / "scripts.jsonl"
-    scripts.write_text("".join(json.dumps(clip_record(clip)) + "\n" for clip in everything), encoding="utf-8")
+    scripts.write_text(
+        "".join(json.dumps(clip_record(clip)) + "\n" for clip in everything), encoding="utf-8"
+    )
     (folder / "categories.txt").write_text("\n".join(CATEGORIES[task]) + "\n", encoding="utf-8")
     files = FILES[task](folder, clips, negatives, orders, dims)
     disable = None if progress is None else not progress
-    blocks = _computed(scripts, everything, task, dims, workers or (min(cores(), 16) if len(everything) > 100 else 1))
+    blocks = _computed(
+        scripts,
+        everything,
+        task,
+        dims,
+        workers or (min(cores(), 16) if len(everything) > 100 else 1),
+    )
     try:
-        bar = tqdm(total=len(everything), desc=f"world {task} {size}", unit="clip", disable=disable, mininterval=1)
+        bar = tqdm(
+            total=len(everything),
+            desc=f"world {task} {size}",
+            unit="clip",
+            disable=disable,
+            mininterval=1,
+        )
         with bar, contextlib.closing(blocks):
             for start, block in blocks:
                 files.write(start, block)
@@ -220,9 +319,17 @@ def _fill(folder, task, size, seed, dims, annotations, workers, progress):
     for log in folder.glob("worker-*.log"):
         log.unlink()
     counts = {split: sum(clip.split == split for clip in clips) for split in SPLITS}
-    info = {"kind": "world", "version": VERSION, "task": task, "size": size, "seed": seed,
-            "scripts": "sampled" if annotations is None else "annotations",
-            "dims": dims, "seconds": SECONDS, "counts": counts | ({"background": len(negatives)} if task == "ave" else {})}
+    info = {
+        "kind": "world",
+        "version": VERSION,
+        "task": task,
+        "size": size,
+        "seed": seed,
+        "scripts": "sampled" if annotations is None else "annotations",
+        "dims": dims,
+        "seconds": SECONDS,
+        "counts": counts | ({"background": len(negatives)} if task == "ave" else {}),
+    }
     (folder / "world.json").write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
 
 
@@ -231,18 +338,21 @@ def write_world(
     task: str = "ave",  # "ave" or "llp": whose files to write
     size: str = "small",  # "tiny", "small", or the task's own name for the full size
     *,
-    annotations=None,  # folder with the official annotation files: real spans, ids and splits; None: sampled ones
+    # folder with the official annotation files: real spans, ids and splits; None: sampled ones
+    annotations=None,
     seed: int = 0,  # of everything that is drawn
     visual_dim: int | None = None,  # see `world_dims`
     motion_dim: int | None = None,
-    workers: int | None = None,  # processes that render; None: one for each core, or one alone for few clips
+    workers: (
+        int | None
+    ) = None,  # processes that render; None: one for each core, or one alone for few clips
     progress: bool | None = None,  # a progress bar; None: on a terminal
 ) -> Path:
     """The folder, filled with the task's official files, the scripts of all clips and `world.json`.
 
-    Written to a temporary sibling first, which takes the name only when complete and goes when anything stops the work.
-    Raises AvbookError for bad input, an occupied folder and a full disk.
-    """
+    Written to a temporary sibling first, which takes the name only when complete and goes when
+        anything stops the work. Raises AvbookError for bad input, an occupied folder and a full
+        disk."""
     out, dims = Path(out).expanduser().absolute(), world_dims(task, visual_dim, motion_dim)
     _checked_size(task, size)
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
@@ -257,8 +367,10 @@ def write_world(
             out.rmdir()
         os.replace(partial, out)
     except OSError as error:
-        raise AvbookError(f"{out}: could not be written ({error}); nothing was left behind; "
-                          "free some space or choose another folder") from error
+        raise AvbookError(
+            f"{out}: could not be written ({error}); nothing was left behind; "
+            "free some space or choose another folder"
+        ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return out
@@ -275,11 +387,12 @@ def world_folder(
     workers: int | None = None,
     progress: bool | None = None,
 ) -> Path:
-    """The folder of a sampled world, built on first use (`small`: up to a minute) and found again afterwards.
+    """The folder of a sampled world, built on first use (`small`: up to a minute) and found again
+        afterwards.
 
-    Its name holds `CONTENT`, the version of what is written, so another version makes a new one. Several processes may ask at once: one
-    builds, the others wait. Raises AvbookError as `write_world` does.
-    """
+    Its name holds `CONTENT`, the version of what is written, so another version makes a new one.
+        Several processes may ask at once: one builds, the others wait. Raises AvbookError as
+        `write_world` does."""
     dims = world_dims(task, visual_dim, motion_dim)
     _checked_size(task, size)
     cache = cache_folder(cache)
@@ -292,22 +405,35 @@ def world_folder(
             if not (folder / "world.json").is_file():
                 for leftover in [*cache.glob(f".{name}.*.partial"), folder]:
                     shutil.rmtree(leftover, ignore_errors=True)
-                write_world(folder, task, size, seed=seed, visual_dim=visual_dim, motion_dim=motion_dim,
-                            workers=workers, progress=progress)
+                write_world(
+                    folder,
+                    task,
+                    size,
+                    seed=seed,
+                    visual_dim=visual_dim,
+                    motion_dim=motion_dim,
+                    workers=workers,
+                    progress=progress,
+                )
     except OSError as error:
-        raise AvbookError(f"{cache}: {error}; set AVBOOK_CACHE to a folder that can be written") from error
+        raise AvbookError(
+            f"{cache}: {error}; set AVBOOK_CACHE to a folder that can be written"
+        ) from error
     return folder
 
 
 def open_world(
     folder,
 ) -> dict:
-    """What `world.json` says of the folder: task, size, seed, dims, counts. Raises AvbookError without a good one."""
+    """What `world.json` says of the folder: task, size, seed, dims, counts. Raises AvbookError
+    without a good one."""
     path = Path(folder) / "world.json"
     try:
         info = json.loads(path.read_text(encoding="utf-8"))
     except OSError:
-        raise AvbookError(f"{path}: missing; expected a folder that write_world or world_folder made") from None
+        raise AvbookError(
+            f"{path}: missing; expected a folder that write_world or world_folder made"
+        ) from None
     except ValueError as error:
         raise AvbookError(f"{path}: not JSON ({error}); build the world again") from None
     if not isinstance(info, dict) or info.get("kind") != "world" or info.get("version") != VERSION:
@@ -319,12 +445,22 @@ def open_clip(
     folder,  # of a world
     id: str | int,  # video id, or row
 ) -> Clip:
-    """The script of one clip, for `render_frames` and `render_sound`. Raises AvbookError if no row has the id, or several."""
+    """The script of one clip, for `render_frames` and `render_sound`. Raises AvbookError if no row
+    has the id, or several."""
     open_world(folder)
     lines = (Path(folder) / "scripts.jsonl").read_text(encoding="utf-8").splitlines()
-    rows = [int(id)] if isinstance(id, (int, np.integer)) else [i for i, line in enumerate(lines) if f'"id": "{id}"' in line]
+    rows = (
+        [int(id)]
+        if isinstance(id, (int, np.integer))
+        else [i for i, line in enumerate(lines) if f'"id": "{id}"' in line]
+    )
     if len(rows) > 1:
-        raise AvbookError(f"{folder}: id {id!r} stands in rows {', '.join(map(str, rows))}; pass the row instead")
+        raise AvbookError(
+            f"{folder}: id {id!r} stands in rows {', '.join(map(str, rows))}; pass the row instead"
+        )
     if not rows or not 0 <= rows[0] < len(lines):
-        raise AvbookError(f"{folder}: no clip {id!r} among {len(lines)}; ids look like {json.loads(lines[0])['id']!r}")
+        raise AvbookError(
+            f"{folder}: no clip {id!r} among {len(lines)}; ids look like"
+            f" {json.loads(lines[0])['id']!r}"
+        )
     return clip_from_record(json.loads(lines[rows[0]]))

@@ -21,7 +21,8 @@ def hsv(
     saturation: float,  # 0 grey .. 1 pure
     value: float,  # 0 black .. 1 bright
 ) -> np.ndarray:
-    """A colour's red, green and blue in 0..1, float32 (3,); saturation and value are cut to 0..1."""
+    """A colour's red, green and blue in 0..1, float32 (3,); saturation and value are cut to
+    0..1."""
     saturation, value = min(max(saturation, 0.0), 1.0), min(max(value, 0.0), 1.0)
     offsets = (np.array([5.0, 3.0, 1.0]) + hue * 6) % 6
     dip = np.clip(np.minimum(offsets, 4 - offsets), 0, 1)
@@ -29,8 +30,18 @@ def hsv(
 
 # %% ../../nbs/appendix_world/03_canvas.ipynb #c012
 DARK, LIGHT, WHITE = hsv(0.65, 0.3, 0.16), hsv(0.11, 0.12, 0.93), hsv(0.1, 0.02, 0.98)
-GREY, SILVER, GOLD, BROWN = hsv(0.6, 0.08, 0.5), hsv(0.6, 0.06, 0.78), hsv(0.12, 0.65, 0.85), hsv(0.07, 0.6, 0.38)
-RED, BLUE, GLASS, PINK = hsv(0.0, 0.75, 0.8), hsv(0.56, 0.65, 0.85), hsv(0.54, 0.3, 0.9), hsv(0.98, 0.4, 0.92)
+GREY, SILVER, GOLD, BROWN = (
+    hsv(0.6, 0.08, 0.5),
+    hsv(0.6, 0.06, 0.78),
+    hsv(0.12, 0.65, 0.85),
+    hsv(0.07, 0.6, 0.38),
+)
+RED, BLUE, GLASS, PINK = (
+    hsv(0.0, 0.75, 0.8),
+    hsv(0.56, 0.65, 0.85),
+    hsv(0.54, 0.3, 0.9),
+    hsv(0.98, 0.4, 0.92),
+)
 
 # %% ../../nbs/appendix_world/03_canvas.ipynb #c014
 def _grain(p, vary):
@@ -43,7 +54,9 @@ def _fur(p, vary):
 
 
 def _patches(p, vary):
-    x = ripple(p.u * np.float32(0.9) + np.float32(vary[6])) + ripple(p.v * np.float32(1.2) + np.float32(vary[7]))
+    x = ripple(p.u * np.float32(0.9) + np.float32(vary[6])) + ripple(
+        p.v * np.float32(1.2) + np.float32(vary[7])
+    )
     return np.minimum(np.maximum((x - np.float32(1.05)) * np.float32(7), 0), 1)
 
 
@@ -56,8 +69,14 @@ def _gloss(p, vary):
     return np.minimum(np.maximum(np.float32(0.5) - (p.u + p.v) * np.float32(0.8), 0), 1)
 
 
-TEXTURES = {"plain": (None, 1.0), "grain": (_grain, 0.72), "fur": (_fur, 0.66), "patches": (_patches, 0.45), "bands": (_bands, 0.62),
-            "gloss": (_gloss, 1.25)}
+TEXTURES = {
+    "plain": (None, 1.0),
+    "grain": (_grain, 0.72),
+    "fur": (_fur, 0.66),
+    "patches": (_patches, 0.45),
+    "bands": (_bands, 0.62),
+    "gloss": (_gloss, 1.25),
+}
 
 # %% ../../nbs/appendix_world/03_canvas.ipynb #c016
 def _still(turn, gain):
@@ -78,15 +97,27 @@ def _sway(turn, gain):
 
 
 def _jitter(turn, gain):
-    return 0.05 * gain * sine(2 * turn), 0.05 * gain * sine(3 * turn), 0.012 * gain * sine(3 * turn + 0.2)
+    return (
+        0.05 * gain * sine(2 * turn),
+        0.05 * gain * sine(3 * turn),
+        0.012 * gain * sine(3 * turn + 0.2),
+    )
 
 # %% ../../nbs/appendix_world/03_canvas.ipynb #c017
 def _drive(turn, gain):
-    return 0.14 * gain * sine(turn), 0.035 * gain * sine(2 * turn), 0.006 * gain * sine(2 * turn + 0.3)
+    return (
+        0.14 * gain * sine(turn),
+        0.035 * gain * sine(2 * turn),
+        0.006 * gain * sine(2 * turn + 0.3),
+    )
 
 
 def _fly(turn, gain):
-    return 0.10 * gain * sine(turn), 0.10 * gain * sine(turn + 0.25), 0.018 * gain * sine(turn + 0.1)
+    return (
+        0.10 * gain * sine(turn),
+        0.10 * gain * sine(turn + 0.25),
+        0.018 * gain * sine(turn + 0.1),
+    )
 
 
 def _bounce(turn, gain):
@@ -98,8 +129,17 @@ def _nod(turn, gain):
     return 0.0 * turn, 0.05 * gain * sine(turn), 0.03 * gain * sine(turn + 0.25)
 
 
-MOTIONS = {"still": _still, "swing": _swing, "bob": _bob, "sway": _sway, "jitter": _jitter, "drive": _drive, "fly": _fly,
-           "bounce": _bounce, "nod": _nod}
+MOTIONS = {
+    "still": _still,
+    "swing": _swing,
+    "bob": _bob,
+    "sway": _sway,
+    "jitter": _jitter,
+    "drive": _drive,
+    "fly": _fly,
+    "bounce": _bounce,
+    "nod": _nod,
+}
 
 # %% ../../nbs/appendix_world/03_canvas.ipynb #c021
 class Rhythm:
@@ -139,12 +179,14 @@ class Rhythm:
 
 # %% ../../nbs/appendix_world/03_canvas.ipynb #c024
 class Easel(Rhythm):
-    """F pictures and a part's own coordinates in them: the point (u, v) lies at column, row `place[0] + place[1]·u + place[2]·v`."""
+    """F pictures and a part's own coordinates in them: the point (u, v) lies at column, row
+    `place[0] + place[1]·u + place[2]·v`."""
 
     def __init__(
         self,
         planes: np.ndarray,  # (3, F, h, w) float32 red, green, blue in 0..1, painted over in place
-        place: np.ndarray,  # (3, 2, F) pixels: the origin, and what one unit of u and of v add to it
+        # (3, 2, F) pixels: the origin, and what one unit of u and of v add to it
+        place: np.ndarray,
         turn: np.ndarray,  # (F,) the movement's position, in turns
         gain: float = 1.0,  # how far parts move, 0..1
     ):
@@ -168,13 +210,19 @@ class Easel(Rhythm):
 
 # %% ../../nbs/appendix_world/03_canvas.ipynb #c026
 def _rectangle(place, bounds, rows, columns, margin):
-    """First and last row, first and last column that a box, and `margin` pixels around it, touches in any frame."""
+    """First and last row, first and last column that a box, and `margin` pixels around it, touches
+    in any frame."""
     left, top, right, bottom = (np.reshape(np.asarray(k, np.float64), -1) for k in bounds)
     origin, du, dv = place
     centre = origin + du * ((left + right) / 2) + dv * ((top + bottom) / 2)
     reach = np.abs(du) * ((right - left) / 2) + np.abs(dv) * ((bottom - top) / 2) + margin
     low, high = np.floor((centre - reach).min(1)), np.ceil((centre + reach).max(1))
-    return int(max(low[1], 0)), int(min(high[1], rows)), int(max(low[0], 0)), int(min(high[0], columns))
+    return (
+        int(max(low[1], 0)),
+        int(min(high[1], rows)),
+        int(max(low[0], 0)),
+        int(min(high[0], columns)),
+    )
 
 
 def patch(
@@ -182,7 +230,8 @@ def patch(
     bounds: tuple,  # left, top, right, bottom in the part's coordinates
     margin: float = 1.0,  # pixels around it
 ) -> tuple[Patch, np.ndarray] | None:
-    """The pixels that a box touches in any frame: their patch and a view of their colours; None if there are none."""
+    """The pixels that a box touches in any frame: their patch and a view of their colours; None if
+    there are none."""
     y0, y1, x0, x1 = _rectangle(easel.place, bounds, *easel.planes.shape[2:], margin)
     if x0 >= x1 or y0 >= y1:
         return None
@@ -198,7 +247,10 @@ def patch(
     return Patch(u, v, single(1 / np.sqrt(np.abs(area)))), easel.planes[:, :, y0:y1, x0:x1]
 
 # %% ../../nbs/appendix_world/03_canvas.ipynb #c030
-RIM, SHADE = np.float32(0.05), np.float32(0.62)  # thickness of the darker edge in object units; how dark it is
+RIM, SHADE = (
+    np.float32(0.05),
+    np.float32(0.62),
+)  # thickness of the darker edge in object units; how dark it is
 
 
 def _ramps(distance, pixel, rim, opacity):
@@ -227,7 +279,8 @@ class Canvas(Easel):
         place: np.ndarray,
         turn: np.ndarray,
         gain: float = 1.0,
-        vary: tuple[float, ...] = (0.0,) * 8,  # eight numbers in -1..1 that make this individual differ from its kind
+        vary: tuple[float, ...] = (0.0,)
+        * 8,  # eight numbers in -1..1 that make this individual differ from its kind
         ink: np.ndarray | None = None,  # (3,) the body's colour; None: blue
         accent: np.ndarray | None = None,  # (3,) a second colour; None: gold
         skin: np.ndarray | None = None,  # (3,) colour of faces and hands; None: pink
@@ -235,19 +288,26 @@ class Canvas(Easel):
     ):
         super().__init__(planes, place, turn, gain)
         self.vary, self.texture = vary, texture
-        self.ink, self.accent, self.skin = (usual if own is None else own for own, usual in ((ink, BLUE), (accent, GOLD), (skin, PINK)))
+        self.ink, self.accent, self.skin = (
+            usual if own is None else own
+            for own, usual in ((ink, BLUE), (accent, GOLD), (skin, PINK))
+        )
 
     def fill(
         self,
         shape: Shape,  # what to paint
         colour,  # (3,)
-        mark: Callable[[Patch], np.ndarray] | None = None,  # 0..1 over a patch: where the second colour goes
+        mark: (
+            Callable[[Patch], np.ndarray] | None
+        ) = None,  # 0..1 over a patch: where the second colour goes
         second=None,  # (3,) that second colour
         rim: bool = True,  # a darker edge inside the shape
         opacity: float | np.ndarray = 1.0,  # of the whole shape
     ) -> Canvas:
         """The canvas, with the shape painted over what was there."""
-        found = patch(self, shape.bounds, max(1.0, 0.5 / shape.slope))  # an edge is 1 / slope pixels wide
+        found = patch(
+            self, shape.bounds, max(1.0, 0.5 / shape.slope)
+        )  # an edge is 1 / slope pixels wide
         if found is not None:
             _paint(*found, shape, colour, mark, colour if second is None else second, rim, opacity)
         return self
@@ -258,7 +318,9 @@ class Canvas(Easel):
     ) -> Canvas:
         """The canvas, with the shape painted in the thing's own colour and texture."""
         mark, depth = TEXTURES[self.texture]
-        return self.fill(shape, self.ink, mark and (lambda p: mark(p, self.vary)), self.ink * np.float32(depth))
+        return self.fill(
+            shape, self.ink, mark and (lambda p: mark(p, self.vary)), self.ink * np.float32(depth)
+        )
 
 # %% ../../nbs/appendix_world/03_canvas.ipynb #c032
 def _paint(p, planes, shape, colour, mark, second, rim, opacity):
@@ -288,7 +350,9 @@ def blank(
     planes = np.empty((3, len(turn), size, size), np.float32)
     planes[:] = np.asarray(LIGHT if paper is None else paper, np.float32)[:, None, None, None]
     unit, one = size / (2 * reach), np.ones(len(turn))
-    place = np.array([[size / 2 * one, size / 2 * one], [unit * one, 0 * one], [0 * one, unit * one]])
+    place = np.array(
+        [[size / 2 * one, size / 2 * one], [unit * one, 0 * one], [0 * one, unit * one]]
+    )
     return Canvas(planes, place, turn, **individual)
 
 

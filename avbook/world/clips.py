@@ -12,18 +12,30 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..data.annotations import AVE_ORDERS, LLP_LABELS, LLP_SPANS, SPLITS, known_class, wanted
-from ..data.annotations import read_ave_orders, read_ave_rows, read_llp_labels, read_llp_spans
+from avbook.data.annotations import (
+    AVE_ORDERS,
+    LLP_LABELS,
+    LLP_SPANS,
+    SPLITS,
+    known_class,
+    read_ave_orders,
+    read_ave_rows,
+    read_llp_labels,
+    read_llp_spans,
+    wanted,
+)
+from ..data.events import AVE_CATEGORIES, LLP_CATEGORIES, SECONDS, ave_labels, runs
 from ..data.statistics import AVE_COUNTS, LLP_COUNTS
 from ..errors import AvbookError
-from ..data.events import AVE_CATEGORIES, LLP_CATEGORIES, SECONDS, ave_labels, runs
 
 # %% ../../nbs/appendix_world/01_clips.ipynb #c010
 def _mask(values, name, category):
     mask = np.array(values)
     if mask.ndim != 1 or mask.size == 0 or not np.isin(mask, (0, 1)).all():
-        raise AvbookError(f"source {category!r}: {name} has shape {mask.shape}; "
-                          "expected one true or false per second")
+        raise AvbookError(
+            f"source {category!r}: {name} has shape {mask.shape}; "
+            "expected one true or false per second"
+        )
     mask = mask.astype(bool)
     mask.flags.writeable = False
     return mask
@@ -36,7 +48,9 @@ def _within(value, low, high, what):
 # %% ../../nbs/appendix_world/01_clips.ipynb #c011
 @dataclass(frozen=True, eq=False)
 class Source:
-    """One thing that can be heard and seen, second by second. Raises AvbookError on rows or latents that make no sense."""
+    """One thing that can be heard and seen, second by second. Raises AvbookError on rows or latents
+    that make no sense."""
+
     category: str  # its class
     heard: np.ndarray  # (T,) bool, seconds in which it is audible
     seen: np.ndarray  # (T,) bool, seconds in which it is in view
@@ -52,8 +66,10 @@ class Source:
         for name in ("heard", "seen"):
             object.__setattr__(self, name, _mask(getattr(self, name), name, self.category))
         if self.heard.shape != self.seen.shape:
-            raise AvbookError(f"source {self.category!r}: heard has {len(self.heard)} seconds "
-                              f"and seen has {len(self.seen)}; expected equal lengths")
+            raise AvbookError(
+                f"source {self.category!r}: heard has {len(self.heard)} seconds "
+                f"and seen has {len(self.seen)}; expected equal lengths"
+            )
         for name in ("size", "motion", "x", "y"):
             _within(getattr(self, name), 0, 1, f"source {self.category!r}: {name}")
         _within(self.tempo, 0.05, 20, f"source {self.category!r}: tempo")
@@ -66,7 +82,9 @@ class Source:
 # %% ../../nbs/appendix_world/01_clips.ipynb #c015
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """The script of one clip: its sources and how it was recorded. Raises AvbookError where the parts do not fit together."""
+    """The script of one clip: its sources and how it was recorded. Raises AvbookError where the
+    parts do not fit together."""
+
     id: str  # 11 characters, as a video id
     sources: tuple[Source, ...]  # AVE: the main source first
     seed: int = 0  # of background, noise and shake
@@ -75,23 +93,33 @@ class Clip:
     shake: float = 0.3  # 0..1, of the camera
     split: str = "train"  # "train", "val" or "test"
     seconds: int = 10  # T
-    labels: tuple[str, ...] | None = None  # the whole video's labels; None: the classes of its sources
+    labels: tuple[str, ...] | None = (
+        None  # the whole video's labels; None: the classes of its sources
+    )
     file_name: str = ""  # the name in LLP's CSVs; empty: the id followed by _0_T
 
     def __post_init__(self):
         if not re.fullmatch(r"[A-Za-z0-9_-]{11}", str(self.id)):
-            raise AvbookError(f"clip id {self.id!r}: expected 11 characters out of A-Z, a-z, 0-9, '-' and '_'")
+            raise AvbookError(
+                f"clip id {self.id!r}: expected 11 characters out of A-Z, a-z, 0-9, '-' and '_'"
+            )
         object.__setattr__(self, "sources", tuple(self.sources))
         for source in self.sources:
             if len(source.heard) != self.seconds:
-                raise AvbookError(f"clip {self.id}: {source.category!r} has {len(source.heard)} seconds, "
-                                  f"the clip {self.seconds}; expected equal lengths")
+                raise AvbookError(
+                    f"clip {self.id}: {source.category!r} has {len(source.heard)} seconds, "
+                    f"the clip {self.seconds}; expected equal lengths"
+                )
         if self.split not in SPLITS:
-            raise AvbookError(f"clip {self.id}: split is {self.split!r}; expected one of {', '.join(SPLITS)}")
+            raise AvbookError(
+                f"clip {self.id}: split is {self.split!r}; expected one of {', '.join(SPLITS)}"
+            )
         _within(self.lead, -0.9, 0.9, f"clip {self.id}: lead")
         _within(self.shake, 0, 1, f"clip {self.id}: shake")
         if self.labels is None:
-            object.__setattr__(self, "labels", tuple(dict.fromkeys(source.category for source in self.sources)))
+            object.__setattr__(
+                self, "labels", tuple(dict.fromkeys(source.category for source in self.sources))
+            )
         object.__setattr__(self, "labels", tuple(self.labels))
         object.__setattr__(self, "file_name", self.file_name or f"{self.id}_0_{self.seconds}")
 
@@ -100,7 +128,8 @@ def ave_truth(
     clips,  # AVE clips, all of the same length
     categories: tuple[str, ...] = AVE_CATEGORIES,
 ) -> np.ndarray:
-    """Labels (N, T, C+1) float32, one-hot, background last: in an event's seconds one source is both heard and seen.
+    """Labels (N, T, C+1) float32, one-hot, background last: in an event's seconds one source is
+    both heard and seen.
 
     Raises AvbookError if two sources have an event, or an event has a gap: AVE can express neither.
     """
@@ -109,7 +138,9 @@ def ave_truth(
         events = [(s.category, run) for s in clip.sources for run in runs(s.event)]
         if len(events) > 1:
             names = ", ".join(name for name, _ in events)
-            raise AvbookError(f"clip {clip.id}: {len(events)} events ({names}); an AVE clip has at most one")
+            raise AvbookError(
+                f"clip {clip.id}: {len(events)} events ({names}); an AVE clip has at most one"
+            )
         name, (onset, offset) = events[0] if events else (categories[0], (0, 0))
         c = known_class(name, categories, f"clip {clip.id}")
         labels.append(ave_labels(c, onset, offset, clip.seconds, len(categories)))
@@ -120,7 +151,8 @@ def llp_truth(
     clips,  # LLP clips, all of the same length
     categories: tuple[str, ...] = LLP_CATEGORIES,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Audio labels and visual labels, each (N, T, C) float32: which classes are heard, and which are seen, in each second."""
+    """Audio labels and visual labels, each (N, T, C) float32: which classes are heard, and which
+    are seen, in each second."""
     audio = np.zeros((len(clips), clips[0].seconds, len(categories)), np.float32)
     visual = np.zeros_like(audio)
     for n, clip in enumerate(clips):
@@ -134,9 +166,12 @@ def llp_truth(
 def clip_record(
     clip: Clip,
 ) -> dict:
-    """The clip as plain values, fit for one line of JSON; `clip_from_record` takes it back, exactly."""
+    """The clip as plain values, fit for one line of JSON; `clip_from_record` takes it back,
+    exactly."""
     bits = lambda mask: "".join("01"[int(on)] for on in mask)
-    sources = [vars(one) | {"heard": bits(one.heard), "seen": bits(one.seen)} for one in clip.sources]
+    sources = [
+        vars(one) | {"heard": bits(one.heard), "seen": bits(one.seen)} for one in clip.sources
+    ]
     return vars(clip) | {"sources": sources, "labels": list(clip.labels)}
 
 
@@ -146,22 +181,35 @@ def clip_from_record(
     """The clip of a record. Raises AvbookError where fields are missing or unknown."""
     mask = lambda bits: np.array([int(bit) for bit in bits], bool)
     try:
-        sources = [Source(**one | {"heard": mask(one["heard"]), "seen": mask(one["seen"])}) for one in record["sources"]]
+        sources = [
+            Source(**one | {"heard": mask(one["heard"]), "seen": mask(one["seen"])})
+            for one in record["sources"]
+        ]
         return Clip(**record | {"sources": tuple(sources), "labels": tuple(record["labels"])})
     except (TypeError, KeyError) as error:
-        raise AvbookError(f"record of clip {record.get('id', '?')!r}: {error}; "
-                          "expected the fields of Clip and Source") from None
+        raise AvbookError(
+            f"record of clip {record.get('id', '?')!r}: {error}; "
+            "expected the fields of Clip and Source"
+        ) from None
 
 # %% ../../nbs/appendix_world/01_clips.ipynb #c028
 SNR_DB = (0.0, 15.0)  # of a clip, uniform between
-OFF_SCREEN, IN_SILENCE = 0.30, 0.30  # shares of AVE's background with the main source heard unseen, or seen unheard
-DECOYS, INTRUDERS = 0.35, 0.35  # shares of AVE's clips with a silent source in view, or a sound from elsewhere
+OFF_SCREEN, IN_SILENCE = (
+    0.30,
+    0.30,
+)  # shares of AVE's background with the main source heard unseen, or seen unheard
+DECOYS, INTRUDERS = (
+    0.35,
+    0.35,
+)  # shares of AVE's clips with a silent source in view, or a sound from elsewhere
 
 _TAGS = {"ave": "a", "background": "b", "llp": "l"}
 
 
 def _random(seed, kind, index, use=0):
-    return np.random.default_rng(np.random.SeedSequence([int(seed), ord(_TAGS[kind]), int(index), use]))
+    return np.random.default_rng(
+        np.random.SeedSequence([int(seed), ord(_TAGS[kind]), int(index), use])
+    )
 
 
 def _world_id(seed, kind, index):
@@ -170,15 +218,25 @@ def _world_id(seed, kind, index):
 
 def _latents(rng):
     """The bodily latents of a source, drawn independently of its class."""
-    return dict(size=float(rng.uniform(0.2, 1.0)), tempo=float(np.exp(rng.uniform(np.log(0.6), np.log(3.5)))),
-                phase=float(rng.random()), motion=float(rng.beta(2, 2)),
-                x=float(rng.uniform(0.15, 0.85)), y=float(rng.uniform(0.2, 0.8)), seed=int(rng.integers(2**31)))
+    return dict(
+        size=float(rng.uniform(0.2, 1.0)),
+        tempo=float(np.exp(rng.uniform(np.log(0.6), np.log(3.5)))),
+        phase=float(rng.random()),
+        motion=float(rng.beta(2, 2)),
+        x=float(rng.uniform(0.15, 0.85)),
+        y=float(rng.uniform(0.2, 0.8)),
+        seed=int(rng.integers(2**31)),
+    )
 
 
 def _recording(rng):
     """The latents of a clip's recording."""
-    return dict(seed=int(rng.integers(2**31)), lead=float(np.clip(rng.normal(0, 0.1), -0.3, 0.3)),
-                snr_db=float(rng.uniform(*SNR_DB)), shake=float(rng.beta(1.5, 3.0)))
+    return dict(
+        seed=int(rng.integers(2**31)),
+        lead=float(np.clip(rng.normal(0, 0.1), -0.3, 0.3)),
+        snr_db=float(rng.uniform(*SNR_DB)),
+        shake=float(rng.beta(1.5, 3.0)),
+    )
 
 # %% ../../nbs/appendix_world/01_clips.ipynb #c030
 def _shares(weights):
@@ -187,7 +245,8 @@ def _shares(weights):
 
 
 def _apportion(total, weights, least=0):
-    """Whole numbers near `total` times the shares (largest remainder), each at least `least` if there is room."""
+    """Whole numbers near `total` times the shares (largest remainder), each at least `least` if
+    there is room."""
     weights = np.asarray(weights, float)
     least = least if total >= least * len(weights) else 0
     spare = np.maximum(_shares(weights) * total - least, 0)
@@ -198,7 +257,8 @@ def _apportion(total, weights, least=0):
 
 # %% ../../nbs/appendix_world/01_clips.ipynb #c034
 def _tilted(joint, mean):
-    """The table of (onset, offset) shares whose mean length is `mean`: the joint counts times exp(rate·length)."""
+    """The table of (onset, offset) shares whose mean length is `mean`: the joint counts times
+    exp(rate·length)."""
     length = np.arange(11)[None] - np.arange(11)[:, None]
     possible = joint * (length > 0)
     low, high = -4.0, 4.0
@@ -214,9 +274,8 @@ def ave_spans(
 ) -> np.ndarray:
     """Shares (11, 11) of onset against offset for events of a class.
 
-    They fill the clip as often as the class's real events do. The others follow the joint table of all classes,
-    tilted so that their mean length is that of the class.
-    """
+    They fill the clip as often as the class's real events do. The others follow the joint table of
+        all classes, tilted so that their mean length is that of the class."""
     n, full, seconds = (AVE_COUNTS[key][category] for key in ("videos", "full", "seconds"))
     partial = np.array(AVE_COUNTS["joint"], float)
     partial[0, 10] = 0
@@ -226,7 +285,8 @@ def ave_spans(
 
 # %% ../../nbs/appendix_world/01_clips.ipynb #c038
 def _around(rng, event):
-    """What the main source does outside its event: heard unseen, seen unheard, or neither; one change a side at most."""
+    """What the main source does outside its event: heard unseen, seen unheard, or neither; one
+    change a side at most."""
     heard, seen = event.copy(), event.copy()
     for start, stop in runs(~event):
         change = stop - start > 1 and rng.random() < 0.3
@@ -244,12 +304,13 @@ def _stretch(rng, seconds=SECONDS):
     if rng.random() < 0.5:
         length = int(rng.integers(2, seconds))
         start = int(rng.integers(0, seconds - length + 1))
-        mask[:start] = mask[start + length:] = False
+        mask[:start] = mask[start + length :] = False
     return mask
 
 
 def _others(rng, taken, decoys, intruders):
-    """Distractors of classes not yet `taken`: silent decoys in view, sounds from off screen; no class is both."""
+    """Distractors of classes not yet `taken`: silent decoys in view, sounds from off screen; no
+    class is both."""
     nothing, sources = np.zeros(SECONDS, bool), []
     weights = np.array(AVE_COUNTS["videos"], float)
     for place, chance in (("seen", decoys), ("heard", intruders)):
@@ -270,8 +331,12 @@ def _ave_clip(rng, category, heard, seen, id, split):
 
 def _sample_ave(n, seed, splits):
     rng = _random(seed, "ave", n, 1)
-    counts = np.stack([_apportion(k, AVE_COUNTS[f"videos_{split}"], least=split == "train")
-                       for k, split in zip(splits, SPLITS)])
+    counts = np.stack(
+        [
+            _apportion(k, AVE_COUNTS[f"videos_{split}"], least=split == "train")
+            for k, split in zip(splits, SPLITS)
+        ]
+    )
     clips = []
     for c in range(len(AVE_CATEGORIES)):
         spans = ave_spans(c).ravel()
@@ -288,7 +353,8 @@ def sample_background(
     n: int,  # how many
     seed: int = 0,
 ) -> list[Clip]:
-    """Clips without an event, the weak setting's negatives: nothing is heard and seen at once. No labels; all in `train`."""
+    """Clips without an event, the weak setting's negatives: nothing is heard and seen at once. No
+    labels; all in `train`."""
     clips = []
     for i in range(n):
         rng = _random(seed, "background", i)
@@ -298,7 +364,8 @@ def sample_background(
 
 # %% ../../nbs/appendix_world/01_clips.ipynb #c044
 def _counted(rng, counts, pool, strength=4.0):
-    """An index drawn by `counts`, smoothed towards the shares of `pool` worth `strength` observations."""
+    """An index drawn by `counts`, smoothed towards the shares of `pool` worth `strength`
+    observations."""
     weights = np.asarray(counts, float) + strength * _shares(np.asarray(pool, float) + 1e-9)
     return int(rng.choice(len(weights), p=_shares(weights)))
 
@@ -307,7 +374,7 @@ def _partial(rng, key, c):
     """A pattern (T,), neither empty nor full, from the chain of class `c` in `LLP_COUNTS[key]`."""
     pool = np.array(LLP_COUNTS[key], float)
     counts = pool[c] + 8 * _shares(pool.sum(0)) * 10
-    begin, stay, enter = (counts[k] / counts[k:k + 2].sum() for k in (0, 2, 4))
+    begin, stay, enter = (counts[k] / counts[k : k + 2].sum() for k in (0, 2, 4))
     while True:
         draws = rng.random(SECONDS)
         mask = np.zeros(SECONDS, bool)
@@ -319,14 +386,19 @@ def _partial(rng, key, c):
 
 # %% ../../nbs/appendix_world/01_clips.ipynb #c047
 def _llp_spans(rng, c):
-    """When class `c` is heard and when it is seen, (T,) each, given that the video bears its label."""
+    """When class `c` is heard and when it is seen, (T,) each, given that the video bears its
+    label."""
     table = {key: np.array(LLP_COUNTS[key]) for key in ("modality", "filled", "both", "same")}
     everywhere, nowhere = np.ones(SECONDS, bool), np.zeros(SECONDS, bool)
     kind = _counted(rng, table["modality"][c], table["modality"].sum(0))
     if kind < 2:
-        of, full = table["filled"][:, 2 * kind: 2 * kind + 2].T
+        of, full = table["filled"][:, 2 * kind : 2 * kind + 2].T
         filling = (full[c] + 4 * full.sum() / of.sum()) / (of[c] + 4)
-        mask = everywhere if rng.random() < filling else _partial(rng, ("audio_chain", "visual_chain")[kind], c)
+        mask = (
+            everywhere
+            if rng.random() < filling
+            else _partial(rng, ("audio_chain", "visual_chain")[kind], c)
+        )
         return (mask, nowhere) if kind == 0 else (nowhere, mask)
     filling = _counted(rng, table["both"][c], table["both"].sum(0))
     heard = everywhere if filling in (0, 1) else _partial(rng, "audio_chain", c)
@@ -340,7 +412,8 @@ def _llp_spans(rng, c):
 
 # %% ../../nbs/appendix_world/01_clips.ipynb #c049
 def _llp_label_set(rng, split):
-    """Class indices of one video: the set of labels of a real video of the split, drawn by how often it occurs."""
+    """Class indices of one video: the set of labels of a real video of the split, drawn by how
+    often it occurs."""
     sets = LLP_COUNTS["labels_train" if split == "train" else "labels_judged"]
     ends = np.cumsum([row[0] for row in sets])
     return sets[int(np.searchsorted(ends, rng.integers(ends[-1]), side="right"))][1:]
@@ -373,7 +446,9 @@ def _splits(task, n, splits):
         real = _REAL_SPLITS[task]
         splits = real if n == sum(real) else [int(k) for k in _apportion(n, (0.68, 0.12, 0.20))]
     if sum(splits) != n or min(splits) < 0:
-        raise AvbookError(f"splits {tuple(splits)}: they add up to {sum(splits)}; expected {n} clips")
+        raise AvbookError(
+            f"splits {tuple(splits)}: they add up to {sum(splits)}; expected {n} clips"
+        )
     return tuple(splits)
 
 
@@ -381,9 +456,12 @@ def sample_scripts(
     task: str,  # "ave" or "llp"
     n: int,  # how many clips
     seed: int = 0,
-    splits: tuple[int, int, int] | None = None,  # of them for train, val, test; None: as the real ones, else 68:12:20
+    splits: (
+        tuple[int, int, int] | None
+    ) = None,  # of them for train, val, test; None: as the real ones, else 68:12:20
 ) -> list[Clip]:
-    """Clips whose classes, spans, modalities and labels in company follow the counts of the real annotations.
+    """Clips whose classes, spans, modalities and labels in company follow the counts of the real
+    annotations.
 
     AVE clips come grouped by class, as the rows of Annotations.txt are; LLP clips by split.
     Raises AvbookError for an unknown task, and splits that do not add up to `n`.
@@ -420,9 +498,23 @@ def _read_llp(folder, seed):
                 clips.append(_llp_clip(rng, indices, name[:11], split, name))
                 continue
             masks = {key: dense[key].get(name, {}) for key in dense}
-            spans = {c: [masks[key].get(c, nothing) for key in ("heard", "seen")] for c in (*labels, *masks["heard"], *masks["seen"])}
-            sources = tuple(Source(c, *rows, **_latents(rng)) for c, rows in spans.items() if np.any(rows))
-            clips.append(Clip(name[:11], sources, split=split, labels=labels, file_name=name, **_recording(rng)))
+            spans = {
+                c: [masks[key].get(c, nothing) for key in ("heard", "seen")]
+                for c in (*labels, *masks["heard"], *masks["seen"])
+            }
+            sources = tuple(
+                Source(c, *rows, **_latents(rng)) for c, rows in spans.items() if np.any(rows)
+            )
+            clips.append(
+                Clip(
+                    name[:11],
+                    sources,
+                    split=split,
+                    labels=labels,
+                    file_name=name,
+                    **_recording(rng),
+                )
+            )
     return clips
 
 
@@ -431,12 +523,12 @@ def read_scripts(
     folder,  # with the official annotation files
     seed: int = 0,  # of what the files do not say
 ) -> list[Clip]:
-    """Clips with the real classes, spans, ids and splits, second by second, in the order of the files' rows.
+    """Clips with the real classes, spans, ids and splits, second by second, in the order of the
+        files' rows.
 
-    AVE: the event is Annotations.txt's; what happens around it is drawn. LLP: val and test follow the two evaluation
-    files; for train only the weak labels are real, and spans are drawn given them.
-    Raises AvbookError on missing or malformed files.
-    """
+    AVE: the event is Annotations.txt's; what happens around it is drawn. LLP: val and test follow
+        the two evaluation files; for train only the weak labels are real, and spans are drawn given
+        them. Raises AvbookError on missing or malformed files."""
     if task not in _REAL_SPLITS:
         raise AvbookError(f"task {task!r}: unknown; expected 'ave' or 'llp'")
     return (_read_ave if task == "ave" else _read_llp)(folder, seed)

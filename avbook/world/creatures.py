@@ -1,8 +1,21 @@
-"""People and animals, painted part by part on a `Canvas`: the shapes that `looks` gives to categories."""
+"""People and animals, painted part by part on a `Canvas`: the shapes that `looks` gives to
+categories."""
+
 from __future__ import annotations
 
 from avbook.world.canvas import (
-    BLUE, BROWN, DARK, GOLD, GREY, LIGHT, PINK, RED, SILVER, WHITE, Canvas, hsv,
+    BLUE,
+    BROWN,
+    DARK,
+    GOLD,
+    GREY,
+    LIGHT,
+    PINK,
+    RED,
+    SILVER,
+    WHITE,
+    Canvas,
+    hsv,
 )
 from avbook.world.sdf import box, disc, half, lathe, limb, oval
 
@@ -12,7 +25,8 @@ MOUTH, FLOOR = hsv(0.98, 0.65, 0.42), 1.08  # FLOOR: where busts are cut off
 
 
 def person(c: Canvas, kind: str = "man", doing: str = "talk") -> None:
-    """Paints head and shoulders: kind man, woman, either or baby; doing talk, sing, cry or laugh."""
+    """Paints head and shoulders: kind man, woman, either or baby; doing talk, sing, cry or
+    laugh."""
     kind = kind if kind != "either" else ("man" if c.vary[4] < 0 else "woman")
     hair = (DARK, BROWN, GOLD, hsv(0.05, 0.7, 0.55), GREY)[int((c.vary[5] + 1) * 2.49)]
     baby = kind == "baby"
@@ -40,7 +54,11 @@ def person(c: Canvas, kind: str = "man", doing: str = "talk") -> None:
         head.fill(oval(0, 0.06, 0.24, 0.10 + 0.2 * mouth) & half(0, -1, -0.06), MOUTH)
     else:
         wide = {"talk": 0.13, "sing": 0.13, "cry": 0.22}[doing]
-        tall = {"talk": 0.03 + 0.11 * mouth, "sing": 0.08 + 0.12 * mouth, "cry": 0.06 + 0.14 * mouth}[doing]
+        tall = {
+            "talk": 0.03 + 0.11 * mouth,
+            "sing": 0.08 + 0.12 * mouth,
+            "cry": 0.06 + 0.14 * mouth,
+        }[doing]
         head.fill(oval(0, 0.14, wide, tall), MOUTH)
     if doing == "cry":
         fall = c.cycle()
@@ -71,7 +89,10 @@ def hands(c: Canvas) -> None:
         hand = c.moved(side * (0.17 + apart), 0, side * (0.03 + 0.05 * apart))
         hand.fill(box(side * 0.1, 0.85, 0.2, 0.35, 0.05), c.ink)
         for k in range(4):
-            hand.fill(limb(-0.17 + 0.115 * k, -0.1, -0.2 + 0.135 * k, -0.78 + 0.1 * abs(k - 1.5), 0.075), c.skin)
+            hand.fill(
+                limb(-0.17 + 0.115 * k, -0.1, -0.2 + 0.135 * k, -0.78 + 0.1 * abs(k - 1.5), 0.075),
+                c.skin,
+            )
         hand.fill(box(0, 0.2, 0.23, 0.4, 0.16), c.skin)
         hand.fill(limb(side * -0.2, 0.3, side * -0.42, -0.1, 0.08), c.skin)
 
@@ -84,7 +105,9 @@ def pet(c: Canvas, kind: str = "dog") -> None:
     if kind == "dog":
         head.body(oval(0, -0.12, 0.52, 0.5))
         for side in (-1, 1):
-            head.fill(limb(side * 0.48, -0.4, side * (0.66 + 0.06 * mouth), 0.15, 0.14, 0.2), c.ink * 0.6)
+            head.fill(
+                limb(side * 0.48, -0.4, side * (0.66 + 0.06 * mouth), 0.15, 0.14, 0.2), c.ink * 0.6
+            )
         head.fill(oval(0, 0.3 + 0.1 * mouth, 0.22, 0.08 + 0.2 * mouth), hsv(0.97, 0.6, 0.5))
         head.fill(oval(0, 0.36 + 0.2 * mouth, 0.11, 0.04 + 0.13 * mouth), PINK, rim=False)
         head.fill(oval(0, 0.14, 0.29, 0.2), c.ink * 0.5 + LIGHT * 0.5)
@@ -98,10 +121,16 @@ def pet(c: Canvas, kind: str = "dog") -> None:
             else:
                 head.body(disc(side * 0.46, -0.42, 0.27))
                 head.fill(disc(side * 0.46, -0.42, 0.17), PINK, rim=False)
-        head.body(oval(0, -0.05, 0.58, 0.46) if kind == "cat" else limb(0, -0.12, 0, 0.26, 0.47, 0.24))
+        head.body(
+            oval(0, -0.05, 0.58, 0.46) if kind == "cat" else limb(0, -0.12, 0, 0.26, 0.47, 0.24)
+        )
         for k in (-1, 0, 1):
-            head.fill(limb(0.15, 0.14 + 0.03 * k, 0.7, 0.1 + 0.14 * k, 0.014)
-                      | limb(-0.15, 0.14 + 0.03 * k, -0.7, 0.1 + 0.14 * k, 0.014), WHITE, rim=False)
+            head.fill(
+                limb(0.15, 0.14 + 0.03 * k, 0.7, 0.1 + 0.14 * k, 0.014)
+                | limb(-0.15, 0.14 + 0.03 * k, -0.7, 0.1 + 0.14 * k, 0.014),
+                WHITE,
+                rim=False,
+            )
         head.fill(oval(0, 0.25, 0.13, 0.02 + 0.14 * mouth), hsv(0.97, 0.6, 0.45))
         if kind != "cat":
             head.fill(box(0, 0.34, 0.06, 0.08), WHITE)
@@ -136,7 +165,11 @@ def hoofed(c: Canvas, kind: str = "horse") -> None:
     nod.body(limb(0.22, -0.6 - tall, 0.58, -0.38, 0.15, 0.1))
     if kind == "goat":
         nod.fill(limb(0.5, -0.25 + jaw, 0.47, 0.0 + jaw, 0.07, 0.02), LIGHT)
-        nod.fill(limb(0.18, -0.7, 0.05, -0.98, 0.065, 0.035) | limb(0.05, -0.98, -0.2, -0.9, 0.045, 0.02), GREY)
+        nod.fill(
+            limb(0.18, -0.7, 0.05, -0.98, 0.065, 0.035)
+            | limb(0.05, -0.98, -0.2, -0.9, 0.045, 0.02),
+            GREY,
+        )
     nod.fill(limb(0.13, -0.72 - tall, 0.08, -0.88 - tall, 0.06, 0.02), c.ink * 0.7)
     nod.fill(disc(0.3, -0.58 - tall, 0.045), DARK, rim=False)
 

@@ -1,17 +1,62 @@
-"""Vehicles, instruments, bells and machines, painted part by part on a `Canvas`: the shapes that `looks` gives to categories."""
+"""Vehicles, instruments, bells and machines, painted part by part on a `Canvas`: the shapes that
+`looks` gives to categories."""
+
 from __future__ import annotations
 
 import numpy as np
 
 from avbook.world.canvas import (
-    BLUE, BROWN, DARK, GLASS, GOLD, GREY, LIGHT, RED, SILVER, WHITE, Canvas, hsv,
+    BLUE,
+    BROWN,
+    DARK,
+    GLASS,
+    GOLD,
+    GREY,
+    LIGHT,
+    RED,
+    SILVER,
+    WHITE,
+    Canvas,
+    hsv,
 )
 from avbook.world.sdf import (
-    FAR, Shape, box, cosine, disc, half, lathe, limb, oval, ripple, ruled, sine,
+    FAR,
+    Shape,
+    box,
+    cosine,
+    disc,
+    half,
+    lathe,
+    limb,
+    oval,
+    ripple,
+    ruled,
+    sine,
 )
 
-__all__ = ["vehicle", "motorcycle", "train", "aeroplane", "helicopter", "plucked", "bowed", "flute", "shofar", "accordion", "bell",
-           "clock", "alarm", "telephone", "pan", "toilet", "chainsaw", "mower", "vacuum", "blender", "ball"]
+__all__ = [
+    "vehicle",
+    "motorcycle",
+    "train",
+    "aeroplane",
+    "helicopter",
+    "plucked",
+    "bowed",
+    "flute",
+    "shofar",
+    "accordion",
+    "bell",
+    "clock",
+    "alarm",
+    "telephone",
+    "pan",
+    "toilet",
+    "chainsaw",
+    "mower",
+    "vacuum",
+    "blender",
+    "ball",
+]
 
 
 def _wheel(c, x, y, r):
@@ -71,7 +116,12 @@ def motorcycle(c: Canvas) -> None:
     c.fill(limb(-0.65, -0.08, -0.2, 0.02, 0.1, 0.12), DARK)
     c.fill(disc(0.47, -0.18, 0.11), GOLD)
     puff = c.cycle()
-    c.fill(disc(-0.98, 0.38 - 0.2 * puff, 0.05 + 0.12 * puff), LIGHT, rim=False, opacity=0.8 * (1 - puff))
+    c.fill(
+        disc(-0.98, 0.38 - 0.2 * puff, 0.05 + 0.12 * puff),
+        LIGHT,
+        rim=False,
+        opacity=0.8 * (1 - puff),
+    )
 
 
 def train(c: Canvas) -> None:
@@ -79,7 +129,12 @@ def train(c: Canvas) -> None:
     puff = c.cycle()
     for k in range(2):
         step = (puff + 0.5 * k) - np.floor(puff + 0.5 * k)
-        c.fill(disc(0.5 - 0.7 * step, -0.68 - 0.2 * step, 0.1 + 0.16 * step), WHITE, rim=False, opacity=0.9 * (1 - step) * (0.4 + 0.6 * c.gain))
+        c.fill(
+            disc(0.5 - 0.7 * step, -0.68 - 0.2 * step, 0.1 + 0.16 * step),
+            WHITE,
+            rim=False,
+            opacity=0.9 * (1 - step) * (0.4 + 0.6 * c.gain),
+        )
     c.fill(lathe(-0.7, -0.1, 0.15, -0.16, 0.12, x=0.5), DARK)
     c.body(box(0.25, 0.05, 0.6, 0.28, 0.12))
     c.body(box(-0.55, -0.15, 0.36, 0.55, 0.04))
@@ -118,7 +173,12 @@ def helicopter(c: Canvas) -> None:
     c.fill(limb(0.25 - span, -0.54, 0.25 + span * 0.75, -0.54, 0.045), DARK)
     tail = c.moved(-0.95, -0.12, c.cycle())
     tail.fill(limb(0, -0.22, 0, 0.22, 0.035), DARK)
-    c.fill(limb(-0.15, 0.78, 0.8, 0.78, 0.045) | limb(0.05, 0.5, 0.0, 0.78, 0.03) | limb(0.5, 0.5, 0.55, 0.78, 0.03), GREY)
+    c.fill(
+        limb(-0.15, 0.78, 0.8, 0.78, 0.045)
+        | limb(0.05, 0.5, 0.0, 0.78, 0.03)
+        | limb(0.5, 0.5, 0.55, 0.78, 0.03),
+        GREY,
+    )
 
 
 def _strings(c, x, y0, y1, count, gap, width=0.012):
@@ -128,7 +188,8 @@ def _strings(c, x, y0, y1, count, gap, width=0.012):
 
 
 def plucked(c: Canvas, kind: str = "guitar") -> None:
-    """Paints a plucked string instrument and the hand that strums: kind guitar, ukulele, banjo or mandolin."""
+    """Paints a plucked string instrument and the hand that strums: kind guitar, ukulele, banjo or
+    mandolin."""
     lean = c.moved(0, 0, 0.11 + 0.02 * c.vary[2])
     neck = {"guitar": 1.0, "ukulele": 0.78, "banjo": 1.0, "mandolin": 0.85}[kind]
     lean.fill(box(0, -0.45 * neck, 0.07, 0.55 * neck), BROWN)
@@ -202,7 +263,13 @@ def shofar(c: Canvas) -> None:
     tip, bell_end = limb(0.0, 0.0, 0.55, 0.06, 0.04, 0.13), limb(0.9, -0.3, 1.05, -0.85, 0.2, 0.27)
     bow = tip | bell_end | limb(0.55, 0.06, 0.9, -0.3, 0.13, 0.2)
     horn.body(bow & half(0.24, -0.97, 1.2))
-    horn.fill(bow.grown(-0.03) & half(1, 0, 0.5), c.ink * 0.75, ruled(1 / 0.14, duty=0.4), second=c.ink * 0.5, rim=False)
+    horn.fill(
+        bow.grown(-0.03) & half(1, 0, 0.5),
+        c.ink * 0.75,
+        ruled(1 / 0.14, duty=0.4),
+        second=c.ink * 0.5,
+        rim=False,
+    )
     mouth = horn.moved(1.08, -0.94, 0.04)
     mouth.fill(oval(0, 0, 0.28, 0.1), DARK)
     _player(c, -0.72, 0.28, 0.34 + 0.03 * c.open())
@@ -218,10 +285,18 @@ def accordion(c: Canvas) -> None:
         end = c.moved(side * (pull + 0.27), 0, side * 0.02 * c.swing())
         end.body(box(0, 0, 0.24, 0.62, 0.08))
         if side < 0:
-            end.fill(box(-0.12, 0, 0.1, 0.52), DARK, ruled(0, 1 / 0.14, duty=0.75), second=WHITE, rim=False)
+            end.fill(
+                box(-0.12, 0, 0.1, 0.52),
+                DARK,
+                ruled(0, 1 / 0.14, duty=0.75),
+                second=WHITE,
+                rim=False,
+            )
         else:
             for k in range(8):
-                end.fill(disc(0.04 + 0.12 * (k % 2), -0.4 + 0.26 * (k // 2), 0.045), WHITE, rim=False)
+                end.fill(
+                    disc(0.04 + 0.12 * (k % 2), -0.4 + 0.26 * (k // 2), 0.045), WHITE, rim=False
+                )
 
 
 def bell(c: Canvas) -> None:
@@ -248,7 +323,10 @@ def clock(c: Canvas) -> None:
         s, t = float(sine(k / 12)), float(cosine(k / 12))
         c.fill(limb(0.46 * s, -0.25 - 0.46 * t, 0.51 * s, -0.25 - 0.51 * t, 0.03), DARK, rim=False)
     tick = (np.floor(c.turn) / 12)[:, None, None]
-    for turns, length, width in ((tick + c.vary[2], 0.42, 0.03), (np.float64(c.vary[3]), 0.28, 0.05)):
+    for turns, length, width in (
+        (tick + c.vary[2], 0.42, 0.03),
+        (np.float64(c.vary[3]), 0.28, 0.05),
+    ):
         s, t = sine(turns), cosine(turns)
         c.fill(limb(0, -0.25, length * s, -0.25 - length * t, width), DARK, rim=False)
 
@@ -285,7 +363,10 @@ def pan(c: Canvas) -> None:
     c.fill(disc(-0.08, 0.1, 0.8), GREY * 0.6)
     c.fill(disc(-0.08, 0.1, 0.68), hsv(0.11, 0.45, 0.36))
     for k in range(3):
-        x, y = -0.08 + 0.34 * float(sine(k / 3 + c.vary[2])), 0.1 + 0.34 * float(cosine(k / 3 + c.vary[2]))
+        x, y = (
+            -0.08 + 0.34 * float(sine(k / 3 + c.vary[2])),
+            0.1 + 0.34 * float(cosine(k / 3 + c.vary[2])),
+        )
         hop = 0.04 * c.swing(1, k / 3)
         if c.vary[3] > 0:
             c.fill(oval(x, y + hop, 0.27, 0.23), WHITE)
@@ -293,9 +374,17 @@ def pan(c: Canvas) -> None:
         else:
             c.body(oval(x, y + hop, 0.27, 0.2))
     for k in range(7):
-        s, t, grow = float(sine(0.31 * k + 0.1)), float(cosine(0.31 * k + 0.1)), c.cycle(1, 0.37 * k)
+        s, t, grow = (
+            float(sine(0.31 * k + 0.1)),
+            float(cosine(0.31 * k + 0.1)),
+            c.cycle(1, 0.37 * k),
+        )
         r = 0.2 + 0.4 * ((k * 3) % 7) / 7
-        c.fill(disc(-0.08 + r * s, 0.1 + r * t, 0.02 + 0.1 * c.gain * grow), hsv(0.12, 0.3, 1.0), opacity=0.9 * (1 - grow * grow))
+        c.fill(
+            disc(-0.08 + r * s, 0.1 + r * t, 0.02 + 0.1 * c.gain * grow),
+            hsv(0.12, 0.3, 1.0),
+            opacity=0.9 * (1 - grow * grow),
+        )
 
 
 def toilet(c: Canvas) -> None:
@@ -308,13 +397,30 @@ def toilet(c: Canvas) -> None:
     whirl = c.moved(0, 0.2)
     for k in range(3):
         turns = c.cycle() + k / 3
-        whirl.fill(limb(0.4 * cosine(turns), 0.26 * sine(turns), 0.12 * cosine(turns + 0.2), 0.08 * sine(turns + 0.2), 0.05, 0.03), WHITE, rim=False)
+        whirl.fill(
+            limb(
+                0.4 * cosine(turns),
+                0.26 * sine(turns),
+                0.12 * cosine(turns + 0.2),
+                0.08 * sine(turns + 0.2),
+                0.05,
+                0.03,
+            ),
+            WHITE,
+            rim=False,
+        )
     whirl.fill(oval(0, 0, 0.1 + 0.06 * c.open(), 0.06), BLUE * 0.5, rim=False)
 
 
 def chainsaw(c: Canvas) -> None:
     """Paints a chainsaw: running teeth, flying chips."""
-    c.fill(box(0.45, 0.1, 0.55, 0.17, 0.16), DARK, ruled(1 / 0.15, shift=-2 * c.cycle()), second=SILVER, rim=False)
+    c.fill(
+        box(0.45, 0.1, 0.55, 0.17, 0.16),
+        DARK,
+        ruled(1 / 0.15, shift=-2 * c.cycle()),
+        second=SILVER,
+        rim=False,
+    )
     c.fill(box(0.42, 0.1, 0.5, 0.1, 0.1), SILVER)
     c.fill(limb(-0.45, -0.4, 0.0, -0.28, 0.07), DARK)
     c.fill(limb(-0.45, -0.4, -0.55, 0.0, 0.07), DARK)
@@ -323,7 +429,12 @@ def chainsaw(c: Canvas) -> None:
     c.fill(limb(-0.75, 0.3, -0.98, 0.05, 0.08), DARK)
     chips = c.cycle()
     for k in range(3):
-        c.fill(disc(0.95 - 0.3 * k + 0.2 * chips, 0.32 + 0.5 * chips, 0.05), GOLD, rim=False, opacity=1 - chips)
+        c.fill(
+            disc(0.95 - 0.3 * k + 0.2 * chips, 0.32 + 0.5 * chips, 0.05),
+            GOLD,
+            rim=False,
+            opacity=1 - chips,
+        )
 
 
 def mower(c: Canvas) -> None:
@@ -337,13 +448,29 @@ def mower(c: Canvas) -> None:
     _wheel(c, 0.62, 0.6, 0.2)
     grass = c.cycle()
     for k in range(4):
-        c.fill(limb(0.85 + 0.05 * k + 0.1 * grass, 0.7 - 0.5 * grass * (0.5 + 0.15 * k), 0.9 + 0.06 * k + 0.1 * grass, 0.6 - 0.5 * grass * (0.5 + 0.15 * k), 0.035), hsv(0.3, 0.7, 0.6), rim=False, opacity=1 - grass)
+        c.fill(
+            limb(
+                0.85 + 0.05 * k + 0.1 * grass,
+                0.7 - 0.5 * grass * (0.5 + 0.15 * k),
+                0.9 + 0.06 * k + 0.1 * grass,
+                0.6 - 0.5 * grass * (0.5 + 0.15 * k),
+                0.035,
+            ),
+            hsv(0.3, 0.7, 0.6),
+            rim=False,
+            opacity=1 - grass,
+        )
 
 
 def vacuum(c: Canvas) -> None:
     """Paints a vacuum cleaner whose nozzle goes to and fro."""
     push = 0.2 * c.swing()
-    c.fill(limb(-0.55, 0.1, -0.35, -0.45, 0.07) | limb(-0.35, -0.45, 0.2, -0.62, 0.07) | limb(0.2, -0.62, 0.5, -0.4, 0.07), DARK)
+    c.fill(
+        limb(-0.55, 0.1, -0.35, -0.45, 0.07)
+        | limb(-0.35, -0.45, 0.2, -0.62, 0.07)
+        | limb(0.2, -0.62, 0.5, -0.4, 0.07),
+        DARK,
+    )
     c.body(box(-0.45, 0.4, 0.45, 0.35, 0.25))
     _wheel(c, -0.62, 0.68, 0.2)
     c.fill(box(-0.3, 0.3, 0.16, 0.09, 0.04), c.accent)
@@ -357,8 +484,16 @@ def blender(c: Canvas) -> None:
     c.fill(disc(0, 0.7, 0.11), SILVER)
     c.fill(lathe(-0.68, 0.42, 0.48, -0.16), GLASS)
     spin = c.cycle()
-    drink = Shape((-FAR, -FAR, FAR, FAR), lambda p: 0.1 * ripple(p.u * np.float32(1.3) + spin) - np.float32(0.15) - p.v)
-    c.fill(lathe(-0.66, 0.40, 0.44, -0.15) & drink, c.accent, ruled(1.2, 2.4, shift=spin), second=c.accent * 0.65 + WHITE * 0.35)
+    drink = Shape(
+        (-FAR, -FAR, FAR, FAR),
+        lambda p: 0.1 * ripple(p.u * np.float32(1.3) + spin) - np.float32(0.15) - p.v,
+    )
+    c.fill(
+        lathe(-0.66, 0.40, 0.44, -0.15) & drink,
+        c.accent,
+        ruled(1.2, 2.4, shift=spin),
+        second=c.accent * 0.65 + WHITE * 0.35,
+    )
     c.fill(box(0, -0.76, 0.5, 0.11, 0.05), c.ink * 0.6)
     c.fill(oval(0.56, -0.15, 0.2, 0.32).hollow(0.05), GLASS * 0.8)
 
@@ -367,5 +502,10 @@ def ball(c: Canvas) -> None:
     """Paints a basketball that turns once a movement."""
     spin = c.moved(0, 0, c.cycle())
     spin.body(disc(0, 0, 0.5))
-    lines = box(0, 0, 0.5, 0.028) | box(0, 0, 0.028, 0.5) | disc(-0.72, 0, 0.48).hollow(0.028) | disc(0.72, 0, 0.48).hollow(0.028)
+    lines = (
+        box(0, 0, 0.5, 0.028)
+        | box(0, 0, 0.028, 0.5)
+        | disc(-0.72, 0, 0.48).hollow(0.028)
+        | disc(0.72, 0, 0.48).hollow(0.028)
+    )
     spin.fill(lines & disc(0, 0, 0.47), DARK, rim=False)

@@ -18,14 +18,21 @@ def event_segments(
     folder,  # in AVE's layout
     split: str,  # "train", "val" or "test"
 ) -> dict[str, np.ndarray]:
-    """The single seconds of events: audio (S, 128), visual (S, dv) as the mean over positions, label (S,), clip (S,) as row."""
+    """The single seconds of events: audio (S, 128), visual (S, dv) as the mean over positions,
+    label (S,), clip (S,) as row."""
     import h5py
 
     folder = Path(folder)
     parts = {"audio": [], "visual": [], "label": [], "clip": []}
     with contextlib.ExitStack() as opened:
-        read = {name: opened.enter_context(h5py.File(folder / f"{file}.h5"))["avadataset"]
-                for name, file in (("audio", "audio_feature"), ("visual", "visual_feature"), ("label", "labels"))}
+        read = {
+            name: opened.enter_context(h5py.File(folder / f"{file}.h5"))["avadataset"]
+            for name, file in (
+                ("audio", "audio_feature"),
+                ("visual", "visual_feature"),
+                ("label", "labels"),
+            )
+        }
         with h5py.File(folder / AVE_ORDERS[split]) as file:
             rows = np.sort(file["order"][:].ravel())
         for row in rows:
@@ -49,11 +56,12 @@ def probe(
     folder,  # in AVE's layout
     seed: int = 0,  # of the shuffling
 ) -> dict:
-    """How far a linear classifier gets on single event segments: percent on test for `audio`, `visual`, `both` and `shuffled`.
+    """How far a linear classifier gets on single event segments: percent on test for `audio`,
+        `visual`, `both` and `shuffled`.
 
-    Multinomial logistic regression on standardised features, its penalty chosen on val. `shuffled` is the joint probe when
-    each test segment hears another clip. With them come `truth` and `predicted` (S,) per probe, for confusion matrices.
-    """
+    Multinomial logistic regression on standardised features, its penalty chosen on val. `shuffled`
+        is the joint probe when each test segment hears another clip. With them come `truth` and
+        `predicted` (S,) per probe, for confusion matrices."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -61,7 +69,10 @@ def probe(
     train, val, test = (event_segments(folder, split) for split in SPLITS)
     found = {"truth": test["label"], "predicted": {}}
     for name, inputs in PROBES.items():
-        fits = [make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=200)) for c in (0.001, 0.01, 0.1)]
+        fits = [
+            make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=200))
+            for c in (0.001, 0.01, 0.1)
+        ]
         for fit in fits:
             fit.fit(_stacked(train, inputs), train["label"])
         best = max(fits, key=lambda fit: fit.score(_stacked(val, inputs), val["label"]))
@@ -69,5 +80,7 @@ def probe(
         found[name] = 100 * float((found["predicted"][name] == test["label"]).mean())
     partner = np.random.default_rng(seed).permutation(len(test["label"]))
     shuffled = test | {"audio": test["audio"][partner]}
-    found["shuffled"] = 100 * float((best.predict(_stacked(shuffled, PROBES["both"])) == test["label"]).mean())
+    found["shuffled"] = 100 * float(
+        (best.predict(_stacked(shuffled, PROBES["both"])) == test["label"]).mean()
+    )
     return found

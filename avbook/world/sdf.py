@@ -17,16 +17,18 @@ __all__ = ['FAR', 'sine', 'cosine', 'stripes', 'ripple', 'single', 'Patch', 'Sha
 def sine(
     turns: np.ndarray | float,  # angle, in full turns
 ) -> np.ndarray:
-    """The sine of an angle in turns, float64, from exactly rounded arithmetic alone (error below 1e-7).
+    """The sine of an angle in turns, float64, from exactly rounded arithmetic alone (error below
+        1e-7).
 
-    `np.sin` may differ in its last bit between processors; a polynomial of +, - and * does not, and the world
-    promises the same bytes everywhere.
-    """
+    `np.sin` may differ in its last bit between processors; a polynomial of +, - and * does not, and
+        the world promises the same bytes everywhere."""
     x = np.asarray(turns, np.float64)
     x = x - np.rint(x)
     x = np.where(np.abs(x) > 0.25, np.copysign(0.5, x) - x, x) * 6.283185307179586
     y = x * x
-    return x * (1 - y / 6 * (1 - y / 20 * (1 - y / 42 * (1 - y / 72 * (1 - y / 110 * (1 - y / 156))))))
+    return x * (
+        1 - y / 6 * (1 - y / 20 * (1 - y / 42 * (1 - y / 72 * (1 - y / 110 * (1 - y / 156)))))
+    )
 
 
 def cosine(
@@ -41,11 +43,11 @@ def stripes(
     pixel: np.ndarray | float,  # a pixel's width, in periods
     duty: float = 0.5,  # share of a period that is ink
 ) -> np.ndarray:
-    """The share of ink (0..1) in a pixel at `x` of an endless row of stripes: exact box filter, so no aliasing.
+    """The share of ink (0..1) in a pixel at `x` of an endless row of stripes: exact box filter, so
+        no aliasing.
 
-    Ink runs from 0 to `duty` of each period. The ink left of x is `I(x) = floor(x)·duty + min(x − floor(x), duty)`;
-    a pixel sees `(I(x + pixel/2) − I(x − pixel/2)) / pixel`.
-    """
+    Ink runs from 0 to `duty` of each period. The ink left of x is `I(x) = floor(x)·duty + min(x −
+        floor(x), duty)`; a pixel sees `(I(x + pixel/2) − I(x − pixel/2)) / pixel`."""
     half = np.maximum(np.asarray(pixel, np.float32) * np.float32(0.5), np.float32(1e-6))
     right, left = x + half, x - half
     whole_right, whole_left = np.floor(right), np.floor(left)
@@ -76,7 +78,8 @@ def single(value):
 
 
 class Patch:
-    """A rectangle of pixels in every frame, in a part's own coordinates: `u` right, `v` down (F, h, w), `pixel` (F, 1, 1) wide."""
+    """A rectangle of pixels in every frame, in a part's own coordinates: `u` right, `v` down (F, h,
+    w), `pixel` (F, 1, 1) wide."""
 
     def __init__(self, u, v, pixel):
         self.u, self.v, self.pixel = u, v, pixel
@@ -92,19 +95,26 @@ class Shape:
         self,
         bounds: tuple,  # left, top, right, bottom; each a number or one per frame
         distance: Callable[[Patch], np.ndarray],  # from a patch to (F, h, w) float32
-        slope: float = 1.0,  # how fast the distance grows at least, per unit of way; below 1 for an estimate
+        # how fast the distance grows at least, per unit of way; below 1 for an estimate
+        slope: float = 1.0,
     ):
         self.bounds, self.distance, self.slope = bounds, distance, slope
 
     def __or__(self, other: "Shape") -> "Shape":
         (a, b, c, d), (e, f, g, h) = self.bounds, other.bounds
-        return Shape((np.minimum(a, e), np.minimum(b, f), np.maximum(c, g), np.maximum(d, h)),
-                     lambda p: np.minimum(self.distance(p), other.distance(p)), min(self.slope, other.slope))
+        return Shape(
+            (np.minimum(a, e), np.minimum(b, f), np.maximum(c, g), np.maximum(d, h)),
+            lambda p: np.minimum(self.distance(p), other.distance(p)),
+            min(self.slope, other.slope),
+        )
 
     def __and__(self, other: "Shape") -> "Shape":
         (a, b, c, d), (e, f, g, h) = self.bounds, other.bounds
-        return Shape((np.maximum(a, e), np.maximum(b, f), np.minimum(c, g), np.minimum(d, h)),
-                     lambda p: np.maximum(self.distance(p), other.distance(p)), min(self.slope, other.slope))
+        return Shape(
+            (np.maximum(a, e), np.maximum(b, f), np.minimum(c, g), np.minimum(d, h)),
+            lambda p: np.maximum(self.distance(p), other.distance(p)),
+            min(self.slope, other.slope),
+        )
 
     def _wider(self, by):
         return tuple(k + sign * by for k, sign in zip(self.bounds, (-1, -1, 1, 1)))
@@ -114,14 +124,22 @@ class Shape:
         by: float,  # in the part's units; negative shrinks
     ) -> "Shape":
         """The shape with its edge moved outwards."""
-        return Shape(self._wider(max(by / self.slope, by)), lambda p: self.distance(p) - np.float32(by), self.slope)
+        return Shape(
+            self._wider(max(by / self.slope, by)),
+            lambda p: self.distance(p) - np.float32(by),
+            self.slope,
+        )
 
     def hollow(
         self,
         half: float,  # half the wall's thickness
     ) -> "Shape":
         """Only the outline of the shape."""
-        return Shape(self._wider(half / self.slope), lambda p: np.abs(self.distance(p)) - np.float32(half), self.slope)
+        return Shape(
+            self._wider(half / self.slope),
+            lambda p: np.abs(self.distance(p)) - np.float32(half),
+            self.slope,
+        )
 
 # %% ../../nbs/appendix_world/02_sdf.ipynb #c032
 def _length(u, v):
@@ -147,7 +165,8 @@ def oval(
     rx=0.5,  # half its width
     ry=0.3,  # half its height
 ) -> Shape:
-    """A filled ellipse; its distance is exact at the ends of the shorter axis, an estimate elsewhere."""
+    """A filled ellipse; its distance is exact at the ends of the shorter axis, an estimate
+    elsewhere."""
     x, y, rx, ry = single(x), single(y), single(rx), single(ry)
 
     def distance(p):
@@ -213,8 +232,15 @@ def limb(
             d -= h
         return d
 
-    return Shape((np.minimum(x0 - r, x1 - end), np.minimum(y0 - r, y1 - end),
-                  np.maximum(x0 + r, x1 + end), np.maximum(y0 + r, y1 + end)), distance)
+    return Shape(
+        (
+            np.minimum(x0 - r, x1 - end),
+            np.minimum(y0 - r, y1 - end),
+            np.maximum(x0 + r, x1 + end),
+            np.maximum(y0 + r, y1 + end),
+        ),
+        distance,
+    )
 
 # %% ../../nbs/appendix_world/02_sdf.ipynb #c041
 def lathe(
@@ -268,7 +294,13 @@ def ruled(
     u, v, shift = single(u), single(v), single(shift)
 
     def mark(p):
-        at = p.u * u + shift if not v.any() else p.v * v + shift if not u.any() else p.u * u + p.v * v + shift
+        at = (
+            p.u * u + shift
+            if not v.any()
+            else p.v * v + shift
+            if not u.any()
+            else p.u * u + p.v * v + shift
+        )
         return stripes(at, p.pixel * (np.abs(u) + np.abs(v)), duty)
 
     return mark

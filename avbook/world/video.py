@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .canvas import MOTIONS, Canvas, hsv
 from ..errors import AvbookError
-from .appearance import APPEARANCES, Appearance, sample_instance, appearance_of
+from .appearance import APPEARANCES, Appearance, appearance_of, sample_instance
+from .canvas import MOTIONS, Canvas, hsv
 from .sdf import cosine, ripple, sine, stripes
 
 # %% auto #0
@@ -25,6 +25,7 @@ _all_ = ["LOOKS", "Look"]
 @dataclass(frozen=True)
 class Nuisances:
     """How strongly each disturbance acts: 1 as in the world, 0 switched off."""
+
     drift: float = 1.0  # slow wandering of every source
     shake: float = 1.0  # times the clip's own camera shake
     bars: float = 1.0  # times the share of clips that have bars in front
@@ -40,6 +41,7 @@ WORLD, STILL = Nuisances(), Nuisances(0, 0, 0, 0, 0, 0, 0)
 @dataclass(frozen=True)
 class Actor:
     """A source as it will be drawn. Lengths are in picture widths."""
+
     look: Appearance
     x: float  # centre
     y: float
@@ -66,19 +68,27 @@ def actor(
     source,  # a scripts.Source
     nuisances: Nuisances = WORLD,  # what disturbs
 ) -> Actor:
-    """The `Actor` for a source, the same whatever its `heard`. Raises AvbookError for a category without a look."""
+    """The `Actor` for a source, the same whatever its `heard`. Raises AvbookError for a category
+    without a look."""
     look = appearance_of(source.category)
     r = _stream(source.seed, 13).random(8)
     size, motion = (min(max(float(k), 0.0), 1.0) for k in (source.size, source.motion))
     drift = nuisances.drift
     return Actor(
-        look=look, x=0.2 + 0.6 * float(source.x), y=0.26 + 0.48 * float(source.y),
+        look=look,
+        x=0.2 + 0.6 * float(source.x),
+        y=0.26 + 0.48 * float(source.y),
         scale=SMALLEST + (LARGEST - SMALLEST) * size,
-        lean=0.055 * (2 * r[0] - 1) * nuisances.pose, stretch=1 + 0.22 * (2 * r[1] - 1) * nuisances.pose,
+        lean=0.055 * (2 * r[0] - 1) * nuisances.pose,
+        stretch=1 + 0.22 * (2 * r[1] - 1) * nuisances.pose,
         mirror=-1.0 if r[2] < 0.5 * nuisances.pose else 1.0,
-        gain=0.3 + 0.7 * motion, tempo=float(source.tempo), phase=float(source.phase),
+        gain=0.3 + 0.7 * motion,
+        tempo=float(source.tempo),
+        phase=float(source.phase),
         wander=((0.05 * drift, 0.05 + 0.1 * r[3], r[4]), (0.04 * drift, 0.05 + 0.1 * r[5], r[6])),
-        colours=sample_instance(look, source.seed, nuisances.colour), seen=np.asarray(source.seen, bool))
+        colours=sample_instance(look, source.seed, nuisances.colour),
+        seen=np.asarray(source.seen, bool),
+    )
 
 # %% ../../nbs/appendix_world/05_video.ipynb #c016
 BEHIND = 0.85  # scale of a source, for each source in front of it
@@ -96,8 +106,19 @@ def stage(
         choices += [(x, y) for x in (0.2, 0.8) for y in (0.3, 0.7)]
 
         def clearance(place):
-            return min((float(np.sqrt((place[0] - p.x) * (place[0] - p.x) + (place[1] - p.y) * (place[1] - p.y)) / (p.scale + scale))
-                        for p in placed), default=9.0)
+            return min(
+                (
+                    float(
+                        np.sqrt(
+                            (place[0] - p.x) * (place[0] - p.x)
+                            + (place[1] - p.y) * (place[1] - p.y)
+                        )
+                        / (p.scale + scale)
+                    )
+                    for p in placed
+                ),
+                default=9.0,
+            )
 
         x, y = choices[0] if clearance(choices[0]) > 0.75 else max(choices, key=clearance)
         placed.append(replace(one, x=x, y=y, scale=scale))
@@ -125,7 +146,9 @@ def _draw(picture, a, times, camera):
     low, high = np.clip(corner, 0, size), np.clip(corner + k, 0, size)
     windows, pairs = np.zeros((3, len(times), k, k), np.float32), []
     for f, ((x0, y0), (x1, y1), (left, top)) in enumerate(zip(low.T, high.T, corner.T)):
-        pairs.append((picture[f, :, y0:y1, x0:x1], windows[:, f, y0 - top:y1 - top, x0 - left:x1 - left]))
+        pairs.append(
+            (picture[f, :, y0:y1, x0:x1], windows[:, f, y0 - top : y1 - top, x0 - left : x1 - left])
+        )
     for under, window in pairs:
         window[:] = under
     c, s, tall = cosine(angle), sine(angle), a.scale * size
@@ -141,7 +164,13 @@ def _camera(clip, times, strength):
     r = _stream(clip.seed, 23).random(12)
     path = np.zeros((2, len(times)))
     for k in range(6):
-        path[k % 2] += 0.035 * float(clip.shake) * strength * (0.4 + 0.6 * r[k]) * sine((0.25 + 0.2 * k) * times + r[6 + k])
+        path[k % 2] += (
+            0.035
+            * float(clip.shake)
+            * strength
+            * (0.4 + 0.6 * r[k])
+            * sine((0.25 + 0.2 * k) * times + r[6 + k])
+        )
     return path
 
 # %% ../../nbs/appendix_world/05_video.ipynb #c026
@@ -176,10 +205,19 @@ def _background(clip, camera, size, strength):
     near = hsv(r[0], 0.03 + 0.17 * r[1], 0.42 + 0.25 * r[2])
     far = hsv(r[0] + 0.25 * (r[3] - 0.5), 0.03 + 0.17 * r[4], 0.42 + 0.25 * r[5])
     u, v = _grid(size, camera)
-    mark = _pattern(int(r[8] * 6), u, v, np.float32(1 / size), np.float32(0.12 + 0.2 * r[6]), np.float32(0.8 * (2 * r[7] - 1)))
+    mark = _pattern(
+        int(r[8] * 6),
+        u,
+        v,
+        np.float32(1 / size),
+        np.float32(0.12 + 0.2 * r[6]),
+        np.float32(0.8 * (2 * r[7] - 1)),
+    )
     mark = mark * np.float32((0.12 + 0.43 * r[9]) * strength)
     edge = np.float32(0.55 + 0.3 * r[10])
-    floor = np.minimum(np.maximum(np.float32(0.5) + (v - edge) * np.float32(size), 0), 1) * np.float32(0.5 * r[11])
+    floor = np.minimum(
+        np.maximum(np.float32(0.5) + (v - edge) * np.float32(size), 0), 1
+    ) * np.float32(0.5 * r[11])
     mark = mark + (1 - mark) * floor + (v - np.float32(0.5)) * np.float32(0.3 * r[12])
     mark = np.minimum(np.maximum(mark, 0), 1)
     picture = np.empty((camera.shape[1], 3, size, size), np.float32)
@@ -210,17 +248,29 @@ def _bars(picture, clip, camera, strength):
 # %% ../../nbs/appendix_world/05_video.ipynb #c031
 def _check(clip, times, size):
     if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 8:
-        raise AvbookError(f"clip {clip.id}: size is {size!r}; expected a whole number of pixels, 8 or more")
-    if times.ndim != 1 or times.size == 0 or not (np.all(times >= 0) and np.all(times < clip.seconds)):
-        raise AvbookError(f"clip {clip.id}: times must be one or more moments in 0 <= t < {clip.seconds} s")
+        raise AvbookError(
+            f"clip {clip.id}: size is {size!r}; expected a whole number of pixels, 8 or more"
+        )
+    if (
+        times.ndim != 1
+        or times.size == 0
+        or not (np.all(times >= 0) and np.all(times < clip.seconds))
+    ):
+        raise AvbookError(
+            f"clip {clip.id}: times must be one or more moments in 0 <= t < {clip.seconds} s"
+        )
     for source in clip.sources:
         appearance_of(source.category)
         if np.shape(source.seen) != (clip.seconds,):
-            raise AvbookError(f"clip {clip.id}: {source.category!r} has seen of shape {np.shape(source.seen)}; expected ({clip.seconds},)")
+            raise AvbookError(
+                f"clip {clip.id}: {source.category!r} has seen of shape {np.shape(source.seen)};"
+                f" expected ({clip.seconds},)"
+            )
 
 
 def _expose(picture, clip, strength):
-    """The finished frames as uint8 (F, size, size, 3), brighter or darker and tinted as the clip's seed says."""
+    """The finished frames as uint8 (F, size, size, 3), brighter or darker and tinted as the clip's
+    seed says."""
     r = _stream(clip.seed, 53).random(4)
     gains = (1 + (0.2 * r[0] - 0.11) * strength) * (1 + 0.04 * (2 * r[1:] - 1) * strength)
     frames = np.empty((len(picture), *picture.shape[2:], 3), np.uint8)
@@ -244,7 +294,10 @@ def render_at(
     times = np.atleast_1d(np.asarray(times, np.float64))
     _check(clip, times, size)
     actors = stage([actor(source, nuisances) for source in clip.sources if np.any(source.seen)])
-    frames, chunk = [], max(1, 131072 // (size * size))  # so many frames at once that they fit in the processor's cache
+    frames, chunk = (
+        [],
+        max(1, 131072 // (size * size)),
+    )  # so many frames at once that they fit in the processor's cache
     for part in np.split(times, range(chunk, len(times), chunk)):
         camera = _camera(clip, part, nuisances.shake)
         picture = _background(clip, camera, size, nuisances.texture)
@@ -265,12 +318,18 @@ def render_frames(
     fps: float = 4,  # frames per second
     nuisances: Nuisances = WORLD,  # what disturbs
 ) -> np.ndarray:
-    """All frames of a clip: uint8 (seconds·fps, size, size, 3), each from the middle of its share of a second.
+    """All frames of a clip: uint8 (seconds·fps, size, size, 3), each from the middle of its share
+        of a second.
 
-    Raises AvbookError as `render_at` does, and for a frame rate that does not give a whole number of frames, at least one a second.
-    """
-    number = isinstance(fps, (int, float, np.number)) and not isinstance(fps, bool) and np.isfinite(fps)
+    Raises AvbookError as `render_at` does, and for a frame rate that does not give a whole number
+        of frames, at least one a second."""
+    number = (
+        isinstance(fps, (int, float, np.number)) and not isinstance(fps, bool) and np.isfinite(fps)
+    )
     if not number or fps < 1 or clip.seconds * fps != int(clip.seconds * fps):
-        raise AvbookError(f"clip {clip.id}: fps is {fps!r}; expected one or more frames per second, whole over the clip's {clip.seconds} s")
+        raise AvbookError(
+            f"clip {clip.id}: fps is {fps!r}; expected one or more frames per second, whole over"
+            f" the clip's {clip.seconds} s"
+        )
     count = int(clip.seconds * fps)
     return render_at(clip, (np.arange(count) + 0.5) / fps, size, nuisances)

@@ -1,4 +1,5 @@
 """Files are written whole or not at all."""
+
 import pytest
 
 from avbook.common import files
@@ -15,4 +16,6 @@ def test_text_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     monkeypatch.setattr(files.os, "replace", full)
     with pytest.raises(OSError):
         write_text(path, "second")
-    assert path.read_text() == "first" and [p.name for p in path.parent.iterdir()] == ["record.json"]
+    assert path.read_text() == "first" and [p.name for p in path.parent.iterdir()] == [
+        "record.json"
+    ]

@@ -1,43 +1,79 @@
-"""The LLP loader: dense truth as the released evaluation makes it, rows by id, labels where they are known."""
+"""The LLP loader: dense truth as the released evaluation makes it, rows by id, labels where they
+are known."""
+
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from made_folders import write_llp
 
 from avbook.data.ave_files import read_annotations
+from avbook.data.events import LLP_CATEGORIES
 from avbook.data.llp import LLP
 from avbook.data.llp_files import (
-    LISTS, OFFICIAL, PUBLISHED_SLIPS, SPANS, dense_labels, read_list, read_spans,
+    LISTS,
+    OFFICIAL,
+    PUBLISHED_SLIPS,
+    SPANS,
+    dense_labels,
+    read_list,
+    read_spans,
 )
 from avbook.data.packs import check_folder, pack_folder
-from avbook.data.events import LLP_CATEGORIES
 
 
-# ------------------------------------------------------------------------------------------------------ the real files
+# ----------------------------------------------------------------------------------- the real files
 def test_dense_truth_equals_the_released_one_on_all_649_validation_videos(data_dir, golden_dir):
     names, _ = read_list(data_dir / "llp" / LISTS["val"])
     with np.load(golden_dir / "llp_metrics_val.npz") as golden:
         assert list(golden["filenames"]) == names and len(names) == 649
         shape = tuple(golden["shape"])  # videos, classes, seconds
         for modality, key in (("audio", "GT_a_packed"), ("visual", "GT_v_packed")):
-            truth = np.unpackbits(golden[key])[:np.prod(shape)].reshape(shape)
+            truth = np.unpackbits(golden[key])[: np.prod(shape)].reshape(shape)
             ours = dense_labels(read_spans(data_dir / "llp" / SPANS[modality]), names)
             assert np.array_equal(ours.transpose(0, 2, 1), truth)
 
 
 def test_real_lists_and_their_slips(data_dir):
     clips = {split: read_list(data_dir / "llp" / file) for split, file in LISTS.items()}
-    assert {split: len(names) for split, (names, _) in clips.items()} == {"train": 10000, "val": 649, "test": 1200}
+    assert {split: len(names) for split, (names, _) in clips.items()} == {
+        "train": 10000,
+        "val": 649,
+        "test": 1200,
+    }
     assert clips["train"][1].sum(1).max() == 3
-    assert [round(float(clips[split][1].sum(1).mean()), 2) for split in ("train", "test")] == [1.61, 1.82]
+    assert [round(float(clips[split][1].sum(1).mean()), 2) for split in ("train", "test")] == [
+        1.61,
+        1.82,
+    ]
     findings = check_folder(data_dir / "llp")
-    assert {f.file for f in findings if f.level == "error"} == {"vggish", "res152", "r2plus1d_18"}  # features cannot be had
-    notes = {(f.file, f.message.split(" rows")[0]) for f in findings if f.level == "note" and "rows" in f.message}
-    assert notes == {(SPANS["audio"], "14"), (SPANS["visual"], "11"), (SPANS["audio"], "5"), (SPANS["audio"], "1")}
+    assert {f.file for f in findings if f.level == "error"} == {
+        "vggish",
+        "res152",
+        "r2plus1d_18",
+    }  # features cannot be had
+    notes = {
+        (f.file, f.message.split(" rows")[0])
+        for f in findings
+        if f.level == "note" and "rows" in f.message
+    }
+    assert notes == {
+        (SPANS["audio"], "14"),
+        (SPANS["visual"], "11"),
+        (SPANS["audio"], "5"),
+        (SPANS["audio"], "1"),
+    }
     disagreements = [f.message for f in findings if f.file == LISTS["val"]]
-    assert disagreements == ["13 video labels without a heard or seen second, 27 heard or seen classes without a video label"]
-    assert [(SPANS["audio"], *span[:4]) for span in read_spans(data_dir / "llp" / SPANS["audio"]) if span.onset > span.offset] == list(PUBLISHED_SLIPS)
+    assert disagreements == [
+        "13 video labels without a heard or seen second, 27 heard or seen classes without a video"
+        " label"
+    ]
+    assert [
+        (SPANS["audio"], *span[:4])
+        for span in read_spans(data_dir / "llp" / SPANS["audio"])
+        if span.onset > span.offset
+    ] == list(PUBLISHED_SLIPS)
 
 
 def test_the_counts_that_the_page_shows_are_those_of_the_files(data_dir):
@@ -47,14 +83,20 @@ def test_the_counts_that_the_page_shows_are_those_of_the_files(data_dir):
     ave = {row.id for row in read_annotations(data_dir / "ave" / "Annotations.txt")}
     ids = {split: {name[:11] for name in names} for split, names in clips.items()}
     assert OFFICIAL == {
-        **{split: len(names) for split, names in clips.items()}, **{f"{modality}_rows": len(rows) for modality, rows in spans.items()},
-        **{f"{modality}_rows_of_no_clip": sum(span.name not in known for span in rows) for modality, rows in spans.items()},
+        **{split: len(names) for split, names in clips.items()},
+        **{f"{modality}_rows": len(rows) for modality, rows in spans.items()},
+        **{
+            f"{modality}_rows_of_no_clip": sum(span.name not in known for span in rows)
+            for modality, rows in spans.items()
+        },
         "empty_audio_rows": sum(span.onset == span.offset for span in spans["audio"]),
         "inverted_audio_rows": sum(span.onset > span.offset for span in spans["audio"]),
-        "ids_in_ave_too": len(set.union(*ids.values()) & ave), "test_ids_in_ave_too": len(ids["test"] & ave)}
+        "ids_in_ave_too": len(set.union(*ids.values()) & ave),
+        "test_ids_in_ave_too": len(ids["test"] & ave),
+    }
 
 
-# -------------------------------------------------------------------------------------------------------- small folders
+# ------------------------------------------------------------------------------------ small folders
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     return write_llp(tmp_path_factory.mktemp("made") / "llp", n=24)
@@ -68,11 +110,16 @@ def test_batches_find_their_features_by_id(tmp_path, dtype, cache_mb):
     for split in ("train", "val", "test"):
         names = groups[split][[2, 0, 2]]
         batch = getattr(llp, split).batch([2, 0, 2])
-        for key, kind in (("audio", "vggish"), ("visual_2d", "res152"), ("visual_3d", "r2plus1d_18")):
+        for key, kind in (
+            ("audio", "vggish"),
+            ("visual_2d", "res152"),
+            ("visual_3d", "r2plus1d_18"),
+        ):
             want = np.stack([features[kind, name[:11]] for name in names]).astype(np.float32)
             assert batch[key].dtype == torch.float32 and np.array_equal(batch[key], want)
         assert set(batch) == {"audio", "visual_2d", "visual_3d", "video_labels"} | (
-            {"audio_labels", "visual_labels"} if split != "train" else set())
+            {"audio_labels", "visual_labels"} if split != "train" else set()
+        )
     assert llp.train.audio_labels is None and llp.val.visual_labels.shape == (4, 10, 25)
 
 
@@ -84,38 +131,76 @@ def test_the_labels_of_a_world_cover_its_training_clips_too(tmp_path):
 
 
 def test_dimensions_and_classes_come_from_the_files(tmp_path):
-    folder, _, _ = write_llp(tmp_path, n=12, seconds=6, audio=3, frames=12, d2=5, d3=4, categories=("Rain", "Wind", "Door"))
+    folder, _, _ = write_llp(
+        tmp_path,
+        n=12,
+        seconds=6,
+        audio=3,
+        frames=12,
+        d2=5,
+        d3=4,
+        categories=("Rain", "Wind", "Door"),
+    )
     llp = LLP(folder)
-    assert [tuple(value.shape) for value in llp.val[:].values()] == [(3, 6, 3), (3, 12, 5), (3, 6, 4), (3, 3), (3, 6, 3), (3, 6, 3)]
-    assert llp.categories == ("Rain", "Wind", "Door") and not [f for f in check_folder(folder) if f.level == "error"]
+    assert [tuple(value.shape) for value in llp.val[:].values()] == [
+        (3, 6, 3),
+        (3, 12, 5),
+        (3, 6, 4),
+        (3, 3),
+        (3, 6, 3),
+        (3, 6, 3),
+    ]
+    assert llp.categories == ("Rain", "Wind", "Door") and not [
+        f for f in check_folder(folder) if f.level == "error"
+    ]
 
 
 def test_no_packed_value_differs(made, tmp_path):
     pack, llp = LLP(pack_folder(made[0], tmp_path / "pack", progress=False)), LLP(made[0])
     assert (pack.hash, pack.name, pack.kind) == (llp.hash, llp.name, llp.kind)
     for key, value in llp.test.batch([5, 1]).items():
-        assert torch.equal(pack.test.batch([5, 1])[key], value if "labels" in key else value.half().float())
+        assert torch.equal(
+            pack.test.batch([5, 1])[key], value if "labels" in key else value.half().float()
+        )
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 10), st.integers(0, 10), st.sampled_from(LLP_CATEGORIES)), max_size=20))
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 2),
+            st.integers(0, 10),
+            st.integers(0, 10),
+            st.sampled_from(LLP_CATEGORIES),
+        ),
+        max_size=20,
+    )
+)
 def test_dense_labels_are_those_of_the_released_loop(rows):
     """The released evaluation fills a zero array row by row, `label[class, onset:offset] = 1`."""
     from avbook.data.llp_files import LLPSpan
 
     names = ["a", "b"]
-    spans = [LLPSpan("abz"[name], onset, offset, category, 0) for name, onset, offset, category in rows]
+    spans = [
+        LLPSpan("abz"[name], onset, offset, category, 0) for name, onset, offset, category in rows
+    ]
     want = np.zeros((2, 25, 10))
     for span in spans:
         if span.name in names:
-            want[names.index(span.name), LLP_CATEGORIES.index(span.category), span.onset:span.offset] = 1
+            want[
+                names.index(span.name),
+                LLP_CATEGORIES.index(span.category),
+                span.onset : span.offset,
+            ] = 1
     assert np.array_equal(dense_labels(spans, names).transpose(0, 2, 1), want)
 
 
 def test_loader_and_subset(made):
     llp = LLP(made[0], cache_mb=0)
     got = torch.cat([batch["visual_3d"] for batch in llp.train.loader(5, num_workers=2)])
-    assert np.array_equal(got, np.stack([made[2]["r2plus1d_18", name[:11]] for name in made[1]["train"]]))
+    assert np.array_equal(
+        got, np.stack([made[2]["r2plus1d_18", name[:11]] for name in made[1]["train"]])
+    )
     kept = llp.train.subset(~np.isin(llp.train.ids, llp.train.ids[:3]))
     assert len(kept) == 9 and not set(kept.ids) & set(llp.train.ids[:3])
 

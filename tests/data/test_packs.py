@@ -1,4 +1,6 @@
-"""Packs: the same values, the same hash, made again from where they stopped, and nothing that looks whole before it is."""
+"""Packs: the same values, the same hash, made again from where they stopped, and nothing that looks
+whole before it is."""
+
 import errno
 import json
 import os
@@ -11,17 +13,20 @@ import pytest
 import torch
 from made_folders import write_ave, write_h5
 
-from avbook.data import stores as arrays, packs
-from avbook.data.stores import RawStore, open_npy
+from avbook.data import packs
+from avbook.data import stores as arrays
 from avbook.data.ave import AVE
-from avbook.errors import AvbookError
 from avbook.data.cache import CachedStore
 from avbook.data.packs import check_folder, pack_folder, task_of
+from avbook.data.stores import RawStore, open_npy
+from avbook.errors import AvbookError
 
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(packs, "BLOCK_BYTES", 2048)  # a row of the visual features is 1,080 bytes: one clip a block
+    monkeypatch.setattr(
+        packs, "BLOCK_BYTES", 2048
+    )  # a row of the visual features is 1,080 bytes: one clip a block
 
 
 @pytest.fixture
@@ -31,14 +36,22 @@ def made(tmp_path):
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("cache_mb", [0, 600])
-def test_a_pack_holds_the_nearest_float16_and_has_the_same_hash(tmp_path, small_blocks, dtype, cache_mb):
+def test_a_pack_holds_the_nearest_float16_and_has_the_same_hash(
+    tmp_path, small_blocks, dtype, cache_mb
+):
     folder, audio, visual = write_ave(tmp_path / "ave", dtype=dtype)
     pack = AVE(pack_folder(folder, tmp_path / "pack", progress=False), cache_mb=cache_mb)
     ave = AVE(folder)
     assert (pack.hash, pack.name, pack.kind) == (ave.hash, ave.name, ave.kind)
     assert isinstance(pack.stores["visual"], CachedStore if cache_mb else RawStore)
-    assert np.array_equal(pack.train[:]["visual"], visual[pack.train.rows].astype(np.float32).astype(np.float16).astype(np.float32))
-    assert np.array_equal(np.load(tmp_path / "pack" / "audio.npy", mmap_mode="r"), audio.astype(np.float32).astype(np.float16))
+    assert np.array_equal(
+        pack.train[:]["visual"],
+        visual[pack.train.rows].astype(np.float32).astype(np.float16).astype(np.float32),
+    )
+    assert np.array_equal(
+        np.load(tmp_path / "pack" / "audio.npy", mmap_mode="r"),
+        audio.astype(np.float32).astype(np.float16),
+    )
     assert not check_folder(tmp_path / "pack") and not list(tmp_path.glob("*.partial"))
 
 
@@ -63,32 +76,50 @@ class Interrupted(BaseException):
 
 @pytest.mark.parametrize("stop_after", [0, 2, 7, 30])
 @pytest.mark.parametrize("kind", ["interrupt", "disk"])
-def test_an_interrupted_pack_goes_on_where_it_stopped(made, tmp_path, small_blocks, monkeypatch, stop_after, kind):
+def test_an_interrupted_pack_goes_on_where_it_stopped(
+    made, tmp_path, small_blocks, monkeypatch, stop_after, kind
+):
     whole = pack_folder(made, tmp_path / "whole", progress=False)
     write, calls = packs._write, []
 
     def failing(file, data):
         calls.append(len(data))
         if len(calls) > stop_after:
-            file.write(bytes(data)[:len(data) // 2])  # half a block reaches the disk
-            raise Interrupted if kind == "interrupt" else OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            file.write(bytes(data)[: len(data) // 2])  # half a block reaches the disk
+            raise (
+                Interrupted
+                if kind == "interrupt"
+                else OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            )
         write(file, data)
 
     monkeypatch.setattr(packs, "_write", failing)
-    with pytest.raises(Interrupted if kind == "interrupt" else AvbookError, match=None if kind == "interrupt" else "no space left") as caught:
+    with pytest.raises(
+        Interrupted if kind == "interrupt" else AvbookError,
+        match=None if kind == "interrupt" else "no space left",
+    ) as caught:
         pack_folder(made, tmp_path / "pack", progress=False)
     assert kind == "interrupt" or "\n" not in str(caught.value)
-    assert not (tmp_path / "pack").exists() and not (tmp_path / "pack.partial" / "pack.json").exists()
+    assert (
+        not (tmp_path / "pack").exists() and not (tmp_path / "pack.partial" / "pack.json").exists()
+    )
     with pytest.raises(AvbookError, match="an unfinished pack"):
         AVE(tmp_path / "pack.partial")
     written = []
-    monkeypatch.setattr(packs, "_write", lambda file, data: (written.append(len(data)), write(file, data)))
+    monkeypatch.setattr(
+        packs, "_write", lambda file, data: (written.append(len(data)), write(file, data))
+    )
     out = pack_folder(made, tmp_path / "pack", progress=False)
-    total = sum(1 + len(entry["crc32"]) for entry in json.loads((out / "pack.json").read_text())["arrays"].values())
+    total = sum(
+        1 + len(entry["crc32"])
+        for entry in json.loads((out / "pack.json").read_text())["arrays"].values()
+    )
     assert len(written) == total - stop_after  # each header and block once, over both runs
     for path in whole.iterdir():
         assert (out / path.name).read_bytes() == path.read_bytes()
-    assert {path.name for path in out.iterdir()} == {path.name for path in whole.iterdir()} and not check_folder(out)
+    assert {path.name for path in out.iterdir()} == {
+        path.name for path in whole.iterdir()
+    } and not check_folder(out)
 
 
 def test_a_block_that_rotted_in_between_is_written_again(made, tmp_path, small_blocks, monkeypatch):
@@ -124,7 +155,9 @@ def test_a_change_in_the_source_starts_the_pack_anew(made, tmp_path, small_block
 
 def test_a_disk_too_small_is_known_before_anything_is_written(made, tmp_path, monkeypatch):
     monkeypatch.setattr(packs.shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
-    with pytest.raises(AvbookError, match="no space left on the disk; 0 MB are needed in all; free some"):
+    with pytest.raises(
+        AvbookError, match="no space left on the disk; 0 MB are needed in all; free some"
+    ):
         pack_folder(made, tmp_path / "pack", progress=False)
     assert not list((tmp_path / "pack.partial").glob("*.npy"))
 
@@ -139,12 +172,17 @@ def test_two_processes_do_not_write_one_pack(made, tmp_path):
     assert not check_folder(pack_folder(made, tmp_path / "pack", progress=False))
 
 
-@pytest.mark.parametrize("value, text", [(70000, "float16 ends at 65,504"), (np.nan, "NaN or infinity"), (-np.inf, "NaN or infinity")])
+@pytest.mark.parametrize(
+    "value, text",
+    [(70000, "float16 ends at 65,504"), (np.nan, "NaN or infinity"), (-np.inf, "NaN or infinity")],
+)
 def test_values_that_float16_has_not(made, tmp_path, value, text, monkeypatch):
     visual = np.zeros((24, 10, 3, 3, 6))
     visual[17, 3, 1, 1, 0] = value
     write_h5(made / "visual_feature.h5", visual)
-    monkeypatch.setattr("avbook.data.ave_files.check_values", lambda *args: None)  # as if the sample had missed it
+    monkeypatch.setattr(
+        "avbook.data.ave_files.check_values", lambda *args: None
+    )  # as if the sample had missed it
     with pytest.raises(AvbookError, match="visual_feature.h5: row 17.*" + text) as caught:
         pack_folder(made, tmp_path / "pack", progress=False)
     assert "\n" not in str(caught.value) and not (tmp_path / "pack").exists()
@@ -161,7 +199,14 @@ def test_each_row_is_read_once_and_neighbours_together(tmp_path, monkeypatch):
     array = np.arange(40, dtype=np.float16).reshape(20, 2)
     np.save(tmp_path / "a.npy", array)
     rows, runs, run = open_npy(tmp_path / "a.npy"), [], RawStore._run
-    monkeypatch.setattr(RawStore, "_run", lambda self, source, start, stop: (runs.append((start, stop)), run(self, source, start, stop))[1])
+    monkeypatch.setattr(
+        RawStore,
+        "_run",
+        lambda self, source, start, stop: (
+            runs.append((start, stop)),
+            run(self, source, start, stop),
+        )[1],
+    )
     assert np.array_equal(rows.read([7, 3, 3, 2, 19, 6]), array[[7, 3, 3, 2, 19, 6]])
     assert runs == [(2, 4), (6, 8), (19, 20)]
 
@@ -184,8 +229,14 @@ print(start, status('VmHWM'), read() - before, clips)
 
 
 def measure(folder, cache_mb=600):
-    """Megabytes before, megabytes at the peak, bytes read in an epoch of shuffled batches, clips: in a process of its own."""
-    out = subprocess.run([sys.executable, "-c", MEASURE, str(folder), str(cache_mb)], capture_output=True, text=True, check=True).stdout
+    """Megabytes before, megabytes at the peak, bytes read in an epoch of shuffled batches, clips:
+    in a process of its own."""
+    out = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(folder), str(cache_mb)],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     return [float(value) for value in out.split()]
 
 
@@ -197,7 +248,13 @@ def sparse_h5(path, shape, dtype):
         plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         plan.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
         plan.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-        h5py.h5d.create(file.id, b"avadataset", h5py.h5t.py_create(np.dtype(dtype)), h5py.h5s.create_simple(shape), plan)
+        h5py.h5d.create(
+            file.id,
+            b"avadataset",
+            h5py.h5t.py_create(np.dtype(dtype)),
+            h5py.h5s.create_simple(shape),
+            plan,
+        )
 
 
 def zeros_folder(folder, n, dtype, visual=512):
@@ -206,7 +263,9 @@ def zeros_folder(folder, n, dtype, visual=512):
     return folder
 
 
-linux = pytest.mark.skipif(not os.path.exists("/proc/self/io"), reason="memory and bytes read are taken from Linux's /proc")
+linux = pytest.mark.skipif(
+    not os.path.exists("/proc/self/io"), reason="memory and bytes read are taken from Linux's /proc"
+)
 
 
 @linux
@@ -236,7 +295,10 @@ def test_the_full_size_stays_under_1500_mb(tmp_path, kind):
         folder = pack_folder(folder, tmp_path / "pack", progress=False)
     start, peak, read, clips = measure(folder)
     row = 250_880 * {"float64": 8, "float32": 4, "pack": 2}[kind]
-    print(f"{kind}: {start:.0f} MB before, {peak:.0f} MB peak, {read / 1e9:.2f} GB read for {clips:.0f} clips")
+    print(
+        f"{kind}: {start:.0f} MB before, {peak:.0f} MB peak, {read / 1e9:.2f} GB read for"
+        f" {clips:.0f} clips"
+    )
     assert peak < 1500 and clips * row <= read < 1.02 * clips * row
 
 

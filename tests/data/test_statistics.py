@@ -1,15 +1,24 @@
 """What lists of labels hide, counted: by hand on one clip, and again from the real files."""
+
 import json
 
 import numpy as np
 import pytest
 
-from avbook.data.statistics import LLP_COUNTS
-from avbook.world.clips import Clip, Source, llp_truth, read_scripts, sample_scripts
-from avbook.data.statistics import SPAN_COUNTS, count_spans
 from avbook.data.events import LLP_CATEGORIES
+from avbook.data.statistics import LLP_COUNTS, SPAN_COUNTS, count_spans
+from avbook.world.clips import Clip, Source, llp_truth, read_scripts, sample_scripts
 
-FIELDS = ("labels", "seconds", "unlisted", "lengths_audio", "lengths_visual", "starts", "ends", "matched")
+FIELDS = (
+    "labels",
+    "seconds",
+    "unlisted",
+    "lengths_audio",
+    "lengths_visual",
+    "starts",
+    "ends",
+    "matched",
+)
 
 
 def seconds(*spans):
@@ -20,7 +29,11 @@ def seconds(*spans):
 
 
 def test_one_clip_by_hand():
-    sources = (Source("Dog", seconds((2, 5), (7, 8)), seconds((1, 5))), Source("Car", seconds(), seconds((0, 10))), Source("Cat", seconds((4, 6)), seconds()))
+    sources = (
+        Source("Dog", seconds((2, 5), (7, 8)), seconds((1, 5))),
+        Source("Car", seconds(), seconds((0, 10))),
+        Source("Cat", seconds((4, 6)), seconds()),
+    )
     clip = Clip("aaaaaaaaaaa", sources, labels=("Dog", "Car", "Goat"))
     found = count_spans([clip], ("Dog", "Car", "Cat", "Goat"))
     assert found["videos"] == 1
@@ -29,7 +42,9 @@ def test_one_clip_by_hand():
     assert found["unlisted"] == [0, 0, 1, 0]
     assert {length: n for length, n in enumerate(found["lengths_audio"]) if n} == {1: 1, 2: 1, 3: 1}
     assert {length: n for length, n in enumerate(found["lengths_visual"]) if n} == {4: 1, 10: 1}
-    assert {at - 9: n for at, n in enumerate(found["starts"]) if n} == {-1: 1}  # in view one second before it is heard
+    assert {at - 9: n for at, n in enumerate(found["starts"]) if n} == {
+        -1: 1
+    }  # in view one second before it is heard
     assert {at - 9: n for at, n in enumerate(found["ends"]) if n} == {-3: 1}
     assert found["matched"] == [[1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
 
@@ -43,14 +58,21 @@ def test_counts_of_sampled_clips_agree_with_their_truth():
     for column, mask in enumerate((heard & ~seen, seen & ~heard, heard & seen)):
         assert found["seconds"][:, column].tolist() == mask.sum((0, 1)).tolist()
     assert (found["lengths_audio"] * np.arange(11)).sum() == heard.sum()
-    assert found["starts"].sum() == found["ends"].sum() == found["matched"][:, 0].sum() == found["labels"][:, 2].sum()
+    assert (
+        found["starts"].sum()
+        == found["ends"].sum()
+        == found["matched"][:, 0].sum()
+        == found["labels"][:, 2].sum()
+    )
 
 
 def test_the_stored_counts_agree_with_those_the_samplers_follow():
     both = np.array(LLP_COUNTS["modality"])[:, 2]
     assert np.array(SPAN_COUNTS["matched"])[:, 0].tolist() == both.tolist()
     assert SPAN_COUNTS["videos"] == sum(row[0] for row in LLP_COUNTS["labels_judged"])
-    same = np.array(LLP_COUNTS["same"]) + np.array(LLP_COUNTS["both"])[:, 0]  # equal and partial, or both from end to end
+    same = (
+        np.array(LLP_COUNTS["same"]) + np.array(LLP_COUNTS["both"])[:, 0]
+    )  # equal and partial, or both from end to end
     assert np.array(SPAN_COUNTS["matched"])[:, 3].tolist() == same.tolist()
 
 
@@ -67,5 +89,12 @@ def test_the_stored_counts_are_those_of_the_files(data_dir):
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_every_table_has_the_shape_it_says(field):
-    shape = {"labels": (25, 4), "seconds": (25, 4), "matched": (25, 4), "unlisted": (25,), "starts": (19,), "ends": (19,)}.get(field, (11,))
+    shape = {
+        "labels": (25, 4),
+        "seconds": (25, 4),
+        "matched": (25, 4),
+        "unlisted": (25,),
+        "starts": (19,),
+        "ends": (19,),
+    }.get(field, (11,))
     assert np.shape(SPAN_COUNTS[field]) == shape

@@ -1,4 +1,6 @@
-"""The claims ledger: nothing of the papers is left out, and a verdict is given only where there is something to judge by."""
+"""The claims ledger: nothing of the papers is left out, and a verdict is given only where there is
+something to judge by."""
+
 import html.parser
 import json
 import re
@@ -10,24 +12,28 @@ from made_records import put
 from processes import PATIENCE, ROOT
 
 from avbook import papers
-from avbook.evidence.claims import VERDICTS, claim_rows, figures_shown, to_html, totals
 from avbook.errors import AvbookError
+from avbook.evidence.claims import VERDICTS, claim_rows, figures_shown, to_html, totals
 from avbook.experiments.records import Records
 from avbook.experiments.tables import table_rows
 from avbook.show.pages import anchor, read_pages
 
 
 def row(rows, key, **where):
-    found, = [r for r in rows if r["key"] == key and all(r[k] == v for k, v in where.items())]
+    (found,) = [r for r in rows if r["key"] == key and all(r[k] == v for k, v in where.items())]
     return found
 
 
 def test_every_claim_of_the_papers_is_listed(tmp_path):
     rows = claim_rows(Records(tmp_path))
-    printed = [cell for table in papers.TABLES.values() for cell in table.cells if cell.value is not None]
+    printed = [
+        cell for table in papers.TABLES.values() for cell in table.cells if cell.value is not None
+    ]
     assert len(rows) == len(printed) + len(papers.ORDERING_CLAIMS) + len(papers.FIGURES)
     assert len({r["key"] for r in rows}) == len(rows), "two claims with one key"
-    assert {r["paper"] for r in rows} == {"PSP", "MA", "CMLCL"} and {r["verdict"] for r in rows} == {"not run", "cited", "not shown"}
+    assert {r["paper"] for r in rows} == {"PSP", "MA", "CMLCL"} and {
+        r["verdict"] for r in rows
+    } == {"not run", "cited", "not shown"}
     counted = totals(rows)
     assert sum(line["in all"] for line in counted) == len(rows)
     assert all(line["in all"] == sum(line[v] for v in VERDICTS) for line in counted)
@@ -36,12 +42,31 @@ def test_every_claim_of_the_papers_is_listed(tmp_path):
 def test_a_number_is_judged_on_official_data_alone(tmp_path):
     for seed, accuracy in enumerate((77.0, 78.0, 78.6)):
         put(tmp_path, "psp-full", {}, seed, accuracy - 20)
-        put(tmp_path, "psp-full", {}, seed, accuracy, kind="official", data="AVE", hash="o", preset="paper")
+        put(
+            tmp_path,
+            "psp-full",
+            {},
+            seed,
+            accuracy,
+            kind="official",
+            data="AVE",
+            hash="o",
+            preset="paper",
+        )
     rows = claim_rows(Records(tmp_path))
-    world, official = (row(rows, "psp-1: PSP, full", data=data) for data in ("world: w", "official: AVE"))
+    world, official = (
+        row(rows, "psp-1: PSP, full", data=data) for data in ("world: w", "official: AVE")
+    )
     assert (world["verdict"], official["verdict"]) == ("not run", "agrees")
-    assert world["ours"] == pytest.approx(official["ours"] - 20) and world["printed"] == official["printed"] == 77.8
-    assert world["seeds"] == 3 and world["low"] < world["ours"] < world["high"] and world["command"].endswith("--seeds 3")
+    assert (
+        world["ours"] == pytest.approx(official["ours"] - 20)
+        and world["printed"] == official["printed"] == 77.8
+    )
+    assert (
+        world["seeds"] == 3
+        and world["low"] < world["ours"] < world["high"]
+        and world["command"].endswith("--seeds 3")
+    )
     assert "validation" in world["protocol"]
 
 
@@ -62,11 +87,27 @@ def test_the_papers_settings_on_the_world_are_rows_of_their_own(tmp_path):
         put(tmp_path, "psp-full", {}, seed, 60.0 + seed, preset="paper")
         put(tmp_path, "psp-full", {"prune": "asp"}, seed, 55.0 + 1.1 * seed, preset="paper")
     rows = claim_rows(Records(tmp_path))
-    small, large = (row(rows, "psp-1-full-asp", data=data) for data in ("world: w", "world: w, paper preset"))
-    assert (small["verdict"], large["verdict"]) == ("disagrees", "agrees") and (small["tried"], large["tried"]) == ("world, small settings", "world, paper's settings")
-    assert row(rows, "psp-1: PSP, full")["ours"] == 71.0  # a number once, from the settings that fill the tables
-    tried = {line["tried on"]: line for line in totals(rows) if line["paper"] == "PSP" and line["claims"] == "directions"}
-    assert tried["world, small settings"]["disagrees"] == tried["world, paper's settings"]["agrees"] == 1 and tried[""]["not run"] == tried[""]["in all"] > 1
+    small, large = (
+        row(rows, "psp-1-full-asp", data=data) for data in ("world: w", "world: w, paper preset")
+    )
+    assert (small["verdict"], large["verdict"]) == ("disagrees", "agrees") and (
+        small["tried"],
+        large["tried"],
+    ) == ("world, small settings", "world, paper's settings")
+    assert (
+        row(rows, "psp-1: PSP, full")["ours"] == 71.0
+    )  # a number once, from the settings that fill the tables
+    tried = {
+        line["tried on"]: line
+        for line in totals(rows)
+        if line["paper"] == "PSP" and line["claims"] == "directions"
+    }
+    assert (
+        tried["world, small settings"]["disagrees"]
+        == tried["world, paper's settings"]["agrees"]
+        == 1
+        and tried[""]["not run"] == tried[""]["in all"] > 1
+    )
     assert sum(line["in all"] for line in totals(rows)) == len(rows)
 
 
@@ -84,18 +125,35 @@ def test_the_ledger_says_what_the_tables_say():
         for cell in table_rows(papers.find_table(key), records):
             if cell["paper"] is not None and cell["ours"] is not None:
                 found = row(rows, f"{key}: {cell['row']}, {cell['column']}")
-                assert (found["ours"], found["low"], found["seeds"]) == (cell["ours"], cell["low"], len(cell["seeds"]))
+                assert (found["ours"], found["low"], found["seeds"]) == (
+                    cell["ours"],
+                    cell["low"],
+                    len(cell["seeds"]),
+                )
 
 
 def test_a_figure_is_shown_where_a_heading_of_its_papers_pages_names_it():
-    shown = figures_shown(read_pages(ROOT / "nbs"), {"psp": "2_supervised", "ma": "3_parsing", "cmlcl": "4_unsupervised"})
+    shown = figures_shown(
+        read_pages(ROOT / "nbs"),
+        {"psp": "2_supervised", "ma": "3_parsing", "cmlcl": "4_unsupervised"},
+    )
     assert shown["psp-fig-4"].startswith("2_supervised/05_results.ipynb#figure-4")
-    assert not [key for key, place in shown.items() if not (ROOT / "nbs" / place.partition("#")[0]).exists()]
+    assert not [
+        key for key, place in shown.items() if not (ROOT / "nbs" / place.partition("#")[0]).exists()
+    ]
 
 
-@pytest.mark.parametrize("heading, identifier", [  # by hand from Pandoc's manual: auto_identifiers
-    ("Heading identifiers in HTML", "heading-identifiers-in-html"), ("*Dogs*?--in *my* house?", "dogs--in-my-house"), ("3. Applications", "applications"),
-    ("33", "section"), ("[HTML], [S5], or [RTF]?", "html-s5-or-rtf"), ("The threshold τ = 0.095", "the-threshold-τ-0.095")])
+@pytest.mark.parametrize(
+    "heading, identifier",
+    [  # by hand from Pandoc's manual: auto_identifiers
+        ("Heading identifiers in HTML", "heading-identifiers-in-html"),
+        ("*Dogs*?--in *my* house?", "dogs--in-my-house"),
+        ("3. Applications", "applications"),
+        ("33", "section"),
+        ("[HTML], [S5], or [RTF]?", "html-s5-or-rtf"),
+        ("The threshold τ = 0.095", "the-threshold-τ-0.095"),
+    ],
+)
 def test_anchors_are_pandocs(heading, identifier):
     assert anchor(heading) == identifier
 
@@ -128,10 +186,18 @@ def test_the_page_needs_no_script_and_none_from_elsewhere():
     rows = claim_rows(Records(ROOT / "nbs/records"))
     text = to_html(rows, "../")
     table = Table(text)
-    assert not table.open and len(table.rows) == len(rows) + 1 and {len(cells) for cells in table.rows} == {7}
+    assert (
+        not table.open
+        and len(table.rows) == len(rows) + 1
+        and {len(cells) for cells in table.rows} == {7}
+    )
     assert "src=" not in text and "http" not in text
     first = table.rows[1]
-    assert first[0].startswith(rows[0]["claim"]) and first[-1] == rows[0]["verdict"] and first[1] == f"{rows[0]['printed']:.1f}"
+    assert (
+        first[0].startswith(rows[0]["claim"])
+        and first[-1] == rows[0]["verdict"]
+        and first[1] == f"{rows[0]['printed']:.1f}"
+    )
 
 
 def test_the_script_filters_and_sorts(tmp_path):
@@ -153,10 +219,31 @@ def test_the_script_filters_and_sorts(tmp_path):
       document.body.innerHTML = "<pre id='said'></pre>"; document.getElementById("said").textContent = JSON.stringify(say);
     </script>"""
     page = tmp_path / "page.html"
-    page.write_text(f"<!doctype html><meta charset='utf-8'><body>{to_html(rows)}{act}", encoding="utf-8")
-    done = subprocess.run([browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'u'}", "--dump-dom", page.as_uri()],
-                          capture_output=True, text=True, timeout=PATIENCE)
+    page.write_text(
+        f"<!doctype html><meta charset='utf-8'><body>{to_html(rows)}{act}", encoding="utf-8"
+    )
+    done = subprocess.run(
+        [
+            browser,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            f"--user-data-dir={tmp_path / 'u'}",
+            "--dump-dom",
+            page.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
     said = json.loads(re.search(r"<pre id=.said.>(.*?)</pre>", done.stdout, re.S)[1])
     assert said["all"] == len(rows) and said["ma"] == sum(r["paper"] == "MA" for r in rows)
-    expected = sorted(r["printed"] for r in rows if r["paper"] == "MA" and r["kind"] == "number" and "visual" in r["claim"].lower() and "only" in r["claim"])
+    expected = sorted(
+        r["printed"]
+        for r in rows
+        if r["paper"] == "MA"
+        and r["kind"] == "number"
+        and "visual" in r["claim"].lower()
+        and "only" in r["claim"]
+    )
     assert [float(v) for v in said["sorted"]] == expected and said["words"] == len(expected)

@@ -1,4 +1,6 @@
-"""The divergence register: every switch of the tables is in it, linked to its section, and its effect is the difference of the records."""
+"""The divergence register: every switch of the tables is in it, linked to its section, and its
+effect is the difference of the records."""
+
 import pytest
 from made_records import put
 from processes import ROOT
@@ -6,8 +8,8 @@ from processes import ROOT
 from avbook.evidence.discrepancies import REGISTERS, discrepancy_rows, other_entries, to_markdown
 from avbook.experiments.records import Records
 from avbook.experiments.tables import get_score
-from avbook.show.pages import read_pages
 from avbook.papers import find_table
+from avbook.show.pages import read_pages
 
 PAGES = read_pages(ROOT / "nbs")
 
@@ -19,8 +21,15 @@ def rows():
 
 def test_every_switch_is_an_entry(rows):
     for paper, (key, _, recipes) in REGISTERS.items():
-        yardsticks = {"HAN, sound alone", "HAN, picture alone", "MA, refined by the truth", "Speech dropped from every picture, no exchange"}
-        switched = {cell.row for cell in find_table(key).cells if cell.options and cell.recipe in recipes} - yardsticks
+        yardsticks = {
+            "HAN, sound alone",
+            "HAN, picture alone",
+            "MA, refined by the truth",
+            "Speech dropped from every picture, no exchange",
+        }
+        switched = {
+            cell.row for cell in find_table(key).cells if cell.options and cell.recipe in recipes
+        } - yardsticks
         assert switched and switched == {row["entry"] for row in rows if row["paper"] == paper}
 
 
@@ -28,9 +37,15 @@ def test_every_entry_leads_to_a_section_that_shows_it(rows):
     anchors = {f"{page.path}#{heading.anchor}": page for page in PAGES for heading in page.headings}
     for row in rows:
         if (ROOT / "nbs" / REGISTERS[row["paper"]][1]).exists():
-            assert row["place"] in anchors, f"{row['paper']}: {row['entry']} is shown nowhere on {REGISTERS[row['paper']][1]}"
+            assert row["place"] in anchors, (
+                f"{row['paper']}: {row['entry']} is shown nowhere on {REGISTERS[row['paper']][1]}"
+            )
             page = anchors[row["place"]]
-            said = page.words("code") + "".join("".join(o.get("data", {}).get("text/html", "")) for c in page.cells for o in c.get("outputs", []))
+            said = page.words("code") + "".join(
+                "".join(o.get("data", {}).get("text/html", ""))
+                for c in page.cells
+                for o in c.get("outputs", [])
+            )
             assert row["entry"] in said or f'f"{row["entry"].rpartition(" ")[0]} {{' in said
     frozen = next(row for row in rows if row["entry"] == "frozen batches")
     assert frozen["place"] == "2_supervised/06_discrepancies.ipynb#frozen-batches"
@@ -49,14 +64,27 @@ def test_the_effect_is_the_paired_difference(tmp_path):
         put(tmp_path, "psp-full", {"stale_targets": True}, seed, 69.0 + 5 * seed - 0.1 * seed)
     rows = discrepancy_rows(PAGES, Records(tmp_path))
     stale = next(row for row in rows if row["entry"] == "stale similarity targets")
-    assert stale["gap"].mean == pytest.approx(-1.1) and stale["verdict"] == "lower" and stale["gap"].n == 3
+    assert (
+        stale["gap"].mean == pytest.approx(-1.1)
+        and stale["verdict"] == "lower"
+        and stale["gap"].n == 3
+    )
     assert {row["verdict"] for row in rows if row is not stale} == {"not run"}
-    assert "| -1.1 [-1.3, -0.9] | 3 | lower |" in to_markdown([stale], "../").replace("\N{NO-BREAK SPACE}", " ")
+    assert "| -1.1 [-1.3, -0.9] | 3 | lower |" in to_markdown([stale], "../").replace(
+        "\N{NO-BREAK SPACE}", " "
+    )
 
 
 def test_the_register_says_what_the_records_say(rows):
     records = Records(ROOT / "nbs/records")
     row = next(r for r in rows if r["entry"] == "aliased targets")
-    by_seed = [{r["seed"]: get_score(r, "segment_type", "last") for r in records.of("ma", options)} for options in ({"aliased_targets": True}, {})]
+    by_seed = [
+        {r["seed"]: get_score(r, "segment_type", "last") for r in records.of("ma", options)}
+        for options in ({"aliased_targets": True}, {})
+    ]
     gaps = [by_seed[0][seed] - by_seed[1][seed] for seed in by_seed[0].keys() & by_seed[1].keys()]
-    assert row["gap"].mean == pytest.approx(sum(gaps) / len(gaps)) and set(row["others"]) == {"segment_audio", "segment_visual", "event_type"}
+    assert row["gap"].mean == pytest.approx(sum(gaps) / len(gaps)) and set(row["others"]) == {
+        "segment_audio",
+        "segment_visual",
+        "event_type",
+    }

@@ -1,10 +1,12 @@
-"""Stages: made once for all runs that agree in what they depend on, again after an interruption, apart for anything else."""
+"""Stages: made once for all runs that agree in what they depend on, again after an interruption,
+apart for anything else."""
+
 from pathlib import Path
 
 import pytest
 
-from avbook.experiments.recipe import Recipe
 from avbook.experiments.job import Job
+from avbook.experiments.recipe import Recipe
 
 
 class Data:
@@ -27,8 +29,12 @@ def test_a_stage_is_made_once_and_shared_by_what_it_depends_on(tmp_path):
     assert job(tmp_path).stage("base", {"lr": 1}, make) == first and len(made) == 1
     assert (first / "weights.txt").read_text() == "w"
     other = type("Other", (), {"hash": "abd"})
-    apart = [job(tmp_path).stage("base", {"lr": 2}, make), job(tmp_path, seed=1).stage("base", {"lr": 1}, make),
-             job(tmp_path).stage("refine", {"lr": 1}, make), job(tmp_path, data=other).stage("base", {"lr": 1}, make)]
+    apart = [
+        job(tmp_path).stage("base", {"lr": 2}, make),
+        job(tmp_path, seed=1).stage("base", {"lr": 1}, make),
+        job(tmp_path).stage("refine", {"lr": 1}, make),
+        job(tmp_path, data=other).stage("base", {"lr": 1}, make),
+    ]
     assert len({first, *apart}) == 5 == len(made)
 
 

@@ -1,6 +1,6 @@
 """What is written beside a run, and what is no record."""
-import json
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,13 +9,16 @@ from processes import ROOT
 
 from avbook.errors import AvbookError
 from avbook.experiments.job import write_predictions
-from avbook.experiments.records import read_record
 from avbook.experiments.recipes import find_recipe
+from avbook.experiments.records import read_record
 from avbook.experiments.runner import _without_nan, run_key
 
 
 def test_predictions_are_small_integers_without_pickle(tmp_path):
-    write_predictions(tmp_path / "p.npz", {"last": np.full((3, 10), 28), "val_selected": {"audio": np.ones((2, 2))}})
+    write_predictions(
+        tmp_path / "p.npz",
+        {"last": np.full((3, 10), 28), "val_selected": {"audio": np.ones((2, 2))}},
+    )
     with np.load(tmp_path / "p.npz", allow_pickle=False) as arrays:
         assert arrays["last"].dtype == np.uint8 and arrays["last"].max() == 28
         assert "val_selected.audio" in arrays
@@ -29,7 +32,10 @@ def test_what_is_no_record_is_named(tmp_path):
 
 
 def test_a_figure_with_nothing_to_count_is_null_in_a_record():
-    assert _without_nan({"a": [float("nan"), 1.5], "b": (2, "x")}) == {"a": [None, 1.5], "b": [2, "x"]}
+    assert _without_nan({"a": [float("nan"), 1.5], "b": (2, "x")}) == {
+        "a": [None, 1.5],
+        "b": [2, "x"],
+    }
 
 
 def test_every_stored_record_lies_where_its_run_would_be_looked_for():

@@ -1,26 +1,52 @@
 """Released names into our networks: sizes from shapes, and one line that names everything wrong."""
+
 import numpy as np
 import pytest
 import torch
 
 from avbook.errors import AvbookError
 from avbook.experiments.released import (
-    RELEASED, Released, _translate, load_released, register_released,
+    RELEASED,
+    Released,
+    _translate,
+    load_released,
+    register_released,
 )
 
 KINDS = ["psp-full", "psp-weak", "avel-full", "avel-weak"]
-SHAPES = {name: shape for name, shape in {
-    "attention.affine_audio.weight": (8, 6), "attention.affine_audio.bias": (8,), "attention.affine_video.weight": (8, 5),
-    "attention.affine_video.bias": (8,), "attention.affine_v.weight": (4, 8), "attention.affine_g.weight": (4, 8),
-    "attention.affine_h.weight": (1, 4), "psp.v_L1.weight": (6, 6), "psp.v_L2.weight": (6, 6), "psp.a_L1.weight": (6, 6),
-    "psp.a_L2.weight": (6, 6), "psp.layer_norm.weight": (6,), "psp.layer_norm.bias": (6,), "L1.weight": (7, 6), "L2.weight": (3, 7),
-}.items()}
+SHAPES = {
+    name: shape
+    for name, shape in {
+        "attention.affine_audio.weight": (8, 6),
+        "attention.affine_audio.bias": (8,),
+        "attention.affine_video.weight": (8, 5),
+        "attention.affine_video.bias": (8,),
+        "attention.affine_v.weight": (4, 8),
+        "attention.affine_g.weight": (4, 8),
+        "attention.affine_h.weight": (1, 4),
+        "psp.v_L1.weight": (6, 6),
+        "psp.v_L2.weight": (6, 6),
+        "psp.a_L1.weight": (6, 6),
+        "psp.a_L2.weight": (6, 6),
+        "psp.layer_norm.weight": (6,),
+        "psp.layer_norm.bias": (6,),
+        "L1.weight": (7, 6),
+        "L2.weight": (3, 7),
+    }.items()
+}
 
 
 def lstm(prefix, inputs, hidden=3):
-    return {f"{prefix}.{name}_l0{end}": shape for end in ("", "_reverse")
-            for name, shape in {"weight_ih": (4 * hidden, inputs), "weight_hh": (4 * hidden, hidden), "bias_ih": (4 * hidden,),
-                                "bias_hh": (4 * hidden,)}.items()}
+    return {
+        f"{prefix}.{name}_l0{end}": shape
+        for end in ("", "_reverse")
+        for name, shape in {
+            "weight_ih": (4 * hidden, inputs),
+            "weight_hh": (4 * hidden, hidden),
+            "bias_ih": (4 * hidden,),
+            "bias_hh": (4 * hidden,),
+        }.items()
+    }
 
 
 def arrays_of(kind, seed=0):
@@ -28,12 +54,26 @@ def arrays_of(kind, seed=0):
     if kind.startswith("psp"):
         shapes = SHAPES | lstm("lstm_a_v.lstm_audio", 6) | lstm("lstm_a_v.lstm_video", 6)
         if kind == "psp-full":
-            shapes = shapes | {"fa.0.weight": (9, 6), "fa.1.weight": (6, 9), "fv.0.weight": (9, 5), "fv.1.weight": (6, 9),
-                               "psp.v_fc.weight": (6, 6), "psp.a_fc.weight": (6, 6)}
+            shapes = shapes | {
+                "fa.0.weight": (9, 6),
+                "fa.1.weight": (6, 9),
+                "fv.0.weight": (9, 5),
+                "fv.1.weight": (6, 9),
+                "psp.v_fc.weight": (6, 6),
+                "psp.a_fc.weight": (6, 6),
+            }
         else:
-            shapes = shapes | {"linear_v.weight": (6, 5), "linear_v.bias": (6,), "W3.weight": (1, 3)}
+            shapes = shapes | {
+                "linear_v.weight": (6, 5),
+                "linear_v.bias": (6,),
+                "W3.weight": (1, 3),
+            }
     else:
-        shapes = {name.removeprefix("attention."): shape for name, shape in SHAPES.items() if name.startswith("attention.")}
+        shapes = {
+            name.removeprefix("attention."): shape
+            for name, shape in SHAPES.items()
+            if name.startswith("attention.")
+        }
         shapes |= lstm("lstm_audio", 6) | lstm("lstm_video", 5)
         shapes |= {"L1.weight": (7, 12), "L1.bias": (7,), "L2.weight": (3, 7), "L2.bias": (3,)}
     rng = np.random.default_rng(seed)
@@ -55,9 +95,14 @@ def test_sizes_come_from_shapes_and_every_weight_arrives(kind):
 def test_forms_of_the_arrays(kind, tmp_path):
     arrays = arrays_of(kind)
     reference = load_released(kind, arrays).state_dict()
-    marked = {f"sd/{name}": value for name, value in arrays.items()} | {"in/audio": np.zeros(3), "thr0.095/out": np.zeros(2)}
+    marked = {f"sd/{name}": value for name, value in arrays.items()} | {
+        "in/audio": np.zeros(3),
+        "thr0.095/out": np.zeros(2),
+    }
     np.savez(tmp_path / "golden.npz", **marked)
-    tensors = {f"module.{name}": torch.from_numpy(value).requires_grad_() for name, value in arrays.items()}
+    tensors = {
+        f"module.{name}": torch.from_numpy(value).requires_grad_() for name, value in arrays.items()
+    }
     doubles = {name: value.astype(np.float64) for name, value in arrays.items()}
     with np.load(tmp_path / "golden.npz") as file:
         for form in (marked, file, tensors, doubles):
@@ -68,9 +113,17 @@ def test_forms_of_the_arrays(kind, tmp_path):
 def test_left_and_right_are_not_swapped():
     arrays = arrays_of("psp-full")
     net = load_released("psp-full", arrays)
-    for own, name in {"propagation.v2": "psp.v_L2", "propagation.a1": "psp.a_L1", "fusion.v3": "psp.v_fc", "encoder.visual_in.1": "fv.1",
-                      "encoder.attention.audio_units": "attention.affine_g", "encoder.attention.visual": "attention.affine_video"}.items():
-        assert torch.equal(net.get_parameter(f"{own}.weight").detach(), torch.from_numpy(arrays[f"{name}.weight"])), own
+    for own, name in {
+        "propagation.v2": "psp.v_L2",
+        "propagation.a1": "psp.a_L1",
+        "fusion.v3": "psp.v_fc",
+        "encoder.visual_in.1": "fv.1",
+        "encoder.attention.audio_units": "attention.affine_g",
+        "encoder.attention.visual": "attention.affine_video",
+    }.items():
+        assert torch.equal(
+            net.get_parameter(f"{own}.weight").detach(), torch.from_numpy(arrays[f"{name}.weight"])
+        ), own
 
 
 def test_all_faults_at_once_in_one_line():
@@ -82,7 +135,11 @@ def test_all_faults_at_once_in_one_line():
         load_released("psp-full", arrays)
     text = str(error.value)
     assert "\n" not in text and text.startswith("weights of psp-full:")
-    for part in ("missing psp.v_L2.weight, psp.layer_norm.bias", "left over extra.weight", "psp.a_L1.weight (6, 5) instead of (6, 6)"):
+    for part in (
+        "missing psp.v_L2.weight, psp.layer_norm.bias",
+        "left over extra.weight",
+        "psp.a_L1.weight (6, 5) instead of (6, 6)",
+    ):
         assert part in text, text
 
 
@@ -111,9 +168,16 @@ def test_a_weight_without_the_axes_its_size_is_read_from():
 
 
 def test_layers_the_released_class_never_uses_may_be_there():
-    arrays = arrays_of("psp-full") | {"linear_v.weight": np.zeros((6, 5)), "L3.bias": np.zeros(2), "v_classify.L1.weight": np.zeros(3)}
+    arrays = arrays_of("psp-full") | {
+        "linear_v.weight": np.zeros((6, 5)),
+        "L3.bias": np.zeros(2),
+        "v_classify.L1.weight": np.zeros(3),
+    }
     load_released("psp-full", arrays)
-    load_released("psp-weak", arrays_of("psp-weak") | {"temperature": np.ones((1, 3)), "W1.weight": np.zeros((1, 6))})
+    load_released(
+        "psp-weak",
+        arrays_of("psp-weak") | {"temperature": np.ones((1, 3)), "W1.weight": np.zeros((1, 6))},
+    )
 
 
 def test_unknown_kind():
@@ -123,7 +187,13 @@ def test_unknown_kind():
 
 def test_a_new_kind_can_be_registered(monkeypatch):
     monkeypatch.setattr("avbook.experiments.released.RELEASED", dict(RELEASED))
-    register_released("line", Released({"old.": "", "old.deep.": "deep."}, lambda shapes: torch.nn.Linear(*shapes["old.weight"][::-1])))
+    register_released(
+        "line",
+        Released(
+            {"old.": "", "old.deep.": "deep."},
+            lambda shapes: torch.nn.Linear(*shapes["old.weight"][::-1]),
+        ),
+    )
     net = load_released("line", {"old.weight": np.ones((2, 3)), "old.bias": np.zeros(2)})
     assert net(torch.ones(3)).tolist() == [3, 3]
 

@@ -1,4 +1,6 @@
-"""Bad data: every fault gives one line that names the file, what is there and what to do, from the loader and from the check."""
+"""Bad data: every fault gives one line that names the file, what is there and what to do, from the
+loader and from the check."""
+
 import json
 import re
 
@@ -8,9 +10,9 @@ import pytest
 from made_folders import write_ave, write_h5, write_llp
 
 from avbook.data.ave import AVE
-from avbook.errors import AvbookError
 from avbook.data.llp import LLP
 from avbook.data.packs import check_folder, pack_folder
+from avbook.errors import AvbookError
 
 
 @pytest.fixture
@@ -24,7 +26,8 @@ def llp(tmp_path):
 
 
 def refused(load, folder, file, *words):
-    """The loader's message, after it was found to be one line about the file, and the check to say the same as an error."""
+    """The loader's message, after it was found to be one line about the file, and the check to say
+    the same as an error."""
     with pytest.raises(AvbookError) as caught:
         load(folder)
     message = str(caught.value)
@@ -33,17 +36,22 @@ def refused(load, folder, file, *words):
     for word in words:
         assert re.search(word, message), f"{word!r} not in {message!r}"
     errors = [finding for finding in check_folder(folder) if finding.level == "error"]
-    assert any(finding.file == file and all("\n" not in str(finding) for finding in errors) for finding in errors), errors
+    assert any(
+        finding.file == file and all("\n" not in str(finding) for finding in errors)
+        for finding in errors
+    ), errors
     return message
 
 
 def truncate(path, share=0.5):
     data = path.read_bytes()
-    path.write_bytes(data[:int(len(data) * share)])
+    path.write_bytes(data[: int(len(data) * share)])
 
 
-# ------------------------------------------------------------------------------------------------------------------- AVE
-@pytest.mark.parametrize("file", ["audio_feature.h5", "visual_feature.h5", "train_order.h5", "test_order.h5"])
+# ---------------------------------------------------------------------------------------------- AVE
+@pytest.mark.parametrize(
+    "file", ["audio_feature.h5", "visual_feature.h5", "train_order.h5", "test_order.h5"]
+)
 def test_a_missing_file(ave, file):
     (ave / file).unlink()
     refused(AVE, ave, file, "no such file")
@@ -66,7 +74,10 @@ def test_an_h5_that_is_a_web_page(ave):
     refused(AVE, ave, "audio_feature.h5", "not an HDF5 file")
 
 
-@pytest.mark.parametrize("file, name", [("audio_feature.h5", "avadataset"), ("labels.h5", "avadataset"), ("train_order.h5", "order")])
+@pytest.mark.parametrize(
+    "file, name",
+    [("audio_feature.h5", "avadataset"), ("labels.h5", "avadataset"), ("train_order.h5", "order")],
+)
 def test_a_wrong_dataset_name(ave, file, name):
     with h5py.File(ave / file, "r+") as h5:
         h5.move(name, "data")
@@ -81,8 +92,15 @@ def test_features_that_are_no_floats(ave):
     refused(AVE, ave, "audio_feature.h5", "expected floats")
 
 
-@pytest.mark.parametrize("shape, words", [((23, 10, 3, 3, 6), r"\(24, 10, 8\)"), ((24, 9, 3, 3, 6), r"\(24, 10, 8\)"), ((24, 10, 54), "height, width"),
-                                          ((24, 10, 3, 3, 0), "none of them 0")])
+@pytest.mark.parametrize(
+    "shape, words",
+    [
+        ((23, 10, 3, 3, 6), r"\(24, 10, 8\)"),
+        ((24, 9, 3, 3, 6), r"\(24, 10, 8\)"),
+        ((24, 10, 54), "height, width"),
+        ((24, 10, 3, 3, 0), "none of them 0"),
+    ],
+)
 def test_visual_features_of_another_shape(ave, shape, words):
     write_h5(ave / "visual_feature.h5", np.zeros(shape, np.float32))
     refused(AVE, ave, "visual_feature.h5", words)
@@ -116,7 +134,9 @@ def test_labels_that_differ_in_seconds_only_are_used_and_noted(ave):
     data = AVE(ave)
     split = next(split for split in data.splits.values() if at in split.rows)
     assert np.array_equal(split.labels[split.rows == at][0], row)
-    assert [str(f) for f in check_folder(ave)] == [f"note: labels.h5: row {at}: other seconds than Annotations.txt has; labels.h5 is used"]
+    assert [str(f) for f in check_folder(ave)] == [
+        f"note: labels.h5: row {at}: other seconds than Annotations.txt has; labels.h5 is used"
+    ]
 
 
 def test_an_annotation_list_of_other_clips(ave):
@@ -132,7 +152,13 @@ def test_nan_and_infinity_in_features(tmp_path, value, cache_mb, dtype):
     folder, _, visual = write_ave(tmp_path / "ave", dtype=dtype)
     visual[21, 9, 2, 2, 5] = value
     write_h5(folder / "visual_feature.h5", visual)
-    refused(lambda where: AVE(where, cache_mb=cache_mb), folder, "visual_feature.h5", "row 21", "NaN or infinity")
+    refused(
+        lambda where: AVE(where, cache_mb=cache_mb),
+        folder,
+        "visual_feature.h5",
+        "row 21",
+        "NaN or infinity",
+    )
 
 
 @pytest.mark.parametrize("index", [24, -1, 10**9])
@@ -143,7 +169,10 @@ def test_an_order_index_out_of_range(ave, index):
 
 
 def test_overlapping_splits(ave):
-    with h5py.File(ave / "val_order.h5", "r") as val, h5py.File(ave / "test_order.h5", "r+") as test:
+    with (
+        h5py.File(ave / "val_order.h5", "r") as val,
+        h5py.File(ave / "test_order.h5", "r+") as test,
+    ):
         test["order"][0] = val["order"][5]
     refused(AVE, ave, "test_order.h5", "1 clips are also in val_order.h5", "the splits overlap")
 
@@ -160,18 +189,30 @@ def test_a_clip_in_no_split_is_only_noted(ave):
     assert "note: train_order.h5: 1 of 24 clips are in no split" in map(str, check_folder(ave))
 
 
-BAD_LINES = [("Church bell&../../etc/x&good&0&3", "'../../etc/x': not a video id"), ("Church bell&/etc/passwd&good&0&3", "'/etc/passwd'"),
-             ("Church bell&abcdefghij&good&0&3", "11 of the characters"), ("Church bell&abcdefghij.&good&0&3", "11 of the characters"),
-             ("Church bell&abcdéfghijk&good&0&3", "11 of the characters"), ("Gong&abcdefghijk&good&0&3", "line 6: unknown class 'Gong'"),
-             ("Church bell&abcdefghijk&good&7&3", "line 6: the event of abcdefghijk starts at 7 and ends at 3"),
-             ("Church bell&abcdefghijk&good&-1&3", "line 6"), ("Church bell&abcdefghijk&good&0&11", "line 6: the event ends after the clip"),
-             ("Church bell&abcdefghijk&good&0&3.5", "line 6 is 'Church bell&abcdefghijk&good&0&3.5'"), ("Church bell&abcdefghijk", "line 6 is")]
+BAD_LINES = [
+    ("Church bell&../../etc/x&good&0&3", "'../../etc/x': not a video id"),
+    ("Church bell&/etc/passwd&good&0&3", "'/etc/passwd'"),
+    ("Church bell&abcdefghij&good&0&3", "11 of the characters"),
+    ("Church bell&abcdefghij.&good&0&3", "11 of the characters"),
+    ("Church bell&abcdéfghijk&good&0&3", "11 of the characters"),
+    ("Gong&abcdefghijk&good&0&3", "line 6: unknown class 'Gong'"),
+    (
+        "Church bell&abcdefghijk&good&7&3",
+        "line 6: the event of abcdefghijk starts at 7 and ends at 3",
+    ),
+    ("Church bell&abcdefghijk&good&-1&3", "line 6"),
+    ("Church bell&abcdefghijk&good&0&11", "line 6: the event ends after the clip"),
+    ("Church bell&abcdefghijk&good&0&3.5", "line 6 is 'Church bell&abcdefghijk&good&0&3.5'"),
+    ("Church bell&abcdefghijk", "line 6 is"),
+]
 
 
 @pytest.mark.parametrize("line, words", BAD_LINES)
 def test_a_bad_line_in_the_annotations(ave, line, words):
     lines = (ave / "Annotations.txt").read_text().splitlines()
-    (ave / "Annotations.txt").write_text("\n".join([*lines[:5], line, *lines[6:]]), encoding="utf-8")
+    (ave / "Annotations.txt").write_text(
+        "\n".join([*lines[:5], line, *lines[6:]]), encoding="utf-8"
+    )
     refused(AVE, ave, "Annotations.txt", re.escape(words))
 
 
@@ -190,7 +231,10 @@ def test_a_class_named_twice(ave):
 def test_weak_labels_in_another_order(ave):
     with h5py.File(ave / "mil_labels.h5", "r+") as h5:
         h5["avadataset"][...] = np.roll(h5["avadataset"][...], 1, axis=0)
-    assert "error: mil_labels.h5: contradicts the segment labels; its rows are in another order or of other labels" in map(str, check_folder(ave))
+    assert (
+        "error: mil_labels.h5: contradicts the segment labels; its rows are in another order or of"
+        " other labels" in map(str, check_folder(ave))
+    )
 
 
 def test_weak_without_its_background_clips(ave):
@@ -204,7 +248,9 @@ def test_weak_without_its_background_clips(ave):
 
 def test_background_clips_of_another_size(ave):
     write_h5(ave / "visual_feature_noisy.h5", np.zeros((5, 10, 3, 3, 7), np.float32))
-    refused(lambda folder: AVE(folder, weak=True), ave, "visual_feature_noisy.h5", r"\(10, 3, 3, 7\)")
+    refused(
+        lambda folder: AVE(folder, weak=True), ave, "visual_feature_noisy.h5", r"\(10, 3, 3, 7\)"
+    )
     write_h5(ave / "labels_noisy.h5", np.zeros((4, 29)))
     assert any(f.file == "labels_noisy.h5" and f.level == "error" for f in check_folder(ave))
 
@@ -221,7 +267,11 @@ def test_everything_wrong_is_found_at_one_look(ave):
     truncate(ave / "labels.h5")
     with h5py.File(ave / "val_order.h5", "r+") as h5:
         h5["order"][2] = 99
-    assert [f.file for f in check_folder(ave) if f.level == "error"] == ["audio_feature.h5", "labels.h5", "val_order.h5"]
+    assert [f.file for f in check_folder(ave) if f.level == "error"] == [
+        "audio_feature.h5",
+        "labels.h5",
+        "val_order.h5",
+    ]
     with pytest.raises(AvbookError, match="and 2 more"):
         AVE(ave)
 
@@ -233,14 +283,16 @@ def test_a_file_that_shrinks_while_it_is_read(ave):
         train[:]
 
 
-# ------------------------------------------------------------------------------------------------------------------- LLP
+# ---------------------------------------------------------------------------------------------- LLP
 def edit(path, change):
     lines = path.read_text().splitlines()
     change(lines)
     path.write_text("\n".join(lines) + "\n")
 
 
-@pytest.mark.parametrize("file", ["AVVP_train.csv", "AVVP_test_pd.csv", "AVVP_eval_audio.csv", "AVVP_eval_visual.csv"])
+@pytest.mark.parametrize(
+    "file", ["AVVP_train.csv", "AVVP_test_pd.csv", "AVVP_eval_audio.csv", "AVVP_eval_visual.csv"]
+)
 def test_a_missing_list(llp, file):
     (llp / file).unlink()
     refused(LLP, llp, file, "no such file")
@@ -248,16 +300,30 @@ def test_a_missing_list(llp, file):
 
 def test_an_unknown_class_in_a_csv(llp):
     for file in ("AVVP_val_pd.csv", "AVVP_eval_audio.csv"):
-        edit(llp / file, lambda lines: lines.__setitem__(2, lines[2].rpartition("\t")[0] + "\tGong"))
+        edit(
+            llp / file, lambda lines: lines.__setitem__(2, lines[2].rpartition("\t")[0] + "\tGong")
+        )
         refused(LLP, llp, file, "line 3: unknown class 'Gong'")
-        (llp / "AVVP_val_pd.csv").write_text((llp / "AVVP_val_pd.csv").read_text().replace("Gong", "Dog"))
+        (llp / "AVVP_val_pd.csv").write_text(
+            (llp / "AVVP_val_pd.csv").read_text().replace("Gong", "Dog")
+        )
 
 
-@pytest.mark.parametrize("onset, offset, words", [(7, 3, "the onset 7 of Dog in .* lies after its offset 3"), ("-1", 3, "whole seconds"), (0, 11, "between 0 and 10"),
-                                                  ("0.5", 2, "whole seconds"), ("", 2, "whole seconds")])
+@pytest.mark.parametrize(
+    "onset, offset, words",
+    [
+        (7, 3, "the onset 7 of Dog in .* lies after its offset 3"),
+        ("-1", 3, "whole seconds"),
+        (0, 11, "between 0 and 10"),
+        ("0.5", 2, "whole seconds"),
+        ("", 2, "whole seconds"),
+    ],
+)
 def test_bad_spans(llp, onset, offset, words):
     name = (llp / "AVVP_val_pd.csv").read_text().splitlines()[1].split("\t")[0]
-    edit(llp / "AVVP_eval_visual.csv", lambda lines: lines.append(f"{name}\t{onset}\t{offset}\tDog"))
+    edit(
+        llp / "AVVP_eval_visual.csv", lambda lines: lines.append(f"{name}\t{onset}\t{offset}\tDog")
+    )
     refused(LLP, llp, "AVVP_eval_visual.csv", words)
 
 
@@ -272,10 +338,24 @@ def test_an_empty_span_marks_nothing_and_is_noted(llp):
 def test_rows_of_clips_in_no_split_are_noted(llp):
     edit(llp / "AVVP_eval_audio.csv", lambda lines: lines.append("zzzzzzzzzzz_0_10\t5\t8\tDog"))
     LLP(llp)
-    assert any("1 rows are of 1 clips in none of its splits, and are not used: zzzzzzzzzzz_0_10" in f.message for f in check_folder(llp))
+    assert any(
+        "1 rows are of 1 clips in none of its splits, and are not used: zzzzzzzzzzz_0_10"
+        in f.message
+        for f in check_folder(llp)
+    )
 
 
-@pytest.mark.parametrize("name", ["../../etc/p_0_10", "/etc/passwd_0_10", "abcdefghij_0_10", "abc/efghijk_0_10", "abcdefghijk", "abcdefghijk_0_10.npy"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../etc/p_0_10",
+        "/etc/passwd_0_10",
+        "abcdefghij_0_10",
+        "abc/efghijk_0_10",
+        "abcdefghijk",
+        "abcdefghijk_0_10.npy",
+    ],
+)
 def test_a_clip_name_with_a_path_in_it(llp, name):
     edit(llp / "AVVP_train.csv", lambda lines: lines.append(f"{name}\tDog"))
     refused(LLP, llp, "AVVP_train.csv", "line 10: .* is not a clip's name")
@@ -284,10 +364,15 @@ def test_a_clip_name_with_a_path_in_it(llp, name):
 def test_overlapping_and_repeated_clips(llp):
     line = (llp / "AVVP_train.csv").read_text().splitlines()[1]
     edit(llp / "AVVP_test_pd.csv", lambda lines: lines.append(line))
-    refused(LLP, llp, "AVVP_test_pd.csv", "1 videos are also in AVVP_train.csv", "the splits overlap")
+    refused(
+        LLP, llp, "AVVP_test_pd.csv", "1 videos are also in AVVP_train.csv", "the splits overlap"
+    )
     edit(llp / "AVVP_test_pd.csv", lambda lines: lines.__setitem__(-1, lines[1]))
     refused(LLP, llp, "AVVP_test_pd.csv", "line 6: .* is there already, on line 2")
-    edit(llp / "AVVP_test_pd.csv", lambda lines: lines.__setitem__(-1, lines[1].replace("_30_40", "_50_60")))
+    edit(
+        llp / "AVVP_test_pd.csv",
+        lambda lines: lines.__setitem__(-1, lines[1].replace("_30_40", "_50_60")),
+    )
     refused(LLP, llp, "AVVP_test_pd.csv", "several clips of one video")
 
 
@@ -307,8 +392,14 @@ def test_every_missing_feature_file_is_listed(llp):
     assert all(name in message for name in gone)
 
 
-@pytest.mark.parametrize("array, words", [(np.zeros((10, 9), np.float32), r"\(10, 9\), but the other clips have \(10, 8\)"),
-                                          (np.zeros((9, 8), np.float32), r"\(9, 8\)"), (np.zeros((10, 8), np.int16), "int16")])
+@pytest.mark.parametrize(
+    "array, words",
+    [
+        (np.zeros((10, 9), np.float32), r"\(10, 9\), but the other clips have \(10, 8\)"),
+        (np.zeros((9, 8), np.float32), r"\(9, 8\)"),
+        (np.zeros((10, 8), np.int16), "int16"),
+    ],
+)
 def test_one_feature_file_unlike_the_others(llp, array, words):
     path = sorted((llp / "vggish").iterdir())[-1]
     np.save(path, array)
@@ -323,7 +414,14 @@ def test_a_truncated_or_pickled_feature_file(llp):
     refused(LLP, llp, f"vggish/{path.name}", "not a .npy array of numbers")
 
 
-@pytest.mark.parametrize("kind, shape, words", [("res152", (75, 12), "a whole multiple"), ("r2plus1d_18", (20, 6), "as many"), ("vggish", (10, 8, 1), "segments or frames")])
+@pytest.mark.parametrize(
+    "kind, shape, words",
+    [
+        ("res152", (75, 12), "a whole multiple"),
+        ("r2plus1d_18", (20, 6), "as many"),
+        ("vggish", (10, 8, 1), "segments or frames"),
+    ],
+)
 def test_features_that_do_not_fit_each_other(llp, kind, shape, words):
     for path in (llp / kind).iterdir():
         np.save(path, np.zeros(shape, np.float32))
@@ -339,7 +437,7 @@ def test_nan_in_one_feature_file(llp):
         refused(load, llp, "r2plus1d_18", path.stem, "NaN")
 
 
-# ----------------------------------------------------------------------------------------------------------------- packs
+# -------------------------------------------------------------------------------------------- packs
 @pytest.fixture
 def pack(ave, tmp_path):
     return pack_folder(ave, tmp_path / "pack", progress=False)
@@ -351,8 +449,17 @@ def test_a_pack_of_another_version(pack):
     refused(AVE, pack, "pack.json", "a pack of version 2; this avbook reads version 1")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{\"version\": 1}", "{\"version\": 1, \"files\": [], \"arrays\": {\"audio\": 3}}",
-                                  '{"version": 1, "files": {"../../x": 1}, "arrays": {}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"version": 1}',
+        '{"version": 1, "files": [], "arrays": {"audio": 3}}',
+        '{"version": 1, "files": {"../../x": 1}, "arrays": {}}',
+    ],
+)
 def test_a_pack_whose_description_is_broken(pack, text):
     (pack / "pack.json").write_text(text)
     refused(AVE, pack, "pack.json", "not a pack's description")
@@ -370,7 +477,10 @@ def test_a_corrupted_byte_in_a_pack(pack, where):
 def test_a_corrupted_small_file_of_a_pack(pack):
     text = (pack / "Annotations.txt").read_text()
     (pack / "Annotations.txt").write_text(text.replace("&good&", "&fine&", 1))
-    assert "error: Annotations.txt: not what was packed (checksum); copy it again from the official folder, or pack again" in map(str, check_folder(pack))
+    assert (
+        "error: Annotations.txt: not what was packed (checksum); copy it again from the official"
+        " folder, or pack again" in map(str, check_folder(pack))
+    )
 
 
 def test_a_pack_cut_short_or_of_other_shape(pack):

@@ -1,4 +1,6 @@
-"""The log-mel front end against the reference and against bad input; the frozen extractors against batch, threads and stillness."""
+"""The log-mel front end against the reference and against bad input; the frozen extractors against
+batch, threads and stillness."""
+
 import functools
 import hashlib
 import os
@@ -14,11 +16,22 @@ from processes import ROOT
 
 from avbook.errors import AvbookError
 from avbook.features.extractors import (
-    AudioExtractor, Extractor, FrameExtractor, MotionExtractor, NetExtractor, VisualExtractor,
+    AudioExtractor,
+    Extractor,
+    FrameExtractor,
+    MotionExtractor,
+    NetExtractor,
+    VisualExtractor,
     per_second,
 )
 from avbook.features.logmel import (
-    PATCH, RATE, hann_window, log_mel, log_mel_stream, mel_matrix, resample,
+    PATCH,
+    RATE,
+    hann_window,
+    log_mel,
+    log_mel_stream,
+    mel_matrix,
+    resample,
 )
 
 PICTURES = (VisualExtractor, FrameExtractor, MotionExtractor)
@@ -42,7 +55,9 @@ def wave():
 def frames():
     rng = np.random.default_rng(4)
     scene = rng.integers(0, 256, (8, 8, 3)).repeat(9, 0).repeat(9, 1)
-    return np.stack([np.roll(scene, 2 * k, 1)[:56, :56] for k in range(12)]).astype(np.uint8)  # three seconds of four
+    return np.stack([np.roll(scene, 2 * k, 1)[:56, :56] for k in range(12)]).astype(
+        np.uint8
+    )  # three seconds of four
 
 
 @pytest.fixture(scope="module")
@@ -67,14 +82,25 @@ def test_16_khz_equals_the_reference(golden, function, key):
 
 @pytest.mark.parametrize("function, key", [(log_mel, "ave"), (log_mel_stream, "stream")])
 def test_44_khz_stereo_equals_the_reference(golden, function, key):
-    apart = np.abs(function(golden["b44k_stereo_wave_int16"], int(golden["b44k_stereo_sr"])) - golden[f"b44k_stereo_{key}_logmel"])
-    assert apart.mean() < 0.0005 and apart.max() < 0.01  # the stated tolerance is 0.005 and 0.42: SciPy's filter, not resampy's
+    apart = np.abs(
+        function(golden["b44k_stereo_wave_int16"], int(golden["b44k_stereo_sr"]))
+        - golden[f"b44k_stereo_{key}_logmel"]
+    )
+    assert (
+        apart.mean() < 0.0005 and apart.max() < 0.01
+    )  # the stated tolerance is 0.005 and 0.42: SciPy's filter, not resampy's
 
 
 def test_resampling_equals_resampy(golden):
     mono = golden["b44k_stereo_wave_int16"].mean(1) / 32768
-    np.testing.assert_allclose(resample(mono[3 * 44100 : 4 * 44100], 44100), golden["b44k_stereo_resampled16k_second3"], atol=5e-5)
-    np.testing.assert_allclose(resample(mono, 44100), golden["b44k_stereo_resampled16k_whole"], atol=5e-5)
+    np.testing.assert_allclose(
+        resample(mono[3 * 44100 : 4 * 44100], 44100),
+        golden["b44k_stereo_resampled16k_second3"],
+        atol=5e-5,
+    )
+    np.testing.assert_allclose(
+        resample(mono, 44100), golden["b44k_stereo_resampled16k_whole"], atol=5e-5
+    )
 
 
 def test_sine_and_silence_equal_the_reference(golden):
@@ -104,7 +130,9 @@ def test_integers_are_scaled_and_channels_averaged(wave):
     whole = np.round(wave * 32767).astype(np.int16)
     np.testing.assert_array_equal(log_mel(whole), log_mel(whole / 32768))
     np.testing.assert_array_equal(log_mel(whole[:, None]), log_mel(whole))
-    np.testing.assert_array_equal(log_mel(np.stack([whole, 0 * whole], 1) / 32768), log_mel(whole / 65536))
+    np.testing.assert_array_equal(
+        log_mel(np.stack([whole, 0 * whole], 1) / 32768), log_mel(whole / 65536)
+    )
     np.testing.assert_array_equal(log_mel(whole), log_mel((whole / 32768).astype(np.float32)))
 
 
@@ -113,7 +141,11 @@ def test_a_second_depends_on_nothing_but_itself(rate):
     wave = np.random.default_rng(1).uniform(-0.5, 0.5, 3 * rate)
     changed = wave.copy()
     changed[rate : 2 * rate] = 0
-    assert (log_mel(wave, rate) == log_mel(changed, rate)).all((1, 2)).tolist() == [True, False, True]
+    assert (log_mel(wave, rate) == log_mel(changed, rate)).all((1, 2)).tolist() == [
+        True,
+        False,
+        True,
+    ]
 
 
 def test_a_late_click_is_in_its_own_second():
@@ -128,15 +160,30 @@ def test_an_incomplete_second_is_dropped(wave):
 
 
 BAD_WAVES = {
-    "NaN": (np.full(RATE, np.nan), RATE), "infinite": (np.full(RATE, np.inf), RATE), "empty": (np.zeros(0), RATE), "short": (np.zeros(RATE - 1), RATE),
-    "unscaled": (np.full(RATE, 3000.0), RATE), "channels first": (np.zeros((2, RATE)), RATE), "three axes": (np.zeros((1, RATE, 1)), RATE),
-    "uint8": (np.zeros(RATE, np.uint8), RATE), "int32": (np.zeros(RATE, np.int32), RATE), "text": (np.array(["a"] * RATE), RATE), "rate 0": (np.zeros(RATE), 0),
-    "negative rate": (np.zeros(RATE), -16000), "fractional rate": (np.zeros(RATE), 44.1), "rate as text": (np.zeros(RATE), "16000"), "rate NaN": (np.zeros(RATE), np.nan),
+    "NaN": (np.full(RATE, np.nan), RATE),
+    "infinite": (np.full(RATE, np.inf), RATE),
+    "empty": (np.zeros(0), RATE),
+    "short": (np.zeros(RATE - 1), RATE),
+    "unscaled": (np.full(RATE, 3000.0), RATE),
+    "channels first": (np.zeros((2, RATE)), RATE),
+    "three axes": (np.zeros((1, RATE, 1)), RATE),
+    "uint8": (np.zeros(RATE, np.uint8), RATE),
+    "int32": (np.zeros(RATE, np.int32), RATE),
+    "text": (np.array(["a"] * RATE), RATE),
+    "rate 0": (np.zeros(RATE), 0),
+    "negative rate": (np.zeros(RATE), -16000),
+    "fractional rate": (np.zeros(RATE), 44.1),
+    "rate as text": (np.zeros(RATE), "16000"),
+    "rate NaN": (np.zeros(RATE), np.nan),
 }
 
 
 @pytest.mark.parametrize("case", BAD_WAVES)
-@pytest.mark.parametrize("function", [log_mel, log_mel_stream, lambda *given: small_ear()(*given)], ids=["log_mel", "log_mel_stream", "AudioExtractor"])
+@pytest.mark.parametrize(
+    "function",
+    [log_mel, log_mel_stream, lambda *given: small_ear()(*given)],
+    ids=["log_mel", "log_mel_stream", "AudioExtractor"],
+)
 def test_bad_waves_are_refused_in_one_line(case, function):
     if case == "short" and function is log_mel_stream:
         pytest.skip("the stream takes anything from 0.975 s on")
@@ -191,7 +238,10 @@ def test_nan_patches_are_refused(ear):
 # the eye
 
 
-@pytest.mark.parametrize("kind, shape", [(VisualExtractor, (3, 7, 7, 16)), (FrameExtractor, (24, 16)), (MotionExtractor, (3, 16))])
+@pytest.mark.parametrize(
+    "kind, shape",
+    [(VisualExtractor, (3, 7, 7, 16)), (FrameExtractor, (24, 16)), (MotionExtractor, (3, 16))],
+)
 def test_shapes_of_picture_features(kind, shape, frames):
     found = kind(dim=16)(frames, seconds=3)
     assert found.shape == shape and found.dtype == np.float32 and found.min() >= 0 and found.any()
@@ -210,7 +260,12 @@ def test_clips_do_not_touch_each_other(kind, frames):
     alone = [extract(clip, seconds=3) for clip in (frames, frames[::-1], frames[:, ::-1])]
     together = extract(np.stack([frames, frames[::-1], frames[:, ::-1]]), seconds=3)
     assert together.tobytes() == np.stack(alone).tobytes()
-    assert extract(together_shape := np.stack([frames] * 4).reshape(2, 2, *frames.shape), seconds=3).shape[:2] == together_shape.shape[:2]
+    assert (
+        extract(
+            together_shape := np.stack([frames] * 4).reshape(2, 2, *frames.shape), seconds=3
+        ).shape[:2]
+        == together_shape.shape[:2]
+    )
 
 
 @pytest.mark.parametrize("kind", PICTURES)
@@ -227,7 +282,9 @@ def test_any_dim(dim, frames):
 def test_a_seconds_map_is_the_mean_of_its_frames_maps(frames):
     eye = VisualExtractor(8)
     each = eye(frames, seconds=12)  # every frame a second of its own
-    np.testing.assert_allclose(eye(frames, seconds=3), each.reshape(3, 4, 7, 7, 8).mean(1), rtol=1e-6)
+    np.testing.assert_allclose(
+        eye(frames, seconds=3), each.reshape(3, 4, 7, 7, 8).mean(1), rtol=1e-6
+    )
 
 
 def test_places_are_kept(frames):
@@ -250,7 +307,20 @@ def test_still_pictures_have_no_motion(frames):
 
 
 def test_motion_sees_more_than_a_frame(frames):
-    order = [0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11]  # the same frames in each second, in another order
+    order = [
+        0,
+        2,
+        1,
+        3,
+        4,
+        6,
+        5,
+        7,
+        8,
+        10,
+        9,
+        11,
+    ]  # the same frames in each second, in another order
     visual, motion = VisualExtractor(16), MotionExtractor(16)
     np.testing.assert_array_equal(visual(frames, 3), visual(frames[order], 3))
     assert not np.array_equal(motion(frames, 3), motion(frames[order], 3))
@@ -262,7 +332,9 @@ def test_frames_are_repeated_or_thinned_to_eight_a_second(frames):
     np.testing.assert_array_equal(found[0::2], found[1::2])  # four frames a second, eight vectors
     sixteen = np.zeros((48, *frames.shape[1:]), np.uint8)
     sixteen[1::2] = frames.repeat(2, 0)
-    np.testing.assert_array_equal(extract(sixteen, 3), found)  # of sixteen frames a second, the one nearest to each moment
+    np.testing.assert_array_equal(
+        extract(sixteen, 3), found
+    )  # of sixteen frames a second, the one nearest to each moment
 
 
 def test_other_sizes_are_brought_to_56(frames):
@@ -272,8 +344,14 @@ def test_other_sizes_are_brought_to_56(frames):
 
 
 BAD_FRAMES = {
-    "floats": lambda f: f / 255, "colours first": lambda f: f.transpose(0, 3, 1, 2), "no colours": lambda f: f[..., 0], "one frame short": lambda f: f[:11],
-    "no frames": lambda f: f[:0], "no clips": lambda f: f[None][:0], "no pixels": lambda f: f[:, :0], "int64": lambda f: f.astype(int),
+    "floats": lambda f: f / 255,
+    "colours first": lambda f: f.transpose(0, 3, 1, 2),
+    "no colours": lambda f: f[..., 0],
+    "one frame short": lambda f: f[:11],
+    "no frames": lambda f: f[:0],
+    "no clips": lambda f: f[None][:0],
+    "no pixels": lambda f: f[:, :0],
+    "int64": lambda f: f.astype(int),
 }
 
 
@@ -319,14 +397,27 @@ print(*[hashlib.sha256(x.tobytes()).hexdigest() for x in found])
 """
 
 
-OLD_MACHINE = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2", "OPENBLAS_CORETYPE": "Nehalem"}
+OLD_MACHINE = {
+    "ATEN_CPU_CAPABILITY": "default",
+    "ONEDNN_MAX_CPU_ISA": "SSE41",
+    "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
+    "OPENBLAS_CORETYPE": "Nehalem",
+}
 
 
 def test_threads_and_instruction_sets_do_not_matter():
     said = []
     for threads, machine in (("1", {}), ("3", OLD_MACHINE)):
         env = {**os.environ, **machine, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": threads}
-        said.append(subprocess.run([sys.executable, "-c", DIGEST, threads], env=env, capture_output=True, text=True, check=True).stdout)
+        said.append(
+            subprocess.run(
+                [sys.executable, "-c", DIGEST, threads],
+                env=env,
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+        )
     assert said[0] == said[1] and len(said[0].split()) == 4
 
 
@@ -335,7 +426,10 @@ def test_extraction_leaves_no_trace(ear, frames, wave):
     np.random.seed(0)
     before = torch.get_rng_state(), hashlib.sha256(frames.tobytes()).hexdigest()
     AudioExtractor(), VisualExtractor(8)(frames, 3), ear(wave)
-    assert torch.equal(before[0], torch.get_rng_state()) and hashlib.sha256(frames.tobytes()).hexdigest() == before[1]
+    assert (
+        torch.equal(before[0], torch.get_rng_state())
+        and hashlib.sha256(frames.tobytes()).hexdigest() == before[1]
+    )
     assert torch.is_grad_enabled()
 
 
@@ -344,7 +438,9 @@ def test_extraction_leaves_no_trace(ear, frames, wave):
 
 def stand_in(width=12):
     torch.manual_seed(0)
-    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(96 * 64, width), torch.nn.Dropout(0.5))
+    return torch.nn.Sequential(
+        torch.nn.Flatten(), torch.nn.Linear(96 * 64, width), torch.nn.Dropout(0.5)
+    )
 
 
 def test_a_trained_network_is_an_extractor(wave):

@@ -1,4 +1,6 @@
-"""Runs things in processes of their own that need not import torch and its kin again: notebooks as `nbdev_test` does, and avbook's command line."""
+"""Runs things in processes of their own that need not import torch and its kin again: notebooks as
+`nbdev_test` does, and avbook's command line."""
+
 import ast
 import multiprocessing
 import os
@@ -10,28 +12,70 @@ from typing import Callable
 
 from processes import PATIENCE, ROOT
 
-# imported once, by a server without threads; what is run is run in a fork of it, in which nothing has been done yet
-LIBRARIES = ["torch", "torch._dynamo", "numpy", "pandas", "h5py", "matplotlib.pyplot", "seaborn", "scipy.stats", "scipy.signal", "sklearn.linear_model", "sklearn.manifold",
-             "sklearn.cluster", "sklearn.metrics", "accelerate", "safetensors.torch", "tqdm", "typer", "rich.table", "ipywidgets", "IPython",
-             "matplotlib_inline.backend_inline", "nbdev.test"]
+# imported once, by a server without threads; what is run is run in a fork of it, in which nothing
+# has been done yet
+LIBRARIES = [
+    "torch",
+    "torch._dynamo",
+    "numpy",
+    "pandas",
+    "h5py",
+    "matplotlib.pyplot",
+    "seaborn",
+    "scipy.stats",
+    "scipy.signal",
+    "sklearn.linear_model",
+    "sklearn.manifold",
+    "sklearn.cluster",
+    "sklearn.metrics",
+    "accelerate",
+    "safetensors.torch",
+    "tqdm",
+    "typer",
+    "rich.table",
+    "ipywidgets",
+    "IPython",
+    "matplotlib_inline.backend_inline",
+    "nbdev.test",
+]
 
 
-def run_forked(call: Callable, *arguments, cwd: Path = ROOT, environment: dict[str, str] | None = None) -> tuple[int | None, str, str]:
-    """The exit code of a process that makes the call, what it printed and what it said on standard error; no code where it hangs."""
-    context = multiprocessing.get_context("forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn")
+def run_forked(
+    call: Callable, *arguments, cwd: Path = ROOT, environment: dict[str, str] | None = None
+) -> tuple[int | None, str, str]:
+    """The exit code of a process that makes the call, what it printed and what it said on standard
+    error; no code where it hangs."""
+    context = multiprocessing.get_context(
+        "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    )
     context.set_forkserver_preload(LIBRARIES)
     with tempfile.TemporaryDirectory() as folder:
         out, err = Path(folder) / "out", Path(folder) / "err"
-        process = context.Process(target=_child, args=(str(out), str(err), str(cwd), {**os.environ, **(environment or {})}, call, arguments))
+        process = context.Process(
+            target=_child,
+            args=(
+                str(out),
+                str(err),
+                str(cwd),
+                {**os.environ, **(environment or {})},
+                call,
+                arguments,
+            ),
+        )
         process.start()
         process.join(PATIENCE)
         code = process.exitcode
         process.kill()
         process.join()
-        return code, *(path.read_text(encoding="utf-8", errors="replace") if path.exists() else "" for path in (out, err))
+        return code, *(
+            path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+            for path in (out, err)
+        )
 
 
-def _child(out: str, err: str, cwd: str, environment: dict[str, str], call: Callable, arguments: tuple) -> None:
+def _child(
+    out: str, err: str, cwd: str, environment: dict[str, str], call: Callable, arguments: tuple
+) -> None:
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(cwd)
@@ -42,11 +86,12 @@ def _child(out: str, err: str, cwd: str, environment: dict[str, str], call: Call
 
 
 def run_page(path: Path, short: bool = False) -> str:
-    """What went wrong in a notebook, with the last lines that were printed; empty where it ran through.
+    """What went wrong in a notebook, with the last lines that were printed; empty where it ran
+        through.
 
-    A short run executes every cell, too, but trains for two epochs where a cell asks for more, ends t-SNE early, and draws each figure
-    once, where notebooks draw it three times (as the cell ends, to find its borders, and inside them).
-    """
+    A short run executes every cell, too, but trains for two epochs where a cell asks for more, ends
+        t-SNE early, and draws each figure once, where notebooks draw it three times (as the cell ends,
+        to find its borders, and inside them)."""
     code, out, err = run_forked(_page, str(path), short)
     trouble = f"not finished in {PATIENCE} s" if code is None else f"exit code {code}"
     return "" if code == 0 else f"{trouble}\n{(out + err)[-4000:]}"
@@ -70,12 +115,15 @@ def _page(path: str, short: bool) -> None:
         test.CaptureShell = short_shell
         TSNE.__init__.__kwdefaults__["max_iter"] = 250
         Gcf.draw_all = lambda force=False: None
-        pylabtools.print_figure = lambda *arguments, **options: print_figure(*arguments, **{**options, "bbox_inches": None})
+        pylabtools.print_figure = lambda *arguments, **options: print_figure(
+            *arguments, **{**options, "bbox_inches": None}
+        )
     test.nbdev_test.__wrapped__(path=path, n_workers=0)
 
 
 class FewerEpochs(ast.NodeTransformer):
-    """Lowers every number of epochs that a cell asks for: in a call, as a number in a dictionary, or as a default without a type (exported functions have types)."""
+    """Lowers every number of epochs that a cell asks for: in a call, as a number in a dictionary,
+    or as a default without a type (exported functions have types)."""
 
     def __init__(self, most: int):
         self.most = most
@@ -84,7 +132,12 @@ class FewerEpochs(ast.NodeTransformer):
         if isinstance(value, ast.Constant) and isinstance(value.value, int):
             return ast.copy_location(ast.Constant(min(value.value, self.most)), value)
         if isinstance(value, ast.Subscript):  # settings["epochs"]
-            return ast.fix_missing_locations(ast.copy_location(ast.Call(ast.Name("min", ast.Load()), [value, ast.Constant(self.most)], []), value))
+            return ast.fix_missing_locations(
+                ast.copy_location(
+                    ast.Call(ast.Name("min", ast.Load()), [value, ast.Constant(self.most)], []),
+                    value,
+                )
+            )
         return value
 
     def visit_keyword(self, node: ast.keyword) -> ast.keyword:
@@ -95,7 +148,14 @@ class FewerEpochs(ast.NodeTransformer):
 
     def visit_Dict(self, node: ast.Dict) -> ast.Dict:
         self.generic_visit(node)
-        node.values = [self.lowered(value) if isinstance(key, ast.Constant) and key.value == "epochs" else value for key, value in zip(node.keys, node.values)]
+        node.values = [
+            (
+                self.lowered(value)
+                if isinstance(key, ast.Constant) and key.value == "epochs"
+                else value
+            )
+            for key, value in zip(node.keys, node.values)
+        ]
         return node
 
     def visit_arguments(self, node: ast.arguments) -> ast.arguments:

@@ -1,4 +1,5 @@
 """Small folders in the official layouts, with random features, for tests of loaders and packs."""
+
 import json
 from pathlib import Path
 
@@ -22,16 +23,33 @@ def write_h5(path, array, name="avadataset", **options):
         file.create_dataset(name, data=array, **options)
 
 
-def write_ave(folder, n=24, seconds=10, audio=8, side=3, visual=6, categories=AVE_CATEGORIES, dtype=np.float32, noisy=5, seed=0,
-              labels=True, weak=True, **options):
-    """An AVE folder: n clips, the first half train, then a quarter each; returns its Path and the features as written."""
+def write_ave(
+    folder,
+    n=24,
+    seconds=10,
+    audio=8,
+    side=3,
+    visual=6,
+    categories=AVE_CATEGORIES,
+    dtype=np.float32,
+    noisy=5,
+    seed=0,
+    labels=True,
+    weak=True,
+    **options,
+):
+    """An AVE folder: n clips, the first half train, then a quarter each; returns its Path and the
+    features as written."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     names = [categories[i % len(categories)] for i in range(n)]
     onset = rng.integers(0, seconds, n)
     offset = onset + rng.integers(1, seconds - onset + 1)
-    lines = [f"{name}&{vid}&good&{a}&{b}" for name, vid, a, b in zip(names, video_ids(n, seed), onset, offset)]
+    lines = [
+        f"{name}&{vid}&good&{a}&{b}"
+        for name, vid, a, b in zip(names, video_ids(n, seed), onset, offset)
+    ]
     (folder / "Annotations.txt").write_text("\n".join(lines) + "\n")
     if categories != AVE_CATEGORIES:
         (folder / "categories.txt").write_text("\n".join(categories) + "\n")
@@ -43,22 +61,43 @@ def write_ave(folder, n=24, seconds=10, audio=8, side=3, visual=6, categories=AV
     if labels:
         write_h5(folder / "labels.h5", dense.astype(dtype))
     if weak:
-        write_h5(folder / "mil_labels.h5", np.concatenate([dense[..., :-1].max(1), np.zeros((n, 1))], 1))
+        write_h5(
+            folder / "mil_labels.h5", np.concatenate([dense[..., :-1].max(1), np.zeros((n, 1))], 1)
+        )
         write_h5(folder / "prob_label.h5", dense.mean(1))
     if noisy:
         background = np.zeros((noisy, len(categories) + 1))
         background[:, -1] = 1
         write_h5(folder / "labels_noisy.h5", background)
-        write_h5(folder / "audio_feature_noisy.h5", rng.standard_normal((noisy, seconds, audio)).astype(dtype))
-        write_h5(folder / "visual_feature_noisy.h5", rng.standard_normal((noisy, seconds, side, side, visual)).astype(dtype))
+        write_h5(
+            folder / "audio_feature_noisy.h5",
+            rng.standard_normal((noisy, seconds, audio)).astype(dtype),
+        )
+        write_h5(
+            folder / "visual_feature_noisy.h5",
+            rng.standard_normal((noisy, seconds, side, side, visual)).astype(dtype),
+        )
     order = rng.permutation(n)
     for split, rows in zip(("train", "val", "test"), np.split(order, [n // 2, 3 * n // 4])):
         write_h5(folder / f"{split}_order.h5", rows, "order")
     return folder, a, v
 
 
-def write_llp(folder, n=16, seconds=10, audio=8, frames=80, d2=12, d3=6, categories=LLP_CATEGORIES, dtype=np.float32, seed=0, world=False):
-    """An LLP folder: n clips, half train, a quarter each val and test; returns its Path, the clips' names and their features by id."""
+def write_llp(
+    folder,
+    n=16,
+    seconds=10,
+    audio=8,
+    frames=80,
+    d2=12,
+    d3=6,
+    categories=LLP_CATEGORIES,
+    dtype=np.float32,
+    seed=0,
+    world=False,
+):
+    """An LLP folder: n clips, half train, a quarter each val and test; returns its Path, the clips'
+    names and their features by id."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
@@ -67,15 +106,29 @@ def write_llp(folder, n=16, seconds=10, audio=8, frames=80, d2=12, d3=6, categor
     if categories != LLP_CATEGORIES:
         (folder / "categories.txt").write_text("\n".join(categories) + "\n")
     rows = {"audio": [], "visual": []}
-    for split, file in (("train", "AVVP_train.csv"), ("val", "AVVP_val_pd.csv"), ("test", "AVVP_test_pd.csv")):
+    for split, file in (
+        ("train", "AVVP_train.csv"),
+        ("val", "AVVP_val_pd.csv"),
+        ("test", "AVVP_test_pd.csv"),
+    ):
         lines = ["filename\tevent_labels"]
         for name in groups[split]:
-            labels = [categories[i] for i in rng.choice(len(categories), rng.integers(1, 3), replace=False)]
+            labels = [
+                categories[i]
+                for i in rng.choice(len(categories), rng.integers(1, 3), replace=False)
+            ]
             lines.append(f"{name}\t{','.join(labels)}")
             for label in labels:
                 for modality in rows:
                     onset = int(rng.integers(0, seconds))
-                    rows[modality].append((split, f"{name}\t{onset}\t{int(rng.integers(onset + 1, seconds + 1))}\t{label}"))
+                    rows[modality].append(
+                        (
+                            split,
+                            (
+                                f"{name}\t{onset}\t{int(rng.integers(onset + 1, seconds + 1))}\t{label}"
+                            ),
+                        )
+                    )
         (folder / file).write_text("\n".join(lines) + "\n")
     for modality in rows:
         title = "filename\tonset\toffset\tevent_labels"
@@ -85,9 +138,15 @@ def write_llp(folder, n=16, seconds=10, audio=8, frames=80, d2=12, d3=6, categor
             train = [line for split, line in rows[modality] if split == "train"]
             (folder / f"AVVP_train_{modality}.csv").write_text("\n".join([title, *train]) + "\n")
     if world:
-        (folder / "world.json").write_text(json.dumps({"task": "llp", "size": "tiny", "seed": seed}))
+        (folder / "world.json").write_text(
+            json.dumps({"task": "llp", "size": "tiny", "seed": seed})
+        )
     features = {}
-    for kind, shape in (("vggish", (seconds, audio)), ("res152", (frames, d2)), ("r2plus1d_18", (seconds, d3))):
+    for kind, shape in (
+        ("vggish", (seconds, audio)),
+        ("res152", (frames, d2)),
+        ("r2plus1d_18", (seconds, d3)),
+    ):
         (folder / kind).mkdir(exist_ok=True)
         for name in names:
             features[kind, name[:11]] = rng.standard_normal(shape).astype(dtype)

@@ -1,4 +1,6 @@
-"""A split, a network and a method of the smallest kind, for tests of training: nothing here belongs to the book's own methods."""
+"""A split, a network and a method of the smallest kind, for tests of training: nothing here belongs
+to the book's own methods."""
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -6,7 +8,8 @@ from torch import nn
 
 
 class Split:
-    """`n` clips of ten seconds with eight features; a second is 1 where the features' sum is above a noisy zero."""
+    """`n` clips of ten seconds with eight features; a second is 1 where the features' sum is above
+    a noisy zero."""
 
     def __init__(self, n, seed):
         rng = np.random.default_rng(seed)
@@ -26,11 +29,17 @@ class Data:
     name = "tiny"
 
     def __init__(self, train=41, val=23, test=19, hash="one"):
-        self.train, self.val, self.test, self.hash = Split(train, 1), Split(val, 2), Split(test, 3), hash
+        self.train, self.val, self.test, self.hash = (
+            Split(train, 1),
+            Split(val, 2),
+            Split(test, 3),
+            hash,
+        )
 
 
 class Net(nn.Module):
-    """A perceptron; a normalisation used twice under two names, a layer that never gets a gradient, and a buffer."""
+    """A perceptron; a normalisation used twice under two names, a layer that never gets a gradient,
+    and a buffer."""
 
     def __init__(self, hidden=16, dropout=0.2):
         super().__init__()

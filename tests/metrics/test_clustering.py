@@ -1,6 +1,6 @@
 """Scores of a grouping: from pairs counted one by one, by hand, and against bad input."""
-from itertools import combinations
 
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -37,13 +37,18 @@ def test_nmi_by_hand():
 def test_purity_is_fooled_by_many_groups():
     categories = np.repeat(np.arange(4), 5)
     scores = cluster_scores(np.arange(20), categories)
-    assert scores["purity"] == 100 and scores["hungarian"] == 20 and scores["ari"] == pytest.approx(0)
+    assert (
+        scores["purity"] == 100 and scores["hungarian"] == 20 and scores["ari"] == pytest.approx(0)
+    )
     assert cluster_scores(categories[::-1], categories)["hungarian"] == 100
 
 
-@pytest.mark.parametrize("call, words", [
-    (lambda: cluster_scores([0, 1], [0]), "same videos"),
-])
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda: cluster_scores([0, 1], [0]), "same videos"),
+    ],
+)
 def test_bad_input_is_one_clear_line(call, words):
     with pytest.raises(AvbookError) as error:
         call()

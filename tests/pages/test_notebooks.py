@@ -1,4 +1,5 @@
 """Every notebook runs, is clean, keeps its outputs and says the same as the package."""
+
 import ast
 import json
 import os
@@ -10,40 +11,74 @@ from forked import FewerEpochs, run_page
 from processes import BIN, ROOT
 from tree import NOTEBOOKS, copy_tree, run_there
 
+
 def code_cells(path: Path) -> list[dict]:
-    return [c for c in json.loads((ROOT / path).read_text(encoding="utf-8"))["cells"] if c["cell_type"] == "code"]
+    return [
+        c
+        for c in json.loads((ROOT / path).read_text(encoding="utf-8"))["cells"]
+        if c["cell_type"] == "code"
+    ]
 
 
 @pytest.mark.page_run
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=str)
 def test_runs(path):
-    whole = os.environ.get("AVBOOK_TEST_PAGES") == "whole" or path.stem == "07_loop"  # whose subject is what happens in forty epochs
+    whole = (
+        os.environ.get("AVBOOK_TEST_PAGES") == "whole" or path.stem == "07_loop"
+    )  # whose subject is what happens in forty epochs
     trouble = run_page(path, short=not whole)
     assert not trouble, trouble
 
 
-@pytest.mark.parametrize("said, done", [("fit(net, epochs=12, lr=1)", "fit(net, epochs=2, lr=1)"), ("fit(epochs=settings['epochs'])", "fit(epochs=min(settings['epochs'], 2))"),
-                                        ("quick = {'epochs': 30, 'k': 9}", "quick = {'epochs': 2, 'k': 9}"), ("train = lambda name, epochs=12: name", "train = lambda name, epochs=2: name"),
-                                        ("fit(epochs=1)",) * 2, ("f(epochs=(epochs, 1))",) * 2, ("epochs = 30", "epochs = 30"), ("def fit(net, epochs: int=30):\n    pass",) * 2])
+@pytest.mark.parametrize(
+    "said, done",
+    [
+        ("fit(net, epochs=12, lr=1)", "fit(net, epochs=2, lr=1)"),
+        ("fit(epochs=settings['epochs'])", "fit(epochs=min(settings['epochs'], 2))"),
+        ("quick = {'epochs': 30, 'k': 9}", "quick = {'epochs': 2, 'k': 9}"),
+        ("train = lambda name, epochs=12: name", "train = lambda name, epochs=2: name"),
+        ("fit(epochs=1)",) * 2,
+        ("f(epochs=(epochs, 1))",) * 2,
+        ("epochs = 30", "epochs = 30"),
+        ("def fit(net, epochs: int=30):\n    pass",) * 2,
+    ],
+)
 def test_a_short_run_trains_for_two_epochs(said, done):
     assert ast.unparse(FewerEpochs(2).visit(ast.parse(said))) == done
 
 
 def made_page(folder: Path, source: str) -> Path:
-    cell = {"cell_type": "code", "execution_count": None, "id": "c1", "metadata": {}, "outputs": [], "source": [source]}
+    cell = {
+        "cell_type": "code",
+        "execution_count": None,
+        "id": "c1",
+        "metadata": {},
+        "outputs": [],
+        "source": [source],
+    }
     kernel = {"kernelspec": {"display_name": "python3", "language": "python", "name": "python3"}}
-    (folder / "page.ipynb").write_text(json.dumps({"cells": [cell], "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}))
+    (folder / "page.ipynb").write_text(
+        json.dumps({"cells": [cell], "metadata": kernel, "nbformat": 4, "nbformat_minor": 5})
+    )
     return folder / "page.ipynb"
 
 
 @pytest.mark.parametrize("short, epochs", [(True, 2), (False, 12)])
 def test_only_a_short_run_of_a_page_trains_less(tmp_path, short, epochs):
-    trouble = run_page(made_page(tmp_path, f"assert [*dict(epochs=12).values()] == [{epochs}]"), short)
+    trouble = run_page(
+        made_page(tmp_path, f"assert [*dict(epochs=12).values()] == [{epochs}]"), short
+    )
     assert not trouble, trouble
 
 
-@pytest.mark.parametrize("source, said", [("print('fine')", ()), ("assert 1 == 2, 'as it should'", ("exit code 1", "AssertionError: as it should")),
-                                          ("import os; os._exit(3)", ("exit code 3",))])
+@pytest.mark.parametrize(
+    "source, said",
+    [
+        ("print('fine')", ()),
+        ("assert 1 == 2, 'as it should'", ("exit code 1", "AssertionError: as it should")),
+        ("import os; os._exit(3)", ("exit code 3",)),
+    ],
+)
 def test_a_page_that_fails_is_told(tmp_path, source, said):
     trouble = run_page(made_page(tmp_path, source))
     assert all(words in trouble for words in said) and bool(trouble) == bool(said), trouble
@@ -55,13 +90,23 @@ def test_form(path):
     code = code_cells(path)
     sources = ["".join(c["source"]) for c in code]
     first = "".join(cells[0]["source"])
-    assert cells[0]["cell_type"] == "markdown" and first.startswith("# ") and "\n> " in first, "starts with a title and a line of description"
-    assert not [o for c in code for o in c["outputs"] if o["output_type"] == "error"], "stores an error"
+    assert cells[0]["cell_type"] == "markdown" and first.startswith("# ") and "\n> " in first, (
+        "starts with a title and a line of description"
+    )
+    assert not [o for c in code for o in c["outputs"] if o["output_type"] == "error"], (
+        "stores an error"
+    )
     long = [i for i, s in enumerate(sources) if len(s.splitlines()) > 45]
     assert not long, f"code cells over 45 lines: {long}"
     assert not code or any(c["outputs"] for c in code), "shows no output"
-    drawn = [s for c, s in zip(code, sources) if any("image/png" in o.get("data", {}) for o in c["outputs"])]
-    assert not [s.splitlines()[0] for s in drawn if "fig-alt" not in s], "a figure without alternative text"
+    drawn = [
+        s
+        for c, s in zip(code, sources)
+        if any("image/png" in o.get("data", {}) for o in c["outputs"])
+    ]
+    assert not [s.splitlines()[0] for s in drawn if "fig-alt" not in s], (
+        "a figure without alternative text"
+    )
 
 
 @pytest.fixture(scope="session")
@@ -75,14 +120,21 @@ def copied(tmp_path_factory):
 
 def test_export_leaves_no_difference(copied):
     def sources(root: Path) -> dict[str, str]:
-        return {p.relative_to(root).as_posix(): p.read_text(encoding="utf-8") for p in (root / "avbook").rglob("*.py")}
+        return {
+            p.relative_to(root).as_posix(): p.read_text(encoding="utf-8")
+            for p in (root / "avbook").rglob("*.py")
+        }
 
     exported, here = sources(copied), sources(ROOT)
-    changed = sorted(name for name in exported.keys() | here.keys() if exported.get(name) != here.get(name))
+    changed = sorted(
+        name for name in exported.keys() | here.keys() if exported.get(name) != here.get(name)
+    )
     assert not changed, "run nbdev_export: notebooks and package are out of step"
     for name, text in here.items():  # nbdev never deletes the module of a page that has gone
         found = re.search(r"File to edit: (\S+\.ipynb)", text)
-        assert found is None or (ROOT / name).parent.joinpath(found[1]).exists(), f"{name}: its page is gone"
+        assert found is None or (ROOT / name).parent.joinpath(found[1]).exists(), (
+            f"{name}: its page is gone"
+        )
 
 
 def test_clean_leaves_no_difference(copied):

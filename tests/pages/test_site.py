@@ -1,4 +1,6 @@
-"""The site: every page is reachable, every link and anchor leads somewhere, what pages say of themselves is in step, nothing is fetched from elsewhere to read one."""
+"""The site: every page is reachable, every link and anchor leads somewhere, what pages say of
+themselves is in step, nothing is fetched from elsewhere to read one."""
+
 import json
 import os
 import re
@@ -18,16 +20,16 @@ from processes import BIN, ROOT
 from tree import NOTEBOOKS, copy_tree, run_there
 
 from avbook.cli import app
-from avbook.show.pages import _headings, read_page, read_pages, source
-from avbook.papers import TABLES
 from avbook.experiments.recipes import RECIPES
+from avbook.papers import TABLES
+from avbook.show.pages import _headings, read_page, read_pages, source
 
 SITE = yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))
 PAGES = site_files.listed(site_files.sidebar())
 HOME = "{doc_host}{doc_baseurl}".format(**site_files.SETTINGS)
 
 
-# ----------------------------------------------------------------------------------------------------------- navigation
+# --------------------------------------------------------------------------------------- navigation
 def test_every_page_is_in_the_sidebar_once_and_every_entry_exists():
     assert sorted(PAGES) == sorted(p.relative_to("nbs").as_posix() for p in NOTEBOOKS)
     for entry in SITE["website"]["navbar"]["left"]:
@@ -36,79 +38,143 @@ def test_every_page_is_in_the_sidebar_once_and_every_entry_exists():
 
 def test_parts_come_in_reading_order_and_begin_with_an_introduction():
     firsts = [path for path in PAGES if path.endswith("/index.ipynb")]
-    assert firsts == [f"{part}/index.ipynb" for part in ("1_problem", "2_supervised", "3_parsing", "4_unsupervised", "5_your_videos", "6_evidence", "appendix_world", "reference")]
+    assert firsts == [
+        f"{part}/index.ipynb"
+        for part in (
+            "1_problem",
+            "2_supervised",
+            "3_parsing",
+            "4_unsupervised",
+            "5_your_videos",
+            "6_evidence",
+            "appendix_world",
+            "reference",
+        )
+    ]
     for first, entries in site_files.parts().items():
         assert {path.split("/")[0] for path in site_files.listed(entries)} == {first.split("/")[0]}
-    assert [entry["href"] for entry in SITE["website"]["navbar"]["left"]] == ["start.ipynb", *firsts]
+    assert [entry["href"] for entry in SITE["website"]["navbar"]["left"]] == [
+        "start.ipynb",
+        *firsts,
+    ]
 
 
 def test_what_quarto_is_told():
     """Each line here has cost a build or a link before."""
     html, website = SITE["format"]["html"], SITE["website"]
-    assert "commonmark" not in SITE["format"] or html.get("keep-md"), "Quarto deletes the copies of pages without a number and stops"
+    assert "commonmark" not in SITE["format"] or html.get("keep-md"), (
+        "Quarto deletes the copies of pages without a number and stops"
+    )
     for path in PAGES:  # "View source" and "Report an issue" put this folder before the page's path
         assert (ROOT / website["repo-subdir"] / path).is_file(), path
     assert set(website["repo-actions"]) == {"source", "issue"}
-    assert (ROOT / "nbs" / SITE["project"]["post-render"]).resolve() == Path(site_offline.__file__).resolve()
+    assert (ROOT / "nbs" / SITE["project"]["post-render"]).resolve() == Path(
+        site_offline.__file__
+    ).resolve()
     assert html["html-math-method"] == "mathml", "formulas without a script"
     for theme in (html["theme"]["light"], html["theme"]["dark"]):
-        assert "$web-font-path: false" in (ROOT / "nbs" / theme[1]).read_text(encoding="utf-8"), "fonts without a server"
+        assert "$web-font-path: false" in (ROOT / "nbs" / theme[1]).read_text(encoding="utf-8"), (
+            "fonts without a server"
+        )
 
 
 def test_the_settings_link_of_nbdev_is_a_link():
-    assert (ROOT / "nbs/_quarto.yml").is_symlink() and (ROOT / "nbs/_quarto.yml").resolve() == (ROOT / "_quarto.yml").resolve()
+    assert (ROOT / "nbs/_quarto.yml").is_symlink() and (ROOT / "nbs/_quarto.yml").resolve() == (
+        ROOT / "_quarto.yml"
+    ).resolve()
 
 
-# ------------------------------------------------------------------------------------------ what pages say of themselves
+# --------------------------------------------------------------------- what pages say of themselves
 @pytest.mark.parametrize("path", PAGES)
 def test_the_facts_and_contents_of_a_page_are_in_step(path):
     seconds = site_files.measured()
     stored = json.loads((ROOT / "nbs" / path).read_text(encoding="utf-8"))["cells"]
-    assert [source(cell) for cell in stored] == [source(cell) for cell in site_files.rendered(path, seconds)], "run: python tools/site_files.py"
+    assert [source(cell) for cell in stored] == [
+        source(cell) for cell in site_files.rendered(path, seconds)
+    ], "run: python tools/site_files.py"
 
 
 def test_the_text_for_language_models_is_in_step():
-    assert (ROOT / "nbs/llms.txt").read_text(encoding="utf-8") == site_files.llms(), "run: python tools/site_files.py"
+    assert (ROOT / "nbs/llms.txt").read_text(encoding="utf-8") == site_files.llms(), (
+        "run: python tools/site_files.py"
+    )
     assert "*.txt" in SITE["project"]["resources"]
 
 
 def test_facts_of_a_page_by_hand(tmp_path):
-    cells = [("markdown", "# A\n\n> about"), ("markdown", "word " * 401 + "PSP says so"), ("code", "#| default_exp supervised.psp"), ("code", "\n".join(["x = Records()"] * 20))]
-    (tmp_path / "a.ipynb").write_text(json.dumps({"cells": [{"cell_type": kind, "source": text} for kind, text in cells]}))
+    cells = [
+        ("markdown", "# A\n\n> about"),
+        ("markdown", "word " * 401 + "PSP says so"),
+        ("code", "#| default_exp supervised.psp"),
+        ("code", "\n".join(["x = Records()"] * 20)),
+    ]
+    (tmp_path / "a.ipynb").write_text(
+        json.dumps({"cells": [{"cell_type": kind, "source": text} for kind, text in cells]})
+    )
     page = read_page(tmp_path / "a.ipynb", tmp_path)
     said = site_files.facts(page, {"a.ipynb": 12.0})
-    assert "4 min to read" in said, "407 words are two minutes and a bit, 21 lines of code one minute and a bit"
-    assert "under half a minute" in said and "data: run records" in said and "PSP [@zhou2021psp]" in said and "blob/main/avbook/supervised/psp.py" in said and "nbs/a.ipynb" in said
+    assert "4 min to read" in said, (
+        "407 words are two minutes and a bit, 21 lines of code one minute and a bit"
+    )
+    assert (
+        "under half a minute" in said
+        and "data: run records" in said
+        and "PSP [@zhou2021psp]" in said
+        and "blob/main/avbook/supervised/psp.py" in said
+        and "nbs/a.ipynb" in said
+    )
 
 
 def test_the_plain_modules_are_documented():
     cells = read_page(site_files.API, ROOT / "nbs").cells
     start = next(i for i, cell in enumerate(cells) if source(cell).startswith("## avbook."))
-    assert [source(cell) for cell in cells[start:]] == [text for _, text in site_files.api_cells()], "run: python tools/site_files.py --api, then the page"
+    assert [source(cell) for cell in cells[start:]] == [
+        text for _, text in site_files.api_cells()
+    ], "run: python tools/site_files.py --api, then the page"
     assert site_files.api_imports() in [source(cell) for cell in cells[:start]]
-    bare = [source(cell) for cell in cells[start:] if cell["cell_type"] == "code" and not cell["outputs"]]
+    bare = [
+        source(cell)
+        for cell in cells[start:]
+        if cell["cell_type"] == "code" and not cell["outputs"]
+    ]
     assert not bare, f"run the page: {bare[:3]}"
 
 
-# ---------------------------------------------------------------------------------------------------------- bibliography
+# ------------------------------------------------------------------------------------- bibliography
 def test_citations_are_in_the_bibliography():
     bibliography = (ROOT / "nbs" / SITE["bibliography"]).read_text(encoding="utf-8")
     known = set(re.findall(r"^@\w+\{(\w+),", bibliography, flags=re.M))
-    cited = {key for page in read_pages(ROOT / "nbs") for key in re.findall(r"\[[^\]]*?@([a-z]+\d{4}\w*)", page.words("markdown"))}
+    cited = {
+        key
+        for page in read_pages(ROOT / "nbs")
+        for key in re.findall(r"\[[^\]]*?@([a-z]+\d{4}\w*)", page.words("markdown"))
+    }
     assert cited <= known and {"zhou2021psp", "wu2021ma", "bao2023cmlcl"} <= cited, cited ^ known
-    for line in re.findall(r"title: \"(.+?)\"", (ROOT / "CITATION.cff").read_text(encoding="utf-8")):
+    for line in re.findall(
+        r"title: \"(.+?)\"", (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    ):
         assert line in bibliography, f"CITATION.cff and references.bib differ: {line}"
 
 
-# ----------------------------------------------------------------------------------------------------- processed pages
+# ---------------------------------------------------------------------------------- processed pages
 def git(folder: Path, *words) -> str:
-    who = ("-c", "user.name=avbook", "-c", "user.email=avbook@example.org", "-c", "commit.gpgsign=false")
-    return subprocess.run(["git", *who, *words], cwd=folder, check=True, capture_output=True, text=True).stdout
+    who = (
+        "-c",
+        "user.name=avbook",
+        "-c",
+        "user.email=avbook@example.org",
+        "-c",
+        "commit.gpgsign=false",
+    )
+    return subprocess.run(
+        ["git", *who, *words], cwd=folder, check=True, capture_output=True, text=True
+    ).stdout
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> tuple[Path, list[str]]:
-    """A copy of the tree after `nbdev_docs`, and what it asked of Quarto, whose place a script takes that renders nothing."""
+    """A copy of the tree after `nbdev_docs`, and what it asked of Quarto, whose place a script
+    takes that renders nothing."""
     place = tmp_path_factory.mktemp("site")
     folder = copy_tree(place / "avbook")
     os.utime(folder / "README.md", (0, 0))  # older than the front page, as it can be in any clone
@@ -126,13 +192,19 @@ def built(tmp_path_factory) -> tuple[Path, list[str]]:
 
 @pytest.fixture(scope="module")
 def processed(built) -> dict[str, list]:
-    """The pages as Quarto is given them: imports, exports and the documentation of every export, run as the docs build runs them."""
+    """The pages as Quarto is given them: imports, exports and the documentation of every export,
+    run as the docs build runs them."""
     place = built[0] / "_proc"
-    return {p.relative_to(place).as_posix(): json.loads(p.read_text(encoding="utf-8"))["cells"] for p in sorted(place.rglob("*.ipynb"))}
+    return {
+        p.relative_to(place).as_posix(): json.loads(p.read_text(encoding="utf-8"))["cells"]
+        for p in sorted(place.rglob("*.ipynb"))
+    }
 
 
 def test_the_build_renders_the_site_and_no_readme(built):
-    assert [words.split()[0] for words in built[1]] == ["render"] and "README" not in built[1][0], built[1]
+    assert [words.split()[0] for words in built[1]] == ["render"] and "README" not in built[1][0], (
+        built[1]
+    )
 
 
 @pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
@@ -152,8 +224,15 @@ def texts(cells):
 
 def test_processed_pages_hold_no_error(processed):
     assert len(processed) == len(NOTEBOOKS)
-    broken = [f"{path}: {source(cell)[:80]!r}" for path, cells in processed.items() for cell in cells
-              if any(o["output_type"] == "error" or "Traceback" in json.dumps(o) for o in cell.get("outputs", []))]
+    broken = [
+        f"{path}: {source(cell)[:80]!r}"
+        for path, cells in processed.items()
+        for cell in cells
+        if any(
+            o["output_type"] == "error" or "Traceback" in json.dumps(o)
+            for o in cell.get("outputs", [])
+        )
+    ]
     assert not broken, broken
 
 
@@ -161,10 +240,14 @@ def test_every_link_and_anchor_leads_somewhere(processed):
     anchors, addresses = {}, {}
     for path, cells in processed.items():
         found = [{"cell_type": "markdown", "source": text} for text in texts(cells)]
-        anchors[path] = {heading.anchor for heading in _headings(found)} | set(re.findall(r"\bid=\"([^\"]+)\"", "\n".join(texts(cells))))
+        anchors[path] = {heading.anchor for heading in _headings(found)} | set(
+            re.findall(r"\bid=\"([^\"]+)\"", "\n".join(texts(cells)))
+        )
         front = "\n".join(source(cell) for cell in cells if cell["cell_type"] == "raw")
         file = re.search(r"^output-file: (\S+)$", front, flags=re.M)
-        addresses[f"{HOME}/{Path(path).with_name(file[1] if file else Path(path).stem + '.html').as_posix()}"] = path
+        addresses[
+            f"{HOME}/{Path(path).with_name(file[1] if file else Path(path).stem + '.html').as_posix()}"
+        ] = path
     broken, checked, of_names = [], 0, 0
     for path, cells in processed.items():
         text = re.sub(r"```.*?```", "", "\n\n".join(texts(cells)), flags=re.S)
@@ -173,14 +256,19 @@ def test_every_link_and_anchor_leads_somewhere(processed):
             if target.startswith(HOME):  # what nbdev makes of a name of the package
                 of_names += 1
                 if name and name not in anchors.get(addresses.get(file), ()):
-                    broken.append(f"{path}: {target}: no page has that anchor; write the name so that nbdev does not link it")
+                    broken.append(
+                        f"{path}: {target}: no page has that anchor; write the name so that nbdev"
+                        " does not link it"
+                    )
             if re.match(r"https?:|mailto:", target):
                 continue
             checked += 1
             place = (ROOT / "nbs" / path).parent.joinpath(file).resolve()
             if file and not place.exists():
                 broken.append(f"{path}: {target}")
-            elif name and name not in anchors.get(place.relative_to(ROOT / "nbs").as_posix() if file else path, {name}):
+            elif name and name not in anchors.get(
+                place.relative_to(ROOT / "nbs").as_posix() if file else path, {name}
+            ):
                 broken.append(f"{path}: no such heading: {target}")
     assert checked > 200 and of_names > 100 and not broken, "\n".join(broken)
 
@@ -188,17 +276,22 @@ def test_every_link_and_anchor_leads_somewhere(processed):
 def test_nothing_is_fetched_from_elsewhere_to_read_a_page(processed):
     for path, cells in processed.items():
         for text in texts(cells):
-            assert not re.search(r"<(?:script|img|iframe|audio|video|source)\b[^>]*\bsrc=[\"']?https?:|<link\b[^>]*href=|@import", text), path
+            assert not re.search(
+                r"<(?:script|img|iframe|audio|video|source)\b[^>]*\bsrc=[\"']?https?:|<link\b[^>]*href=|@import",
+                text,
+            ), path
             assert not re.search(r"!\[[^\]]*\]\(https?:", text), path
 
 
 def test_pictures_in_text_say_what_they_show(processed):
     for path, cells in processed.items():
         for text in texts(cells):
-            assert not re.search(r"!\[\s*\]\(", text) and not re.search(r"<img(?![^>]*\balt=)[^>]*>", text), path
+            assert not re.search(r"!\[\s*\]\(", text) and not re.search(
+                r"<img(?![^>]*\balt=)[^>]*>", text
+            ), path
 
 
-# ------------------------------------------------------------------------------------------------------- rendered pages
+# ----------------------------------------------------------------------------------- rendered pages
 ADDED = """<html><head>
 <script src="https://cdnjs.cloudflare.com/ajax/libs/require.js/2.3.6/require.min.js" integrity="sha512-c3==" crossorigin="anonymous"></script>
 <script src="https://cdnjs.cloudflare.com/ajax/libs/jquery/3.5.1/jquery.min.js" crossorigin="anonymous" data-relocate-top="true"></script>
@@ -210,7 +303,8 @@ ADDED = """<html><head>
 <script type=application/vnd.jupyter.widget-state+json>
 {"state": {}}
 </script>
-<script type="application/vnd.jupyter.widget-view+json">{"model_id": "a"}</script></body></html>"""  # by Quarto 1.7, the two last lines but one by nbconvert
+# by Quarto 1.7, the two last lines but one by nbconvert
+<script type="application/vnd.jupyter.widget-view+json">{"model_id": "a"}</script></body></html>"""
 
 
 def test_what_quarto_adds_from_elsewhere_goes_and_nothing_else(tmp_path):
@@ -220,16 +314,33 @@ def test_what_quarto_adds_from_elsewhere_goes_and_nothing_else(tmp_path):
     page.write_text(ADDED)
     assert site_offline.main(tmp_path) == 0
     left = page.read_text()
-    assert re.findall(r"<script\b[^>]*>", left) == ['<script src="../site_libs/quarto-nav/quarto-nav.js">', "<script>", "<script src='https://example.org/x.js'>"]
-    assert "<td>1</td>" in left and 'href="https://example.org"' in left and "canonical" in left and "widget" not in left
+    assert re.findall(r"<script\b[^>]*>", left) == [
+        '<script src="../site_libs/quarto-nav/quarto-nav.js">',
+        "<script>",
+        "<script src='https://example.org/x.js'>",
+    ]
+    assert (
+        "<td>1</td>" in left
+        and 'href="https://example.org"' in left
+        and "canonical" in left
+        and "widget" not in left
+    )
     assert site_offline.main(tmp_path) == 0 and page.read_text() == left
 
 
-@pytest.mark.parametrize("html", [
-    '<img src="//example.org/a.png">', '<link rel="stylesheet" href="https://fonts.example.org/css">', '<link rel="preconnect" href="https://example.org">',
-    "<style>@import url('https://example.org/a.css');</style>", '<p style="background: url(https://example.org/a.png)">', '<iframe src="https://example.org"></iframe>',
-    '<video poster="https://example.org/a.png"></video>', '<img srcset="a.png 1x, https://example.org/b.png 2x">',
-])
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<img src="//example.org/a.png">',
+        '<link rel="stylesheet" href="https://fonts.example.org/css">',
+        '<link rel="preconnect" href="https://example.org">',
+        "<style>@import url('https://example.org/a.css');</style>",
+        '<p style="background: url(https://example.org/a.png)">',
+        '<iframe src="https://example.org"></iframe>',
+        '<video poster="https://example.org/a.png"></video>',
+        '<img srcset="a.png 1x, https://example.org/b.png 2x">',
+    ],
+)
 def test_what_still_asks_another_host_fails_the_render(html, tmp_path, capsys):
     (tmp_path / "a.html").write_text(f"<html><body>{html}</body></html>")
     assert site_offline.main(tmp_path) == 1
@@ -238,7 +349,7 @@ def test_what_still_asks_another_host_fails_the_render(html, tmp_path, capsys):
 
 
 def test_a_style_sheet_that_asks_another_host_fails_the_render(tmp_path):
-    (tmp_path / "a.css").write_text("@font-face { src: url(\"https://example.org/a.woff\") }")
+    (tmp_path / "a.css").write_text('@font-face { src: url("https://example.org/a.woff") }')
     assert site_offline.main(tmp_path) == 1
 
 
@@ -265,18 +376,25 @@ def rendered() -> Path:
 
 
 def test_a_rendered_page_asks_no_other_host(rendered):
-    asked = {page: site_offline.requests(page.read_text(encoding="utf-8")) for page in rendered.rglob("*.html")}
+    asked = {
+        page: site_offline.requests(page.read_text(encoding="utf-8"))
+        for page in rendered.rglob("*.html")
+    }
     assert len(asked) >= len(PAGES)
     assert not {str(page): found for page, found in asked.items() if found}, "run `make site` again"
 
 
 def test_rendered_links_and_anchors_lead_somewhere(rendered):
-    pages = {page.resolve(): Marks(page.read_text(encoding="utf-8")) for page in rendered.rglob("*.html")}
+    pages = {
+        page.resolve(): Marks(page.read_text(encoding="utf-8")) for page in rendered.rglob("*.html")
+    }
     broken, checked = set(), 0
     for page, marks in pages.items():
         for target in marks.targets:
             if target.startswith(HOME):
-                target = os.path.relpath(rendered.resolve() / target[len(HOME):].lstrip("/"), page.parent)
+                target = os.path.relpath(
+                    rendered.resolve() / target[len(HOME) :].lstrip("/"), page.parent
+                )
             if re.match(r"[a-z][a-z+.-]*:|//", target):
                 continue
             checked += 1
@@ -289,16 +407,26 @@ def test_rendered_links_and_anchors_lead_somewhere(rendered):
 
 
 def test_a_rendered_page_names_its_source(rendered):
-    paths = [found for page in rendered.rglob("*.html") for found in re.findall(rf'href="{re.escape(site_files.FILES)}/([^"#]+)', page.read_text(encoding="utf-8"))]
-    assert len(paths) > len(PAGES) and not [path for path in set(paths) if not (ROOT / unquote(path)).exists()]
+    paths = [
+        found
+        for page in rendered.rglob("*.html")
+        for found in re.findall(
+            rf'href="{re.escape(site_files.FILES)}/([^"#]+)', page.read_text(encoding="utf-8")
+        )
+    ]
+    assert len(paths) > len(PAGES) and not [
+        path for path in set(paths) if not (ROOT / unquote(path)).exists()
+    ]
 
 
-# ------------------------------------------------------------------------------------------- what pages tell one to type
+# ---------------------------------------------------------------------- what pages tell one to type
 def commands(page) -> list[list[str]]:
     """The `avbook …` commands of a page's prose: lines of shell listings and inline code."""
     text = page.words("markdown")
     listings = "\n".join(re.findall(r"```(?:sh|bash)\n(.*?)```", text, flags=re.S))
-    lines = [line.split("#")[0] for line in listings.splitlines()] + re.findall(r"`(avbook [^`]+)`", re.sub(r"```.*?```", "", text, flags=re.S))
+    lines = [line.split("#")[0] for line in listings.splitlines()] + re.findall(
+        r"`(avbook [^`]+)`", re.sub(r"```.*?```", "", text, flags=re.S)
+    )
     return [shlex.split(line)[1:] for line in map(str.strip, lines) if line.startswith("avbook ")]
 
 
@@ -335,5 +463,10 @@ def test_the_recipes_and_tables_pages_name_exist():
 def test_the_names_of_the_notation_are_in_the_code():
     code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "avbook").rglob("*.py"))
     table = read_page(ROOT / "nbs/reference/notation.ipynb", ROOT / "nbs").words("markdown")
-    names = {name for row in table.splitlines() if row.startswith("|") for name in re.findall(r"`(\w+)`", row)}
+    names = {
+        name
+        for row in table.splitlines()
+        if row.startswith("|")
+        for name in re.findall(r"`(\w+)`", row)
+    }
     assert len(names) > 25 and not [name for name in names if not re.search(rf"\b{name}\b", code)]

@@ -1,17 +1,20 @@
 """Audio-guided attention and self-attention."""
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avbook.supervised.attention import AudioGuidedAttention, SelfAttention
 from avbook.common.tensors import xavier_linear
 from avbook.errors import AvbookError
+from avbook.supervised.attention import AudioGuidedAttention, SelfAttention
 
 
 def inputs(batch=2, seconds=3, side=3, audio=5, visual=4, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(batch, seconds, audio, generator=generator), torch.randn(batch, seconds, side, side, visual, generator=generator)
+    return torch.randn(batch, seconds, audio, generator=generator), torch.randn(
+        batch, seconds, side, side, visual, generator=generator
+    )
 
 
 @given(st.integers(1, 3), st.integers(1, 4), st.integers(1, 4), st.integers(0, 99))

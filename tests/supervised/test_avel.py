@@ -1,24 +1,33 @@
 """The encoder, the head in both settings, the baseline and the losses every AVE method shares."""
+
 import math
 
 import pytest
 import torch
 from torch import nn
 
-from avbook.training import device as machine
-from avbook.supervised.avel import AVEL, AVEMethod, Encoder, AVEHead, segment_loss, video_loss
 from avbook.errors import AvbookError
 from avbook.papers.schema import implementations
+from avbook.supervised.avel import AVEL, AVEHead, AVEMethod, Encoder, segment_loss, video_loss
 from avbook.supervised.psp import PSPMethod
+from avbook.training import device as machine
 
-SMALL = dict(audio_dim=6, visual_dim=5, positions=4, attention_dim=8, bottleneck=7, width=6, hidden=3)
+SMALL = dict(
+    audio_dim=6, visual_dim=5, positions=4, attention_dim=8, bottleneck=7, width=6, hidden=3
+)
 
 
 def clip_batch(batch=3, seconds=4, categories=2, seed=0):
     g = torch.Generator().manual_seed(seed)
-    labels = nn.functional.one_hot(torch.randint(0, categories + 1, (batch, seconds), generator=g), categories + 1).float()
-    return {"audio": torch.randn(batch, seconds, 6, generator=g), "visual": torch.rand(batch, seconds, 2, 2, 5, generator=g),
-            "labels": labels, "video_labels": labels.mean(1)}
+    labels = nn.functional.one_hot(
+        torch.randint(0, categories + 1, (batch, seconds), generator=g), categories + 1
+    ).float()
+    return {
+        "audio": torch.randn(batch, seconds, 6, generator=g),
+        "visual": torch.rand(batch, seconds, 2, 2, 5, generator=g),
+        "labels": labels,
+        "video_labels": labels.mean(1),
+    }
 
 
 @pytest.mark.parametrize("inputs", ["raw", "one-layer", "two-layer"])
@@ -26,8 +35,15 @@ def test_encoder_shapes_and_layers(inputs):
     batch = clip_batch()
     net = Encoder(**SMALL, inputs=inputs)
     out = net(batch["audio"], batch["visual"])
-    assert out["attention"].shape == (3, 4, 4) and out["v_lstm"].shape == out["a_lstm"].shape == (3, 4, 6)
-    layers = [sum(isinstance(m, nn.Linear) for m in part.modules()) for part in (net.audio_in, net.visual_in)]
+    assert out["attention"].shape == (3, 4, 4) and out["v_lstm"].shape == out["a_lstm"].shape == (
+        3,
+        4,
+        6,
+    )
+    layers = [
+        sum(isinstance(m, nn.Linear) for m in part.modules())
+        for part in (net.audio_in, net.visual_in)
+    ]
     assert layers == {"raw": [0, 0], "one-layer": [0, 1], "two-layer": [2, 2]}[inputs]
 
 
@@ -90,7 +106,16 @@ def test_segment_loss_is_the_mean_over_seconds():
 
 def test_video_loss_by_hand_and_at_the_edge():
     p, y = torch.tensor([[0.5, 0.25, 0.25]]), torch.tensor([[0.7, 0.0, 0.3]])
-    by_hand = -(0.7 * math.log(0.5) + 0.3 * math.log(0.5) + math.log(0.75) + 0.3 * math.log(0.25) + 0.7 * math.log(0.75)) / 3
+    by_hand = (
+        -(
+            0.7 * math.log(0.5)
+            + 0.3 * math.log(0.5)
+            + math.log(0.75)
+            + 0.3 * math.log(0.25)
+            + 0.7 * math.log(0.75)
+        )
+        / 3
+    )
     assert float(video_loss(p, y)) == pytest.approx(by_hand)
     certain = torch.tensor([[1.0, 0.0, 0.0]], requires_grad=True)
     loss = video_loss(certain, y)
@@ -102,11 +127,19 @@ def test_video_loss_by_hand_and_at_the_edge():
 @pytest.mark.parametrize("weak", [False, True])
 def test_avel_learns_a_batch_and_every_weight_moves(weak):
     torch.manual_seed(0)
-    batch, net, method = clip_batch(), AVEL(**SMALL, categories=2, head=8, weak=weak, weighting=True), AVEMethod(weak=weak)
+    batch, net, method = (
+        clip_batch(),
+        AVEL(**SMALL, categories=2, head=8, weak=weak, weighting=True),
+        AVEMethod(weak=weak),
+    )
     optimizer = torch.optim.Adam(net.parameters(), lr=0.02)
     first, _ = method.loss(net, batch)
     first.backward()
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for name, p in net.named_parameters() if "head.weight" not in name)
+    assert all(
+        p.grad is not None and p.grad.abs().sum() > 0
+        for name, p in net.named_parameters()
+        if "head.weight" not in name
+    )
     for _ in range(60):
         loss, parts = method.loss(net, batch)
         optimizer.zero_grad()
@@ -133,14 +166,20 @@ def test_bfloat16_runs_with_and_without_a_kernel_for_the_lstm(kernels, monkeypat
     with torch.autocast("cpu", torch.bfloat16):
         half = net(batch)["scores"]
         AVEMethod().loss(net, batch)[0].backward()
-    assert seen[:2] == [torch.float32] * 2 and set(seen[2:]) == {torch.bfloat16 if kernels else torch.float32}
+    assert seen[:2] == [torch.float32] * 2 and set(seen[2:]) == {
+        torch.bfloat16 if kernels else torch.float32
+    }
     torch.testing.assert_close(half.float(), whole, atol=0.05, rtol=0.05)
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in net.encoder.lstm_audio.parameters())
+    assert all(
+        p.grad is not None and p.grad.isfinite().all() for p in net.encoder.lstm_audio.parameters()
+    )
 
 
 def test_what_the_processor_lacks_is_found_by_trying(monkeypatch):
     def missing(*args, **kwargs):
-        raise RuntimeError("could not create a primitive descriptor for the LSTM forward propagation primitive")
+        raise RuntimeError(
+            "could not create a primitive descriptor for the LSTM forward propagation primitive"
+        )
 
     machine.cpu_lstm_has_bfloat16.cache_clear()
     monkeypatch.setattr(nn.LSTM, "forward", missing)
@@ -165,11 +204,15 @@ def test_avel_takes_the_pair_similarity_loss_as_a_switch():
 
 def test_equations_are_registered():
     for number in (5, 6, 7, 11):
-        assert any(name.startswith("avbook.supervised.avel.") for name in implementations("psp", number)), number
+        assert any(
+            name.startswith("avbook.supervised.avel.") for name in implementations("psp", number)
+        ), number
 
 
 def test_avel_puts_sound_before_picture():
     batch, net = clip_batch(), AVEL(**SMALL, categories=2)
     out = net(batch)
-    torch.testing.assert_close(out["fusion"], torch.relu(torch.cat([out["a_lstm"], out["v_lstm"]], -1)))
+    torch.testing.assert_close(
+        out["fusion"], torch.relu(torch.cat([out["a_lstm"], out["v_lstm"]], -1))
+    )
     torch.testing.assert_close(out["scores"], net.head(out["fusion"])["scores"])

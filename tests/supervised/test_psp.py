@@ -1,32 +1,59 @@
 """Positive sample propagation: properties, limits of its variants, options, losses and targets."""
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from avbook.supervised.avel import Encoder
 from avbook.errors import AvbookError
 from avbook.papers.schema import implementations
+from avbook.supervised.avel import Encoder
 from avbook.supervised.psp import (
-    PSP, Fusion, PositiveSamplePropagation, PSPMethod, StaleTargets, avps_loss, avps_targets,
-    threshold_affinity, pair_similarity, propagate, l1_normalise, segment_similarity,
+    PSP,
+    Fusion,
+    PositiveSamplePropagation,
+    PSPMethod,
+    StaleTargets,
+    avps_loss,
+    avps_targets,
+    l1_normalise,
+    pair_similarity,
+    propagate,
+    segment_similarity,
+    threshold_affinity,
 )
 
-SMALL = dict(audio_dim=6, visual_dim=5, positions=4, categories=2, attention_dim=8, bottleneck=7, width=6, hidden=3, head=8)
+SMALL = dict(
+    audio_dim=6,
+    visual_dim=5,
+    positions=4,
+    categories=2,
+    attention_dim=8,
+    bottleneck=7,
+    width=6,
+    hidden=3,
+    head=8,
+)
 VARIANTS = ["psp", "wpsp", "asp", "sapsp", "none"]
 
 
 def clip_batch(batch=3, seconds=4, seed=0):
     g = torch.Generator().manual_seed(seed)
     labels = F.one_hot(torch.randint(0, 3, (batch, seconds), generator=g), 3).float()
-    return {"audio": torch.randn(batch, seconds, 6, generator=g), "visual": torch.rand(batch, seconds, 2, 2, 5, generator=g),
-            "labels": labels, "video_labels": labels.mean(1)}
+    return {
+        "audio": torch.randn(batch, seconds, 6, generator=g),
+        "visual": torch.rand(batch, seconds, 2, 2, 5, generator=g),
+        "labels": labels,
+        "video_labels": labels.mean(1),
+    }
 
 
 def features(seed=0, batch=2, seconds=6, dim=8):
     g = torch.Generator().manual_seed(seed)
-    return torch.randn(batch, seconds, dim, generator=g), torch.randn(batch, seconds, dim, generator=g)
+    return torch.randn(batch, seconds, dim, generator=g), torch.randn(
+        batch, seconds, dim, generator=g
+    )
 
 
 def module(seed=0, **options):
@@ -35,8 +62,12 @@ def module(seed=0, **options):
 
 
 def matrices():
-    hundredths = st.integers(-300, 300).map(lambda n: n / 100)  # never so small that the guard against empty rows counts
-    return st.lists(st.lists(hundredths, min_size=4, max_size=4), min_size=3, max_size=3).map(torch.tensor)
+    hundredths = st.integers(-300, 300).map(
+        lambda n: n / 100
+    )  # never so small that the guard against empty rows counts
+    return st.lists(st.lists(hundredths, min_size=4, max_size=4), min_size=3, max_size=3).map(
+        torch.tensor
+    )
 
 
 @given(matrices())
@@ -62,13 +93,17 @@ def test_cut_keeps_no_weak_pair_and_rows_sum_to_one_or_zero(x, tau):
 def test_strictness_decides_a_tie_and_renormalising_is_a_choice():
     beta = torch.tensor([[0.25, 0.5, 0.25]])
     assert threshold_affinity(beta, 0.25).tolist() == [[0, pytest.approx(1), 0]]
-    assert threshold_affinity(beta, 0.25, strict=False).tolist() == [[pytest.approx(0.25), pytest.approx(0.5), pytest.approx(0.25)]]
+    assert threshold_affinity(beta, 0.25, strict=False).tolist() == [
+        [pytest.approx(0.25), pytest.approx(0.5), pytest.approx(0.25)]
+    ]
     assert threshold_affinity(beta, 0.25, renormalise=False).tolist() == [[0, 0.5, 0]]
 
 
 def test_equal_similarities_are_why_tau_sits_just_below_a_tenth():
     even = torch.full((1, 10, 10), 0.1)
-    assert (threshold_affinity(even, 0.095) > 0).all() and (threshold_affinity(even, 0.115) == 0).all()
+    assert (threshold_affinity(even, 0.095) > 0).all() and (
+        threshold_affinity(even, 0.115) == 0
+    ).all()
 
 
 def test_similarity_and_propagation_by_hand():
@@ -82,14 +117,23 @@ def test_similarity_and_propagation_by_hand():
 def test_wpsp_is_psp_at_zero_and_asp_keeps_what_relu_would_cut():
     v, a = features()
     for project in ("code", "paper"):
-        psp, wpsp, asp = (module(prune=p, tau=t, project=project) for p, t in (("psp", 0.0), ("wpsp", 0.5), ("asp", 0.5)))
+        psp, wpsp, asp = (
+            module(prune=p, tau=t, project=project)
+            for p, t in (("psp", 0.0), ("wpsp", 0.5), ("asp", 0.5))
+        )
         one, two, three = psp(v, a), wpsp(v, a), asp(v, a)
-        assert torch.equal(one["v_psp"], two["v_psp"]) and torch.equal(one["gamma_av"], two["gamma_av"])
-        if project == "code":  # ReLU made every similarity non-negative: there is nothing left for ASP to keep
+        assert torch.equal(one["v_psp"], two["v_psp"]) and torch.equal(
+            one["gamma_av"], two["gamma_av"]
+        )
+        if (
+            project == "code"
+        ):  # ReLU made every similarity non-negative: there is nothing left for ASP to keep
             assert (one["similarity"] >= 0).all()
             torch.testing.assert_close(two["v_psp"], three["v_psp"])
         else:
-            assert (three["gamma_va"] < 0).any() and not torch.allclose(two["v_psp"], three["v_psp"])
+            assert (three["gamma_va"] < 0).any() and not torch.allclose(
+                two["v_psp"], three["v_psp"]
+            )
 
 
 def test_a_huge_threshold_leaves_the_features_alone():
@@ -108,7 +152,9 @@ def test_propagation_knows_no_order(order, prune):
     out, moved = net(v, a), net(v[:, order], a[:, order])
     for name in ("v_psp", "a_psp"):
         torch.testing.assert_close(out[name][:, order], moved[name], atol=1e-5, rtol=0)
-    torch.testing.assert_close(out["gamma_va"][:, order][:, :, order], moved["gamma_va"], atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        out["gamma_va"][:, order][:, :, order], moved["gamma_va"], atol=1e-5, rtol=0
+    )
 
 
 def test_each_direction_has_its_own_rows():
@@ -122,7 +168,9 @@ def test_projections_of_the_paper_are_linear():
     v, a = features()
     net = module(project="paper", prune="asp")
     torch.testing.assert_close(net(2 * v, a)["similarity"], 2 * net(v, a)["similarity"])
-    assert not torch.allclose(module(prune="asp")(-v, a)["similarity"], -module(prune="asp")(v, a)["similarity"])
+    assert not torch.allclose(
+        module(prune="asp")(-v, a)["similarity"], -module(prune="asp")(v, a)["similarity"]
+    )
     train = PositiveSamplePropagation(8, dropout=0.5).train()
     assert not torch.equal(train(v, a)["v_psp"], train(v, a)["v_psp"])
 
@@ -130,18 +178,36 @@ def test_projections_of_the_paper_are_linear():
 def test_fusion_is_the_mean_of_two_normalised_halves():
     v, a = features()
     out = Fusion(8, third=False)(v, a)
-    torch.testing.assert_close(out["fusion"], (F.layer_norm(v, (8,), eps=1e-6) + F.layer_norm(a, (8,), eps=1e-6)) / 2, atol=1e-5, rtol=0)
-    torch.testing.assert_close(out["similarity_avps"], segment_similarity(out["v_final"], out["a_final"]))
-    assert len(list(Fusion(8).parameters())) == 4 and len(list(Fusion(8, third=False).parameters())) == 2
+    torch.testing.assert_close(
+        out["fusion"],
+        (F.layer_norm(v, (8,), eps=1e-6) + F.layer_norm(a, (8,), eps=1e-6)) / 2,
+        atol=1e-5,
+        rtol=0,
+    )
+    torch.testing.assert_close(
+        out["similarity_avps"], segment_similarity(out["v_final"], out["a_final"])
+    )
+    assert (
+        len(list(Fusion(8).parameters())) == 4
+        and len(list(Fusion(8, third=False).parameters())) == 2
+    )
 
 
 @pytest.mark.parametrize("weak", [False, True])
 @pytest.mark.parametrize("prune", VARIANTS)
 def test_every_variant_in_both_settings_runs_learns_and_uses_its_weights(weak, prune):
     torch.manual_seed(0)
-    batch, net, method = clip_batch(), PSP(**SMALL, weak=weak, prune=prune, dropout=0.0), PSPMethod(weak=weak, lam=1.0)
+    batch, net, method = (
+        clip_batch(),
+        PSP(**SMALL, weak=weak, prune=prune, dropout=0.0),
+        PSPMethod(weak=weak, lam=1.0),
+    )
     out = net(batch)
-    assert out["scores"].shape == (3, 4, 3) and out["fusion"].shape == (3, 4, 6) and out["attention"].shape == (3, 4, 4)
+    assert (
+        out["scores"].shape == (3, 4, 3)
+        and out["fusion"].shape == (3, 4, 6)
+        and out["attention"].shape == (3, 4, 4)
+    )
     assert out["similarity_avps"].shape == (3, 4)
     assert ("video_scores" in out) == weak and ("gamma_va" in out) == (prune != "none")
     optimizer = torch.optim.Adam(net.parameters(), lr=0.02)
@@ -161,7 +227,9 @@ def test_settings_share_one_network():
     """Weak with the full model's choices and no branch gives the full model's scores."""
     torch.manual_seed(0)
     full = PSP(**SMALL).eval()
-    weak = PSP(**SMALL, weak=True, renormalise=True, third=True, inputs="two-layer", weighting=False).eval()
+    weak = PSP(
+        **SMALL, weak=True, renormalise=True, third=True, inputs="two-layer", weighting=False
+    ).eval()
     weak.load_state_dict(full.state_dict())
     batch = clip_batch()
     one, two = full(batch), weak(batch)
@@ -172,15 +240,27 @@ def test_settings_share_one_network():
 def test_what_the_two_released_models_differ_in():
     full, weak = PSP(**SMALL), PSP(**SMALL, weak=True)
     assert full.propagation.renormalise and not weak.propagation.renormalise
-    full, weak = ({name.rsplit(".", 1)[0] for name, _ in net.named_parameters()} for net in (full, weak))
+    full, weak = (
+        {name.rsplit(".", 1)[0] for name, _ in net.named_parameters()} for net in (full, weak)
+    )
     names = full ^ weak
-    assert names == {"encoder.audio_in.0", "encoder.audio_in.1", "encoder.visual_in.0", "encoder.visual_in.1", "encoder.visual_in",
-                     "fusion.v3", "fusion.a3", "head.weight"}
+    assert names == {
+        "encoder.audio_in.0",
+        "encoder.audio_in.1",
+        "encoder.visual_in.0",
+        "encoder.visual_in.1",
+        "encoder.visual_in",
+        "fusion.v3",
+        "fusion.a3",
+        "head.weight",
+    }
 
 
 def test_self_attention_comes_before_the_lstms():
     assert PSP(**SMALL, prune="sapsp").encoder.audio_self.query.in_features == 6
-    assert sum(p.numel() for p in PSP(**SMALL, prune="sapsp").parameters()) > sum(p.numel() for p in PSP(**SMALL).parameters())
+    assert sum(p.numel() for p in PSP(**SMALL, prune="sapsp").parameters()) > sum(
+        p.numel() for p in PSP(**SMALL).parameters()
+    )
     assert Encoder(self_attention=True).visual_self.query.in_features == 512
 
 
@@ -230,17 +310,26 @@ def test_stale_targets_only_in_training():
 def test_pair_loss_is_least_when_similarity_follows_the_event():
     targets = avps_targets(one_hot([[0, 0, 2, 2]]))
     assert float(avps_loss(torch.tensor([[0.3, 0.3, -0.9, 0.0]]), targets)) < 1e-12
-    assert float(avps_loss(torch.tensor([[0.2, 0.2, 0.2, 0.2]]), targets)) == pytest.approx(4 * 0.25**2 / 4)
+    assert float(avps_loss(torch.tensor([[0.2, 0.2, 0.2, 0.2]]), targets)) == pytest.approx(
+        4 * 0.25**2 / 4
+    )
     signed = torch.tensor([[0.3, 0.3, -0.3, 0.0]])
-    assert float(avps_loss(signed, targets, literal=True)) == pytest.approx((2 * (1 / 6) ** 2 + (1 / 3) ** 2) / 4, rel=1e-5)
+    assert float(avps_loss(signed, targets, literal=True)) == pytest.approx(
+        (2 * (1 / 6) ** 2 + (1 / 3) ** 2) / 4, rel=1e-5
+    )
 
 
 def test_literal_equation_8_is_the_product_and_depends_on_length():
     v, a = features()
-    torch.testing.assert_close(segment_similarity(v, a, literal=True), torch.einsum("btd,btd->bt", v, a))
+    torch.testing.assert_close(
+        segment_similarity(v, a, literal=True), torch.einsum("btd,btd->bt", v, a)
+    )
     torch.testing.assert_close(segment_similarity(3 * v, a), segment_similarity(v, a))
     batch, net = clip_batch(), PSP(**SMALL, dropout=0.0)
-    assert PSPMethod(literal=True).loss(net, batch)[1]["avps"] != PSPMethod().loss(net, batch)[1]["avps"]
+    assert (
+        PSPMethod(literal=True).loss(net, batch)[1]["avps"]
+        != PSPMethod().loss(net, batch)[1]["avps"]
+    )
 
 
 def test_half_precision_keeps_the_cut_in_single():
@@ -272,13 +361,20 @@ def test_frozen_batches_are_the_released_weak_loaders():
     method = PSPMethod(weak=True, frozen_batches=True)
     first, second = (method.batches(range(70), epoch, seed=0, batch_size=16) for epoch in (1, 2))
     assert [len(rows) for rows in first] == [16] * 4 and len(set(first[0])) == 16
-    assert all((one == two).all() for one, two in zip(first[1:], second[1:])) and (first[0] != second[0]).any()
+    assert (
+        all((one == two).all() for one, two in zip(first[1:], second[1:]))
+        and (first[0] != second[0]).any()
+    )
     assert sorted(row for rows in first[1:] for row in rows) == list(range(16, 64))
     assert not hasattr(PSPMethod(weak=True), "batches")
 
 
 def test_stale_targets_go_with_a_checkpoint():
-    one, two, labels = PSPMethod(stale_targets=True), PSPMethod(stale_targets=True), one_hot([[0, 2, 2, 2]])
+    one, two, labels = (
+        PSPMethod(stale_targets=True),
+        PSPMethod(stale_targets=True),
+        one_hot([[0, 2, 2, 2]]),
+    )
     assert one.state_dict() == {}
     one.stale(labels)
     two.load_state_dict(one.state_dict())
@@ -302,6 +398,10 @@ def test_literal_loss_takes_eq_3_features_and_keeps_signs():
     batch, net = clip_batch(), PSP(**SMALL, dropout=0.0)
     out = net(batch)
     product = (out["v_psp"] * out["a_psp"]).sum(-1)
-    expected = ((product / product.abs().sum(-1, keepdim=True) - avps_targets(batch["labels"])) ** 2).mean()
+    expected = (
+        (product / product.abs().sum(-1, keepdim=True) - avps_targets(batch["labels"])) ** 2
+    ).mean()
     assert (product < 0).any()
-    torch.testing.assert_close(PSPMethod(literal=True).loss_of(out, batch, training=True)[1]["avps"], expected.detach())
+    torch.testing.assert_close(
+        PSPMethod(literal=True).loss_of(out, batch, training=True)[1]["avps"], expected.detach()
+    )

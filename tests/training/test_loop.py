@@ -1,4 +1,6 @@
-"""`fit` and what it stands on: seeds, shares, schedules, selections, checkpoints, interruptions and the errors a user reads."""
+"""`fit` and what it stands on: seeds, shares, schedules, selections, checkpoints, interruptions and
+the errors a user reads."""
+
 import errno
 import json
 import os
@@ -17,27 +19,48 @@ from processes import PATIENCE, ROOT, wait_for
 from tiny import Data, DictMethod, Method, Net, Split
 from torch import nn
 
+from avbook.errors import AvbookError
 from avbook.training import device as machine
 from avbook.training.batches import DeviceSplit, batches_of
-from avbook.training.checkpoints import EpochEval, rng_tensors, restore_rng
-from avbook.errors import AvbookError
-from avbook.training.loop import update_best, evaluate, fit, lr_factor, shard_batch, shuffled_batches
+from avbook.training.checkpoints import EpochEval, restore_rng, rng_tensors
 from avbook.training.device import default_device, seed_everything
-from avbook.training.weights import load_weights, save_weights
-from avbook.training.weights import differences, read_tensors, write_tensors
+from avbook.training.loop import (
+    evaluate,
+    fit,
+    lr_factor,
+    shard_batch,
+    shuffled_batches,
+    update_best,
+)
+from avbook.training.weights import (
+    differences,
+    load_weights,
+    read_tensors,
+    save_weights,
+    write_tensors,
+)
 
 CPU = torch.device("cpu")
 
 
 def run(net=None, method=None, data=None, seed=0, **options):
     seed_everything(seed)
-    options = {"epochs": 4, "batch_size": 8, "lr": 1e-2, "device": "cpu", "progress": False} | options
+    options = {
+        "epochs": 4,
+        "batch_size": 8,
+        "lr": 1e-2,
+        "device": "cpu",
+        "progress": False,
+    } | options
     return fit(net or Net(), method or Method(), data or Data(), seed=seed, **options)
 
 
 def numbers(result):
     """The history without what a clock says."""
-    return [{name: value for name, value in entry.items() if name != "seconds"} for entry in result.history]
+    return [
+        {name: value for name, value in entry.items() if name != "seconds"}
+        for entry in result.history
+    ]
 
 
 def same_tensors(one, other):
@@ -50,12 +73,20 @@ def one_line(error):
     return text
 
 
-# ------------------------------------------------------------------------------------------------------ order and shares
-@given(n=st.integers(1, 60), batch_size=st.integers(1, 20), seed=st.integers(0, 2**32 - 1), epoch=st.integers(1, 400))
+# --------------------------------------------------------------------------------- order and shares
+@given(
+    n=st.integers(1, 60),
+    batch_size=st.integers(1, 20),
+    seed=st.integers(0, 2**32 - 1),
+    epoch=st.integers(1, 400),
+)
 def test_an_epoch_has_each_row_once_and_only_the_last_batch_is_short(n, batch_size, seed, epoch):
     batches = shuffled_batches(n, batch_size, seed, epoch)
     assert sorted(np.concatenate(batches)) == list(range(n))
-    assert all(len(batch) == batch_size for batch in batches[:-1]) and 1 <= len(batches[-1]) <= batch_size
+    assert (
+        all(len(batch) == batch_size for batch in batches[:-1])
+        and 1 <= len(batches[-1]) <= batch_size
+    )
 
 
 def test_order_follows_seed_and_epoch_and_nothing_else():
@@ -66,7 +97,10 @@ def test_order_follows_seed_and_epoch_and_nothing_else():
     assert (first != np.concatenate(shuffled_batches(50, 8, 2, 1))).any()
 
 
-@given(rows=st.lists(st.integers(0, 999), min_size=1, max_size=40, unique=True), processes=st.integers(1, 9))
+@given(
+    rows=st.lists(st.integers(0, 999), min_size=1, max_size=40, unique=True),
+    processes=st.integers(1, 9),
+)
 def test_shares_are_the_batch_cut_in_pieces(rows, processes):
     shares = [shard_batch(rows, p, processes) for p in range(processes)]
     assert sum(share for _, share in shares) == pytest.approx(1)
@@ -81,28 +115,52 @@ def test_gradients_weighted_by_share_sum_to_the_whole_batch_s(count, processes):
 
     def gradient(rows):
         loss, _ = method.loss(net, split.batch(rows))
-        return torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(net.layers.parameters()))])
+        return torch.cat(
+            [g.flatten() for g in torch.autograd.grad(loss, list(net.layers.parameters()))]
+        )
 
     rows = np.arange(count)
-    summed = sum(gradient(mine) * share for mine, share in (shard_batch(rows, p, processes) for p in range(processes)))
+    summed = sum(
+        gradient(mine) * share
+        for mine, share in (shard_batch(rows, p, processes) for p in range(processes))
+    )
     assert torch.allclose(summed, gradient(rows), atol=1e-6)
 
 
-# ------------------------------------------------------------------------------------------------------------ schedules
-@given(size=st.integers(1, 90), factor=st.floats(0.1, 1), until=st.integers(0, 300), epochs=st.integers(1, 300))
-def test_a_staircase_steps_down_every_size_epochs_and_stays_after_until(size, factor, until, epochs):
-    rates = [lr_factor(("step", size, factor, until), epoch, epochs) for epoch in range(1, epochs + 1)]
+# ---------------------------------------------------------------------------------------- schedules
+@given(
+    size=st.integers(1, 90),
+    factor=st.floats(0.1, 1),
+    until=st.integers(0, 300),
+    epochs=st.integers(1, 300),
+)
+def test_a_staircase_steps_down_every_size_epochs_and_stays_after_until(
+    size, factor, until, epochs
+):
+    rates = [
+        lr_factor(("step", size, factor, until), epoch, epochs) for epoch in range(1, epochs + 1)
+    ]
     assert rates[0] == 1 and all(later <= earlier for earlier, later in zip(rates, rates[1:]))
     assert len(set(rates[until:])) <= 1
     for epoch in range(1, min(epochs, until + 1)):
-        assert rates[epoch] == pytest.approx(rates[epoch - 1] * (factor if epoch % size == 0 else 1))
+        assert rates[epoch] == pytest.approx(
+            rates[epoch - 1] * (factor if epoch % size == 0 else 1)
+        )
 
 
 def test_the_released_schedules():
     full, weak = ("step", 60, 0.8, 170), ["step", 80, 0.8, 200]
-    assert [lr_factor(full, e, 300) for e in (1, 60, 61, 120, 121, 300)] == pytest.approx([1, 1, 0.8, 0.8, 0.64, 0.64])
-    assert [lr_factor(weak, e, 300) for e in (80, 81, 161, 300)] == pytest.approx([1, 0.8, 0.64, 0.64])
-    assert lr_factor("cosine", 1, 10) == 1 and lr_factor("cosine", 6, 10) == pytest.approx(0.5) and lr_factor(None, 7, 10) == 1
+    assert [lr_factor(full, e, 300) for e in (1, 60, 61, 120, 121, 300)] == pytest.approx(
+        [1, 1, 0.8, 0.8, 0.64, 0.64]
+    )
+    assert [lr_factor(weak, e, 300) for e in (80, 81, 161, 300)] == pytest.approx(
+        [1, 0.8, 0.64, 0.64]
+    )
+    assert (
+        lr_factor("cosine", 1, 10) == 1
+        and lr_factor("cosine", 6, 10) == pytest.approx(0.5)
+        and lr_factor(None, 7, 10) == 1
+    )
 
 
 @pytest.mark.parametrize("schedule", ["linear", ("step", 0, 0.5), ("step", 5), ("cosine",), 3])
@@ -114,10 +172,12 @@ def test_an_unknown_schedule_is_refused_before_anything_runs(schedule, tmp_path)
 
 def test_history_shows_the_rate_that_was_used():
     result = run(schedule=("step", 2, 0.5), epochs=5)
-    assert [entry["lr"] for entry in result.history] == pytest.approx([1e-2, 1e-2, 5e-3, 5e-3, 2.5e-3])
+    assert [entry["lr"] for entry in result.history] == pytest.approx(
+        [1e-2, 1e-2, 5e-3, 5e-3, 2.5e-3]
+    )
 
 
-# ----------------------------------------------------------------------------------------------------------------- seeds
+# -------------------------------------------------------------------------------------------- seeds
 def test_a_seed_decides_everything():
     assert numbers(run(seed=3)) == numbers(run(seed=3))
     assert numbers(run(seed=3)) != numbers(run(seed=4))
@@ -139,24 +199,42 @@ def test_each_process_has_a_stream_of_its_own():
 
 def test_generators_return_to_where_they_were():
     seed_everything(5)
-    np.random.normal(), random.gauss(0, 1)  # each leaves its second number behind, as part of its state
+    (
+        np.random.normal(),
+        random.gauss(0, 1),
+    )  # each leaves its second number behind, as part of its state
     state = rng_tensors(CPU)
 
     def draw():
-        return torch.rand(3).tolist(), np.random.normal(size=3).tolist(), [random.gauss(0, 1) for _ in range(3)]
+        return (
+            torch.rand(3).tolist(),
+            np.random.normal(size=3).tolist(),
+            [random.gauss(0, 1) for _ in range(3)],
+        )
 
     first = draw()
     restore_rng(state, CPU)
     assert draw() == first
 
 
-# --------------------------------------------------------------------------------------------------------------- the loop
+# ----------------------------------------------------------------------------------------- the loop
 def test_fit_is_the_plain_loop():
     """Losses and weights of a loop written out here, with PyTorch's ordinary Adam."""
     data, method, options = Data(), Method(), {"lr": 1e-2, "weight_decay": 0.01}
     seed_everything(2)
     net = Net()
-    result = fit(net, method, data, epochs=3, batch_size=8, seed=2, device="cpu", select="last", progress=False, **options)
+    result = fit(
+        net,
+        method,
+        data,
+        epochs=3,
+        batch_size=8,
+        seed=2,
+        device="cpu",
+        select="last",
+        progress=False,
+        **options,
+    )
 
     seed_everything(2)
     plain, losses = Net(), []
@@ -176,7 +254,9 @@ def test_fit_is_the_plain_loop():
 
 def test_parts_of_the_loss_are_means_over_rows():
     entry = run(epochs=1).history[0]
-    assert entry["losses"]["segments"] == pytest.approx(entry["loss"]) and entry["losses"]["constant"] == pytest.approx(2)
+    assert entry["losses"]["segments"] == pytest.approx(entry["loss"]) and entry["losses"][
+        "constant"
+    ] == pytest.approx(2)
 
 
 def test_it_learns():
@@ -192,7 +272,9 @@ def test_where_batches_come_from_changes_no_number(options):
 def test_held_rows_are_the_split_s_rows():
     split = Split(11, 0)
     held = DeviceSplit(split, CPU, chunk=4)
-    for one, other in zip(batches_of(split, [[10, 0], [3]], CPU), batches_of(held, [[10, 0], [3]], CPU)):
+    for one, other in zip(
+        batches_of(split, [[10, 0], [3]], CPU), batches_of(held, [[10, 0], [3]], CPU)
+    ):
         assert same_tensors(one, other)
     assert len(held) == 11
 
@@ -206,7 +288,18 @@ def test_clipping_bounds_the_step():
         seed_everything(0)
         net = Net()
         before = torch.cat([p.detach().flatten().clone() for p in net.parameters()])
-        fit(net, Plain(), Data(), epochs=1, batch_size=64, lr=1.0, clip=clip, select="last", device="cpu", progress=False)
+        fit(
+            net,
+            Plain(),
+            Data(),
+            epochs=1,
+            batch_size=64,
+            lr=1.0,
+            clip=clip,
+            select="last",
+            device="cpu",
+            progress=False,
+        )
         return (torch.cat([p.detach().flatten() for p in net.parameters()]) - before).norm().item()
 
     assert step(0.01) == pytest.approx(0.01, rel=1e-3) and step(None) > 0.05
@@ -242,15 +335,26 @@ def test_every_optimiser_moves_the_weights(optimizer):
 
 def test_sixteen_bits_and_back_in_one_process():
     full, half = run(epochs=2), run(epochs=2, precision="bf16")
-    assert numbers(half) != numbers(full) and half.history[-1]["loss"] == pytest.approx(full.history[-1]["loss"], rel=0.05)
+    assert numbers(half) != numbers(full) and half.history[-1]["loss"] == pytest.approx(
+        full.history[-1]["loss"], rel=0.05
+    )
     assert numbers(run(epochs=2)) == numbers(full)
 
 
-@pytest.mark.parametrize("options, word", [
-    ({"device": "tpu"}, "device 'tpu'"), ({"precision": "fp16"}, "fp16"), ({"precision": "half"}, "precision 'half'"),
-    ({"optimizer": "lion"}, "optimizer 'lion'"), ({"select": "best"}, "select='best'"), ({"epochs": 0}, "epochs=0"),
-    ({"batch_size": 2.5}, "batch_size=2.5"), ({"eval_every": 0}, "eval_every=0"), ({"data": Data(val=0)}, "val split is empty"),
-])
+@pytest.mark.parametrize(
+    "options, word",
+    [
+        ({"device": "tpu"}, "device 'tpu'"),
+        ({"precision": "fp16"}, "fp16"),
+        ({"precision": "half"}, "precision 'half'"),
+        ({"optimizer": "lion"}, "optimizer 'lion'"),
+        ({"select": "best"}, "select='best'"),
+        ({"epochs": 0}, "epochs=0"),
+        ({"batch_size": 2.5}, "batch_size=2.5"),
+        ({"eval_every": 0}, "eval_every=0"),
+        ({"data": Data(val=0)}, "val split is empty"),
+    ],
+)
 def test_a_request_that_makes_no_sense_is_named(options, word):
     with pytest.raises(AvbookError, match=word) as error:
         run(**options)
@@ -259,7 +363,9 @@ def test_a_request_that_makes_no_sense_is_named(options, word):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA card")
 def test_a_card_that_is_not_there_is_named():
-    with pytest.raises(AvbookError, match="device 'cuda': this machine has none; expected one of auto, cpu"):
+    with pytest.raises(
+        AvbookError, match="device 'cuda': this machine has none; expected one of auto, cpu"
+    ):
         run(device="cuda")
     assert default_device().type in ("cpu", "mps")
 
@@ -270,11 +376,17 @@ def test_on_a_card(tmp_path, precision):
     whole = run(device="cuda", precision=precision, epochs=6, out=tmp_path / "whole")
     run(device="cuda", precision=precision, epochs=3, out=tmp_path / "run")
     parts = run(device="cuda", precision=precision, epochs=6, out=tmp_path / "run")
-    assert [e["loss"] for e in parts.history] == pytest.approx([e["loss"] for e in whole.history], rel=1e-3)
-    assert whole.peak_memory_mb > 0 and whole.device.startswith("cuda") and whole.history[-1]["loss"] < whole.history[0]["loss"]
+    assert [e["loss"] for e in parts.history] == pytest.approx(
+        [e["loss"] for e in whole.history], rel=1e-3
+    )
+    assert (
+        whole.peak_memory_mb > 0
+        and whole.device.startswith("cuda")
+        and whole.history[-1]["loss"] < whole.history[0]["loss"]
+    )
 
 
-# ------------------------------------------------------------------------------------------------- judging and selections
+# --------------------------------------------------------------------------- judging and selections
 def test_evaluate_leaves_network_and_chance_as_they_were():
     net, data = Net(dropout=0.5), Data()
     net.train()
@@ -288,7 +400,10 @@ def test_evaluate_leaves_network_and_chance_as_they_were():
 def test_predictions_may_be_several_tensors():
     result = run(method=DictMethod(), epochs=2)
     assert {name: tuple(part.shape) for name, part in result.predictions["last"].items()} == {
-        "index": (19, 10), "said": (19, 10), "share": (19, 10, 2)}
+        "index": (19, 10),
+        "said": (19, 10),
+        "share": (19, 10, 2),
+    }
     assert numbers(result) == numbers(run(epochs=2))
 
 
@@ -306,8 +421,14 @@ def test_selections_take_the_first_best(scores):
 def test_three_selections_with_their_scores_weights_and_predictions():
     data, result = Data(), run(epochs=12)
     curve = {name: [entry[name] for entry in result.history] for name in ("val", "test")}
-    epochs = {"val_selected": int(np.argmax(curve["val"])) + 1, "last": 12, "test_selected": int(np.argmax(curve["test"])) + 1}
-    assert result.epochs == epochs and len(set(epochs.values())) == 3, "the case should tell the three apart"
+    epochs = {
+        "val_selected": int(np.argmax(curve["val"])) + 1,
+        "last": 12,
+        "test_selected": int(np.argmax(curve["test"])) + 1,
+    }
+    assert result.epochs == epochs and len(set(epochs.values())) == 3, (
+        "the case should tell the three apart"
+    )
     assert result.metrics["val"]["accuracy"] == max(curve["val"])
     for name, epoch in epochs.items():
         assert result.metrics["test"][name]["accuracy"] == curve["test"][epoch - 1]
@@ -327,16 +448,30 @@ def test_the_network_ends_with_the_weights_asked_for(select):
 def test_dropout_is_on_whatever_mode_the_network_comes_in():
     seed_everything(0)
     net = Net().eval()
-    assert numbers(fit(net, Method(), Data(), epochs=4, batch_size=8, lr=1e-2, device="cpu", progress=False)) == numbers(run())
+    assert numbers(
+        fit(net, Method(), Data(), epochs=4, batch_size=8, lr=1e-2, device="cpu", progress=False)
+    ) == numbers(run())
 
 
 def test_fewer_looks():
     result = run(epochs=7, eval_every=3)
-    assert [entry["val"] is not None for entry in result.history] == [False, False, True, False, False, True, True]
-    assert [entry["loss"] for entry in result.history] == [entry["loss"] for entry in run(epochs=7).history]
+    assert [entry["val"] is not None for entry in result.history] == [
+        False,
+        False,
+        True,
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert [entry["loss"] for entry in result.history] == [
+        entry["loss"] for entry in run(epochs=7).history
+    ]
 
 
-@pytest.mark.parametrize("score, found", [({"accuracy": float("nan")}, "nan"), ({"f": 1.0}, "None")])
+@pytest.mark.parametrize(
+    "score, found", [({"accuracy": float("nan")}, "nan"), ({"f": 1.0}, "None")]
+)
 def test_a_score_that_cannot_choose_is_refused(score, found):
     class Broken(Method):
         def score(self, predicted, split):
@@ -348,11 +483,27 @@ def test_a_score_that_cannot_choose_is_refused(score, found):
 
 def test_the_record_is_json_and_says_what_a_run_record_needs():
     record = json.loads(json.dumps(run(epochs=2).to_record()))
-    assert record["metrics"]["test"].keys() == record["epochs"].keys() == {"val_selected", "last", "test_selected"}
+    assert (
+        record["metrics"]["test"].keys()
+        == record["epochs"].keys()
+        == {"val_selected", "last", "test_selected"}
+    )
     assert record["metrics"]["val"].keys() == {"accuracy"}
-    assert record["seconds"] > 0 and record["peak_memory_mb"] >= 0 and record["device"].startswith("cpu")
+    assert (
+        record["seconds"] > 0
+        and record["peak_memory_mb"] >= 0
+        and record["device"].startswith("cpu")
+    )
     assert record["versions"]["torch"] == torch.__version__
-    assert record["history"][0].keys() == {"epoch", "loss", "losses", "val", "test", "lr", "seconds"}
+    assert record["history"][0].keys() == {
+        "epoch",
+        "loss",
+        "losses",
+        "val",
+        "test",
+        "lr",
+        "seconds",
+    }
 
 
 def test_nothing_is_printed_off_a_terminal(capsys):
@@ -360,9 +511,10 @@ def test_nothing_is_printed_off_a_terminal(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-# --------------------------------------------------------------------------------------------------- cut off and continued
+# ---------------------------------------------------------------------------- cut off and continued
 class Interrupted(Method):
-    """Draws from every generator while it trains, remembers something, and is interrupted in the second step of an epoch."""
+    """Draws from every generator while it trains, remembers something, and is interrupted in the
+    second step of an epoch."""
 
     def __init__(self, interrupt=None):
         self._interrupt, self._epoch, self._step, self._moving = interrupt, 0, 0, torch.zeros(())
@@ -376,7 +528,10 @@ class Interrupted(Method):
             raise KeyboardInterrupt
         loss, parts = super().loss(net, batch)
         self._moving = 0.9 * self._moving + 0.1 * loss.detach()
-        return loss * (1 + 0.1 * np.random.normal() + 0.1 * random.gauss(0, 1)) + 0.1 * self._moving, parts
+        return (
+            loss * (1 + 0.1 * np.random.normal() + 0.1 * random.gauss(0, 1)) + 0.1 * self._moving,
+            parts,
+        )
 
     def state_dict(self):
         return {"moving": self._moving}
@@ -387,19 +542,45 @@ class Interrupted(Method):
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
 @pytest.mark.parametrize("finished", [1, 4])
-def test_a_run_that_was_cut_off_continues_to_the_same_numbers(tmp_path, capsys, optimizer, finished):
-    options = {"epochs": 6, "optimizer": optimizer, "schedule": ("step", 2, 0.5), "weight_decay": 0.01, "clip": 1.0, "eval_every": 2}
+def test_a_run_that_was_cut_off_continues_to_the_same_numbers(
+    tmp_path, capsys, optimizer, finished
+):
+    options = {
+        "epochs": 6,
+        "optimizer": optimizer,
+        "schedule": ("step", 2, 0.5),
+        "weight_decay": 0.01,
+        "clip": 1.0,
+        "eval_every": 2,
+    }
     whole = run(method=Interrupted(), **options)
     with pytest.raises(KeyboardInterrupt):
         run(method=Interrupted(finished + 1), out=tmp_path, **options)
     message = capsys.readouterr().err
-    assert f"interrupted in epoch {finished + 1} of 6" in message and f"holds the {finished} finished epochs" in message
+    assert (
+        f"interrupted in epoch {finished + 1} of 6" in message
+        and f"holds the {finished} finished epochs" in message
+    )
     assert [file.name for file in tmp_path.iterdir()] == ["state.safetensors"]
 
     torch.rand(5), np.random.rand(5), random.random()
     net = Net(dropout=0.2)
-    parts = fit(net, Interrupted(), Data(), batch_size=8, lr=1e-2, device="cpu", out=tmp_path, progress=False, **options)
-    assert numbers(parts) == numbers(whole) and parts.metrics == whole.metrics and parts.epochs == whole.epochs
+    parts = fit(
+        net,
+        Interrupted(),
+        Data(),
+        batch_size=8,
+        lr=1e-2,
+        device="cpu",
+        out=tmp_path,
+        progress=False,
+        **options,
+    )
+    assert (
+        numbers(parts) == numbers(whole)
+        and parts.metrics == whole.metrics
+        and parts.epochs == whole.epochs
+    )
     for name in whole.weights:
         assert same_tensors(parts.weights[name], whole.weights[name])
         assert torch.equal(parts.predictions[name], whole.predictions[name])
@@ -414,7 +595,11 @@ def test_a_finished_run_is_read_and_not_repeated(tmp_path):
     first = run(out=tmp_path, method=Method())
     Untouched.__name__ = "Method"
     again = run(out=tmp_path, method=Untouched())
-    assert again.history == first.history and again.metrics == first.metrics and again.seconds == first.seconds
+    assert (
+        again.history == first.history
+        and again.metrics == first.metrics
+        and again.seconds == first.seconds
+    )
 
 
 def test_more_epochs_continue_a_finished_run(tmp_path):
@@ -429,7 +614,9 @@ def test_starting_over_forgets_the_checkpoint(tmp_path):
     run(out=tmp_path, epochs=3, seed=1)
     fresh = run(out=tmp_path, epochs=3, seed=2, resume=False)
     assert numbers(fresh) == numbers(run(epochs=3, seed=2))
-    with pytest.raises(KeyboardInterrupt):  # before the first epoch ends: the old checkpoint must not come back
+    with pytest.raises(
+        KeyboardInterrupt
+    ):  # before the first epoch ends: the old checkpoint must not come back
         run(out=tmp_path, epochs=3, seed=2, resume=False, method=Interrupted(1))
     assert not (tmp_path / "state.safetensors").exists()
 
@@ -461,23 +648,30 @@ def test_shapes_alone_tell_networks_apart(tmp_path):
         run(net=Bare(3), out=tmp_path, epochs=2)
 
 
-@pytest.mark.parametrize("change, word", [
-    ({"net": lambda: Net(hidden=24)}, "network.layers.0.out_features was 16, now 24"),
-    ({"net": lambda: Net(dropout=0.5)}, "network.layers.2.p was 0.2, now 0.5"),
-    ({"net": Wider}, "network.class was Net, now Wider"),
-    ({"method": DictMethod}, "method.class was Method, now DictMethod"),
-    ({"data": lambda: Data(hash="two")}, "data.hash was one, now two"),
-    ({"data": lambda: Data(train=40)}, "data.train was 41, now 40"),
-    ({"lr": 0.1}, "options.lr was 0.01, now 0.1"),
-    ({"seed": 1}, "options.seed was 0, now 1"),
-    ({"optimizer": "sgd"}, "options.optimizer was adam, now sgd"),
-    ({"schedule": "cosine"}, "options.schedule was None, now cosine"),
-])
+@pytest.mark.parametrize(
+    "change, word",
+    [
+        ({"net": lambda: Net(hidden=24)}, "network.layers.0.out_features was 16, now 24"),
+        ({"net": lambda: Net(dropout=0.5)}, "network.layers.2.p was 0.2, now 0.5"),
+        ({"net": Wider}, "network.class was Net, now Wider"),
+        ({"method": DictMethod}, "method.class was Method, now DictMethod"),
+        ({"data": lambda: Data(hash="two")}, "data.hash was one, now two"),
+        ({"data": lambda: Data(train=40)}, "data.train was 41, now 40"),
+        ({"lr": 0.1}, "options.lr was 0.01, now 0.1"),
+        ({"seed": 1}, "options.seed was 0, now 1"),
+        ({"optimizer": "sgd"}, "options.optimizer was adam, now sgd"),
+        ({"schedule": "cosine"}, "options.schedule was None, now cosine"),
+    ],
+)
 def test_a_checkpoint_of_another_run_is_refused_by_name(tmp_path, change, word):
     run(out=tmp_path, epochs=1)
     before = (tmp_path / "state.safetensors").read_bytes()
     with pytest.raises(AvbookError, match=word) as error:
-        run(out=tmp_path, epochs=2, **{key: value() if callable(value) else value for key, value in change.items()})
+        run(
+            out=tmp_path,
+            epochs=2,
+            **{key: value() if callable(value) else value for key, value in change.items()},
+        )
     assert "state.safetensors" in one_line(error)
     assert (tmp_path / "state.safetensors").read_bytes() == before
 
@@ -498,14 +692,23 @@ def test_a_truncated_checkpoint_is_named(tmp_path):
 
 
 def test_ctrl_c_from_outside(tmp_path):
-    """A real SIGINT to a real process: exit code not 0, one clear line, and a checkpoint that continues."""
+    """A real SIGINT to a real process: exit code not 0, one clear line, and a checkpoint that
+    continues."""
     script = tmp_path / "script.py"
-    script.write_text("import sys, time\nsys.path.insert(0, sys.argv[1])\nfrom tiny import *\nfrom avbook.training.device import seed_everything\nfrom avbook.training.loop import fit\n"
-                      "class Slow(Method):\n    def epoch_start(self, net, epoch): time.sleep(.05)\nSlow.__name__ = 'Method'\nseed_everything(0)\n"
-                      "fit(Net(), Slow(), Data(), epochs=10**6, batch_size=8, lr=1e-2, device='cpu', out=sys.argv[2])\n")
+    script.write_text(
+        "import sys, time\nsys.path.insert(0, sys.argv[1])\nfrom tiny import *\nfrom"
+        " avbook.training.device import seed_everything\nfrom avbook.training.loop import"
+        " fit\nclass Slow(Method):\n    def epoch_start(self, net, epoch):"
+        " time.sleep(.05)\nSlow.__name__ = 'Method'\nseed_everything(0)\nfit(Net(), Slow(), Data(),"
+        " epochs=10**6, batch_size=8, lr=1e-2, device='cpu', out=sys.argv[2])\n"
+    )
     out, here = tmp_path / "run", ROOT / "tests/helpers"
-    process = subprocess.Popen([sys.executable, script, here, out], stderr=subprocess.PIPE, text=True,
-                               env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)})
+    process = subprocess.Popen(
+        [sys.executable, script, here, out],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+    )
     wait_for((out / "state.safetensors").exists, process)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=PATIENCE)
@@ -516,9 +719,18 @@ def test_ctrl_c_from_outside(tmp_path):
     assert numbers(more) == numbers(run(epochs=finished + 2))
 
 
-@pytest.mark.parametrize("failure, raised", [(KeyboardInterrupt, KeyboardInterrupt), (OSError(errno.ENOSPC, "No space left on device"), AvbookError)])
-def test_a_checkpoint_cut_off_in_the_writing_leaves_the_old_one(tmp_path, monkeypatch, failure, raised):
-    """Half of the second checkpoint reaches the disk, then the disk is full or the user has had enough."""
+@pytest.mark.parametrize(
+    "failure, raised",
+    [
+        (KeyboardInterrupt, KeyboardInterrupt),
+        (OSError(errno.ENOSPC, "No space left on device"), AvbookError),
+    ],
+)
+def test_a_checkpoint_cut_off_in_the_writing_leaves_the_old_one(
+    tmp_path, monkeypatch, failure, raised
+):
+    """Half of the second checkpoint reaches the disk, then the disk is full or the user has had
+    enough."""
     run(out=tmp_path, epochs=1)
     before = (tmp_path / "state.safetensors").read_bytes()
     whole = Path.write_bytes
@@ -532,7 +744,9 @@ def test_a_checkpoint_cut_off_in_the_writing_leaves_the_old_one(tmp_path, monkey
         with pytest.raises(raised) as error:
             run(out=tmp_path, epochs=3)
     if raised is AvbookError:
-        assert "state.safetensors: could not be written" in one_line(error) and "No space left" in str(error.value)
+        assert "state.safetensors: could not be written" in one_line(
+            error
+        ) and "No space left" in str(error.value)
     assert (tmp_path / "state.safetensors").read_bytes() == before
     assert not [file for file in tmp_path.iterdir() if file.name.startswith(".")]
     assert numbers(run(out=tmp_path, epochs=3)) == numbers(run(epochs=3))
@@ -544,7 +758,7 @@ def test_a_folder_that_cannot_be_made(tmp_path):
         write_tensors(tmp_path / "file" / "w.safetensors", {"w": torch.ones(1)}, {})
 
 
-# ------------------------------------------------------------------------------------------------------------ broken losses
+# ------------------------------------------------------------------------------------ broken losses
 def test_a_loss_that_is_no_number_is_placed_and_nothing_is_written_over(tmp_path):
     class Explodes(Method):
         def __init__(self):
@@ -555,21 +769,31 @@ def test_a_loss_that_is_no_number_is_placed_and_nothing_is_written_over(tmp_path
             loss, parts = super().loss(net, batch)
             return loss * (float("nan") if self._steps == 6 + 3 else 1), parts
 
-    with pytest.raises(AvbookError, match="epoch 2, step 3 of 6: the loss is nan; the data of this batch is finite; try a smaller lr") as error:
+    with pytest.raises(
+        AvbookError,
+        match=(
+            "epoch 2, step 3 of 6: the loss is nan; the data of this batch is finite; try a"
+            " smaller lr"
+        ),
+    ) as error:
         run(method=Explodes(), out=tmp_path)
     one_line(error)
     tensors, meta = read_tensors(tmp_path / "state.safetensors")
-    assert meta["epoch"] == 1 and all(tensor.isfinite().all() for name, tensor in tensors.items() if name.startswith("net."))
+    assert meta["epoch"] == 1 and all(
+        tensor.isfinite().all() for name, tensor in tensors.items() if name.startswith("net.")
+    )
 
 
 def test_data_that_is_no_number_is_blamed():
     data = Data()
     data.train.x[17, 3, 2] = float("inf")
-    with pytest.raises(AvbookError, match="the batch itself is not finite in x; run `avbook data check`"):
+    with pytest.raises(
+        AvbookError, match="the batch itself is not finite in x; run `avbook data check`"
+    ):
         run(data=data)
 
 
-# ----------------------------------------------------------------------------------------------------------------- weights
+# ------------------------------------------------------------------------------------------ weights
 def test_weights_return_with_what_was_said_of_them(tmp_path):
     net, other = Net(), Net()
     path = save_weights(net, tmp_path / "deep" / "w.safetensors", {"options": {"hidden": 16}})
@@ -589,7 +813,10 @@ def test_fit_s_weights_load_by_name(tmp_path):
 
 def test_weights_of_another_network_are_refused_and_leave_this_one_alone(tmp_path):
     path = save_weights(Net(), tmp_path / "w.safetensors")
-    for net, word in ((Wider(), "holds weights of Net, expected Wider"), (Net(hidden=24), r"layers.0.weight in the network \[24, 8\], in the file \[16, 8\]")):
+    for net, word in (
+        (Wider(), "holds weights of Net, expected Wider"),
+        (Net(hidden=24), r"layers.0.weight in the network \[24, 8\], in the file \[16, 8\]"),
+    ):
         before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
         with pytest.raises(AvbookError, match=word) as error:
             load_weights(net, path)
@@ -607,11 +834,15 @@ def test_files_that_are_no_weights(tmp_path):
 
 
 def test_differences_name_the_path_to_each():
-    assert differences({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 1, "c": 4}, "e": 5}) == ["a.c was 2, now 4", "d only was", "e only now"]
+    assert differences({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 1, "c": 4}, "e": 5}) == [
+        "a.c was 2, now 4",
+        "d only was",
+        "e only now",
+    ]
     assert differences({"a": {"b": [1]}}, {"a": {"b": [1]}}) == []
 
 
-# ------------------------------------------------------------------------------------------------------ freed memory
+# ------------------------------------------------------------------------------------- freed memory
 HOLDING = """
 import ctypes, os, torch
 from avbook.training.device import freed_memory_kept
@@ -632,11 +863,23 @@ print(kept, outside < 64, inside > 192, at_the_end - resident() > 192, free_some
 
 
 @pytest.mark.soak
-@pytest.mark.skipif(not sys.platform.startswith("linux") or not hasattr(os, "confstr") or "glibc" not in (os.confstr("CS_GNU_LIBC_VERSION") or ""),
-                    reason="only glibc keeps freed memory")
-@pytest.mark.parametrize("switch, said", [("1", "True True True True True"), ("0", "False True False False True")])
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux")
+    or not hasattr(os, "confstr")
+    or "glibc" not in (os.confstr("CS_GNU_LIBC_VERSION") or ""),
+    reason="only glibc keeps freed memory",
+)
+@pytest.mark.parametrize(
+    "switch, said", [("1", "True True True True True"), ("0", "False True False False True")]
+)
 def test_freed_memory_stays_in_the_block_and_goes_back_after_it(switch, said):
-    done = subprocess.run([sys.executable, "-c", HOLDING], env=os.environ | {"AVBOOK_KEEP_MEMORY": switch}, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", HOLDING],
+        env=os.environ | {"AVBOOK_KEEP_MEMORY": switch},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.strip() == said
 
 
@@ -645,10 +888,14 @@ def test_keeping_freed_memory_changes_no_number(monkeypatch):
     for switch in ("0", "1"):
         monkeypatch.setenv("AVBOOK_KEEP_MEMORY", switch)
         results[switch] = run()
-    assert numbers(results["0"]) == numbers(results["1"]) and same_tensors(results["0"].weights["last"], results["1"].weights["last"])
+    assert numbers(results["0"]) == numbers(results["1"]) and same_tensors(
+        results["0"].weights["last"], results["1"].weights["last"]
+    )
 
 
-@pytest.mark.parametrize("libc", [OSError("no such library"), TypeError("a name is needed"), object()])
+@pytest.mark.parametrize(
+    "libc", [OSError("no such library"), TypeError("a name is needed"), object()]
+)
 def test_without_glibc_nothing_is_kept_and_fit_runs(monkeypatch, libc):
     def load(name):
         if isinstance(libc, Exception):

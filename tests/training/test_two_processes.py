@@ -1,4 +1,6 @@
-"""Two processes with the same global batch give the curve of one: really launched, on the CPU, without a network."""
+"""Two processes with the same global batch give the curve of one: really launched, on the CPU,
+without a network."""
+
 import json
 import os
 import subprocess
@@ -9,7 +11,8 @@ from processes import PATIENCE, ROOT
 
 HELPERS = ROOT / "tests/helpers"
 
-# 41 rows in batches of 8: the last batch is one row, so one of two processes has none; the test split is a single clip
+# 41 rows in batches of 8: the last batch is one row, so one of two processes has none; the test
+# split is a single clip
 SCRIPT = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
@@ -52,15 +55,45 @@ def launch(folder, name, processes, **options):
     """What the script wrote, run by so many processes (the launcher picks a free port)."""
     script, out = folder / "script.py", folder / f"{name}.json"
     script.write_text(SCRIPT)
-    # `accelerate launch --cpu --num_processes 2` alone starts one process (accelerate's issue 2741); this starts two
-    launcher = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines", "1", "--num_processes", str(processes), "--mixed_precision",
-                "no", "--dynamo_backend", "no", "--main_process_ip", "127.0.0.1", "--main_process_port", "0"] if processes > 1 else []
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT),
-                   "HF_HOME": str(folder / "none")}  # no one's accelerate configuration
+    # `accelerate launch --cpu --num_processes 2` alone starts one process (accelerate's issue
+    # 2741); this starts two
+    launcher = (
+        [
+            "-m",
+            "accelerate.commands.launch",
+            "--multi_gpu",
+            "--num_machines",
+            "1",
+            "--num_processes",
+            str(processes),
+            "--mixed_precision",
+            "no",
+            "--dynamo_backend",
+            "no",
+            "--main_process_ip",
+            "127.0.0.1",
+            "--main_process_port",
+            "0",
+        ]
+        if processes > 1
+        else []
+    )
+    environment = {
+        **os.environ,
+        "ACCELERATE_USE_CPU": "true",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(ROOT),
+        "HF_HOME": str(folder / "none"),
+    }  # no one's accelerate configuration
     if sys.platform.startswith("linux"):
         environment["GLOO_SOCKET_IFNAME"] = "lo"
-    done = subprocess.run([sys.executable, *launcher, script, HELPERS, out, json.dumps(options)], env=environment, capture_output=True, text=True,
-                          timeout=PATIENCE)
+    done = subprocess.run(
+        [sys.executable, *launcher, script, HELPERS, out, json.dumps(options)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(out.read_text())
 
@@ -74,13 +107,17 @@ def one_and_two(tmp_path_factory):
 @pytest.mark.parametrize("name", ["adam", "sgd"])
 def test_two_processes_give_the_curve_of_one(one_and_two, name):
     one, two = one_and_two
-    assert one["processes"] == 1 and two["processes"] == 2, "the launcher did not start two processes, so this would compare nothing"
+    assert one["processes"] == 1 and two["processes"] == 2, (
+        "the launcher did not start two processes, so this would compare nothing"
+    )
     one, two = one["runs"][name], two["runs"][name]
     for mine, theirs in zip(one["record"]["history"], two["record"]["history"], strict=True):
         assert mine["loss"] == pytest.approx(theirs["loss"], abs=1e-4)
         assert mine["losses"] == pytest.approx(theirs["losses"], abs=1e-4)
         assert mine["lr"] == theirs["lr"]
-    assert one["record"]["history"][0]["loss"] - one["record"]["history"][-1]["loss"] > 0.02, "nothing was learned, so nothing was compared"
+    assert one["record"]["history"][0]["loss"] - one["record"]["history"][-1]["loss"] > 0.02, (
+        "nothing was learned, so nothing was compared"
+    )
     assert one["weights"] == pytest.approx(two["weights"], rel=1e-4)
 
 
@@ -96,5 +133,11 @@ def test_predictions_come_together_in_order(one_and_two, name):
 def test_two_processes_continue_to_the_same_numbers(one_and_two):
     """With dropout: each process's random stream is in the checkpoint."""
     runs = one_and_two[1]["runs"]
-    parts, whole = ([{k: v for k, v in entry.items() if k != "seconds"} for entry in runs[name]["record"]["history"]] for name in ("parts", "whole"))
+    parts, whole = (
+        [
+            {k: v for k, v in entry.items() if k != "seconds"}
+            for entry in runs[name]["record"]["history"]
+        ]
+        for name in ("parts", "whole")
+    )
     assert len(parts) == 4 and parts == whole and runs["parts"]["share"] == runs["whole"]["share"]

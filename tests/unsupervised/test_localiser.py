@@ -1,12 +1,21 @@
-"""The localiser: relevance, categories, pooling and loss against plain NumPy, gradients by finite differences, the rule for background."""
+"""The localiser: relevance, categories, pooling and loss against plain NumPy, gradients by finite
+differences, the rule for background."""
+
 import numpy as np
 import pytest
 import torch
 
 from avbook.errors import AvbookError
 from avbook.unsupervised.localiser import (
-    Interaction, Localiser, category_scores, gamma_scores, is_background, mil_loss, mil_pool,
-    relevance, decode_segments,
+    Interaction,
+    Localiser,
+    category_scores,
+    decode_segments,
+    gamma_scores,
+    is_background,
+    mil_loss,
+    mil_pool,
+    relevance,
 )
 
 BACKGROUND = 28
@@ -27,8 +36,18 @@ def test_equations_14_to_17_as_written_out_in_loops():
     logits, categories = rng.normal(size=(3, 10)), rng.normal(size=(3, 10, 5))
     gamma, s = softmax(logits), softmax(categories)
     targets = np.eye(5)[[0, 3, 4]]
-    y = np.array([[sum(s[b, t, c] * gamma[b, t] for t in range(10)) for c in range(5)] for b in range(3)])
-    loss = -np.mean([[targets[b, c] * np.log(y[b, c]) + (1 - targets[b, c]) * np.log(1 - y[b, c]) for c in range(5)] for b in range(3)])
+    y = np.array(
+        [[sum(s[b, t, c] * gamma[b, t] for t in range(10)) for c in range(5)] for b in range(3)]
+    )
+    loss = -np.mean(
+        [
+            [
+                targets[b, c] * np.log(y[b, c]) + (1 - targets[b, c]) * np.log(1 - y[b, c])
+                for c in range(5)
+            ]
+            for b in range(3)
+        ]
+    )
     found = mil_pool(category_scores(torch.tensor(categories)), relevance(torch.tensor(logits)))
     np.testing.assert_allclose(found, y, rtol=1e-12)
     np.testing.assert_allclose(mil_loss(found, torch.tensor(targets)), loss, rtol=1e-12)
@@ -38,9 +57,15 @@ def test_equations_14_to_17_as_written_out_in_loops():
 def test_relevance_by_sigmoid_and_sharpened():
     logits = torch.randn(2, 4, dtype=torch.float64)
     share = 1 / (1 + np.exp(-logits.numpy()))
-    np.testing.assert_allclose(relevance(logits, "sigmoid"), share / share.sum(1, keepdims=True), rtol=1e-12)
-    np.testing.assert_allclose(relevance(logits, temperature=0.5), softmax(2 * logits.numpy()), rtol=1e-12)
-    assert torch.allclose(relevance(logits, temperature=1e-3).max(1).values, torch.ones(2, dtype=torch.float64))
+    np.testing.assert_allclose(
+        relevance(logits, "sigmoid"), share / share.sum(1, keepdims=True), rtol=1e-12
+    )
+    np.testing.assert_allclose(
+        relevance(logits, temperature=0.5), softmax(2 * logits.numpy()), rtol=1e-12
+    )
+    assert torch.allclose(
+        relevance(logits, temperature=1e-3).max(1).values, torch.ones(2, dtype=torch.float64)
+    )
     with pytest.raises(AvbookError, match="sigmoid"):
         relevance(logits, "relu")
 
@@ -48,16 +73,25 @@ def test_relevance_by_sigmoid_and_sharpened():
 def test_gradients_of_pooling_and_loss_by_finite_differences():
     targets = torch.eye(4, dtype=torch.float64)[[1, 2]]
     for kind in ("softmax", "sigmoid"):
-        chain = lambda a, b: mil_loss(mil_pool(category_scores(a), relevance(b, kind, 0.7)), targets)
-        assert torch.autograd.gradcheck(chain, (torch.randn(2, 6, 4, dtype=torch.float64, requires_grad=True),
-                                                torch.randn(2, 6, dtype=torch.float64, requires_grad=True)))
+        chain = lambda a, b: mil_loss(
+            mil_pool(category_scores(a), relevance(b, kind, 0.7)), targets
+        )
+        assert torch.autograd.gradcheck(
+            chain,
+            (
+                torch.randn(2, 6, 4, dtype=torch.float64, requires_grad=True),
+                torch.randn(2, 6, dtype=torch.float64, requires_grad=True),
+            ),
+        )
 
 
 def test_the_loss_of_sure_and_of_impossible_clips_stays_finite():
     y = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
     assert mil_loss(y[:1], torch.tensor([[1.0, 0.0]])) == 0
     assert torch.isfinite(mil_loss(y, torch.tensor([[0.0, 1.0], [0.0, 1.0]])))
-    assert torch.isfinite(mil_loss(y + 1e-7, torch.tensor([[1.0, 0.0], [1.0, 0.0]])))  # rounding may pass 1
+    assert torch.isfinite(
+        mil_loss(y + 1e-7, torch.tensor([[1.0, 0.0], [1.0, 0.0]]))
+    )  # rounding may pass 1
 
 
 def test_equal_category_scores_leave_relevance_without_a_gradient():
@@ -68,26 +102,41 @@ def test_equal_category_scores_leave_relevance_without_a_gradient():
 
 
 def test_the_gradient_of_a_relevance_logit_is_gamma_times_the_distance_from_the_mean():
-    logits, segments = torch.randn(1, 10, dtype=torch.float64, requires_grad=True), torch.rand(1, 10, 3, dtype=torch.float64).softmax(-1)
+    logits, segments = (
+        torch.randn(1, 10, dtype=torch.float64, requires_grad=True),
+        torch.rand(1, 10, 3, dtype=torch.float64).softmax(-1),
+    )
     gamma = relevance(logits)
     y = mil_pool(segments, gamma)
-    grad, = torch.autograd.grad(y[0, 1], logits)
+    (grad,) = torch.autograd.grad(y[0, 1], logits)
     torch.testing.assert_close(grad, gamma * (segments[..., 1] - y[:, 1:2]))
 
 
 def test_the_network_gives_shares_and_keeps_its_pooling():
     net = Localiser(12, hidden=8, categories=5, heads=2)
     out = net({"features": torch.randn(3, 10, 12)})
-    assert out["fusion"].shape == (3, 10, 8) and out["segments"].shape == (3, 10, 5) and out["video"].shape == (3, 5)
+    assert (
+        out["fusion"].shape == (3, 10, 8)
+        and out["segments"].shape == (3, 10, 5)
+        and out["video"].shape == (3, 5)
+    )
     for name, axis in (("gamma", 1), ("segments", 2), ("video", 1)):
         torch.testing.assert_close(out[name].sum(axis), torch.ones_like(out[name].sum(axis)))
-    torch.testing.assert_close(out["video"], torch.einsum("btc,bt->bc", out["segments"], out["gamma"]))
+    torch.testing.assert_close(
+        out["video"], torch.einsum("btc,bt->bc", out["segments"], out["gamma"])
+    )
 
 
 def test_the_order_of_the_seconds_does_not_matter_but_the_order_of_the_tracks_does():
-    net, x, order = Localiser(12, hidden=8, categories=5, heads=2).eval(), torch.randn(3, 10, 12), torch.randperm(10)
+    net, x, order = (
+        Localiser(12, hidden=8, categories=5, heads=2).eval(),
+        torch.randn(3, 10, 12),
+        torch.randperm(10),
+    )
     with torch.no_grad():
-        straight, mixed, swapped = (net({"features": f}) for f in (x, x[:, order], torch.cat([x[..., 6:], x[..., :6]], -1)))
+        straight, mixed, swapped = (
+            net({"features": f}) for f in (x, x[:, order], torch.cat([x[..., 6:], x[..., :6]], -1))
+        )
     torch.testing.assert_close(mixed["gamma"], straight["gamma"][:, order])
     torch.testing.assert_close(mixed["video"], straight["video"])
     assert (swapped["video"] - straight["video"]).abs().max() > 1e-4
@@ -97,7 +146,10 @@ def test_one_track_asks_itself():
     net, x = Localiser(6, hidden=8, categories=5, heads=2, tracks=1).eval(), torch.randn(3, 10, 6)
     with torch.no_grad():
         own = net.project[0](x)
-        torch.testing.assert_close(net({"features": x})["fusion"], net.interaction.norm(own + net.interaction.attention(own, own, own)[0]))
+        torch.testing.assert_close(
+            net({"features": x})["fusion"],
+            net.interaction.norm(own + net.interaction.attention(own, own, own)[0]),
+        )
 
 
 def test_sizes_that_do_not_fit_are_named():
@@ -110,20 +162,40 @@ def test_sizes_that_do_not_fit_are_named():
 
 
 def test_the_interaction_is_the_released_module_of_cmran(golden_dir):
-    """Same weights, same answer: the product of both tracks, asking [sound, picture], with residual and normalisation."""
+    """Same weights, same answer: the product of both tracks, asking [sound, picture], with residual
+    and normalisation."""
     with np.load(golden_dir / "cmran_weak.npz", allow_pickle=False) as arrays:
-        weights = {name.removeprefix("sd/AVInter."): torch.tensor(arrays[name]) for name in arrays if name.startswith("sd/AVInter.")}
+        weights = {
+            name.removeprefix("sd/AVInter."): torch.tensor(arrays[name])
+            for name in arrays
+            if name.startswith("sd/AVInter.")
+        }
     names = {"video_multihead": "attention", "norm1": "norm"}
     module = Interaction(256, 4)
-    module.load_state_dict({".".join([names[name.split(".")[0]], *name.split(".")[1:]]): tensor for name, tensor in weights.items()})
+    module.load_state_dict(
+        {
+            ".".join([names[name.split(".")[0]], *name.split(".")[1:]]): tensor
+            for name, tensor in weights.items()
+        }
+    )
     audio, visual = torch.randn(2, 10, 256), torch.randn(2, 10, 256)
     reference = torch.nn.MultiheadAttention(256, 4)  # time first, as released
-    reference.load_state_dict({name.removeprefix("video_multihead."): tensor for name, tensor in weights.items() if name.startswith("video")})
+    reference.load_state_dict(
+        {
+            name.removeprefix("video_multihead."): tensor
+            for name, tensor in weights.items()
+            if name.startswith("video")
+        }
+    )
     a, v = audio.transpose(0, 1), visual.transpose(0, 1)
     with torch.no_grad():
         middle = reference(a * v, torch.cat([a, v]), torch.cat([a, v]))[0]
-        expected = torch.nn.functional.layer_norm(a * v + middle, (256,), weights["norm1.weight"], weights["norm1.bias"])
-        torch.testing.assert_close(module(audio, visual), expected.transpose(0, 1), atol=1e-5, rtol=1e-5)
+        expected = torch.nn.functional.layer_norm(
+            a * v + middle, (256,), weights["norm1.weight"], weights["norm1.bias"]
+        )
+        torch.testing.assert_close(
+            module(audio, visual), expected.transpose(0, 1), atol=1e-5, rtol=1e-5
+        )
 
 
 def test_background_is_what_lies_below_a_share_of_the_largest_relevance():
@@ -137,13 +209,23 @@ def test_background_is_what_lies_below_a_share_of_the_largest_relevance():
 
 def test_seconds_take_the_name_of_their_own_best_category():
     segments = np.array([[[0.6, 0.4], [0.2, 0.8], [0.9, 0.1]]])
-    assert decode_segments(segments, np.array([[0.5, 0.4, 0.1]]), np.array([7, 3]), BACKGROUND).tolist() == [[7, 3, BACKGROUND]]
+    assert decode_segments(
+        segments, np.array([[0.5, 0.4, 0.1]]), np.array([7, 3]), BACKGROUND
+    ).tolist() == [[7, 3, BACKGROUND]]
 
 
 def test_how_gamma_is_judged():
     background = np.array([[False, False, True, True], [False] * 4, [True] * 4])
-    right, wrong, flat = (np.tile(g, (3, 1)) for g in ([0.4, 0.4, 0.1, 0.1], [0.1, 0.1, 0.4, 0.4], [0.25] * 4))
-    assert gamma_scores(right, background) == pytest.approx({"gamma_correlation": 100, "gamma_auc": 100, "gamma_ratio": 25})
-    assert gamma_scores(wrong, background) == pytest.approx({"gamma_correlation": -100, "gamma_auc": 0, "gamma_ratio": 25})
-    assert gamma_scores(flat, background) == pytest.approx({"gamma_correlation": 0, "gamma_auc": 50, "gamma_ratio": 100})
+    right, wrong, flat = (
+        np.tile(g, (3, 1)) for g in ([0.4, 0.4, 0.1, 0.1], [0.1, 0.1, 0.4, 0.4], [0.25] * 4)
+    )
+    assert gamma_scores(right, background) == pytest.approx(
+        {"gamma_correlation": 100, "gamma_auc": 100, "gamma_ratio": 25}
+    )
+    assert gamma_scores(wrong, background) == pytest.approx(
+        {"gamma_correlation": -100, "gamma_auc": 0, "gamma_ratio": 25}
+    )
+    assert gamma_scores(flat, background) == pytest.approx(
+        {"gamma_correlation": 0, "gamma_auc": 50, "gamma_ratio": 100}
+    )
     assert np.isnan(gamma_scores(right[1:], background[1:])["gamma_auc"])

@@ -1,4 +1,6 @@
-"""Affinity and repulsion sets: the same as by brute force, whatever the block, and never a matrix of N × N."""
+"""Affinity and repulsion sets: the same as by brute force, whatever the block, and never a matrix
+of N × N."""
+
 import numpy as np
 import pytest
 import torch
@@ -6,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from avbook.unsupervised import neighbours
 from avbook.errors import AvbookError
+from avbook.unsupervised import neighbours
 from avbook.unsupervised.neighbours import ContrastiveSets, contrastive_sets, recall, unit_rows
 
 
@@ -26,7 +28,10 @@ def by_hand(features, k):
     cosines = unit @ unit.T
     sets = []
     for sign in (-1, 1):
-        order = [sorted((j for j in range(n) if j != i), key=lambda j: (sign * cosines[i, j], j))[:k] for i in range(n)]
+        order = [
+            sorted((j for j in range(n) if j != i), key=lambda j: (sign * cosines[i, j], j))[:k]
+            for i in range(n)
+        ]
         sets.append(np.array(order))
     return sets
 
@@ -38,20 +43,35 @@ def same(found: ContrastiveSets, expected):
 
 def clustered(n, dim, seed=0, groups=12):
     g = torch.Generator().manual_seed(seed)
-    return torch.randn(groups, dim, generator=g)[torch.randint(0, groups, (n,), generator=g)] + 0.7 * torch.randn(n, dim, generator=g)
+    return torch.randn(groups, dim, generator=g)[
+        torch.randint(0, groups, (n,), generator=g)
+    ] + 0.7 * torch.randn(n, dim, generator=g)
 
 
-# ------------------------------------------------------------------------------------------------------------ the truth
+# ---------------------------------------------------------------------------------------- the truth
 def test_five_points_of_the_plane():
     angles = torch.deg2rad(torch.tensor([0.0, 20.0, 50.0, 180.0, 200.0]))
-    found = contrastive_sets(torch.stack([angles.cos(), angles.sin()], 1) * torch.tensor([[1.0], [5.0], [0.1], [2.0], [3.0]]), 2)
+    found = contrastive_sets(
+        torch.stack([angles.cos(), angles.sin()], 1)
+        * torch.tensor([[1.0], [5.0], [0.1], [2.0], [3.0]]),
+        2,
+    )
     assert found.affinity.tolist() == [[1, 2], [0, 2], [1, 0], [4, 2], [3, 2]]
     assert found.repulsion.tolist() == [[3, 4], [4, 3], [4, 3], [0, 1], [1, 0]]
-    assert found.k == 2 and found.affinity.dtype == torch.int64 and found.affinity.device.type == "cpu"
+    assert (
+        found.k == 2 and found.affinity.dtype == torch.int64 and found.affinity.device.type == "cpu"
+    )
 
 
 @settings(max_examples=150, deadline=None)
-@given(hnp.arrays(np.float32, st.tuples(st.integers(2, 24), st.integers(1, 4)), elements=st.integers(-2, 2).map(float)), st.data())
+@given(
+    hnp.arrays(
+        np.float32,
+        st.tuples(st.integers(2, 24), st.integers(1, 4)),
+        elements=st.integers(-2, 2).map(float),
+    ),
+    st.data(),
+)
 def test_ties_duplicates_and_zero_vectors_are_ordered_by_index(features, data):
     features = torch.from_numpy(features)
     k, block = data.draw(st.integers(1, len(features) - 1)), data.draw(st.integers(1, 30))
@@ -88,7 +108,10 @@ def test_many_blocks_give_what_one_gives():
     features = clustered(3000, 33, seed=4)
     whole = contrastive_sets(features, 30, block=3000, device="cpu")
     for block in (13, 500):
-        same(contrastive_sets(features, 30, block=block, device="cpu"), (whole.affinity, whole.repulsion))
+        same(
+            contrastive_sets(features, 30, block=block, device="cpu"),
+            (whole.affinity, whole.repulsion),
+        )
 
 
 def test_the_extremes_leave_nothing_larger_behind():
@@ -96,36 +119,53 @@ def test_the_extremes_leave_nothing_larger_behind():
     for largest in (True, False):
         values, columns = neighbours._extremes(scores, 15, largest)
         torch.testing.assert_close(scores.gather(1, columns), values)
-        assert torch.equal(values.sort(1).values, scores.topk(15, largest=largest).values.sort(1).values)
+        assert torch.equal(
+            values.sort(1).values, scores.topk(15, largest=largest).values.sort(1).values
+        )
 
 
 def test_rows_that_rounding_could_spoil_are_searched_again(monkeypatch):
     monkeypatch.setattr(neighbours, "SMALL", 0)
     base = torch.randn(1, 64, generator=torch.Generator().manual_seed(0))
-    features = base + 1e-7 * torch.randn(400, 64, generator=torch.Generator().manual_seed(1))  # all alike to the seventh digit
+    features = base + 1e-7 * torch.randn(
+        400, 64, generator=torch.Generator().manual_seed(1)
+    )  # all alike to the seventh digit
     again = []
     searched = neighbours._without_candidates
-    monkeypatch.setattr(neighbours, "_without_candidates", lambda unit, rows, *rest: again.append(len(rows)) or searched(unit, rows, *rest))
+    monkeypatch.setattr(
+        neighbours,
+        "_without_candidates",
+        lambda unit, rows, *rest: again.append(len(rows)) or searched(unit, rows, *rest),
+    )
     same(contrastive_sets(features, 5, device="cpu"), by_hand(features, 5))
     assert sum(again) == 800
 
 
 def test_ordinary_rows_are_not_searched_again(monkeypatch):
     monkeypatch.setattr(neighbours, "_without_candidates", None)  # would raise
-    contrastive_sets(torch.randn(2000, 64, generator=torch.Generator().manual_seed(2)), 10, device="cpu")
+    contrastive_sets(
+        torch.randn(2000, 64, generator=torch.Generator().manual_seed(2)), 10, device="cpu"
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_other_floats(dtype):
     features = clustered(200, 20).to(dtype)
     same(contrastive_sets(features, 9, device="cpu"), by_hand(features, 9))
-    assert torch.equal(contrastive_sets(features, 9).affinity, contrastive_sets(features.float(), 9).affinity) or dtype == torch.float64
+    assert (
+        torch.equal(
+            contrastive_sets(features, 9).affinity, contrastive_sets(features.float(), 9).affinity
+        )
+        or dtype == torch.float64
+    )
 
 
 def test_length_does_not_count_however_large_or_small():
     features = clustered(50, 8).double()
     sizes = torch.logspace(-290, 290, 50, dtype=torch.float64)[:, None]
-    assert torch.equal(contrastive_sets(features * sizes, 6).affinity, contrastive_sets(features, 6).affinity)
+    assert torch.equal(
+        contrastive_sets(features * sizes, 6).affinity, contrastive_sets(features, 6).affinity
+    )
     unit = unit_rows(features)
     torch.testing.assert_close(unit.norm(dim=1), torch.ones(50))
     assert torch.equal(unit * neighbours.GRID, (unit * neighbours.GRID).round())
@@ -149,7 +189,7 @@ def test_the_callers_precision_comes_back():
         torch.set_float32_matmul_precision("highest")
 
 
-# ----------------------------------------------------------------------------------------------------------- the memory
+# --------------------------------------------------------------------------------------- the memory
 class Largest(torch.utils._python_dispatch.TorchDispatchMode):
     """Notes the largest tensor that any operation returns."""
 
@@ -161,7 +201,9 @@ class Largest(torch.utils._python_dispatch.TorchDispatchMode):
         out = function(*args, **(kwargs or {}))
         for part in out if isinstance(out, (tuple, list)) else (out,):
             if isinstance(part, torch.Tensor):
-                self.numbers = max(self.numbers, part.untyped_storage().nbytes() // part.element_size())
+                self.numbers = max(
+                    self.numbers, part.untyped_storage().nbytes() // part.element_size()
+                )
         return out
 
 
@@ -180,7 +222,7 @@ def test_the_second_search_keeps_to_blocks_too(monkeypatch):
     assert seen.numbers <= max(2**16, 2 * 1500 * 30) + 1500 < 1500**2 // 20
 
 
-# -------------------------------------------------------------------------------------------------------------- the index
+# ---------------------------------------------------------------------------------------- the index
 def test_the_index_finds_most_of_the_neighbours():
     pytest.importorskip("faiss", reason="faiss-cpu is not installed: pip install 'avbook[ann]'")
     features = clustered(2000, 32, groups=30)
@@ -201,8 +243,13 @@ def test_an_index_that_looks_everywhere_is_exact():
     pytest.importorskip("faiss", reason="faiss-cpu is not installed: pip install 'avbook[ann]'")
     features = clustered(700, 16)
     true = contrastive_sets(features, 15)
-    same(contrastive_sets(features, 15, method="approximate", probes=10**6), (true.affinity, true.repulsion))
-    few = torch.randn(12, 3, generator=torch.Generator().manual_seed(0))  # cells with fewer than K members
+    same(
+        contrastive_sets(features, 15, method="approximate", probes=10**6),
+        (true.affinity, true.repulsion),
+    )
+    few = torch.randn(
+        12, 3, generator=torch.Generator().manual_seed(0)
+    )  # cells with fewer than K members
     true = contrastive_sets(few, 11)
     same(contrastive_sets(few, 11, method="approximate", probes=1), (true.affinity, true.repulsion))
 
@@ -214,14 +261,27 @@ def test_without_the_library_one_line_says_so(monkeypatch):
     assert "\n" not in str(raised.value)
 
 
-# ---------------------------------------------------------------------------------------------------------------- faults
-@pytest.mark.parametrize("features, options, says", [
-    (torch.randn(10, 3), {"k": 10}, "k=10 neighbours among 10 videos: expected a whole number from 1 to 9"),
-    (torch.randn(10, 3), {"k": 0}, "k=0"), (torch.randn(10, 3), {"k": 2.0}, "k=2.0"), (torch.randn(10, 3), {"k": True}, "k=True"),
-    (torch.randn(1, 3), {"k": 1}, r"\(1, 3\)"), (torch.randn(10, 3, 2), {"k": 1}, r"\(10, 3, 2\)"), (torch.ones(10, 3).long(), {"k": 1}, "int64"),
-    (np.ones((10, 3)), {"k": 1}, "ndarray"), (torch.randn(10, 3), {"k": 2, "method": "fast"}, "method='fast'"),
-    (torch.randn(10, 3), {"k": 2, "block": 0}, "block=0"), (torch.randn(10, 3), {"k": 2, "method": "approximate", "probes": 0}, "probes=0"),
-])
+# ------------------------------------------------------------------------------------------- faults
+@pytest.mark.parametrize(
+    "features, options, says",
+    [
+        (
+            torch.randn(10, 3),
+            {"k": 10},
+            "k=10 neighbours among 10 videos: expected a whole number from 1 to 9",
+        ),
+        (torch.randn(10, 3), {"k": 0}, "k=0"),
+        (torch.randn(10, 3), {"k": 2.0}, "k=2.0"),
+        (torch.randn(10, 3), {"k": True}, "k=True"),
+        (torch.randn(1, 3), {"k": 1}, r"\(1, 3\)"),
+        (torch.randn(10, 3, 2), {"k": 1}, r"\(10, 3, 2\)"),
+        (torch.ones(10, 3).long(), {"k": 1}, "int64"),
+        (np.ones((10, 3)), {"k": 1}, "ndarray"),
+        (torch.randn(10, 3), {"k": 2, "method": "fast"}, "method='fast'"),
+        (torch.randn(10, 3), {"k": 2, "block": 0}, "block=0"),
+        (torch.randn(10, 3), {"k": 2, "method": "approximate", "probes": 0}, "probes=0"),
+    ],
+)
 def test_bad_input(features, options, says):
     with pytest.raises(AvbookError, match=says) as raised:
         contrastive_sets(features, **options)

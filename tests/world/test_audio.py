@@ -1,4 +1,6 @@
-"""The world's sounds: what switches them on, what they share with the picture, and that nothing else gets in."""
+"""The world's sounds: what switches them on, what they share with the picture, and that nothing
+else gets in."""
+
 import hashlib
 import os
 import subprocess
@@ -11,14 +13,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from processes import ROOT
 
+from avbook.data.events import AVE_CATEGORIES, LLP_CATEGORIES
 from avbook.errors import AvbookError
 from avbook.features.logmel import RATE, log_mel
-from avbook.world.clips import Clip, Source, sample_scripts
 from avbook.world.audio import (
-    LEVEL, MARGIN, SAME, VOICES, ambience, gate, individual, noise, period, render_sound,
-    render_source, steer,
+    LEVEL,
+    MARGIN,
+    SAME,
+    VOICES,
+    ambience,
+    gate,
+    individual,
+    noise,
+    period,
+    render_sound,
+    render_source,
+    steer,
 )
-from avbook.data.events import AVE_CATEGORIES, LLP_CATEGORIES
+from avbook.world.clips import Clip, Source, sample_scripts
 
 NAMES = sorted(set(VOICES) - set(SAME))
 rms = lambda sound: float(np.sqrt(np.mean(np.square(sound, dtype=np.float64))))
@@ -55,8 +67,14 @@ def test_every_class_has_a_voice_and_the_same_thing_the_same_voice():
 def test_every_voice_sounds():
     for name in NAMES:
         sound = render_source(source(name, tempo=2.0), 4)
-        assert sound.shape == ((4 + 2 * MARGIN) * RATE,) and sound.dtype == np.float32 and np.isfinite(sound).all(), name
-        assert abs(decibels(sound) - 20 * np.log10(LEVEL)) < 8, name  # an ordinary source: size, motion ½
+        assert (
+            sound.shape == ((4 + 2 * MARGIN) * RATE,)
+            and sound.dtype == np.float32
+            and np.isfinite(sound).all()
+        ), name
+        assert abs(decibels(sound) - 20 * np.log10(LEVEL)) < 8, (
+            name
+        )  # an ordinary source: size, motion ½
         assert (np.abs(sound).reshape(6, -1).max(1) > 0.005).sum() >= 4, name
 
 
@@ -67,8 +85,19 @@ def test_individuals_of_a_class_differ_and_a_seed_is_one_individual():
 
 
 def test_kinds_are_further_apart_than_individuals():
-    names, rng = ("Flute", "Truck", "Bark", "Frying (food)", "Male speech, man speaking"), np.random.default_rng(0)
-    heard = lambda name: log_mel(render_source(source(name, seed=int(rng.integers(1e6)), tempo=2.0), 4)[RATE:-RATE]).mean((0, 1))
+    names, rng = (
+        (
+            "Flute",
+            "Truck",
+            "Bark",
+            "Frying (food)",
+            "Male speech, man speaking",
+        ),
+        np.random.default_rng(0),
+    )
+    heard = lambda name: log_mel(
+        render_source(source(name, seed=int(rng.integers(1e6)), tempo=2.0), 4)[RATE:-RATE]
+    ).mean((0, 1))
     spectra = np.array([[heard(name) for _ in range(4)] for name in names])
     within = spectra.std(1).mean()
     assert spectra.mean(1).std(0).mean() > within
@@ -80,7 +109,9 @@ def test_kinds_are_further_apart_than_individuals():
 def test_pitch_falls_and_loudness_grows_with_size():
     for name in NAMES:
         sizes = [individual(source(name, size=s)) for s in (0.0, 0.3, 0.6, 1.0)]
-        assert np.all(np.diff([one.pitch for one in sizes]) < 0) and np.all(np.diff([one.gain for one in sizes]) > 0), name
+        assert np.all(np.diff([one.pitch for one in sizes]) < 0) and np.all(
+            np.diff([one.gain for one in sizes]) > 0
+        ), name
         sounds = [render_source(source(name, size=s), 1) for s in (0.0, 1.0)]
         assert decibels(sounds[1]) - decibels(sounds[0]) == pytest.approx(10, abs=0.1), name
         assert individual(source(name, size=0.5)).taste.tolist() == sizes[0].taste.tolist(), name
@@ -94,8 +125,12 @@ def test_the_pitch_one_hears_is_the_individuals():
         start = int(np.flatnonzero(np.diff(np.round(curve)) == 0)[800] * 20)
         spectrum = np.abs(np.fft.rfft(sound[start : start + 4000] * np.hanning(4000), 32000))
         hertz = np.arange(len(spectrum)) / 2
-        harmonic = [spectrum[np.abs(hertz - curve[start // 20] * k) < 15].max() for k in range(1, 5)]
-        between = [spectrum[np.abs(hertz - curve[start // 20] * (k + 0.5)) < 15].max() for k in range(1, 5)]
+        harmonic = [
+            spectrum[np.abs(hertz - curve[start // 20] * k) < 15].max() for k in range(1, 5)
+        ]
+        between = [
+            spectrum[np.abs(hertz - curve[start // 20] * (k + 0.5)) < 15].max() for k in range(1, 5)
+        ]
         assert np.mean(harmonic) > 4 * np.mean(between)
 
 
@@ -108,7 +143,11 @@ def test_loudness_grows_with_motion(name):
 def test_loudness_and_pitch_in_the_mixed_clip():
     small, large = (render_sound(clip(source("Truck", size=s, motion=s))) for s in (0.1, 0.9))
     assert decibels(large) > decibels(small) + 8
-    centroid = lambda wave: (np.abs(np.fft.rfft(wave)) ** 2) @ np.fft.rfftfreq(len(wave), 1 / RATE) / (np.abs(np.fft.rfft(wave)) ** 2).sum()
+    centroid = lambda wave: (
+        (np.abs(np.fft.rfft(wave)) ** 2)
+        @ np.fft.rfftfreq(len(wave), 1 / RATE)
+        / (np.abs(np.fft.rfft(wave)) ** 2).sum()
+    )
     assert centroid(large) < centroid(small)
 
 
@@ -125,8 +164,12 @@ def test_pulses_keep_time_with_the_movement(tempo, phase, seed):
 
 def test_phase_shifts_the_pulses():
     base, later = (steer(source("Clock", tempo=1.0, phase=p, seed=9), 4).level for p in (0.0, 0.25))
-    peaks = lambda level: np.flatnonzero((level[1:-1] > level[:-2]) & (level[1:-1] >= level[2:]) & (level[1:-1] > 0.2 * level.max()))
-    assert peaks(base)[:-1] % 400 == pytest.approx(peaks(base)[0] % 400, abs=8)  # two ticks per movement, 800 values a second
+    peaks = lambda level: np.flatnonzero(
+        (level[1:-1] > level[:-2]) & (level[1:-1] >= level[2:]) & (level[1:-1] > 0.2 * level.max())
+    )
+    assert peaks(base)[:-1] % 400 == pytest.approx(
+        peaks(base)[0] % 400, abs=8
+    )  # two ticks per movement, 800 values a second
     assert (peaks(base)[0] - peaks(later)[0]) % 400 == pytest.approx(200, abs=8)
 
 
@@ -144,7 +187,9 @@ def test_seen_never_matters():
     dog = source("Bark", heard=span(1, 3))
     base = clip(dog, snr_db=8.0)
     for seen in (span(0, 4), span(1, 3), span(2, 4)):
-        assert np.array_equal(render_sound(replace(base, sources=(replace(dog, seen=seen),))), render_sound(base))
+        assert np.array_equal(
+            render_sound(replace(base, sources=(replace(dog, seen=seen),))), render_sound(base)
+        )
     moved = replace(base, sources=(replace(dog, x=0.9, y=0.1),), shake=1.0)
     assert np.array_equal(render_sound(moved), render_sound(base))
 
@@ -198,7 +243,9 @@ def test_a_lead_does_not_move_the_ambience():
 
 def test_ambience_follows_the_signal_to_noise_ratio():
     for snr in (0.0, 10.0, 20.0):
-        assert decibels(ambience(clip(snr_db=snr, seconds=10))) == pytest.approx(20 * np.log10(LEVEL) - snr, abs=1.5)
+        assert decibels(ambience(clip(snr_db=snr, seconds=10))) == pytest.approx(
+            20 * np.log10(LEVEL) - snr, abs=1.5
+        )
     a, b = (ambience(clip(snr_db=s)) for s in (0.0, 20.0))
     np.testing.assert_allclose(a, 10 * b, rtol=1e-4)
 
@@ -211,19 +258,36 @@ def test_places_differ_in_colour_by_their_seed():
 
 def test_noise_has_the_shape_and_the_crackle_asked_for():
     rng = np.random.default_rng(0)
-    plain, crackling = (noise(rng, 4 * RATE, lambda hertz: (hertz > 3000) * 1.0, power) for power in (1, 3))
+    plain, crackling = (
+        noise(rng, 4 * RATE, lambda hertz: (hertz > 3000) * 1.0, power) for power in (1, 3)
+    )
     for sound in (plain, crackling):
         power = np.abs(np.fft.rfft(sound)) ** 2
-        assert rms(sound) == pytest.approx(1, abs=1e-3) and power[: len(power) * 3 // 8 - 100].sum() < 1e-6 * power.sum()
+        assert (
+            rms(sound) == pytest.approx(1, abs=1e-3)
+            and power[: len(power) * 3 // 8 - 100].sum() < 1e-6 * power.sum()
+        )
     assert (crackling**4).mean() > 3 * (plain**4).mean()
 
 
 def test_a_period_has_the_partials_asked_for():
     bell, guitar = source("Church bell"), source("Acoustic guitar")
     spectrum = np.abs(np.fft.rfft(period(bell, (), 300.0)))
-    assert set(np.flatnonzero(spectrum > 1e-3 * spectrum.max())) == {5, 10, 12, 15, 20, 27, 30, 41, 54}  # tenths of the pitch
+    assert set(np.flatnonzero(spectrum > 1e-3 * spectrum.max())) == {
+        5,
+        10,
+        12,
+        15,
+        20,
+        27,
+        30,
+        41,
+        54,
+    }  # tenths of the pitch
     spectrum = np.abs(np.fft.rfft(period(guitar, (), 1000.0)))
-    assert set(np.flatnonzero(spectrum > 1e-3 * spectrum.max())) == set(range(1, 8))  # those below 7900 Hz
+    assert set(np.flatnonzero(spectrum > 1e-3 * spectrum.max())) == set(
+        range(1, 8)
+    )  # those below 7900 Hz
 
 
 # sizes, types, bad input
@@ -290,13 +354,30 @@ for task in ("ave", "llp"):
 """
 
 
-OLD_MACHINE = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2", "OPENBLAS_CORETYPE": "Nehalem"}
+OLD_MACHINE = {
+    "ATEN_CPU_CAPABILITY": "default",
+    "ONEDNN_MAX_CPU_ISA": "SSE41",
+    "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
+    "OPENBLAS_CORETYPE": "Nehalem",
+}
 
 
 def test_the_same_bytes_in_another_process_with_other_instructions():
-    env = {**os.environ, **OLD_MACHINE, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "3", "PYTHONHASHSEED": "7"}
-    said = subprocess.run([sys.executable, "-c", DIGEST], env=env, capture_output=True, text=True, check=True).stdout.split()
-    here = [hashlib.sha256(render_sound(c).tobytes()).hexdigest() for task in ("ave", "llp") for c in sample_scripts(task, 40, seed=2)[::13]]
+    env = {
+        **os.environ,
+        **OLD_MACHINE,
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "3",
+        "PYTHONHASHSEED": "7",
+    }
+    said = subprocess.run(
+        [sys.executable, "-c", DIGEST], env=env, capture_output=True, text=True, check=True
+    ).stdout.split()
+    here = [
+        hashlib.sha256(render_sound(c).tobytes()).hexdigest()
+        for task in ("ave", "llp")
+        for c in sample_scripts(task, 40, seed=2)[::13]
+    ]
     assert said == here
 
 
@@ -304,6 +385,8 @@ def test_clips_of_the_sampler_sound_where_they_should():
     for one in sample_scripts("ave", 60, seed=1)[::6]:
         wave, bare = render_sound(one), ambience(one)
         anyone = np.any([s.heard for s in one.sources], axis=0)
-        near = np.convolve(anyone, [1, 1, 1], "same") > 0  # a lead lets a sound reach into the neighbouring second
+        near = (
+            np.convolve(anyone, [1, 1, 1], "same") > 0
+        )  # a lead lets a sound reach into the neighbouring second
         apart = np.abs(wave - bare).reshape(one.seconds, -1).max(1)
         assert (apart[~near] == 0).all() and (apart[anyone] > 1e-3).mean() > 0.7

@@ -1,4 +1,6 @@
-"""The world's folders: official layouts, same seed same bytes, nothing half-written, one build for many who ask."""
+"""The world's folders: official layouts, same seed same bytes, nothing half-written, one build for
+many who ask."""
+
 import errno
 import hashlib
 import os
@@ -12,19 +14,25 @@ import numpy as np
 import pytest
 from processes import PATIENCE, ROOT, wait_for
 
-from avbook.world import writers as layouts, build as world
 from avbook.data.annotations import read_ave_rows, read_llp_labels, read_llp_spans
 from avbook.data.ave import AVE
+from avbook.data.events import AVE_CATEGORIES, ave_labels
 from avbook.data.llp import LLP
 from avbook.errors import AvbookError
-from avbook.world.video import render_frames
-from avbook.world.clips import ave_truth, llp_truth, read_scripts
+from avbook.world import build as world
+from avbook.world import writers as layouts
 from avbook.world.audio import render_sound
-from avbook.data.events import AVE_CATEGORIES, ave_labels
 from avbook.world.build import (
-    clip_features, open_clip, open_world, world_dims, world_folder, write_world,
+    clip_features,
+    open_clip,
+    open_world,
+    world_dims,
+    world_folder,
+    write_world,
 )
+from avbook.world.clips import ave_truth, llp_truth, read_scripts
 from avbook.world.probe import probe
+from avbook.world.video import render_frames
 
 
 def dataset(path, name="avadataset"):
@@ -51,8 +59,12 @@ def few(monkeypatch):
 @pytest.fixture
 def quick(monkeypatch, few):
     """Features that cost nothing: the clip's seed, everywhere."""
+
     def made(clip, task, dims):
-        return {name: np.full(shape, clip.seed % 1000, np.float32) for name, shape in layouts.feature_shapes(task, dims).items()}
+        return {
+            name: np.full(shape, clip.seed % 1000, np.float32)
+            for name, shape in layouts.feature_shapes(task, dims).items()
+        }
 
     monkeypatch.setattr(world, "clip_features", made)
     monkeypatch.setattr(world, "cores", lambda: 1)  # another process would not know of it
@@ -64,11 +76,16 @@ def tiny(tmp_path_factory):
     folder = tmp_path_factory.mktemp("worlds")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(world.SIZES["llp"], "tiny", (12, 4, 4))
-        return {"ave": write_world(folder / "ave", "ave", "tiny", seed=4, visual_dim=16, workers=1),
-                "llp": write_world(folder / "llp", "llp", "tiny", seed=4, visual_dim=16, motion_dim=8, workers=1)}
+        return {
+            "ave": write_world(folder / "ave", "ave", "tiny", seed=4, visual_dim=16, workers=1),
+            "llp": write_world(
+                folder / "llp", "llp", "tiny", seed=4, visual_dim=16, motion_dim=8, workers=1
+            ),
+        }
 
 
 # ---- the same bytes, today and tomorrow
+
 
 def test_the_same_seed_gives_the_stored_bytes(tiny):
     """Where this turns red, the world has changed: raise `CONTENT` and make the records again."""
@@ -82,17 +99,28 @@ def test_the_small_worlds_are_those_of_the_records(dataset, expected):
 
 # ---- layouts
 
+
 def test_ave_layout(tiny):
     folder = tiny["ave"]
-    expected = {"audio_feature": (64, 10, 128), "visual_feature": (64, 10, 7, 7, 16), "labels": (64, 10, 29), "mil_labels": (64, 29),
-                "prob_label": (64, 29), "audio_feature_noisy": (3, 10, 128), "visual_feature_noisy": (3, 10, 7, 7, 16), "labels_noisy": (3, 29)}
+    expected = {
+        "audio_feature": (64, 10, 128),
+        "visual_feature": (64, 10, 7, 7, 16),
+        "labels": (64, 10, 29),
+        "mil_labels": (64, 29),
+        "prob_label": (64, 29),
+        "audio_feature_noisy": (3, 10, 128),
+        "visual_feature_noisy": (3, 10, 7, 7, 16),
+        "labels_noisy": (3, 29),
+    }
     for name, shape in expected.items():
         array = dataset(folder / f"{name}.h5")
         assert array.shape == shape and array.dtype == np.float32 and np.isfinite(array).all(), name
     with h5py.File(folder / "visual_feature.h5") as file:
         assert file["avadataset"].chunks == (1, 10, 7, 7, 16)  # a video is a chunk
     orders = [dataset(folder / f"{split}_order.h5", "order") for split in ("train", "val", "test")]
-    assert [len(order) for order in orders] == [40, 12, 12] and sorted(np.concatenate(orders)) == list(range(64))
+    assert [len(order) for order in orders] == [40, 12, 12] and sorted(
+        np.concatenate(orders)
+    ) == list(range(64))
     assert (folder / "categories.txt").read_text().splitlines() == list(AVE_CATEGORIES)
     assert not list(folder.glob("*.log")) and not list(folder.parent.glob(".*partial"))
 
@@ -101,12 +129,18 @@ def test_ave_labels_are_rebuilt_from_the_annotations(tiny):
     rows = read_ave_rows(tiny["ave"] / "Annotations.txt")
     names = list(dict.fromkeys(row[0] for row in rows))
     assert names == list(AVE_CATEGORIES)  # each class occurs, first in the order of AVE
-    rebuilt = np.stack([ave_labels(names.index(name), onset, offset) for name, _, onset, offset in rows])
+    rebuilt = np.stack(
+        [ave_labels(names.index(name), onset, offset) for name, _, onset, offset in rows]
+    )
     labels = dataset(tiny["ave"] / "labels.h5")
     assert np.array_equal(labels, rebuilt)
     assert np.allclose(dataset(tiny["ave"] / "prob_label.h5"), rebuilt.mean(1))
     mil = dataset(tiny["ave"] / "mil_labels.h5")
-    assert (mil.sum(1) == 1).all() and not mil[:, 28].any() and all(mil[i, names.index(row[0])] for i, row in enumerate(rows))
+    assert (
+        (mil.sum(1) == 1).all()
+        and not mil[:, 28].any()
+        and all(mil[i, names.index(row[0])] for i, row in enumerate(rows))
+    )
     assert (dataset(tiny["ave"] / "labels_noisy.h5").argmax(1) == 28).all()
 
 
@@ -115,10 +149,17 @@ def test_llp_layout(tiny):
     for split, file in layouts.LLP_LABELS.items():
         videos = read_llp_labels(folder / file)
         assert len(videos) == {"train": 12, "val": 4, "test": 4}[split]
-        spans = [read_llp_spans(folder / f"AVVP_{'train' if split == 'train' else 'eval'}_{kind}.csv") for kind in ("audio", "visual")]
+        spans = [
+            read_llp_spans(folder / f"AVVP_{'train' if split == 'train' else 'eval'}_{kind}.csv")
+            for kind in ("audio", "visual")
+        ]
         for name, labels in videos.items():
             assert set(labels) == {label for part in spans for label in part.get(name, {})}
-            for kind, shape in (("vggish", (10, 128)), ("res152", (80, 16)), ("r2plus1d_18", (10, 8))):
+            for kind, shape in (
+                ("vggish", (10, 128)),
+                ("res152", (80, 16)),
+                ("r2plus1d_18", (10, 8)),
+            ):
                 array = np.load(folder / kind / f"{name[:11]}.npy", allow_pickle=False)
                 assert array.shape == shape and array.dtype == np.float32 and array.any()
             judged += 1
@@ -127,10 +168,15 @@ def test_llp_layout(tiny):
 
 def test_features_are_those_of_each_clip_in_its_row(tiny):
     info = open_world(tiny["ave"])
-    with h5py.File(tiny["ave"] / "visual_feature.h5") as visual, h5py.File(tiny["ave"] / "audio_feature.h5") as audio:
+    with (
+        h5py.File(tiny["ave"] / "visual_feature.h5") as visual,
+        h5py.File(tiny["ave"] / "audio_feature.h5") as audio,
+    ):
         for row in (0, 9, 63):
             found = clip_features(open_clip(tiny["ave"], row), "ave", info["dims"])
-            assert np.array_equal(visual["avadataset"][row], found["visual"]) and np.array_equal(audio["avadataset"][row], found["audio"])
+            assert np.array_equal(visual["avadataset"][row], found["visual"]) and np.array_equal(
+                audio["avadataset"][row], found["audio"]
+            )
     background = clip_features(open_clip(tiny["ave"], 65), "ave", info["dims"])
     assert np.array_equal(dataset(tiny["ave"] / "visual_feature_noisy.h5")[1], background["visual"])
 
@@ -138,7 +184,9 @@ def test_features_are_those_of_each_clip_in_its_row(tiny):
 def test_a_clip_can_be_opened_seen_and_heard(tiny):
     clip = open_clip(tiny["llp"], open_clip(tiny["llp"], 5).id)
     assert clip.id == open_clip(tiny["llp"], 5).id and clip.labels
-    assert render_frames(clip, 56, 8).shape == (80, 56, 56, 3) and render_sound(clip).shape == (160000,)
+    assert render_frames(clip, 56, 8).shape == (80, 56, 56, 3) and render_sound(clip).shape == (
+        160000,
+    )
     for wrong in ("W004l999999", 640, -1):
         with pytest.raises(AvbookError, match="no clip"):
             open_clip(tiny["llp"], wrong)
@@ -147,27 +195,43 @@ def test_a_clip_can_be_opened_seen_and_heard(tiny):
 def test_sound_follows_heard_alone_and_picture_seen_alone(tiny):
     from dataclasses import replace
 
-    clip = next(c for c in (open_clip(tiny["llp"], row) for row in range(20)) if c.sources[0].heard.any() and c.sources[0].seen.any())
+    clip = next(
+        c
+        for c in (open_clip(tiny["llp"], row) for row in range(20))
+        if c.sources[0].heard.any() and c.sources[0].seen.any()
+    )
     dims = open_world(tiny["llp"])["dims"]
     deaf = replace(clip, sources=tuple(replace(s, heard=np.zeros(10, bool)) for s in clip.sources))
     blind = replace(clip, sources=tuple(replace(s, seen=np.zeros(10, bool)) for s in clip.sources))
     both, unheard, unseen = (clip_features(c, "llp", dims) for c in (clip, deaf, blind))
-    assert np.array_equal(both["visual_2d"], unheard["visual_2d"]) and not np.array_equal(both["audio"], unheard["audio"])
-    assert np.array_equal(both["audio"], unseen["audio"]) and not np.array_equal(both["visual_2d"], unseen["visual_2d"])
+    assert np.array_equal(both["visual_2d"], unheard["visual_2d"]) and not np.array_equal(
+        both["audio"], unheard["audio"]
+    )
+    assert np.array_equal(both["audio"], unseen["audio"]) and not np.array_equal(
+        both["visual_2d"], unseen["visual_2d"]
+    )
 
 
 def test_a_block_that_holds_clips_and_background_is_parted(tmp_path, quick, monkeypatch):
     monkeypatch.setattr(world, "NEGATIVES", 0.5)  # 12 clips and 6 of background, in blocks of 8
     folder = write_world(tmp_path / "w", "ave", "tiny", visual_dim=1)
-    rows = np.concatenate([dataset(folder / "audio_feature.h5"), dataset(folder / "audio_feature_noisy.h5")])
+    rows = np.concatenate(
+        [dataset(folder / "audio_feature.h5"), dataset(folder / "audio_feature_noisy.h5")]
+    )
     assert rows[:, 0, 0].tolist() == [open_clip(folder, row).seed % 1000 for row in range(18)]
-    assert dataset(folder / "visual_feature_noisy.h5")[0, 0, 0, 0, 0] == open_clip(folder, 12).seed % 1000
+    assert (
+        dataset(folder / "visual_feature_noisy.h5")[0, 0, 0, 0, 0]
+        == open_clip(folder, 12).seed % 1000
+    )
 
 
 # ---- same seed, same bytes
 
+
 def test_same_bytes_from_one_process_and_from_two(tmp_path, few):
-    one, two = (write_world(tmp_path / str(n), "ave", "tiny", visual_dim=8, workers=n) for n in (1, 2))
+    one, two = (
+        write_world(tmp_path / str(n), "ave", "tiny", visual_dim=8, workers=n) for n in (1, 2)
+    )
     other = write_world(tmp_path / "other", "ave", "tiny", visual_dim=8, workers=1, seed=1)
     assert digest(one) == digest(two) != digest(other)
 
@@ -186,14 +250,26 @@ def test_thread_count_is_put_back(tmp_path, quick):
 
 # ---- the real annotations
 
+
 def test_real_ave_annotations_make_the_real_labels(tmp_path, data_dir, quick):
     folder = write_world(tmp_path / "w", "ave", "tiny", annotations=data_dir / "ave", visual_dim=2)
-    rows, real = read_ave_rows(folder / "Annotations.txt"), read_ave_rows(data_dir / "ave" / "Annotations.txt")
+    rows, real = (
+        read_ave_rows(folder / "Annotations.txt"),
+        read_ave_rows(data_dir / "ave" / "Annotations.txt"),
+    )
     assert len(rows) == 12 and set(rows) <= set(real)
-    assert np.array_equal(dataset(folder / "labels.h5"), ave_truth([open_clip(folder, i) for i in range(12)]))
-    orders = {split: dataset(folder / f"{split}_order.h5", "order") for split in ("train", "val", "test")}
+    assert np.array_equal(
+        dataset(folder / "labels.h5"), ave_truth([open_clip(folder, i) for i in range(12)])
+    )
+    orders = {
+        split: dataset(folder / f"{split}_order.h5", "order") for split in ("train", "val", "test")
+    }
     assert [len(order) for order in orders.values()] == [7, 2, 3]
-    assert all(open_clip(folder, int(row)).split == split for split, order in orders.items() for row in order)
+    assert all(
+        open_clip(folder, int(row)).split == split
+        for split, order in orders.items()
+        for row in order
+    )
     assert open_world(folder)["scripts"] == "annotations"
 
 
@@ -202,11 +278,21 @@ def test_the_full_real_scripts_in_the_official_layout(tmp_path, data_dir, quick,
     small = {"visual_dim": 1} | ({"motion_dim": 1} if task == "llp" else {})
     if task == "ave":
         folder = write_world(tmp_path / "w", "ave", "ave", annotations=data_dir / "ave", **small)
-        assert (folder / "Annotations.txt").read_bytes() == (data_dir / "ave" / "Annotations.txt").read_bytes()
-        assert np.array_equal(dataset(folder / "labels.h5"), np.load(data_dir / "ave" / "ave_labels_rebuilt.npz")["labels"])
+        assert (folder / "Annotations.txt").read_bytes() == (
+            data_dir / "ave" / "Annotations.txt"
+        ).read_bytes()
+        assert np.array_equal(
+            dataset(folder / "labels.h5"),
+            np.load(data_dir / "ave" / "ave_labels_rebuilt.npz")["labels"],
+        )
         for split in ("train", "val", "test"):
-            assert np.array_equal(dataset(folder / f"{split}_order.h5", "order"), dataset(data_dir / "ave" / f"{split}_order.h5", "order").ravel())
-        assert np.array_equal(dataset(folder / "mil_labels.h5"), dataset(data_dir / "ave" / "mil_labels.h5"))
+            assert np.array_equal(
+                dataset(folder / f"{split}_order.h5", "order"),
+                dataset(data_dir / "ave" / f"{split}_order.h5", "order").ravel(),
+            )
+        assert np.array_equal(
+            dataset(folder / "mil_labels.h5"), dataset(data_dir / "ave" / "mil_labels.h5")
+        )
         with pytest.raises(AvbookError, match="stands in rows"):
             ids = [row[1] for row in read_ave_rows(folder / "Annotations.txt")]
             open_clip(folder, next(id for id in ids if ids.count(id) > 1))
@@ -214,22 +300,34 @@ def test_the_full_real_scripts_in_the_official_layout(tmp_path, data_dir, quick,
     monkeypatch.setitem(world.SIZES["llp"], "tiny", (300, 649, 1200))
     folder = write_world(tmp_path / "w", "llp", "tiny", annotations=data_dir / "llp", **small)
     real = {file: read_llp_labels(data_dir / "llp" / file) for file in layouts.LLP_LABELS.values()}
-    assert read_llp_labels(folder / "AVVP_val_pd.csv") == real["AVVP_val_pd.csv"] and read_llp_labels(folder / "AVVP_test_pd.csv") == real["AVVP_test_pd.csv"]
+    assert (
+        read_llp_labels(folder / "AVVP_val_pd.csv") == real["AVVP_val_pd.csv"]
+        and read_llp_labels(folder / "AVVP_test_pd.csv") == real["AVVP_test_pd.csv"]
+    )
     assert read_llp_labels(folder / "AVVP_train.csv").items() <= real["AVVP_train.csv"].items()
     again = read_scripts("llp", folder)
     clips = [clip for clip in read_scripts("llp", data_dir / "llp") if clip.split != "train"]
-    for ours, theirs in zip(llp_truth([clip for clip in again if clip.split != "train"]), llp_truth(clips)):
+    for ours, theirs in zip(
+        llp_truth([clip for clip in again if clip.split != "train"]), llp_truth(clips)
+    ):
         assert np.array_equal(ours, theirs)
 
 
 # ---- nothing half-written
 
+
 def leftovers(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-@pytest.mark.parametrize("trouble, seen", [(OSError(errno.ENOSPC, "No space left on device"), AvbookError), (KeyboardInterrupt(), KeyboardInterrupt),
-                                           (RuntimeError("a bug"), RuntimeError)])
+@pytest.mark.parametrize(
+    "trouble, seen",
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), AvbookError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+        (RuntimeError("a bug"), RuntimeError),
+    ],
+)
 @pytest.mark.parametrize("task", ["ave", "llp"])
 def test_trouble_while_writing_leaves_nothing(tmp_path, quick, monkeypatch, task, trouble, seen):
     written = []
@@ -248,7 +346,11 @@ def test_trouble_while_writing_leaves_nothing(tmp_path, quick, monkeypatch, task
 
 
 def test_a_disk_too_small_is_noticed_before(tmp_path, quick, monkeypatch):
-    monkeypatch.setattr(world.shutil, "disk_usage", lambda path: os.statvfs_result((0,) * 10) and type("U", (), {"free": 1000})())
+    monkeypatch.setattr(
+        world.shutil,
+        "disk_usage",
+        lambda path: os.statvfs_result((0,) * 10) and type("U", (), {"free": 1000})(),
+    )
     with pytest.raises(AvbookError, match="GB free"):
         write_world(tmp_path / "w", "ave", "tiny")
     assert leftovers(tmp_path) == []
@@ -286,14 +388,22 @@ def test_an_occupied_folder_is_left_alone(tmp_path, quick):
             write_world(tmp_path / name, "ave", "tiny")
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
     (tmp_path / "empty").mkdir()
-    assert open_world(write_world(tmp_path / "empty", "ave", "tiny"))["counts"] == {"train": 7, "val": 2, "test": 3, "background": 1}
+    assert open_world(write_world(tmp_path / "empty", "ave", "tiny"))["counts"] == {
+        "train": 7,
+        "val": 2,
+        "test": 3,
+        "background": 1,
+    }
 
 
 # ---- the cache
 
+
 def test_the_cache_builds_once_and_by_kind(tmp_path, quick, monkeypatch):
     first = world_folder("ave", "tiny", cache=tmp_path)
-    monkeypatch.setattr(world, "write_world", lambda *args, **kwargs: pytest.fail("built a second time"))
+    monkeypatch.setattr(
+        world, "write_world", lambda *args, **kwargs: pytest.fail("built a second time")
+    )
     assert world_folder("ave", "tiny", cache=tmp_path) == first
     monkeypatch.setenv("AVBOOK_CACHE", str(tmp_path))
     assert world_folder("ave", "tiny") == first
@@ -314,7 +424,11 @@ def test_leftovers_of_a_killed_build_go(tmp_path, quick):
     stale = tmp_path / f".{folder.name}.12345.partial"
     stale.mkdir()
     (stale / "visual_feature.h5").write_bytes(b"half")
-    assert world_folder("ave", "tiny", cache=tmp_path) == folder and (folder / "world.json").is_file() and not stale.exists()
+    assert (
+        world_folder("ave", "tiny", cache=tmp_path) == folder
+        and (folder / "world.json").is_file()
+        and not stale.exists()
+    )
 
 
 BUILDER = """
@@ -338,16 +452,32 @@ print(world.world_folder("ave", "tiny", cache=sys.argv[1], workers=1))
 
 
 def builder(tmp_path, pause, together=1):
-    arguments = [str(tmp_path / "cache"), str(tmp_path / "log"), str(pause), str(together), str(PATIENCE)]
-    return subprocess.Popen([sys.executable, "-c", BUILDER, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    arguments = [
+        str(tmp_path / "cache"),
+        str(tmp_path / "log"),
+        str(pause),
+        str(together),
+        str(PATIENCE),
+    ]
+    return subprocess.Popen(
+        [sys.executable, "-c", BUILDER, *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def test_two_builders_at_once_make_one_world(tmp_path):
     both = [builder(tmp_path, 0.05, together=2) for _ in range(2)]
     said = [process.communicate(timeout=PATIENCE) for process in both]
     assert [process.returncode for process in both] == [0, 0], said
-    assert said[0][0] == said[1][0] and len((tmp_path / "log").read_text().split()) == 12 + 1  # each clip rendered once
-    assert [p.name for p in (tmp_path / "cache").iterdir() if not p.name.startswith(".")] == [Path(said[0][0].strip()).name]
+    assert (
+        said[0][0] == said[1][0] and len((tmp_path / "log").read_text().split()) == 12 + 1
+    )  # each clip rendered once
+    assert [p.name for p in (tmp_path / "cache").iterdir() if not p.name.startswith(".")] == [
+        Path(said[0][0].strip()).name
+    ]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
@@ -362,18 +492,22 @@ def test_interrupted_with_control_c_nothing_stays(tmp_path):
 
 # ---- bad input
 
-@pytest.mark.parametrize("options, says", [
-    ({"task": "esc"}, "expected 'ave' or 'llp'"),
-    ({"size": "huge"}, "expected one of tiny, small, ave"),
-    ({"task": "llp", "size": "ave"}, "expected one of tiny, small, llp"),
-    ({"visual_dim": 0}, "whole number from 1"),
-    ({"visual_dim": 2.5}, "whole number from 1"),
-    ({"visual_dim": True}, "whole number from 1"),
-    ({"motion_dim": 5}, "AVE has no motion features"),
-    ({"seed": -1}, "seed -1"),
-    ({"seed": "x"}, "seed 'x'"),
-    ({"annotations": "/no/such/folder"}, "missing Annotations.txt, train_order.h5"),
-])
+
+@pytest.mark.parametrize(
+    "options, says",
+    [
+        ({"task": "esc"}, "expected 'ave' or 'llp'"),
+        ({"size": "huge"}, "expected one of tiny, small, ave"),
+        ({"task": "llp", "size": "ave"}, "expected one of tiny, small, llp"),
+        ({"visual_dim": 0}, "whole number from 1"),
+        ({"visual_dim": 2.5}, "whole number from 1"),
+        ({"visual_dim": True}, "whole number from 1"),
+        ({"motion_dim": 5}, "AVE has no motion features"),
+        ({"seed": -1}, "seed -1"),
+        ({"seed": "x"}, "seed 'x'"),
+        ({"annotations": "/no/such/folder"}, "missing Annotations.txt, train_order.h5"),
+    ],
+)
 def test_bad_input(tmp_path, options, says):
     with pytest.raises(AvbookError) as error:
         write_world(tmp_path / "w", **{"size": "tiny"} | options)
@@ -381,7 +515,12 @@ def test_bad_input(tmp_path, options, says):
 
 
 def test_what_is_no_world_is_not_opened(tmp_path):
-    for text, says in ((None, "missing"), ("{", "not JSON"), ("[]", "not a world"), ('{"kind": "world", "version": 99}', "not a world")):
+    for text, says in (
+        (None, "missing"),
+        ("{", "not JSON"),
+        ("[]", "not a world"),
+        ('{"kind": "world", "version": 99}', "not a world"),
+    ):
         if text is not None:
             (tmp_path / "world.json").write_text(text)
         with pytest.raises(AvbookError, match=says):
@@ -389,11 +528,16 @@ def test_what_is_no_world_is_not_opened(tmp_path):
 
 
 def test_dims_by_task():
-    assert world_dims("ave") == {"audio": 128, "visual": 64} and world_dims("llp") == {"audio": 128, "visual_2d": 64, "visual_3d": 32}
+    assert world_dims("ave") == {"audio": 128, "visual": 64} and world_dims("llp") == {
+        "audio": 128,
+        "visual_2d": 64,
+        "visual_3d": 32,
+    }
     assert world_dims("llp", 2048, 512) == {"audio": 128, "visual_2d": 2048, "visual_3d": 512}
 
 
 # ---- probes
+
 
 def test_probes_on_features_whose_answer_is_known(tmp_path):
     rng, n, classes = np.random.default_rng(0), 240, 4
@@ -405,8 +549,17 @@ def test_probes_on_features_whose_answer_is_known(tmp_path):
     visual[..., 0] += 6 * (category // 2)[:, None, None, None]
     for name, array in (("audio_feature", audio), ("visual_feature", visual), ("labels", labels)):
         layouts._write_h5(tmp_path / f"{name}.h5", array)
-    for split, rows in (("train", range(0, 160)), ("val", range(160, 200)), ("test", range(200, 240))):
+    for split, rows in (
+        ("train", range(0, 160)),
+        ("val", range(160, 200)),
+        ("test", range(200, 240)),
+    ):
         layouts._write_h5(tmp_path / f"{split}_order.h5", np.array(rows), "order")
     found = probe(tmp_path)
-    assert found["both"] > 97 and 35 < found["audio"] < 65 and 35 < found["visual"] < 65 and found["shuffled"] < 70
+    assert (
+        found["both"] > 97
+        and 35 < found["audio"] < 65
+        and 35 < found["visual"] < 65
+        and found["shuffled"] < 70
+    )
     assert len(found["truth"]) == 40 * 8 == len(found["predicted"]["both"])

@@ -1,4 +1,6 @@
-"""Scripts of clips: their form, the sampler against the real counts, the real annotation files second by second."""
+"""Scripts of clips: their form, the sampler against the real counts, the real annotation files
+second by second."""
+
 import csv
 import json
 import shutil
@@ -9,15 +11,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from avbook.data.events import AVE_CATEGORIES, LLP_CATEGORIES, runs
 from avbook.data.statistics import (
-    AVE_COUNTS, LLP_COUNTS, chain_counts, count_ave, count_llp, together,
+    AVE_COUNTS,
+    LLP_COUNTS,
+    chain_counts,
+    count_ave,
+    count_llp,
+    together,
 )
 from avbook.errors import AvbookError
 from avbook.world.clips import (
-    Clip, Source, ave_spans, ave_truth, clip_from_record, clip_record, llp_truth, read_scripts,
-    sample_background, sample_scripts,
+    Clip,
+    Source,
+    ave_spans,
+    ave_truth,
+    clip_from_record,
+    clip_record,
+    llp_truth,
+    read_scripts,
+    sample_background,
+    sample_scripts,
 )
-from avbook.data.events import AVE_CATEGORIES, LLP_CATEGORIES, runs
 
 NONE, ALL = np.zeros(10, bool), np.ones(10, bool)
 
@@ -46,41 +61,68 @@ def real_llp(data_dir):
 
 masks = st.lists(st.booleans(), min_size=10, max_size=10).map(lambda bits: np.array(bits))
 unit = st.floats(0, 1)
-sources = st.builds(Source, st.sampled_from(LLP_CATEGORIES), masks, masks, unit, st.floats(0.1, 10), unit, unit, unit, unit, st.integers(0, 2**31 - 1))
+sources = st.builds(
+    Source,
+    st.sampled_from(LLP_CATEGORIES),
+    masks,
+    masks,
+    unit,
+    st.floats(0.1, 10),
+    unit,
+    unit,
+    unit,
+    unit,
+    st.integers(0, 2**31 - 1),
+)
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(sources, max_size=4), st.from_regex(r"[A-Za-z0-9_-]{11}", fullmatch=True), st.floats(-0.3, 0.3), st.sampled_from(["train", "val", "test"]))
+@given(
+    st.lists(sources, max_size=4),
+    st.from_regex(r"[A-Za-z0-9_-]{11}", fullmatch=True),
+    st.floats(-0.3, 0.3),
+    st.sampled_from(["train", "val", "test"]),
+)
 def test_a_clip_survives_its_record(some, id, lead, split):
     clip = Clip(id, tuple(some), 7, lead, 3.25, 0.5, split)
     record = clip_record(clip)
     again = clip_from_record(json.loads(json.dumps(record)))
     assert clip_record(again) == record
     for one, other in zip(clip.sources, again.sources):
-        assert (one.heard == other.heard).all() and (one.seen == other.seen).all() and one.x == other.x
+        assert (
+            (one.heard == other.heard).all() and (one.seen == other.seen).all() and one.x == other.x
+        )
     audio, visual = llp_truth([again])
-    assert audio.shape == visual.shape == (1, 10, 25) and audio.sum() <= sum(s.heard.sum() for s in some)
+    assert audio.shape == visual.shape == (1, 10, 25) and audio.sum() <= sum(
+        s.heard.sum() for s in some
+    )
 
 
-@pytest.mark.parametrize("make, says", [
-    (lambda: Source("Cat", [1, 0], [1, 0, 0]), "heard has 2 seconds and seen has 3"),
-    (lambda: Source("Cat", [0, 2], [0, 1]), "one true or false per second"),
-    (lambda: Source("Cat", np.ones((2, 5)), ALL), "shape (2, 5)"),
-    (lambda: Source("Cat", ALL, ALL, size=1.5), "size is 1.5"),
-    (lambda: Source("Cat", ALL, ALL, tempo=float("nan")), "tempo is nan"),
-    (lambda: Clip("short", ()), "11 characters"),
-    (lambda: Clip("../../secret", ()), "11 characters"),
-    (lambda: Clip("a" * 11, (Source("Cat", [1] * 5, [1] * 5),)), "has 5 seconds, the clip 10"),
-    (lambda: Clip("a" * 11, (), split="dev"), "split is 'dev'"),
-    (lambda: Clip("a" * 11, (), lead=4.0), "lead is 4.0"),
-    (lambda: clip_from_record({"id": "a" * 11}), "expected the fields"),
-    (lambda: sample_scripts("avi", 10), "expected 'ave' or 'llp'"),
-    (lambda: sample_scripts("ave", 10, splits=(1, 1, 1)), "expected 10 clips"),
-    (lambda: read_scripts("esc", "."), "expected 'ave' or 'llp'"),
-    (lambda: ave_truth([Clip("a" * 11, (Source("Cat", ALL, ALL), Source("Bus", ALL, ALL)))]), "at most one"),
-    (lambda: ave_truth([Clip("a" * 11, (Source("Cat", [1, 0] * 5, ALL),))]), "at most one"),
-    (lambda: llp_truth([Clip("a" * 11, (Source("Unicorn", ALL, ALL),))]), "Unicorn"),
-])
+@pytest.mark.parametrize(
+    "make, says",
+    [
+        (lambda: Source("Cat", [1, 0], [1, 0, 0]), "heard has 2 seconds and seen has 3"),
+        (lambda: Source("Cat", [0, 2], [0, 1]), "one true or false per second"),
+        (lambda: Source("Cat", np.ones((2, 5)), ALL), "shape (2, 5)"),
+        (lambda: Source("Cat", ALL, ALL, size=1.5), "size is 1.5"),
+        (lambda: Source("Cat", ALL, ALL, tempo=float("nan")), "tempo is nan"),
+        (lambda: Clip("short", ()), "11 characters"),
+        (lambda: Clip("../../secret", ()), "11 characters"),
+        (lambda: Clip("a" * 11, (Source("Cat", [1] * 5, [1] * 5),)), "has 5 seconds, the clip 10"),
+        (lambda: Clip("a" * 11, (), split="dev"), "split is 'dev'"),
+        (lambda: Clip("a" * 11, (), lead=4.0), "lead is 4.0"),
+        (lambda: clip_from_record({"id": "a" * 11}), "expected the fields"),
+        (lambda: sample_scripts("avi", 10), "expected 'ave' or 'llp'"),
+        (lambda: sample_scripts("ave", 10, splits=(1, 1, 1)), "expected 10 clips"),
+        (lambda: read_scripts("esc", "."), "expected 'ave' or 'llp'"),
+        (
+            lambda: ave_truth([Clip("a" * 11, (Source("Cat", ALL, ALL), Source("Bus", ALL, ALL)))]),
+            "at most one",
+        ),
+        (lambda: ave_truth([Clip("a" * 11, (Source("Cat", [1, 0] * 5, ALL),))]), "at most one"),
+        (lambda: llp_truth([Clip("a" * 11, (Source("Unicorn", ALL, ALL),))]), "Unicorn"),
+    ],
+)
 def test_bad_parts_are_refused_in_one_line(make, says):
     with pytest.raises(AvbookError) as error:
         make()
@@ -98,30 +140,39 @@ def test_masks_cannot_be_changed_behind_a_clips_back():
 
 # ---- the sampler
 
+
 @settings(max_examples=8, deadline=None)
 @given(st.integers(0, 10**6), st.integers(28, 120))
 def test_ave_clips_keep_the_rules(seed, n):
     clips = sample_scripts("ave", n, seed)
     assert len(clips) == n and len({clip.id for clip in clips}) == n
     first = list(dict.fromkeys(clip.labels[0] for clip in clips))
-    assert first == [name for name in AVE_CATEGORIES if name in first]  # class index = first appearance, as in Annotations.txt
+    assert first == [
+        name for name in AVE_CATEGORIES if name in first
+    ]  # class index = first appearance, as in Annotations.txt
     for clip in clips:
         names = [source.category for source in clip.sources]
         assert len(set(names)) == len(names) and clip.labels == (names[0],)
         assert len(runs(clip.sources[0].event)) == 1  # one event, without gaps
         for other in clip.sources[1:]:
-            assert not (other.heard.any() and other.seen.any()) and (other.heard.any() or other.seen.any())
+            assert not (other.heard.any() and other.seen.any()) and (
+                other.heard.any() or other.seen.any()
+            )
         assert abs(clip.lead) <= 0.3
 
 
 def test_background_clips_hold_no_event():
     clips = sample_background(178, 3)
     assert ave_truth(clips)[..., -1].all() and not any(clip.labels for clip in clips)
-    assert any(source.heard.any() for clip in clips for source in clip.sources) and any(source.seen.any() for clip in clips for source in clip.sources)
+    assert any(source.heard.any() for clip in clips for source in clip.sources) and any(
+        source.seen.any() for clip in clips for source in clip.sources
+    )
 
 
 def test_same_seed_same_scripts_and_another_seed_others():
-    record = lambda seed: [clip_record(clip) for task in ("ave", "llp") for clip in sample_scripts(task, 60, seed)]
+    record = lambda seed: [
+        clip_record(clip) for task in ("ave", "llp") for clip in sample_scripts(task, 60, seed)
+    ]
     assert record(5) == record(5) != record(6)
 
 
@@ -134,13 +185,23 @@ def test_ave_sampler_follows_the_real_counts(sampled_ave):
     counts = count_ave(sampled_ave, AVE_CATEGORIES)
     assert counts["videos"] == AVE_COUNTS["videos"]
     for split in ("train", "val", "test"):
-        assert count_ave([clip for clip in sampled_ave if clip.split == split], AVE_CATEGORIES)["videos"] == AVE_COUNTS[f"videos_{split}"]
+        assert (
+            count_ave([clip for clip in sampled_ave if clip.split == split], AVE_CATEGORIES)[
+                "videos"
+            ]
+            == AVE_COUNTS[f"videos_{split}"]
+        )
     share = lambda table: np.array(table) / np.sum(table)
     assert abs(np.sum(counts["full"]) - np.sum(AVE_COUNTS["full"])) / 4143 < 0.02
-    assert np.abs(share(counts["joint"]) - share(AVE_COUNTS["joint"])).sum() < 0.15  # total variation under 7.5 %
+    assert (
+        np.abs(share(counts["joint"]) - share(AVE_COUNTS["joint"])).sum() < 0.15
+    )  # total variation under 7.5 %
     assert np.abs(share(counts["joint"]).sum(0) - share(AVE_COUNTS["joint"]).sum(0)).max() < 0.02
     mean = lambda table: np.array(table["seconds"]) / table["videos"]
-    assert np.abs(mean(counts) - mean(AVE_COUNTS)).max() < 1.0 and np.corrcoef(mean(counts), mean(AVE_COUNTS))[0, 1] > 0.97
+    assert (
+        np.abs(mean(counts) - mean(AVE_COUNTS)).max() < 1.0
+        and np.corrcoef(mean(counts), mean(AVE_COUNTS))[0, 1] > 0.97
+    )
 
 
 def test_spans_of_each_class_have_its_mean_length():
@@ -148,13 +209,18 @@ def test_spans_of_each_class_have_its_mean_length():
     for c in range(28):
         table = ave_spans(c)
         assert table.min() >= 0 and np.isclose(table.sum(), 1) and table[length <= 0].sum() == 0
-        assert np.isclose((table * length).sum(), AVE_COUNTS["seconds"][c] / AVE_COUNTS["videos"][c], atol=0.02)
+        assert np.isclose(
+            (table * length).sum(), AVE_COUNTS["seconds"][c] / AVE_COUNTS["videos"][c], atol=0.02
+        )
 
 
 def test_llp_sampler_follows_the_real_counts(sampled_llp):
     for group, splits in (("train", ("train",)), ("judged", ("val", "test"))):
         clips = [clip for clip in sampled_llp if clip.split in splits]
-        ours, real = together(count_llp(clips, LLP_CATEGORIES)["labels"], 25), together(LLP_COUNTS[f"labels_{group}"], 25)
+        ours, real = (
+            together(count_llp(clips, LLP_CATEGORIES)["labels"], 25),
+            together(LLP_COUNTS[f"labels_{group}"], 25),
+        )
         n = sum(row[0] for row in LLP_COUNTS[f"labels_{group}"])
         assert np.abs(ours / len(clips) - real / n).max() < 0.03
         assert np.corrcoef(ours.ravel(), real.ravel())[0, 1] > 0.99
@@ -172,14 +238,22 @@ def test_llp_sampled_lengths_match_the_real_ones(sampled_llp, data_dir):
     stats = json.loads((data_dir / "llp" / "stats_llp.json").read_text())["eval"]["val+test"]
     judged = [clip for clip in sampled_llp if clip.split != "train"]
     for what, key in (("heard", "audio"), ("seen", "visual")):
-        lengths = [stop - start for clip in judged for source in clip.sources for start, stop in runs(getattr(source, what))]
+        lengths = [
+            stop - start
+            for clip in judged
+            for source in clip.sources
+            for start, stop in runs(getattr(source, what))
+        ]
         ours = np.bincount(lengths, minlength=11) / len(lengths)
-        real = np.array(stats[key]["duration_hist_0..10"]) / np.sum(stats[key]["duration_hist_0..10"])
+        real = np.array(stats[key]["duration_hist_0..10"]) / np.sum(
+            stats[key]["duration_hist_0..10"]
+        )
         assert np.abs(ours - real).max() < 0.05 and np.abs(ours - real).sum() < 0.2
         assert abs(len(lengths) / len(judged) - stats["events_per_video_mean"][key]) < 0.15
 
 
 # ---- the real files
+
 
 def test_the_embedded_counts_are_those_of_the_files(real_ave, real_llp):
     counted = count_ave(real_ave, AVE_CATEGORIES)
@@ -191,11 +265,22 @@ def test_the_embedded_counts_are_those_of_the_files(real_ave, real_llp):
 
 
 def test_the_embedded_counts_agree_with_the_published_statistics(data_dir):
-    ave, llp = (json.loads((data_dir / task / f"stats_{task}.json").read_text()) for task in ("ave", "llp"))
-    assert ave["start_end_joint_11x11"] == AVE_COUNTS["joint"] and tuple(ave["classes"]) == AVE_CATEGORIES
-    assert all(ave[split]["videos_per_class"] == AVE_COUNTS[f"videos_{split}"] for split in ("train", "val", "test"))
+    ave, llp = (
+        json.loads((data_dir / task / f"stats_{task}.json").read_text()) for task in ("ave", "llp")
+    )
+    assert (
+        ave["start_end_joint_11x11"] == AVE_COUNTS["joint"]
+        and tuple(ave["classes"]) == AVE_CATEGORIES
+    )
+    assert all(
+        ave[split]["videos_per_class"] == AVE_COUNTS[f"videos_{split}"]
+        for split in ("train", "val", "test")
+    )
     dense, modality = llp["eval"]["val+test"], np.array(LLP_COUNTS["modality"])
-    assert together(LLP_COUNTS["labels_train"], 25).tolist() == llp["weak"]["train"]["cooccurrence_25x25"]
+    assert (
+        together(LLP_COUNTS["labels_train"], 25).tolist()
+        == llp["weak"]["train"]["cooccurrence_25x25"]
+    )
     for column, key in enumerate(("audio_only", "visual_only", "both")):
         assert modality[:, column].tolist() == dense[f"pairs_per_class_{key}"]
 
@@ -208,7 +293,9 @@ def test_all_real_ave_clips_second_by_second(real_ave, data_dir):
     assert all(clip.labels == (AVE_CATEGORIES[row.argmax()],) for clip, row in zip(real_ave, mil))
     for split, n in (("train", 3339), ("val", 402), ("test", 402)):
         with h5py.File(data_dir / "ave" / f"{split}_order.h5") as file:
-            assert {i for i, clip in enumerate(real_ave) if clip.split == split} == set(file["order"][:].ravel().tolist()) and len(file["order"]) == n
+            assert {i for i, clip in enumerate(real_ave) if clip.split == split} == set(
+                file["order"][:].ravel().tolist()
+            ) and len(file["order"]) == n
     assert len({clip.id for clip in real_ave}) == 4097
     empty = [clip for clip in real_ave if not clip.sources[0].event.any()]
     assert len(empty) == 1 and empty[0].labels == ("Church bell",)
@@ -233,10 +320,18 @@ def test_real_llp_spans_and_labels_of_val_and_test(real_llp, data_dir):
             for row in csv.DictReader(rows, delimiter="\t"):
                 if row["filename"] in expected:
                     for second in range(int(row["onset"]), int(row["offset"])):
-                        expected[row["filename"]][second, LLP_CATEGORIES.index(row["event_labels"])] = 1
+                        expected[row["filename"]][
+                            second, LLP_CATEGORIES.index(row["event_labels"])
+                        ] = 1
         assert all(np.array_equal(truth[name][which], expected[name]) for name in judged)
-    differing = [clip for clip in judged.values() if set(clip.labels) != {source.category for source in clip.sources}]
-    assert len(differing) == 1849 - 1765  # videos whose weak labels are not the union of their spans
+    differing = [
+        clip
+        for clip in judged.values()
+        if set(clip.labels) != {source.category for source in clip.sources}
+    ]
+    assert (
+        len(differing) == 1849 - 1765
+    )  # videos whose weak labels are not the union of their spans
 
 
 def test_real_llp_training_labels_and_drawn_spans(real_llp):
@@ -246,11 +341,14 @@ def test_real_llp_training_labels_and_drawn_spans(real_llp):
         assert tuple(source.category for source in clip.sources) == clip.labels
         assert all((source.heard | source.seen).any() for source in clip.sources)
     assert any("." in clip.file_name for clip in train)  # fractional starts stay as they are
-    share = np.mean([(source.heard & source.seen).any() for clip in train for source in clip.sources])
+    share = np.mean(
+        [(source.heard & source.seen).any() for clip in train for source in clip.sources]
+    )
     assert 0.5 < share < 0.8
 
 
 # ---- files that are not right
+
 
 def ave_files(folder, rows, orders=None):
     folder.mkdir(exist_ok=True)
@@ -268,20 +366,31 @@ GOOD = ["Bark&aaaaaaaaaaa&good&0&10", "Cat&bbbbbbbbbbb&good&2&5", "Cat&bbbbbbbbb
 def test_small_ave_files_are_read(tmp_path):
     clips = read_scripts("ave", ave_files(tmp_path, GOOD, ([2, 0], [1], [])))
     assert [clip.split for clip in clips] == ["train", "val", "train"]
-    assert ave_truth(clips).argmax(-1).tolist() == [[2] * 10, [28] * 2 + [22] * 3 + [28] * 5, [28] * 10]
+    assert ave_truth(clips).argmax(-1).tolist() == [
+        [2] * 10,
+        [28] * 2 + [22] * 3 + [28] * 5,
+        [28] * 10,
+    ]
 
 
-@pytest.mark.parametrize("rows, orders, says", [
-    ([*GOOD, "Cat&bbbbbbbbbbb&good&7&5"], None, "line 4: the event ends at 5, before it starts at 7"),
-    ([*GOOD, "Cat&bbbbbbbbbbb&good&7&11"], None, "line 4: found '11'"),
-    ([*GOOD, "Cat&bbbbbbbbbbb&good&x&5"], None, "line 4: found 'x'"),
-    ([*GOOD, "Unicorn&bbbbbbbbbbb&good&1&5"], None, "Unicorn"),
-    ([*GOOD, "Cat bbbbbbbbbbb"], None, "line 4"),
-    ([*GOOD, "Cat&../bbbbbbbb/../x&good&1&5"], None, "11 characters"),
-    (GOOD, ([0, 1], [1], [2]), "each of the 3 rows"),
-    (GOOD, ([0, 7], [1], []), "up to 7"),
-    (GOOD, ([0], [1], []), "each of the 3 rows"),
-])
+@pytest.mark.parametrize(
+    "rows, orders, says",
+    [
+        (
+            [*GOOD, "Cat&bbbbbbbbbbb&good&7&5"],
+            None,
+            "line 4: the event ends at 5, before it starts at 7",
+        ),
+        ([*GOOD, "Cat&bbbbbbbbbbb&good&7&11"], None, "line 4: found '11'"),
+        ([*GOOD, "Cat&bbbbbbbbbbb&good&x&5"], None, "line 4: found 'x'"),
+        ([*GOOD, "Unicorn&bbbbbbbbbbb&good&1&5"], None, "Unicorn"),
+        ([*GOOD, "Cat bbbbbbbbbbb"], None, "line 4"),
+        ([*GOOD, "Cat&../bbbbbbbb/../x&good&1&5"], None, "11 characters"),
+        (GOOD, ([0, 1], [1], [2]), "each of the 3 rows"),
+        (GOOD, ([0, 7], [1], []), "up to 7"),
+        (GOOD, ([0], [1], []), "each of the 3 rows"),
+    ],
+)
 def test_bad_ave_files(tmp_path, rows, orders, says):
     with pytest.raises(AvbookError) as error:
         read_scripts("ave", ave_files(tmp_path, rows, orders))
@@ -307,8 +416,16 @@ LLP = {
     "AVVP_train.csv": ["filename\tevent_labels", "aaaaaaaaaaa_0_10\tSpeech,Dog"],
     "AVVP_val_pd.csv": ["filename\tevent_labels", "bbbbbbbbbbb_0_10\tClapping,Clapping"],
     "AVVP_test_pd.csv": ["filename\tevent_labels", "ccccccccccc_5_15\tCar"],
-    "AVVP_eval_audio.csv": ["filename\tonset\toffset\tevent_labels", "bbbbbbbbbbb_0_10\t2\t4\tClapping", "bbbbbbbbbbb_0_10\t9\t0\tCat", "typo\t0\t3\tCat"],
-    "AVVP_eval_visual.csv": ["filename\tonset\toffset\tevent_labels", "ccccccccccc_5_15\t0\t10\tDog"],
+    "AVVP_eval_audio.csv": [
+        "filename\tonset\toffset\tevent_labels",
+        "bbbbbbbbbbb_0_10\t2\t4\tClapping",
+        "bbbbbbbbbbb_0_10\t9\t0\tCat",
+        "typo\t0\t3\tCat",
+    ],
+    "AVVP_eval_visual.csv": [
+        "filename\tonset\toffset\tevent_labels",
+        "ccccccccccc_5_15\t0\t10\tDog",
+    ],
 }
 
 
@@ -321,21 +438,35 @@ def llp_files(folder, **changed):
 
 def test_small_llp_files_with_the_real_ones_traps(tmp_path):
     train, val, test = read_scripts("llp", llp_files(tmp_path))
-    assert train.labels == ("Speech", "Dog") and [source.category for source in train.sources] == ["Speech", "Dog"]
-    assert val.labels == ("Clapping",) and len(val.sources) == 1 and val.sources[0].heard.nonzero()[0].tolist() == [2, 3]
-    assert test.labels == ("Car",) and [source.category for source in test.sources] == ["Dog"] and test.sources[0].seen.all()
+    assert train.labels == ("Speech", "Dog") and [source.category for source in train.sources] == [
+        "Speech",
+        "Dog",
+    ]
+    assert (
+        val.labels == ("Clapping",)
+        and len(val.sources) == 1
+        and val.sources[0].heard.nonzero()[0].tolist() == [2, 3]
+    )
+    assert (
+        test.labels == ("Car",)
+        and [source.category for source in test.sources] == ["Dog"]
+        and test.sources[0].seen.all()
+    )
     assert test.file_name == "ccccccccccc_5_15" and test.id == "ccccccccccc"
 
 
-@pytest.mark.parametrize("name, line, says", [
-    ("AVVP_train", "ddddddddddd_0_10\tDragon", "Dragon"),
-    ("AVVP_train", "aaaaaaaaaaa_0_10\tCar", "second time"),
-    ("AVVP_val_pd", "only one field", "1 fields"),
-    ("AVVP_train", "../../../ee_0_10\tCar", "11 characters"),
-    ("AVVP_eval_audio", "bbbbbbbbbbb_0_10\t0\t11\tCat", "found '11'"),
-    ("AVVP_eval_visual", "bbbbbbbbbbb_0_10\t-1\t5\tCat", "found '-1'"),
-    ("AVVP_eval_visual", "bbbbbbbbbbb_0_10\t1\t5\tDragon", "Dragon"),
-])
+@pytest.mark.parametrize(
+    "name, line, says",
+    [
+        ("AVVP_train", "ddddddddddd_0_10\tDragon", "Dragon"),
+        ("AVVP_train", "aaaaaaaaaaa_0_10\tCar", "second time"),
+        ("AVVP_val_pd", "only one field", "1 fields"),
+        ("AVVP_train", "../../../ee_0_10\tCar", "11 characters"),
+        ("AVVP_eval_audio", "bbbbbbbbbbb_0_10\t0\t11\tCat", "found '11'"),
+        ("AVVP_eval_visual", "bbbbbbbbbbb_0_10\t-1\t5\tCat", "found '-1'"),
+        ("AVVP_eval_visual", "bbbbbbbbbbb_0_10\t1\t5\tDragon", "Dragon"),
+    ],
+)
 def test_bad_llp_files(tmp_path, name, line, says):
     with pytest.raises(AvbookError) as error:
         read_scripts("llp", llp_files(tmp_path, **{name: [line]}))

@@ -1,4 +1,6 @@
-"""Pictures of the world: bricks, canvas, looks, scenes. What is promised of them, for every category."""
+"""Pictures of the world: bricks, canvas, looks, scenes. What is promised of them, for every
+category."""
+
 import hashlib
 from dataclasses import replace
 
@@ -7,17 +9,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avbook.world import canvas
-from avbook.world.canvas import MOTIONS, TEXTURES, as_images, blank
+from avbook.data.events import AVE_CATEGORIES, LLP_CATEGORIES
 from avbook.errors import AvbookError
-from avbook.world.appearance import TWINS, sample_instance, appearance_of
-from avbook.world.appearance import APPEARANCES
-from avbook.world.video import (
-    STILL, WORLD, Nuisances, actor, render_at, render_frames, stage,
-)
+from avbook.world import canvas
+from avbook.world.appearance import APPEARANCES, TWINS, appearance_of, sample_instance
+from avbook.world.canvas import MOTIONS, TEXTURES, as_images, blank
 from avbook.world.clips import Clip, Source, sample_scripts
 from avbook.world.sdf import Patch, box, cosine, disc, half, lathe, limb, oval, sine, stripes
-from avbook.data.events import AVE_CATEGORIES, LLP_CATEGORIES
+from avbook.world.video import (
+    STILL,
+    WORLD,
+    Nuisances,
+    actor,
+    render_at,
+    render_frames,
+    stage,
+)
 
 ON, OFF = np.ones(10, bool), np.zeros(10, bool)
 EVERY = sorted(set(AVE_CATEGORIES) | set(LLP_CATEGORIES))
@@ -32,6 +39,7 @@ def source(category="Bark", seen=ON, heard=OFF, **latents):
 
 
 # bricks
+
 
 @given(st.floats(-50, 50))
 def test_sine_is_the_sine(turns):
@@ -48,12 +56,24 @@ def test_stripes_are_the_ink_under_the_pixel(x, pixel, duty):
 
 number = st.floats(-0.8, 0.8)
 width = st.floats(0.05, 0.6)
-brick = st.one_of(st.builds(disc, number, number, width), st.builds(oval, number, number, width, width), st.builds(box, number, number, width, width),
-                  st.builds(limb, number, number, number, number, width, width), st.builds(lathe, st.just(-0.5), st.just(0.5), width, width, width),
-                  st.builds(half, st.just(0.0), st.sampled_from([-1.0, 1.0]), number))
-shape = st.recursive(brick, lambda inner: st.one_of(st.builds(lambda a, b: a | b, inner, inner), st.builds(lambda a, b: a & b, inner, inner),
-                                                   st.builds(lambda a, k: a.grown(k), inner, st.floats(-0.1, 0.3)),
-                                                   st.builds(lambda a, k: a.hollow(k), inner, st.floats(0.01, 0.2))), max_leaves=4)
+brick = st.one_of(
+    st.builds(disc, number, number, width),
+    st.builds(oval, number, number, width, width),
+    st.builds(box, number, number, width, width),
+    st.builds(limb, number, number, number, number, width, width),
+    st.builds(lathe, st.just(-0.5), st.just(0.5), width, width, width),
+    st.builds(half, st.just(0.0), st.sampled_from([-1.0, 1.0]), number),
+)
+shape = st.recursive(
+    brick,
+    lambda inner: st.one_of(
+        st.builds(lambda a, b: a | b, inner, inner),
+        st.builds(lambda a, b: a & b, inner, inner),
+        st.builds(lambda a, k: a.grown(k), inner, st.floats(-0.1, 0.3)),
+        st.builds(lambda a, k: a.hollow(k), inner, st.floats(0.01, 0.2)),
+    ),
+    max_leaves=4,
+)
 
 
 @settings(max_examples=100, deadline=None)
@@ -67,12 +87,18 @@ def test_nothing_of_a_shape_lies_outside_its_bounds(shape):
 
 @pytest.mark.parametrize("turns", [0.0, 0.1, 0.25, 0.6])
 def test_a_turn_keeps_areas(turns):
-    c = blank(112, paper=np.zeros(3)).moved(0.1, -0.1, turns).fill(oval(0, 0, 0.5, 0.3), np.ones(3), rim=False)
+    c = (
+        blank(112, paper=np.zeros(3))
+        .moved(0.1, -0.1, turns)
+        .fill(oval(0, 0, 0.5, 0.3), np.ones(3), rim=False)
+    )
     assert c.planes[0].sum() * (2.4 / 112) ** 2 == pytest.approx(np.pi * 0.15, rel=0.01)
 
 
 def test_a_union_is_painted_whole():
-    c = blank(112, paper=np.zeros(3)).fill(disc(-0.5, 0, 0.3) | disc(0.5, 0, 0.3), np.ones(3), rim=False)
+    c = blank(112, paper=np.zeros(3)).fill(
+        disc(-0.5, 0, 0.3) | disc(0.5, 0, 0.3), np.ones(3), rim=False
+    )
     assert c.planes[0].sum() * (2.4 / 112) ** 2 == pytest.approx(2 * np.pi * 0.09, rel=0.01)
 
 
@@ -86,19 +112,31 @@ def test_motions_have_the_movements_period_and_grow_with_gain(name):
 
 # looks
 
+
 def test_every_category_has_a_look_and_twins_share_one():
     assert set(APPEARANCES) == set(EVERY)
-    assert all(APPEARANCES[twin] is APPEARANCES[name] for twin, name in TWINS.items()) and len({id(look) for look in APPEARANCES.values()}) == 42
-    assert {look.texture for look in APPEARANCES.values()} <= set(TEXTURES) and {look.motion for look in APPEARANCES.values()} <= set(MOTIONS)
+    assert (
+        all(APPEARANCES[twin] is APPEARANCES[name] for twin, name in TWINS.items())
+        and len({id(look) for look in APPEARANCES.values()}) == 42
+    )
+    assert {look.texture for look in APPEARANCES.values()} <= set(TEXTURES) and {
+        look.motion for look in APPEARANCES.values()
+    } <= set(MOTIONS)
 
 
 def test_painting_inside_bounds_is_painting_everywhere(monkeypatch):
     for name in EVERY:
         look = appearance_of(name)
-        paint = lambda: look.paint(blank(48, turn=[0.1, 0.6], gain=0.9, **sample_instance(look, 7))).planes
+        paint = lambda: (
+            look.paint(blank(48, turn=[0.1, 0.6], gain=0.9, **sample_instance(look, 7))).planes
+        )
         quick = paint()
         with monkeypatch.context() as patch:
-            patch.setattr(canvas, "_rectangle", lambda place, bounds, rows, columns, margin: (0, rows, 0, columns))
+            patch.setattr(
+                canvas,
+                "_rectangle",
+                lambda place, bounds, rows, columns, margin: (0, rows, 0, columns),
+            )
             assert np.abs(paint() - quick).max() < 1e-6, name
         assert quick.dtype == np.float32, name
 
@@ -107,7 +145,15 @@ def test_every_look_fits_its_window():
     for name in EVERY:
         look = appearance_of(name)
         for seed in range(3):
-            planes = look.paint(blank(100, turn=[0, 0.25, 0.5, 0.8], reach=1.6, paper=np.full(3, 0.5), **sample_instance(look, seed))).planes
+            planes = look.paint(
+                blank(
+                    100,
+                    turn=[0, 0.25, 0.5, 0.8],
+                    reach=1.6,
+                    paper=np.full(3, 0.5),
+                    **sample_instance(look, seed),
+                )
+            ).planes
             edge = np.linspace(-1.6, 1.6, 100)
             beyond = np.hypot(*np.meshgrid(edge, edge)) > 1.75
             beyond |= (np.abs(edge) > 1.3)[:, None] | (np.abs(edge) > 1.3)[None]
@@ -117,7 +163,11 @@ def test_every_look_fits_its_window():
 def test_looks_tell_categories_apart():
     pictures = {}
     for name in AVE_CATEGORIES:
-        pictures[name] = as_images(appearance_of(name).paint(blank(40, turn=0.2, **sample_instance(appearance_of(name), 1, colour=0))))[0].astype(float)
+        pictures[name] = as_images(
+            appearance_of(name).paint(
+                blank(40, turn=0.2, **sample_instance(appearance_of(name), 1, colour=0))
+            )
+        )[0].astype(float)
     names = list(pictures)
     for i, a in enumerate(names):
         for b in names[:i]:
@@ -125,6 +175,7 @@ def test_looks_tell_categories_apart():
 
 
 # scenes
+
 
 def test_frames_come_as_the_features_want_them():
     frames = render_frames(clip_of(source()))
@@ -137,7 +188,10 @@ def test_frames_come_as_the_features_want_them():
 def test_same_seed_same_bytes_on_any_machine():
     digest = hashlib.sha256()
     for k, name in enumerate(EVERY):
-        pair = (source(name, size=0.7, tempo=1.7, phase=0.2, x=0.3, seed=k), source(EVERY[k - 1], x=0.7, seed=k + 90))
+        pair = (
+            source(name, size=0.7, tempo=1.7, phase=0.2, x=0.3, seed=k),
+            source(EVERY[k - 1], x=0.7, seed=k + 90),
+        )
         digest.update(render_at(clip_of(*pair, seed=k), [0.3, 7.9], 48).tobytes())
     assert digest.hexdigest()[:16] == "fbc0d6053c1d8bd8"
 
@@ -149,11 +203,25 @@ def test_seeds_matter():
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(st.booleans(), min_size=10, max_size=10), st.lists(st.booleans(), min_size=10, max_size=10), st.integers(0, 10**6))
+@given(
+    st.lists(st.booleans(), min_size=10, max_size=10),
+    st.lists(st.booleans(), min_size=10, max_size=10),
+    st.integers(0, 10**6),
+)
 def test_heard_leaves_no_trace(first, second, seed):
     seen = np.random.default_rng(seed).random(10) < 0.7
-    clips = [clip_of(source("Horse", seen, np.array(first), seed=seed), source("Bus", ON, np.array(second), seed=3), seed=seed),
-             clip_of(source("Horse", seen, ~np.array(first), seed=seed), source("Bus", ON, OFF, seed=3), seed=seed)]
+    clips = [
+        clip_of(
+            source("Horse", seen, np.array(first), seed=seed),
+            source("Bus", ON, np.array(second), seed=3),
+            seed=seed,
+        ),
+        clip_of(
+            source("Horse", seen, ~np.array(first), seed=seed),
+            source("Bus", ON, OFF, seed=3),
+            seed=seed,
+        ),
+    ]
     frames = [render_frames(clip, size=24, fps=1) for clip in clips]
     assert np.array_equal(*frames)
 
@@ -163,7 +231,9 @@ def test_an_unseen_source_is_not_there(at):
     present = [source("Cat", seed=1), source("Truck", x=0.2, seed=2)]
     ghostly = list(present)
     ghostly.insert(at, source("Banjo", OFF, ON, seed=3))
-    assert np.array_equal(render_frames(clip_of(*ghostly), size=32), render_frames(clip_of(*present), size=32))
+    assert np.array_equal(
+        render_frames(clip_of(*ghostly), size=32), render_frames(clip_of(*present), size=32)
+    )
 
 
 @settings(max_examples=25, deadline=None)
@@ -173,7 +243,14 @@ def test_a_second_shows_what_is_seen_in_that_second_alone(t, seed):
     seen[(t + 1) % 10] = True
     other = seen.copy()
     other[t] = ~other[t]
-    frames = [render_frames(clip_of(source("Clock", mask, seed=seed), source("Goat", x=0.8, seed=1), seed=seed), 24, 2) for mask in (seen, other)]
+    frames = [
+        render_frames(
+            clip_of(source("Clock", mask, seed=seed), source("Goat", x=0.8, seed=1), seed=seed),
+            24,
+            2,
+        )
+        for mask in (seen, other)
+    ]
     differs = (frames[0] != frames[1]).reshape(10, -1).any(1)
     assert differs.tolist() == [k == t for k in range(10)]
 
@@ -192,7 +269,15 @@ def test_size_grows_the_area():
         for size in (0.0, 0.5, 1.0):
             clip = clip_of(source(name, size=size, phase=0.25, motion=0.2, seed=3))
             bare = clip_of(source(name, OFF, seed=3))
-            areas.append(np.mean(np.abs(render_at(clip, [0.5], 64, STILL).astype(int) - render_at(bare, [0.5], 64, STILL)).max(-1) > 12))
+            areas.append(
+                np.mean(
+                    np.abs(
+                        render_at(clip, [0.5], 64, STILL).astype(int)
+                        - render_at(bare, [0.5], 64, STILL)
+                    ).max(-1)
+                    > 12
+                )
+            )
         assert areas[0] < areas[1] < areas[2] and areas[2] > 1.5 * areas[0], name
 
 
@@ -200,7 +285,10 @@ def test_tempo_is_the_period_of_every_movement():
     for name in EVERY:
         tempo, turns = 1.6, 12 if name == "Clock" else 1  # a clock's hand comes round after twelve
         clip = clip_of(source(name, tempo=tempo, phase=0.13, motion=1.0, seed=2))
-        now, later, between = (render_at(clip, [t], 40, STILL)[0].astype(int) for t in (0.4, 0.4 + turns / tempo, 0.4 + 0.5 / tempo))
+        now, later, between = (
+            render_at(clip, [t], 40, STILL)[0].astype(int)
+            for t in (0.4, 0.4 + turns / tempo, 0.4 + 0.5 / tempo)
+        )
         assert np.abs(now - later).max() <= 2, name
         assert np.abs(now - between).max() > 25, name
 
@@ -209,14 +297,26 @@ def test_livelier_sources_move_more():
     for name in EVERY:
         moved = []
         for motion in (0.0, 1.0):
-            frames = render_at(clip_of(source(name, tempo=1.0, motion=motion, seed=2)), np.arange(8) / 8 + 1, 40, STILL).astype(float)
+            frames = render_at(
+                clip_of(source(name, tempo=1.0, motion=motion, seed=2)),
+                np.arange(8) / 8 + 1,
+                40,
+                STILL,
+            ).astype(float)
             moved.append(frames.std(0).mean())
-        assert moved[1] > moved[0] * (1.1 if name not in ("Helicopter", "Fixed-wing aircraft, airplane") else 1.0), name
+        assert moved[1] > moved[0] * (
+            1.1 if name not in ("Helicopter", "Fixed-wing aircraft, airplane") else 1.0
+        ), name
 
 
 def test_phase_shifts_the_movement():
     early, late = (clip_of(source("Horse", tempo=2.0, phase=phase)) for phase in (0.0, 0.5))
-    assert np.abs(render_at(early, [1.25], 40, STILL).astype(int) - render_at(late, [1.0], 40, STILL)).max() <= 1
+    assert (
+        np.abs(
+            render_at(early, [1.25], 40, STILL).astype(int) - render_at(late, [1.0], 40, STILL)
+        ).max()
+        <= 1
+    )
 
 
 @pytest.mark.parametrize("name", [field for field in vars(WORLD)])
@@ -224,7 +324,10 @@ def test_every_nuisance_does_something(name):
     changed = 0
     for seed in range(20):
         clip = clip_of(source("Truck", seed=seed), seed=seed, shake=0.8)
-        changed += not np.array_equal(render_at(clip, [1.0, 6.0], 24), render_at(clip, [1.0, 6.0], 24, replace(WORLD, **{name: 0.0})))
+        changed += not np.array_equal(
+            render_at(clip, [1.0, 6.0], 24),
+            render_at(clip, [1.0, 6.0], 24, replace(WORLD, **{name: 0.0})),
+        )
     assert changed == 20 if name not in ("bars", "colour") else 0 < changed < 20
 
 
@@ -244,29 +347,38 @@ def test_nobody_is_hidden():
 
 def test_places_do_not_depend_on_later_sources():
     crowd = [actor(source(name, seed=k)) for k, name in enumerate(("Cat", "Bus", "Clock", "Goat"))]
-    assert [(a.x, a.y, a.scale) for a in stage(crowd)[:2]] == [(a.x, a.y, a.scale) for a in stage(crowd[:2])]
+    assert [(a.x, a.y, a.scale) for a in stage(crowd)[:2]] == [
+        (a.x, a.y, a.scale) for a in stage(crowd[:2])
+    ]
 
 
-@pytest.mark.parametrize("call, found", [
-    (lambda: render_frames(clip_of(source("Dragon"))), "Dragon"),
-    (lambda: render_frames(clip_of(source("Dragon", OFF))), "Dragon"),
-    (lambda: render_frames(clip_of(source()), size=7), "7"),
-    (lambda: render_frames(clip_of(source()), size=56.0), "56.0"),
-    (lambda: render_frames(clip_of(source()), size=True), "True"),
-    (lambda: render_frames(clip_of(source()), fps=0), "fps"),
-    (lambda: render_frames(clip_of(source()), fps=-4), "fps"),
-    (lambda: render_frames(clip_of(source()), fps=float("nan")), "fps"),
-    (lambda: render_frames(clip_of(source()), fps="4"), "fps"),
-    (lambda: render_frames(clip_of(source()), fps=3.33), "fps"),
-    (lambda: render_at(clip_of(source()), [10.0]), "times"),
-    (lambda: render_at(clip_of(source()), [-0.1]), "times"),
-    (lambda: render_at(clip_of(source()), [np.nan]), "times"),
-    (lambda: render_at(clip_of(source()), []), "times"),
-])
+@pytest.mark.parametrize(
+    "call, found",
+    [
+        (lambda: render_frames(clip_of(source("Dragon"))), "Dragon"),
+        (lambda: render_frames(clip_of(source("Dragon", OFF))), "Dragon"),
+        (lambda: render_frames(clip_of(source()), size=7), "7"),
+        (lambda: render_frames(clip_of(source()), size=56.0), "56.0"),
+        (lambda: render_frames(clip_of(source()), size=True), "True"),
+        (lambda: render_frames(clip_of(source()), fps=0), "fps"),
+        (lambda: render_frames(clip_of(source()), fps=-4), "fps"),
+        (lambda: render_frames(clip_of(source()), fps=float("nan")), "fps"),
+        (lambda: render_frames(clip_of(source()), fps="4"), "fps"),
+        (lambda: render_frames(clip_of(source()), fps=3.33), "fps"),
+        (lambda: render_at(clip_of(source()), [10.0]), "times"),
+        (lambda: render_at(clip_of(source()), [-0.1]), "times"),
+        (lambda: render_at(clip_of(source()), [np.nan]), "times"),
+        (lambda: render_at(clip_of(source()), []), "times"),
+    ],
+)
 def test_bad_input_is_named(call, found):
     with pytest.raises(AvbookError, match=found) as error:
         call()
-    assert "\n" not in str(error.value) and "expected" in str(error.value) or "must" in str(error.value)
+    assert (
+        "\n" not in str(error.value)
+        and "expected" in str(error.value)
+        or "must" in str(error.value)
+    )
 
 
 def test_nuisances_are_numbers_from_none_to_full():

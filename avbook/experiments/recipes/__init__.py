@@ -1,4 +1,6 @@
-"""Every recipe by its name: PSP and AVEL (`psp`), HAN and MA (`ma`), CMLCL and its baselines (`cmlcl`)."""
+"""Every recipe by its name: PSP and AVEL (`psp`), HAN and MA (`ma`), CMLCL and its baselines
+(`cmlcl`)."""
+
 from __future__ import annotations
 
 import difflib
@@ -28,5 +30,7 @@ def find_recipe(
     if name not in RECIPES:
         near = difflib.get_close_matches(name, RECIPES, n=1)
         hint = f" (did you mean {near[0]}?)" if near else ""
-        raise AvbookError(f"recipe {name!r} is not known{hint}: expected one of {', '.join(RECIPES)}")
+        raise AvbookError(
+            f"recipe {name!r} is not known{hint}: expected one of {', '.join(RECIPES)}"
+        )
     return RECIPES[name]

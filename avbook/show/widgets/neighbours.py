@@ -10,15 +10,16 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from ...errors import AvbookError
-from ...unsupervised.neighbours import ContrastiveSets, contrastive_sets, unit_rows
 from ..plots import GREY, PALETTE, styled
 from .threshold import import_widgets, png_bytes, rows_offered
+from ...unsupervised.neighbours import ContrastiveSets, contrastive_sets, unit_rows
 
 # %% ../../../nbs/reference/widgets_neighbours.ipynb #c009
 def event_middles(
     split,  # of AVE: `labels` (N,T,C+1), background last
 ) -> np.ndarray:
-    """The second in the middle of each clip's event, (N,); of a clip without one, its middle second."""
+    """The second in the middle of each clip's event, (N,); of a clip without one, its middle
+    second."""
     event = np.asarray(split.labels)[..., -1] < 0.5
     seconds = [np.flatnonzero(row) if row.any() else np.arange(len(row)) for row in event]
     return np.array([where[len(where) // 2] for where in seconds])
@@ -30,13 +31,18 @@ def clip_pictures(
     rows,  # which clips of the split
     size: int = 80,  # pixels, in width and height
 ) -> list:
-    """A frame (size,size,3) uint8 for each clip of a world, from the middle of its event; None for each clip of any other data."""
+    """A frame (size,size,3) uint8 for each clip of a world, from the middle of its event; None for
+    each clip of any other data."""
     if data.kind != "world" or not (data.folder / "scripts.jsonl").is_file():
         return [None for _ in rows]
-    from avbook.world.video import render_at
     from avbook.world.build import open_clip
+    from avbook.world.video import render_at
+
     middles = event_middles(split)
-    return [render_at(open_clip(data.folder, int(split.rows[row])), [middles[row] + 0.5], size=size)[0] for row in rows]
+    return [
+        render_at(open_clip(data.folder, int(split.rows[row])), [middles[row] + 0.5], size=size)[0]
+        for row in rows
+    ]
 
 # %% ../../../nbs/reference/widgets_neighbours.ipynb #c014
 @styled
@@ -48,9 +54,13 @@ def draw_neighbours(
     k: int = 5,  # how many of each
     sets: ContrastiveSets | None = None,  # of these features, with at least k; None: found here
 ):
-    """Figure with the clip, its k most similar and its k most dissimilar others as frames; `AvbookError` where there is no such clip or k."""
+    """Figure with the clip, its k most similar and its k most dissimilar others as frames;
+    `AvbookError` where there is no such clip or k."""
     if len(features) != len(split) or not 0 <= row < len(split):
-        raise AvbookError(f"row={row} of {len(features)} feature vectors and {len(split)} clips: expected one vector for each clip, and a row from 0")
+        raise AvbookError(
+            f"row={row} of {len(features)} feature vectors and {len(split)} clips: expected one"
+            " vector for each clip, and a row from 0"
+        )
     sets = contrastive_sets(features, k) if sets is None else sets
     if not 1 <= k <= sets.k:
         raise AvbookError(f"k={k}: expected 1 to {sets.k}, the size of the sets")
@@ -64,14 +74,25 @@ def draw_neighbours(
         picture = pictures[other]
         ax.imshow(np.full((8, 8, 3), 235, np.uint8) if picture is None else picture)
         same = kinds[other] == kinds[row]
-        ax.spines[:].set(visible=True, color=PALETTE[2] if same else GREY, linewidth=3.5 if same else 1)
+        ax.spines[:].set(
+            visible=True, color=PALETTE[2] if same else GREY, linewidth=3.5 if same else 1
+        )
         ax.set(xticks=[], yticks=[])
         name = f"clip {other}" if picture is None else data.categories[kinds[other]].split(",")[0]
-        ax.set_xlabel(name if other == row else f"{name}\n{float(unit[row] @ unit[other]):+.2f}", fontsize=9)
-    for ax, text in zip((axes[0, 0], axes[0, 1], axes[1, 1]), ("the clip", "most similar", "most dissimilar")):
+        ax.set_xlabel(
+            name if other == row else f"{name}\n{float(unit[row] @ unit[other]):+.2f}", fontsize=9
+        )
+    for ax, text in zip(
+        (axes[0, 0], axes[0, 1], axes[1, 1]), ("the clip", "most similar", "most dissimilar")
+    ):
         ax.set_title(text, fontsize=11)
     agree = lambda group: sum(kinds[other] == kinds[row] for other in group)
-    figure.suptitle(f"K = {k}: of the nearest {agree(near)} are of the clip's category, of the farthest {agree(far)}", x=0.01, ha="left")
+    figure.suptitle(
+        f"K = {k}: of the nearest {agree(near)} are of the clip's category, of the farthest"
+        f" {agree(far)}",
+        x=0.01,
+        ha="left",
+    )
     return figure
 
 # %% ../../../nbs/reference/widgets_neighbours.ipynb #c019
@@ -83,18 +104,25 @@ def neighbours_explorer(
     k: int = 3,  # where the slider starts
     most: int = 10,  # where it ends
 ):
-    """A widget: choose a clip, move K, see `draw_neighbours`. Needs a running kernel, and raises `AvbookError` where ipywidgets is missing."""
+    """A widget: choose a clip, move K, see `draw_neighbours`. Needs a running kernel, and raises
+    `AvbookError` where ipywidgets is missing."""
     widgets = import_widgets("draw_neighbours")
     source = getattr(data, split)
     kinds = np.asarray(source.labels)[..., :-1].sum(1).argmax(1)
-    rows = rows_offered(np.unique(kinds, return_index=True)[1] if clips is None else clips, len(source), split)
+    rows = rows_offered(
+        np.unique(kinds, return_index=True)[1] if clips is None else clips, len(source), split
+    )
     sets = contrastive_sets(features, most)  # once; a smaller K is the beginning of a larger one
-    clip = widgets.Dropdown(options=[(f"{row}: {data.categories[kinds[row]]}", row) for row in rows], description="clip")
+    clip = widgets.Dropdown(
+        options=[(f"{row}: {data.categories[kinds[row]]}", row) for row in rows], description="clip"
+    )
     slider = widgets.IntSlider(k, min=1, max=most, description="K", continuous_update=False)
     picture = widgets.Image(format="png")
 
     def redraw(_=None):
-        picture.value = png_bytes(draw_neighbours(data, source, features, clip.value, slider.value, sets))
+        picture.value = png_bytes(
+            draw_neighbours(data, source, features, clip.value, slider.value, sets)
+        )
 
     for control in (clip, slider):
         control.observe(redraw, "value")

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from ...errors import AvbookError
+from ...parsing.refinement import clip_probabilities, filter_labels, swap_modalities
 from ..plots import PALETTE, array, styled
-from ...parsing.refinement import clip_probabilities, swap_modalities, filter_labels
 from .threshold import import_widgets, png_bytes, rows_offered, world_frames
 
 # %% ../../../nbs/reference/widgets_swap.ipynb #c010
@@ -28,19 +28,32 @@ def swap_at(
     errors=None,  # E_c: `audio` and `visual` (C,), as a `Refinement` has them; None: 1 everywhere
     threshold: float = 0.5,  # of the probabilities divided by E_c
 ) -> dict[str, np.ndarray]:
-    """What becomes of the first clip's labels when it exchanges tracks with the second, (C,) each; `AvbookError` where a row is no clip.
+    """What becomes of the first clip's labels when it exchanges tracks with the second, (C,) each;
+        `AvbookError` where a row is no clip.
 
-    `before_audio`, `before_visual`; after the exchange `p_a_v`, `p_a_a` (its picture, the other's sound) and `p_v_v`, `p_v_a` (its sound, the
-    other's picture); `falls_audio`, `falls_visual`, where a label falls; `labels`, `shared` with the partner, and kept: `audio`, `visual`.
-    """
+    `before_audio`, `before_visual`; after the exchange `p_a_v`, `p_a_a` (its picture, the other's
+        sound) and `p_v_v`, `p_v_a` (its sound, the other's picture); `falls_audio`, `falls_visual`,
+        where a label falls; `labels`, `shared` with the partner, and kept: `audio`, `visual`."""
     needed = ("audio", "visual_2d", "visual_3d", "video_labels")
     if missing := [name for name in needed if name not in batch]:
-        raise AvbookError(f"a batch with {', '.join(batch) or 'nothing'} lacks {missing[0]}: expected {', '.join(needed)}, as LLP's splits give")
-    if not hasattr(net, "encode") or getattr(getattr(net, "projection", None), "modality", None) != "both":
-        raise AvbookError(f"{type(net).__name__} does not hear and see: expected a HAN or MA with modality='both', whose tracks can be exchanged")
+        raise AvbookError(
+            f"a batch with {', '.join(batch) or 'nothing'} lacks {missing[0]}: expected"
+            f" {', '.join(needed)}, as LLP's splits give"
+        )
+    if (
+        not hasattr(net, "encode")
+        or getattr(getattr(net, "projection", None), "modality", None) != "both"
+    ):
+        raise AvbookError(
+            f"{type(net).__name__} does not hear and see: expected a HAN or MA with"
+            " modality='both', whose tracks can be exchanged"
+        )
     size = len(batch["video_labels"])
     if first == second or not all(0 <= row < size for row in (first, second)):
-        raise AvbookError(f"first={first}, second={second}: expected two different rows of a batch of {size} clips")
+        raise AvbookError(
+            f"first={first}, second={second}: expected two different rows of a batch of {size}"
+            " clips"
+        )
     training, device = net.training, next(net.parameters()).device
     pair = {name: batch[name][[first, second]].to(device) for name in needed[:3]}
     try:
@@ -51,33 +64,61 @@ def swap_at(
     finally:
         net.train(training)
     labels = array(batch["video_labels"])[[first, second]] > 0
-    e = {name: np.ones(labels.shape[1]) if errors is None else np.asarray(errors[name], float) for name in ("audio", "visual")}
-    found = {"labels": labels[0], "shared": labels[0] & labels[1], "before_audio": before[0][0], "before_visual": before[1][0]}
+    e = {
+        name: np.ones(labels.shape[1]) if errors is None else np.asarray(errors[name], float)
+        for name in ("audio", "visual")
+    }
+    found = {
+        "labels": labels[0],
+        "shared": labels[0] & labels[1],
+        "before_audio": before[0][0],
+        "before_visual": before[1][0],
+    }
     found |= {name: value[0] for name, value in after.items()}
     found |= {f"falls_{name}": threshold * e[name] for name in e}
     for name, changed in (("audio", "v"), ("visual", "a")):
-        found[name] = filter_labels(labels[:1], after[f"p_{changed}_a"][:1], after[f"p_{changed}_v"][:1], e[name], threshold)[0]
+        found[name] = filter_labels(
+            labels[:1], after[f"p_{changed}_a"][:1], after[f"p_{changed}_v"][:1], e[name], threshold
+        )[0]
     return found
 
 # %% ../../../nbs/reference/widgets_swap.ipynb #c018
 def what_is_true(batch, row: int, category: int) -> str:
-    """"heard and seen", "only heard", "only seen" or "neither", where a batch knows; otherwise nothing."""
+    """ "heard and seen", "only heard", "only seen" or "neither", where a batch knows; otherwise
+    nothing."""
     if "audio_labels" not in batch or "visual_labels" not in batch:
         return ""
-    heard, seen = (bool((array(batch[f"{track}_labels"])[row, :, category] > 0).any()) for track in ("audio", "visual"))
-    return {(True, True): "heard and seen", (True, False): "only heard", (False, True): "only seen", (False, False): "neither"}[heard, seen]
+    heard, seen = (
+        bool((array(batch[f"{track}_labels"])[row, :, category] > 0).any())
+        for track in ("audio", "visual")
+    )
+    return {
+        (True, True): "heard and seen",
+        (True, False): "only heard",
+        (False, True): "only seen",
+        (False, False): "neither",
+    }[heard, seen]
 
 
 def verdict(found: dict, names) -> str:
-    """One line: which labels the picture and the sound lose, and a warning where the two clips share one."""
-    lost = {track: [names[c] for c in np.flatnonzero(found["labels"] & ~found[key])] for track, key in (("picture", "visual"), ("sound", "audio"))}
-    line = "; ".join(f"the {track} loses {', '.join(gone) or 'nothing'}" for track, gone in lost.items())
+    """One line: which labels the picture and the sound lose, and a warning where the two clips
+    share one."""
+    lost = {
+        track: [names[c] for c in np.flatnonzero(found["labels"] & ~found[key])]
+        for track, key in (("picture", "visual"), ("sound", "audio"))
+    }
+    line = "; ".join(
+        f"the {track} loses {', '.join(gone) or 'nothing'}" for track, gone in lost.items()
+    )
     shared = [names[c] for c in np.flatnonzero(found["shared"])]
     return line + (f" (no fair partner: both clips have {', '.join(shared)})" if shared else "")
 
 # %% ../../../nbs/reference/widgets_swap.ipynb #c019
-PANELS = {"as it is": ("before_visual", "before_audio", None), "its picture, the other's sound": ("p_a_v", "p_a_a", "falls_visual"),
-          "its sound, the other's picture": ("p_v_v", "p_v_a", "falls_audio")}
+PANELS = {
+    "as it is": ("before_visual", "before_audio", None),
+    "its picture, the other's sound": ("p_a_v", "p_a_a", "falls_visual"),
+    "its sound, the other's picture": ("p_v_v", "p_v_a", "falls_audio"),
+}
 
 
 @styled
@@ -90,24 +131,50 @@ def draw_swap(
     errors=None,  # E_c: `audio` and `visual` (C,); None: 1 everywhere
     frames=None,  # two of (T, H, W, 3) uint8, of the clip and of its partner, drawn above
 ):
-    """Figure of one exchange: what both branches say of the clip's labels before and after, where a label falls, and which do."""
+    """Figure of one exchange: what both branches say of the clip's labels before and after, where a
+    label falls, and which do."""
     found = swap_at(net, batch, first, second, errors)
     rows = np.flatnonzero(found["labels"])
     if not len(rows):
-        raise AvbookError(f"the clip of row {first} has no label: expected one whose labels can be asked about")
+        raise AvbookError(
+            f"the clip of row {first} has no label: expected one whose labels can be asked about"
+        )
     figure = plt.figure(figsize=(13, 4.1 if frames is None else 6.1), layout="constrained")
-    strip, below = figure.subfigures(2, 1, height_ratios=(1, 2)) if frames is not None else (None, figure)
-    for line, (name, shown) in zip(strip.subplots(2, len(frames[0]), squeeze=False) if strip else (), zip(("clip", "other"), frames or ())):
+    strip, below = (
+        figure.subfigures(2, 1, height_ratios=(1, 2)) if frames is not None else (None, figure)
+    )
+    for line, (name, shown) in zip(
+        strip.subplots(2, len(frames[0]), squeeze=False) if strip else (),
+        zip(("clip", "other"), frames or ()),
+    ):
         for ax, frame in zip(line, shown):
             ax.imshow(frame)
             ax.set(xticks=[], yticks=[])
         line[0].set_ylabel(name)
     told = [f"{names[c]}\n{what_is_true(batch, first, c)}".strip() for c in rows]
-    for ax, (title, (picture, sound, falls)) in zip(below.subplots(1, 3, sharey=True), PANELS.items()):
-        for shift, key, branch in ((-0.19, picture, "picture's branch"), (0.19, sound, "sound's branch")):
-            ax.bar(np.arange(len(rows)) + shift, found[key][rows], 0.36, color=PALETTE[shift > 0], label=branch)
+    for ax, (title, (picture, sound, falls)) in zip(
+        below.subplots(1, 3, sharey=True), PANELS.items()
+    ):
+        for shift, key, branch in (
+            (-0.19, picture, "picture's branch"),
+            (0.19, sound, "sound's branch"),
+        ):
+            ax.bar(
+                np.arange(len(rows)) + shift,
+                found[key][rows],
+                0.36,
+                color=PALETTE[shift > 0],
+                label=branch,
+            )
         if falls:
-            ax.hlines(found[falls][rows], np.arange(len(rows)) - 0.42, np.arange(len(rows)) + 0.42, color=PALETTE[3], lw=3, label="a label falls below")
+            ax.hlines(
+                found[falls][rows],
+                np.arange(len(rows)) - 0.42,
+                np.arange(len(rows)) + 0.42,
+                color=PALETTE[3],
+                lw=3,
+                label="a label falls below",
+            )
         ax.set(title=title, ylim=(0, 1), xlim=(-0.7, len(rows) - 0.3))
         ax.set_xticks(range(len(rows)), told, fontsize=10)
     figure.axes[-3].set_ylabel("probability in the clip")
@@ -122,24 +189,48 @@ def draw_swaps(
     batch,  # of clips: the one that is asked about first, then its partners
     names,  # the C categories
     errors=None,  # E_c: `audio` and `visual` (C,); None: 1 everywhere
-    track: str = "visual",  # whose labels are judged: "visual" (the partner's sound is put under the picture) or "audio"
+    # whose labels are judged: "visual" (the partner's sound is put under the picture) or "audio"
+    track: str = "visual",
 ):
-    """Figure of one clip and many partners: for each of its labels, what both branches say with each partner, and where it falls."""
+    """Figure of one clip and many partners: for each of its labels, what both branches say with
+    each partner, and where it falls."""
     if track not in ("audio", "visual"):
-        raise AvbookError(f"track={track!r}: expected 'audio' or 'visual', the one whose labels are judged")
+        raise AvbookError(
+            f"track={track!r}: expected 'audio' or 'visual', the one whose labels are judged"
+        )
     if len(batch["video_labels"]) < 2:
         raise AvbookError("a batch of one clip: expected the clip and at least one partner")
     found = [swap_at(net, batch, 0, k, errors) for k in range(1, len(batch["video_labels"]))]
     changed, judged = ("a", "picture") if track == "visual" else ("v", "sound")
     rows = np.flatnonzero(found[0]["labels"])
-    figure, axes = plt.subplots(1, len(rows), figsize=(4.4 * max(len(rows), 2), 3.6), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(
+        1, len(rows), figsize=(4.4 * max(len(rows), 2), 3.6), sharey=True, squeeze=False
+    )
     for ax, c in zip(axes[0], rows):
-        for key, branch, colour, mark in (("v", "picture's branch", PALETTE[0], "o"), ("a", "sound's branch", PALETTE[1], "s")):
-            ax.plot(range(1, len(found) + 1), [one[f"p_{changed}_{key}"][c] for one in found], mark, color=colour, label=branch)
-        ax.axhline(found[0][f"falls_{track}"][c], color=PALETTE[3], lw=3, label="a label falls below")
+        for key, branch, colour, mark in (
+            ("v", "picture's branch", PALETTE[0], "o"),
+            ("a", "sound's branch", PALETTE[1], "s"),
+        ):
+            ax.plot(
+                range(1, len(found) + 1),
+                [one[f"p_{changed}_{key}"][c] for one in found],
+                mark,
+                color=colour,
+                label=branch,
+            )
+        ax.axhline(
+            found[0][f"falls_{track}"][c], color=PALETTE[3], lw=3, label="a label falls below"
+        )
         dropped = sum(not one[track][c] for one in found)
-        ax.set(title=f"{names[c]}{', ' * bool(what_is_true(batch, 0, c))}{what_is_true(batch, 0, c)}:\n{dropped} of {len(found)} take it from the {judged}",
-               xlabel="partner", ylim=(0, 1), xticks=range(1, len(found) + 1))
+        ax.set(
+            title=(
+                f"{names[c]}{', ' * bool(what_is_true(batch, 0, c))}{what_is_true(batch, 0, c)}:\n{dropped}"
+                f" of {len(found)} take it from the {judged}"
+            ),
+            xlabel="partner",
+            ylim=(0, 1),
+            xticks=range(1, len(found) + 1),
+        )
     axes[0, 0].set_ylabel("probability in the clip")
     axes[0, -1].legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
@@ -161,35 +252,69 @@ def world_sound(data, split, row: int):
 
 def fair_partners(labels: np.ndarray, row: int, most: int = 12) -> list[int]:
     """Up to `most` rows of (N, C) labels that share none with the row's, the first ones."""
-    return [int(other) for other in np.flatnonzero(~(labels & labels[row]).any(1) & labels.any(1))[:most]]
+    return [
+        int(other)
+        for other in np.flatnonzero(~(labels & labels[row]).any(1) & labels.any(1))[:most]
+    ]
 
 # %% ../../../nbs/reference/widgets_swap.ipynb #c031
 def swap_explorer(
     net,  # a trained HAN or MA
     data,  # an `LLP` data set
     split: str = "train",  # "train", "val" or "test"
-    clips=None,  # rows of the split to choose the first clip from; None: the first twelve with two labels or more
+    # rows of the split to choose the first clip from; None: the first twelve with two labels or
+    # more
+    clips=None,
     errors=None,  # E_c: `audio` and `visual` (C,), as `refine` finds them; None: 1 everywhere
 ):
-    """A widget: choose a clip and a partner, see `draw_swap`. Needs a running kernel, and raises `AvbookError` where ipywidgets is missing."""
+    """A widget: choose a clip and a partner, see `draw_swap`. Needs a running kernel, and raises
+    `AvbookError` where ipywidgets is missing."""
     widgets = import_widgets("draw_swap")
     source = getattr(data, split)
     labels = np.asarray(source.video_labels) > 0
-    rows = rows_offered(np.flatnonzero(labels.sum(1) > 1)[:12] if clips is None else clips, len(source), split)
+    rows = rows_offered(
+        np.flatnonzero(labels.sum(1) > 1)[:12] if clips is None else clips, len(source), split
+    )
     if alone := [row for row in rows if not fair_partners(labels, row)]:
-        raise AvbookError(f"clips={rows}: no clip of the {split} split is without the labels of row {alone[0]}; leave that row out")
-    called = lambda row: (f"{row}: {', '.join(data.categories[c] for c in np.flatnonzero(labels[row]))}", row)  # noqa: E731
+        raise AvbookError(
+            f"clips={rows}: no clip of the {split} split is without the labels of row {alone[0]};"
+            " leave that row out"
+        )
+    called = lambda row: (
+        f"{row}: {', '.join(data.categories[c] for c in np.flatnonzero(labels[row]))}",
+        row,
+    )  # noqa: E731
     first = widgets.Dropdown(options=[called(row) for row in rows], description="clip")
-    second = widgets.Dropdown(options=[called(row) for row in fair_partners(labels, rows[0])], description="partner")
+    second = widgets.Dropdown(
+        options=[called(row) for row in fair_partners(labels, rows[0])], description="partner"
+    )
     picture, sounds = widgets.Image(format="png"), widgets.HBox()
 
     def redraw(_=None):
         pair = [first.value, second.value]
         frames = [world_frames(data, source, row) for row in pair]
-        picture.value = png_bytes(draw_swap(net, source.batch(pair), data.categories, errors=errors, frames=None if frames[0] is None else frames))
-        waves = {"its own sound": world_sound(data, source, pair[0]), "the sound it is given": world_sound(data, source, pair[1])}
-        sounds.children = [part for name, sound in waves.items() if sound
-                           for part in (widgets.Label(name), widgets.Audio(value=sound, format="wav", autoplay=False, loop=False))]
+        picture.value = png_bytes(
+            draw_swap(
+                net,
+                source.batch(pair),
+                data.categories,
+                errors=errors,
+                frames=None if frames[0] is None else frames,
+            )
+        )
+        waves = {
+            "its own sound": world_sound(data, source, pair[0]),
+            "the sound it is given": world_sound(data, source, pair[1]),
+        }
+        sounds.children = [
+            part
+            for name, sound in waves.items()
+            if sound
+            for part in (
+                widgets.Label(name),
+                widgets.Audio(value=sound, format="wav", autoplay=False, loop=False),
+            )
+        ]
 
     def other_clip(_):
         second.unobserve(redraw, "value")  # its options change: one drawing, not two

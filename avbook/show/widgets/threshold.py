@@ -23,13 +23,18 @@ def cutting_at(
     net,  # a `PSP` that cuts by a threshold
     tau: float,  # between 0 and 1
 ):
-    """The network in eval mode at another threshold, and afterwards as it was; `AvbookError` where it has none or τ is no share."""
+    """The network in eval mode at another threshold, and afterwards as it was; `AvbookError` where
+    it has none or τ is no share."""
     propagation = getattr(net, "propagation", None)
     if getattr(propagation, "prune", None) not in ("psp", "sapsp"):
         found = f"{type(net).__name__} with prune={getattr(propagation, 'prune', None)!r}"
-        raise AvbookError(f"{found}: expected a PSP with prune='psp' or 'sapsp', the only ones that cut at τ")
+        raise AvbookError(
+            f"{found}: expected a PSP with prune='psp' or 'sapsp', the only ones that cut at τ"
+        )
     if not isinstance(tau, (int, float)) or not 0 <= tau <= 1:
-        raise AvbookError(f"tau={tau!r}: expected a number between 0 and 1, the share above which a pair is kept")
+        raise AvbookError(
+            f"tau={tau!r}: expected a number between 0 and 1, the share above which a pair is kept"
+        )
     before, training = propagation.tau, net.training
     propagation.tau = tau
     try:
@@ -45,17 +50,32 @@ def clip_at(
     tau: float,  # threshold
     row: int = 0,  # which clip of the batch
 ) -> dict[str, np.ndarray]:
-    """`beta_va`, `gamma_va` (T,T), `truth`, `predicted` and the mask `event` (T,) of one clip; `AvbookError` where there is no such clip."""
+    """`beta_va`, `gamma_va` (T,T), `truth`, `predicted` and the mask `event` (T,) of one clip;
+    `AvbookError` where there is no such clip."""
     if missing := [name for name in ("audio", "visual", "labels") if name not in batch]:
-        raise AvbookError(f"a batch with {', '.join(batch) or 'nothing'} lacks {missing[0]}: expected audio, visual and labels, as AVE's splits give")
+        raise AvbookError(
+            f"a batch with {', '.join(batch) or 'nothing'} lacks {missing[0]}: expected audio,"
+            " visual and labels, as AVE's splits give"
+        )
     if not 0 <= row < len(batch["labels"]):
-        raise AvbookError(f"row={row}: the batch holds {len(batch['labels'])} clips, expected 0 to {len(batch['labels']) - 1}")
-    one = {name: batch[name][row:row + 1].to(next(net.parameters()).device) for name in ("audio", "visual")}
+        raise AvbookError(
+            f"row={row}: the batch holds {len(batch['labels'])} clips, expected 0 to"
+            f" {len(batch['labels']) - 1}"
+        )
+    one = {
+        name: batch[name][row : row + 1].to(next(net.parameters()).device)
+        for name in ("audio", "visual")
+    }
     with cutting_at(net, tau), torch.inference_mode():
         out = net(one)
     truth = array(batch["labels"][row]).argmax(-1)
-    return {"beta_va": array(out["beta_va"][0]), "gamma_va": array(out["gamma_va"][0]), "truth": truth,
-            "predicted": array(out["scores"][0]).argmax(-1), "event": truth != batch["labels"].shape[-1] - 1}
+    return {
+        "beta_va": array(out["beta_va"][0]),
+        "gamma_va": array(out["gamma_va"][0]),
+        "truth": truth,
+        "predicted": array(out["scores"][0]).argmax(-1),
+        "event": truth != batch["labels"].shape[-1] - 1,
+    }
 
 # %% ../../../nbs/reference/widgets_threshold.ipynb #c016
 @styled
@@ -67,24 +87,37 @@ def draw_tau(
     row: int = 0,  # which clip of the batch
     frames=None,  # (T, H, W, 3) uint8, one a second, drawn above
 ):
-    """Figure of one clip at one τ: shares of all pairs (cut ones crossed), what is propagated, truth and prediction."""
+    """Figure of one clip at one τ: shares of all pairs (cut ones crossed), what is propagated,
+    truth and prediction."""
     clip = clip_at(net, batch, tau, row)
     event, seconds = clip["event"], len(clip["event"])
     if frames is not None and len(frames) != seconds:
         raise AvbookError(f"{len(frames)} frames for a clip of {seconds} s: expected one a second")
     figure = plt.figure(figsize=(13, 3.9 if frames is None else 5.2), layout="constrained")
-    strip, below = figure.subfigures(2, 1, height_ratios=(1, 3)) if frames is not None else (None, figure)
+    strip, below = (
+        figure.subfigures(2, 1, height_ratios=(1, 3)) if frames is not None else (None, figure)
+    )
     for t, ax in enumerate(strip.subplots(1, seconds) if strip else ()):
         ax.imshow(frames[t])
         ax.set(xticks=[], yticks=[])
         ax.set_title(f"{t} s", fontsize=10, color="black" if event[t] else "#999999")
     left, middle, right = below.subplots(1, 3, width_ratios=(1, 1, 1.15))
     kept, lost = clip["gamma_va"] > 0, int((clip["gamma_va"] <= 0).all(-1).sum())
-    similarity_map(clip["beta_va"], tau, event, title="share of each pair (× is cut)", limits=(0, 0.3), ax=left)
-    similarity_map(clip["gamma_va"], event=event, title="what is propagated", y="", limits=(0, 0.3), ax=middle)
+    similarity_map(
+        clip["beta_va"], tau, event, title="share of each pair (× is cut)", limits=(0, 0.3), ax=left
+    )
+    similarity_map(
+        clip["gamma_va"], event=event, title="what is propagated", y="", limits=(0, 0.3), ax=middle
+    )
     timeline_bars({"truth": clip["truth"], "PSP": clip["predicted"]}, names=names, ax=right).set(
-        title=f"{(clip['predicted'] == clip['truth']).sum()} of {seconds} seconds right", box_aspect=0.3)
-    figure.suptitle(f"τ = {tau:.3f}: {kept.sum()} of {kept.size} pairs survive; {lost} seconds receive nothing", x=0.01, ha="left")
+        title=f"{(clip['predicted'] == clip['truth']).sum()} of {seconds} seconds right",
+        box_aspect=0.3,
+    )
+    figure.suptitle(
+        f"τ = {tau:.3f}: {kept.sum()} of {kept.size} pairs survive; {lost} seconds receive nothing",
+        x=0.01,
+        ha="left",
+    )
     return figure
 
 # %% ../../../nbs/reference/widgets_threshold.ipynb #c024
@@ -96,14 +129,26 @@ def draw_taus(
     names,  # the categories, without background
     row: int = 0,  # which clip of the batch
 ):
-    """Figure of one clip at several τ: a map of what is propagated for each, and below them the truth with every prediction."""
+    """Figure of one clip at several τ: a map of what is propagated for each, and below them the
+    truth with every prediction."""
     clips = {tau: clip_at(net, batch, tau, row) for tau in taus}
     first = clips[taus[0]]
     figure = plt.figure(figsize=(4.2 * len(clips), 5.9), layout="constrained")
     maps, below = figure.subfigures(2, 1, height_ratios=(3.3, 2.2))
     for ax, (tau, clip) in zip(np.atleast_1d(maps.subplots(1, len(clips))), clips.items()):
-        similarity_map(clip["gamma_va"], event=first["event"], limits=(0, 0.3), ax=ax, title=f"τ = {tau:g}: {(clip['gamma_va'] > 0).sum()} pairs survive")
-    timeline_bars({"truth": first["truth"]} | {f"τ = {tau:g}": clip["predicted"] for tau, clip in clips.items()}, names=names, ax=below.subplots())
+        similarity_map(
+            clip["gamma_va"],
+            event=first["event"],
+            limits=(0, 0.3),
+            ax=ax,
+            title=f"τ = {tau:g}: {(clip['gamma_va'] > 0).sum()} pairs survive",
+        )
+    timeline_bars(
+        {"truth": first["truth"]}
+        | {f"τ = {tau:g}": clip["predicted"] for tau, clip in clips.items()},
+        names=names,
+        ax=below.subplots(),
+    )
     return figure
 
 # %% ../../../nbs/reference/widgets_threshold.ipynb #c027
@@ -111,8 +156,9 @@ def world_frames(data, split, row: int):
     """(T, 96, 96, 3) frames of a clip of a world, one a second; None for any other data."""
     if data.kind != "world" or not (data.folder / "scripts.jsonl").is_file():
         return None
-    from avbook.world.video import render_frames
     from avbook.world.build import open_clip
+    from avbook.world.video import render_frames
+
     return render_frames(open_clip(data.folder, int(split.rows[row])), size=96, fps=1)
 
 # %% ../../../nbs/reference/widgets_threshold.ipynb #c028c
@@ -123,7 +169,10 @@ def import_widgets(
     try:
         import ipywidgets
     except ImportError:
-        raise AvbookError(f"ipywidgets is not installed: `pip install ipywidgets`, or draw single states with {without}") from None
+        raise AvbookError(
+            "ipywidgets is not installed: `pip install ipywidgets`, or draw single states with"
+            f" {without}"
+        ) from None
     return ipywidgets
 
 
@@ -135,7 +184,9 @@ def rows_offered(
     """The rows as integers; `AvbookError` where there are none, or one is not of the split."""
     rows = [int(row) for row in clips]
     if not rows or not 0 <= min(rows) <= max(rows) < size:
-        raise AvbookError(f"clips={rows}: expected rows of the {split} split, 0 to {size - 1}, at least one")
+        raise AvbookError(
+            f"clips={rows}: expected rows of the {split} split, 0 to {size - 1}, at least one"
+        )
     return rows
 
 
@@ -153,22 +204,41 @@ def tau_explorer(
     net,  # a trained `PSP`
     data,  # an `AVE` data set
     split: str = "test",  # "train", "val" or "test"
-    clips=None,  # rows of the split to choose from; None: the first twelve with both event and background
+    # rows of the split to choose from; None: the first twelve with both event and background
+    clips=None,
     tau: float = 0.095,  # where the slider starts
 ):
-    """A widget: choose a clip, move τ, see `draw_tau`. Needs a running kernel, and raises `AvbookError` where ipywidgets is missing."""
+    """A widget: choose a clip, move τ, see `draw_tau`. Needs a running kernel, and raises
+    `AvbookError` where ipywidgets is missing."""
     widgets = import_widgets("draw_tau")
     source = getattr(data, split)
     background = source.labels[..., -1] > 0.5
-    rows = rows_offered(np.flatnonzero(background.any(1) & ~background.all(1))[:12] if clips is None else clips, len(source), split)
+    rows = rows_offered(
+        np.flatnonzero(background.any(1) & ~background.all(1))[:12] if clips is None else clips,
+        len(source),
+        split,
+    )
     called = lambda row: data.categories[source.labels[row, :, :-1].sum(0).argmax()]
-    clip = widgets.Dropdown(options=[(f"{row}: {called(row)}, {(~background[row]).sum()} s", row) for row in rows], description="clip")
-    slider = widgets.FloatSlider(tau, min=0, max=0.3, step=0.005, description="τ", readout_format=".3f", continuous_update=False)
+    clip = widgets.Dropdown(
+        options=[(f"{row}: {called(row)}, {(~background[row]).sum()} s", row) for row in rows],
+        description="clip",
+    )
+    slider = widgets.FloatSlider(
+        tau,
+        min=0,
+        max=0.3,
+        step=0.005,
+        description="τ",
+        readout_format=".3f",
+        continuous_update=False,
+    )
     picture = widgets.Image(format="png")
 
     def redraw(_=None):
         frames = world_frames(data, source, clip.value)
-        picture.value = png_bytes(draw_tau(net, source.batch([clip.value]), slider.value, data.categories, frames=frames))
+        picture.value = png_bytes(
+            draw_tau(net, source.batch([clip.value]), slider.value, data.categories, frames=frames)
+        )
 
     for control in (clip, slider):
         control.observe(redraw, "value")

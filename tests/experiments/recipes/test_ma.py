@@ -1,4 +1,6 @@
-"""HAN and MA as recipes: three stages, the first shared by all that agree in it, each found again after an interruption."""
+"""HAN and MA as recipes: three stages, the first shared by all that agree in it, each found again
+after an interruption."""
+
 import copy
 import json
 from pathlib import Path
@@ -6,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avbook.experiments.recipes import ma as recipes_ma
 from avbook.errors import AvbookError
-from avbook.experiments.records import Records
-from avbook.papers import ORDERING_CLAIMS, TABLES
-from avbook.experiments.recipes import find_recipe
 from avbook.experiments.datasets import open_data
-from avbook.experiments.runner import run_seed
 from avbook.experiments.recipe import resolve_settings
+from avbook.experiments.recipes import find_recipe
+from avbook.experiments.recipes import ma as recipes_ma
+from avbook.experiments.records import Records
+from avbook.experiments.runner import run_seed
+from avbook.papers import ORDERING_CLAIMS, TABLES
 from avbook.parsing.refinement import load_refinement
 
 SHORT = {"epochs": 2, "width": 16, "hidden": 16}
@@ -25,20 +27,45 @@ def data():
 
 
 def run(data, out, recipe="ma", **options):
-    return run_seed(find_recipe(recipe), data, seed=0, preset="quick", options={**SHORT, **options}, device="cpu", out=out, progress=False,
-                    where="world:tiny")
+    return run_seed(
+        find_recipe(recipe),
+        data,
+        seed=0,
+        preset="quick",
+        options={**SHORT, **options},
+        device="cpu",
+        out=out,
+        progress=False,
+        where="world:tiny",
+    )
 
 
 def test_one_base_serves_every_refinement_and_is_itself_the_unrefined_run(data, tmp_path):
-    whole, audio, none = run(data, tmp_path), run(data, tmp_path, refine="audio"), run(data, tmp_path, refine="none")
-    stages = [json.loads(path.read_text())["stage"] for path in (tmp_path / "ma/stages").glob("*/stage.json")]
+    whole, audio, none = (
+        run(data, tmp_path),
+        run(data, tmp_path, refine="audio"),
+        run(data, tmp_path, refine="none"),
+    )
+    stages = [
+        json.loads(path.read_text())["stage"]
+        for path in (tmp_path / "ma/stages").glob("*/stage.json")
+    ]
     assert sorted(stages) == ["base", "refine", "refine"]
-    assert none["metrics"] == whole["stages"]["base"]["metrics"] == audio["stages"]["base"]["metrics"] and "stages" not in none
+    assert (
+        none["metrics"] == whole["stages"]["base"]["metrics"] == audio["stages"]["base"]["metrics"]
+        and "stages" not in none
+    )
     assert audio["stages"]["refine"]["dropped"]["visual"] == 0
-    assert {"precision", "recall", "absent", "dropped"} == set(whole["stages"]["refine"]["scores"]["audio"])
+    assert {"precision", "recall", "absent", "dropped"} == set(
+        whole["stages"]["refine"]["scores"]["audio"]
+    )
     kept = load_refinement(tmp_path / "ma" / whole["stages"]["refine"]["folder"])
     assert int((kept.labels & ~kept.visual).sum()) == whole["stages"]["refine"]["dropped"]["visual"]
-    assert (tmp_path / "ma" / whole["stages"]["refine"]["folder"] / "labels.csv").read_text().startswith("id,category,audio,visual")
+    assert (
+        (tmp_path / "ma" / whole["stages"]["refine"]["folder"] / "labels.csv")
+        .read_text()
+        .startswith("id,category,audio,visual")
+    )
     assert len(Records(tmp_path).of("ma", SHORT)) == 1
 
 
@@ -46,7 +73,10 @@ def test_a_seed_gives_the_same_numbers_whichever_run_made_the_base(data, tmp_pat
     first = run(data, tmp_path / "a")
     run(data, tmp_path / "b", refine="visual")
     second = run(data, tmp_path / "b")
-    assert first["metrics"] == second["metrics"] and first["history"][0]["loss"] == second["history"][0]["loss"]
+    assert (
+        first["metrics"] == second["metrics"]
+        and first["history"][0]["loss"] == second["history"][0]["loss"]
+    )
 
 
 def test_cut_off_in_the_retraining_it_goes_on_from_there(data, tmp_path, monkeypatch):
@@ -54,7 +84,9 @@ def test_cut_off_in_the_retraining_it_goes_on_from_there(data, tmp_path, monkeyp
 
     whole = run(data, tmp_path / "whole")
     refine = refinement.refine
-    monkeypatch.setattr(refinement, "refine", lambda *args, **more: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(
+        refinement, "refine", lambda *args, **more: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
     with pytest.raises(KeyboardInterrupt):
         run(data, tmp_path / "cut")
     assert not list((tmp_path / "cut/ma").glob("*/seed-0.json"))
@@ -66,8 +98,14 @@ def test_cut_off_in_the_retraining_it_goes_on_from_there(data, tmp_path, monkeyp
 def test_refined_by_the_truth_nothing_is_dropped_wrongly_and_nothing_missed(data, tmp_path):
     record = run(data, tmp_path, refine="truth")
     for scores in record["stages"]["refine"]["scores"].values():
-        assert scores["dropped"] == pytest.approx(scores["absent"]) and scores["recall"] == scores["precision"] == 100
-    assert [json.loads(path.read_text())["stage"] for path in (tmp_path / "ma/stages").glob("*/stage.json")] == ["refine"]  # it needs no base
+        assert (
+            scores["dropped"] == pytest.approx(scores["absent"])
+            and scores["recall"] == scores["precision"] == 100
+        )
+    assert [
+        json.loads(path.read_text())["stage"]
+        for path in (tmp_path / "ma/stages").glob("*/stage.json")
+    ] == ["refine"]  # it needs no base
     hidden = copy.copy(data)
     hidden.train = copy.copy(data.train)
     hidden.train.arrays = {"video_labels": data.train.video_labels}
@@ -78,25 +116,56 @@ def test_refined_by_the_truth_nothing_is_dropped_wrongly_and_nothing_missed(data
 def test_predictions_of_both_tracks_are_kept(data, tmp_path):
     run(data, tmp_path, "han", modality="audio")
     with np.load(next(Path(tmp_path).glob("han/*/seed-0.npz")), allow_pickle=False) as arrays:
-        assert arrays["last.audio"].shape == (len(data.test), 10, 25) and not arrays["last.visual"].any()
+        assert (
+            arrays["last.audio"].shape == (len(data.test), 10, 25)
+            and not arrays["last.visual"].any()
+        )
 
 
 def test_refined_by_one_rule_the_picture_loses_speech_and_nothing_else(data, tmp_path):
     record = run(data, tmp_path, refine="speech")
     kept = load_refinement(tmp_path / "ma" / record["stages"]["refine"]["folder"])
     lost = kept.labels & ~kept.visual
-    assert (kept.audio == kept.labels).all() and lost[:, 0].any() and not lost[:, 1:].any() and not kept.visual[:, 0].any()
-    assert record["stages"]["refine"]["dropped"] == {"audio": 0, "visual": int(kept.labels[:, 0].sum())} and "base" not in record["stages"]
+    assert (
+        (kept.audio == kept.labels).all()
+        and lost[:, 0].any()
+        and not lost[:, 1:].any()
+        and not kept.visual[:, 0].any()
+    )
+    assert (
+        record["stages"]["refine"]["dropped"]
+        == {
+            "audio": 0,
+            "visual": int(kept.labels[:, 0].sum()),
+        }
+        and "base" not in record["stages"]
+    )
 
 
 def rule(data, out, name):
-    return run_seed(find_recipe("rule"), data, seed=0, preset="quick", options={"rule": name}, device="cpu", out=out, progress=False)
+    return run_seed(
+        find_recipe("rule"),
+        data,
+        seed=0,
+        preset="quick",
+        options={"rule": name},
+        device="cpu",
+        out=out,
+        progress=False,
+    )
 
 
 def test_predicting_nothing_scores_the_share_of_silent_videos(data, tmp_path):
     ten = rule(data, tmp_path, "nothing")["metrics"]["test"]["last"]
-    heard, seen = (labels.astype(bool) for labels in (data.test.audio_labels, data.test.visual_labels))
-    silent = {"audio": ~heard.any((1, 2)), "visual": ~seen.any((1, 2)), "av": ~(heard & seen).any((1, 2)), "event": ~(heard | seen).any((1, 2))}
+    heard, seen = (
+        labels.astype(bool) for labels in (data.test.audio_labels, data.test.visual_labels)
+    )
+    silent = {
+        "audio": ~heard.any((1, 2)),
+        "visual": ~seen.any((1, 2)),
+        "av": ~(heard & seen).any((1, 2)),
+        "event": ~(heard | seen).any((1, 2)),
+    }
     for name, videos in silent.items():
         assert ten[f"segment_{name}"] == ten[f"event_{name}"] == pytest.approx(100 * videos.mean())
 
@@ -106,16 +175,29 @@ def test_the_video_label_everywhere_is_what_it_says_and_needs_the_truth(data, tm
     with np.load(next(Path(tmp_path).glob("rule/*/seed-0.npz")), allow_pickle=False) as arrays:
         for selection in ("val_selected", "last", "test_selected"):
             for track in ("audio", "visual"):
-                assert (arrays[f"{selection}.{track}"] == data.test.video_labels[:, None].astype(bool)).all()
+                assert (
+                    arrays[f"{selection}.{track}"] == data.test.video_labels[:, None].astype(bool)
+                ).all()
     with pytest.raises(AvbookError, match="expected nothing or weak-label"):
         rule(data, tmp_path, "speech")
 
 
 def test_every_cell_of_the_papers_tables_names_options_that_exist():
-    cells = [cell for key in ("ma-1", "ma-2", "ma-3", "ma-4", "ma-code", "ma-baselines") for cell in TABLES[key].cells if cell.recipe]
+    cells = [
+        cell
+        for key in ("ma-1", "ma-2", "ma-3", "ma-4", "ma-code", "ma-baselines")
+        for cell in TABLES[key].cells
+        if cell.recipe
+    ]
     for cell in cells:
         resolve_settings(find_recipe(cell.recipe), "paper", cell.options)
     printed = {(cell.row, cell.column): cell.value for cell in TABLES["ma-1"].cells}
-    assert printed["MA", "segment: Type@AV"] == 58.9 and printed["HAN", "event: Event@AV"] == 48.0 and printed["TALNet", "segment: Visual"] is None
+    assert (
+        printed["MA", "segment: Type@AV"] == 58.9
+        and printed["HAN", "event: Event@AV"] == 48.0
+        and printed["TALNet", "segment: Visual"] is None
+    )
     gaps = {d.key: d.paper_gap for d in ORDERING_CLAIMS}
-    assert gaps["ma-1-han-segment_av"] == 6.2 and gaps["ma-1-han-event_event"] == 2.6  # as the paper prints them in brackets
+    assert (
+        gaps["ma-1-han-segment_av"] == 6.2 and gaps["ma-1-han-event_event"] == 2.6
+    )  # as the paper prints them in brackets

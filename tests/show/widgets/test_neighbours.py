@@ -1,4 +1,6 @@
-"""The neighbours' drawing and its slider: who is drawn is who the sets name, in their order, and no kernel is needed."""
+"""The neighbours' drawing and its slider: who is drawn is who the sets name, in their order, and no
+kernel is needed."""
+
 import subprocess
 import sys
 
@@ -11,10 +13,13 @@ from torch.nn import functional as F
 matplotlib.use("Agg")
 
 from avbook.errors import AvbookError
-from avbook.unsupervised.neighbours import contrastive_sets, unit_rows
 from avbook.show.widgets.neighbours import (
-    clip_pictures, draw_neighbours, event_middles, neighbours_explorer,
+    clip_pictures,
+    draw_neighbours,
+    event_middles,
+    neighbours_explorer,
 )
+from avbook.unsupervised.neighbours import contrastive_sets, unit_rows
 
 NAMES = ("dog, puppy", "cat", "train")
 
@@ -54,17 +59,25 @@ def captions(figure):
 
 def test_a_frame_comes_from_the_middle_of_the_event():
     middles = event_middles(Split())
-    assert middles[0] == 3 and middles[4] == 5  # of seconds 0 to 5; of a clip without an event, of all ten
+    assert (
+        middles[0] == 3 and middles[4] == 5
+    )  # of seconds 0 to 5; of a clip without an event, of all ten
 
 
 def test_the_drawing_shows_the_sets_in_their_order():
     figure = draw_neighbours(Data(), Split(), FEATURES, 2, k=4)
     sets, unit = contrastive_sets(FEATURES, 4), unit_rows(FEATURES)
-    expected = [f"clip {j}\n{float(unit[2] @ unit[j]):+.2f}" for j in [*sets.affinity[2].tolist(), *sets.repulsion[2].tolist()]]
+    expected = [
+        f"clip {j}\n{float(unit[2] @ unit[j]):+.2f}"
+        for j in [*sets.affinity[2].tolist(), *sets.repulsion[2].tolist()]
+    ]
     assert captions(figure) == ["clip 2", *expected]
     near = sum(j % 3 == 2 and j != 4 for j in sets.affinity[2].tolist())
     far = sum(j % 3 == 2 and j != 4 for j in sets.repulsion[2].tolist())
-    assert figure.get_suptitle() == f"K = 4: of the nearest {near} are of the clip's category, of the farthest {far}"
+    assert (
+        figure.get_suptitle()
+        == f"K = 4: of the nearest {near} are of the clip's category, of the farthest {far}"
+    )
 
 
 def test_the_border_tells_the_category():
@@ -73,24 +86,31 @@ def test_the_border_tells_the_category():
     shown = [2, *sets.affinity[2].tolist(), *sets.repulsion[2].tolist()]
     kinds = Split().labels[..., :-1].sum(1).argmax(1)
     axes = [ax for ax in figure.axes if ax.get_xlabel()]
-    assert [ax.spines["left"].get_linewidth() > 2 for ax in axes] == [kinds[j] == kinds[2] for j in shown]
+    assert [ax.spines["left"].get_linewidth() > 2 for ax in axes] == [
+        kinds[j] == kinds[2] for j in shown
+    ]
 
 
 def test_sets_found_before_are_used_and_a_smaller_k_is_their_beginning():
     sets = contrastive_sets(FEATURES, 10)
-    assert captions(draw_neighbours(Data(), Split(), FEATURES, 1, 3, sets)) == captions(draw_neighbours(Data(), Split(), FEATURES, 1, 3))
+    assert captions(draw_neighbours(Data(), Split(), FEATURES, 1, 3, sets)) == captions(
+        draw_neighbours(Data(), Split(), FEATURES, 1, 3)
+    )
 
 
 def test_clips_of_a_world_have_frames_and_others_none():
     assert clip_pictures(Data(), Split(), [0, 1]) == [None, None]
     from avbook.data.ave import AVE
-    from avbook.world.video import render_at
     from avbook.world.build import open_clip, world_folder
+    from avbook.world.video import render_at
+
     data = AVE(world_folder("ave", "tiny"))
     row = 1
     found = clip_pictures(data, data.train, [row], size=32)[0]
     moment = event_middles(data.train)[row] + 0.5
-    np.testing.assert_array_equal(found, render_at(open_clip(data.folder, int(data.train.rows[row])), [moment], size=32)[0])
+    np.testing.assert_array_equal(
+        found, render_at(open_clip(data.folder, int(data.train.rows[row])), [moment], size=32)[0]
+    )
 
 
 def test_bad_input():
@@ -108,7 +128,11 @@ def test_the_explorer_redraws_on_either_control():
     widgets = pytest.importorskip("ipywidgets")
     box = neighbours_explorer(Data(), FEATURES, most=6)
     (clip, slider), picture = box.children[0].children, box.children[1]
-    assert isinstance(slider, widgets.IntSlider) and (slider.min, slider.max) == (1, 6) and bytes(picture.value).startswith(b"\x89PNG")
+    assert (
+        isinstance(slider, widgets.IntSlider)
+        and (slider.min, slider.max) == (1, 6)
+        and bytes(picture.value).startswith(b"\x89PNG")
+    )
     assert [row for _, row in clip.options] == [0, 1, 2]  # the first of each category
     first = bytes(picture.value)
     slider.value = 6
@@ -121,7 +145,12 @@ def test_the_explorer_redraws_on_either_control():
 
 def test_only_the_explorer_needs_ipywidgets(monkeypatch):
     asked = "import sys, avbook.show.widgets.neighbours; print('ipywidgets' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True).stdout.strip() == "False"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", asked], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "False"
+    )
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
     with pytest.raises(AvbookError, match="ipywidgets is not installed"):
         neighbours_explorer(Data(), FEATURES)

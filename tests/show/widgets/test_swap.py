@@ -1,4 +1,6 @@
-"""The swap explorer: what is drawn is what the refinement would decide, the network is left as it was, and no kernel is needed."""
+"""The swap explorer: what is drawn is what the refinement would decide, the network is left as it
+was, and no kernel is needed."""
+
 import subprocess
 import sys
 
@@ -14,7 +16,13 @@ from avbook.parsing.han import HAN
 from avbook.parsing.ma import MA
 from avbook.parsing.refinement import refine
 from avbook.show.widgets.swap import (
-    draw_swap, draw_swaps, fair_partners, swap_at, swap_explorer, verdict, what_is_true,
+    draw_swap,
+    draw_swaps,
+    fair_partners,
+    swap_at,
+    swap_explorer,
+    verdict,
+    what_is_true,
 )
 
 SMALL = dict(audio_dim=6, visual_2d_dim=5, visual_3d_dim=4, categories=4, width=8, hidden=8)
@@ -26,8 +34,14 @@ def clips(seconds=5, seed=0):
     g = torch.Generator().manual_seed(seed)
     labels = torch.tensor(LABELS, dtype=torch.float32)
     truth = (torch.rand(6, seconds, 4, generator=g) < 0.5).float() * labels[:, None]
-    return {"audio": torch.randn(6, seconds, 6, generator=g), "visual_2d": torch.randn(6, 8 * seconds, 5, generator=g),
-            "visual_3d": torch.randn(6, seconds, 4, generator=g), "video_labels": labels, "audio_labels": truth, "visual_labels": truth.flip(1) * labels[:, None]}
+    return {
+        "audio": torch.randn(6, seconds, 6, generator=g),
+        "visual_2d": torch.randn(6, 8 * seconds, 5, generator=g),
+        "visual_3d": torch.randn(6, seconds, 4, generator=g),
+        "video_labels": labels,
+        "audio_labels": truth,
+        "visual_labels": truth.flip(1) * labels[:, None],
+    }
 
 
 class Split:
@@ -67,8 +81,16 @@ def test_the_four_probabilities_are_those_of_two_assembled_clips(net):
     batch, found = clips(), swap_at(net, clips(), 0, 3)
     net.eval()
     with torch.no_grad():
-        own, mine, theirs = (net({"audio": batch["audio"][[a]], "visual_2d": batch["visual_2d"][[v]], "visual_3d": batch["visual_3d"][[v]]})
-                             for a, v in ((0, 0), (3, 0), (0, 3)))
+        own, mine, theirs = (
+            net(
+                {
+                    "audio": batch["audio"][[a]],
+                    "visual_2d": batch["visual_2d"][[v]],
+                    "visual_3d": batch["visual_3d"][[v]],
+                }
+            )
+            for a, v in ((0, 0), (3, 0), (0, 3))
+        )
     for prefix, out in (("before_", own), ("p_a_", mine), ("p_v_", theirs)):
         for track in ("audio", "visual"):
             key = prefix + (track if prefix == "before_" else track[0])
@@ -95,7 +117,9 @@ def test_the_network_is_left_as_it_was_even_after_an_error(net):
         swap_at(net, {**clips(), "visual_3d": torch.zeros(6, 5, 99)})
     assert net.training
     draw_swaps(net.eval(), clips(), NAMES)
-    assert not net.training and all(torch.equal(weights[name], value) for name, value in net.state_dict().items())
+    assert not net.training and all(
+        torch.equal(weights[name], value) for name, value in net.state_dict().items()
+    )
 
 
 def test_bars_marks_and_title_are_what_was_found(net):
@@ -103,16 +127,30 @@ def test_bars_marks_and_title_are_what_was_found(net):
     found = swap_at(net, clips(), 0, 1, errors)
     figure = draw_swap(net, clips(), NAMES, 0, 1, errors)
     assert figure.get_suptitle() == verdict(found, NAMES)
-    for ax, (picture, sound, falls) in zip(figure.axes, (("before_visual", "before_audio", None), ("p_a_v", "p_a_a", "visual"), ("p_v_v", "p_v_a", "audio"))):
+    for ax, (picture, sound, falls) in zip(
+        figure.axes,
+        (
+            ("before_visual", "before_audio", None),
+            ("p_a_v", "p_a_a", "visual"),
+            ("p_v_v", "p_v_a", "audio"),
+        ),
+    ):
         heights = [patch.get_height() for patch in ax.patches]
         np.testing.assert_allclose(heights, [*found[picture][:2], *found[sound][:2]], atol=1e-6)
         marks = [y for lines in ax.collections for (_, y), _ in lines.get_segments()]
-        assert marks == ([] if falls is None else [pytest.approx(0.5 * e) for e in errors[falls][:2]])
+        assert marks == (
+            [] if falls is None else [pytest.approx(0.5 * e) for e in errors[falls][:2]]
+        )
 
 
 def test_the_title_names_what_is_lost_and_warns_of_a_shared_label():
     nothing = np.zeros(4, bool)
-    found = {"labels": np.array([1, 1, 0, 0], bool), "visual": np.array([0, 1, 0, 0], bool), "audio": np.array([1, 1, 0, 0], bool), "shared": nothing}
+    found = {
+        "labels": np.array([1, 1, 0, 0], bool),
+        "visual": np.array([0, 1, 0, 0], bool),
+        "audio": np.array([1, 1, 0, 0], bool),
+        "shared": nothing,
+    }
     assert verdict(found, NAMES) == "the picture loses speech; the sound loses nothing"
     shared = {**found, "shared": np.array([0, 1, 0, 0], bool)}
     assert verdict(shared, NAMES).endswith("(no fair partner: both clips have dog)")
@@ -123,20 +161,32 @@ def test_what_is_true_of_a_label():
     heard, seen = truth.clone(), truth.clone()
     heard[0, 1, :2], seen[0, 2, 1:3] = 1, 1
     batch = {"audio_labels": heard, "visual_labels": seen}
-    assert [what_is_true(batch, 0, c) for c in range(4)] == ["only heard", "heard and seen", "only seen", "neither"]
+    assert [what_is_true(batch, 0, c) for c in range(4)] == [
+        "only heard",
+        "heard and seen",
+        "only seen",
+        "neither",
+    ]
     assert what_is_true({}, 0, 0) == ""
 
 
 def test_frames_of_both_clips_stand_above(net):
     frames = [np.zeros((5, 8, 8, 3), np.uint8)] * 2
-    assert len(draw_swap(net, clips(), NAMES, frames=frames).axes) == len(draw_swap(net, clips(), NAMES).axes) + 10
+    assert (
+        len(draw_swap(net, clips(), NAMES, frames=frames).axes)
+        == len(draw_swap(net, clips(), NAMES).axes) + 10
+    )
 
 
 def test_one_clip_with_several_partners(net):
     figure = draw_swaps(net, clips(), NAMES, track="audio")
     titles = [ax.get_title(loc="left") for ax in figure.axes]
-    dropped = [sum(not swap_at(net, clips(), 0, k)["audio"][c] for k in range(1, 6)) for c in (0, 1)]
-    assert [title.split("\n")[1] for title in titles] == [f"{n} of 5 take it from the sound" for n in dropped]
+    dropped = [
+        sum(not swap_at(net, clips(), 0, k)["audio"][c] for k in range(1, 6)) for c in (0, 1)
+    ]
+    assert [title.split("\n")[1] for title in titles] == [
+        f"{n} of 5 take it from the sound" for n in dropped
+    ]
 
 
 def test_bad_input(net):
@@ -149,7 +199,16 @@ def test_bad_input(net):
         with pytest.raises(AvbookError, match="does not hear and see"):
             swap_at(deaf, clips())
     with pytest.raises(AvbookError, match="row 1 has no label"):
-        draw_swap(net, {**clips(), "video_labels": torch.tensor(LABELS) * torch.tensor([1, 0, 1, 1, 1, 1])[:, None]}, NAMES, 1, 0)
+        draw_swap(
+            net,
+            {
+                **clips(),
+                "video_labels": torch.tensor(LABELS) * torch.tensor([1, 0, 1, 1, 1, 1])[:, None],
+            },
+            NAMES,
+            1,
+            0,
+        )
     with pytest.raises(AvbookError, match="track='both'"):
         draw_swaps(net, clips(), NAMES, track="both")
     with pytest.raises(AvbookError, match=r"clips=\[99\]"):
@@ -166,7 +225,9 @@ def test_the_explorer_redraws_on_either_control(net):
     pytest.importorskip("ipywidgets")
     box = swap_explorer(net, Data())
     (first, second), picture = box.children[0].children, box.children[1]
-    assert [row for _, row in first.options] == [0, 2, 3] and [row for _, row in second.options] == [1, 3, 5]
+    assert [row for _, row in first.options] == [0, 2, 3] and [
+        row for _, row in second.options
+    ] == [1, 3, 5]
     seen = [bytes(picture.value)]
     second.value = 3
     seen.append(bytes(picture.value))
@@ -189,7 +250,12 @@ def test_a_clip_without_any_fair_partner_is_refused(net):
 
 def test_only_the_explorer_needs_ipywidgets(net, monkeypatch):
     asked = "import sys, avbook.show.widgets.swap; print('ipywidgets' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True).stdout.strip() == "False"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", asked], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "False"
+    )
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
     draw_swap(net, clips(), NAMES)
     with pytest.raises(AvbookError, match="ipywidgets is not installed"):

@@ -1,4 +1,6 @@
-"""The τ explorer: what is drawn is what the network does at that τ, the network is left as it was, and no kernel is needed."""
+"""The τ explorer: what is drawn is what the network does at that τ, the network is left as it was,
+and no kernel is needed."""
+
 import subprocess
 import sys
 
@@ -11,26 +13,49 @@ from torch.nn import functional as F
 matplotlib.use("Agg")
 
 from avbook.errors import AvbookError
-from avbook.supervised.psp import PSP
 from avbook.show.widgets.threshold import (
-    clip_at, cutting_at, draw_tau, draw_taus, png_bytes, rows_offered, tau_explorer,
+    clip_at,
+    cutting_at,
+    draw_tau,
+    draw_taus,
+    png_bytes,
+    rows_offered,
+    tau_explorer,
 )
+from avbook.supervised.psp import PSP
 
-SMALL = dict(audio_dim=6, visual_dim=5, positions=4, categories=3, attention_dim=8, bottleneck=7, width=6, hidden=3, head=8)
+SMALL = dict(
+    audio_dim=6,
+    visual_dim=5,
+    positions=4,
+    categories=3,
+    attention_dim=8,
+    bottleneck=7,
+    width=6,
+    hidden=3,
+    head=8,
+)
 NAMES = ("dog", "cat", "train")
 
 
 def clips(n=6, seconds=10, seed=0):
     g = torch.Generator().manual_seed(seed)
     classes = torch.randint(0, 4, (n, 1), generator=g).expand(n, seconds).clone()
-    classes[:, seconds // 2:] = 3  # background from the middle on
-    return {"audio": torch.randn(n, seconds, 6, generator=g), "visual": torch.rand(n, seconds, 2, 2, 5, generator=g),
-            "labels": F.one_hot(classes, 4).float()}
+    classes[:, seconds // 2 :] = 3  # background from the middle on
+    return {
+        "audio": torch.randn(n, seconds, 6, generator=g),
+        "visual": torch.rand(n, seconds, 2, 2, 5, generator=g),
+        "labels": F.one_hot(classes, 4).float(),
+    }
 
 
 class Split:
     def __init__(self, batch):
-        self.all, self.labels, self.rows = batch, batch["labels"].numpy(), np.arange(len(batch["labels"]))
+        self.all, self.labels, self.rows = (
+            batch,
+            batch["labels"].numpy(),
+            np.arange(len(batch["labels"])),
+        )
 
     def __len__(self):
         return len(self.labels)
@@ -84,7 +109,9 @@ def test_the_network_is_left_as_it_was_even_after_an_error(net):
     assert net.propagation.tau == 0.095 and net.training
     net.eval()
     draw_taus(net, clips(), (0.0, 0.2), NAMES)
-    assert not net.training and all(torch.equal(weights[name], value) for name, value in net.state_dict().items())
+    assert not net.training and all(
+        torch.equal(weights[name], value) for name, value in net.state_dict().items()
+    )
 
 
 def test_the_titles_count_what_the_maps_show(net):
@@ -92,18 +119,27 @@ def test_the_titles_count_what_the_maps_show(net):
     clip = clip_at(net, batch, 0.095)
     figure = draw_tau(net, batch, 0.095, NAMES)
     kept, lost = (clip["gamma_va"] > 0).sum(), (clip["gamma_va"].sum(-1) == 0).sum()
-    assert figure.get_suptitle() == f"τ = 0.095: {kept} of 100 pairs survive; {lost} seconds receive nothing"
+    assert (
+        figure.get_suptitle()
+        == f"τ = 0.095: {kept} of 100 pairs survive; {lost} seconds receive nothing"
+    )
     left, middle, right = figure.axes[:3]
     np.testing.assert_array_equal(left.images[0].get_array(), clip["beta_va"])
     np.testing.assert_array_equal(middle.images[0].get_array(), clip["gamma_va"])
     crosses = max((c.get_offsets() for c in left.collections), key=len)
     assert len(crosses) == (clip["beta_va"] <= 0.095).sum() > 0
-    assert right.get_title(loc="left") == f"{(clip['predicted'] == clip['truth']).sum()} of 10 seconds right"
+    assert (
+        right.get_title(loc="left")
+        == f"{(clip['predicted'] == clip['truth']).sum()} of 10 seconds right"
+    )
 
 
 def test_frames_stand_above_and_have_to_fit(net):
     frames = np.zeros((10, 8, 8, 3), np.uint8)
-    assert len(draw_tau(net, clips(), 0.1, NAMES, frames=frames).axes) == len(draw_tau(net, clips(), 0.1, NAMES).axes) + 10
+    assert (
+        len(draw_tau(net, clips(), 0.1, NAMES, frames=frames).axes)
+        == len(draw_tau(net, clips(), 0.1, NAMES).axes) + 10
+    )
     with pytest.raises(AvbookError, match="4 frames for a clip of 10 s"):
         draw_tau(net, clips(), 0.1, NAMES, frames=frames[:4])
 
@@ -111,11 +147,23 @@ def test_frames_stand_above_and_have_to_fit(net):
 def test_several_settings_get_a_map_each(net):
     figure = draw_taus(net, clips(), (0.0, 0.1, 0.2), NAMES, row=1)
     maps = [ax for ax in figure.axes if ax.images and ax.get_title(loc="left")]
-    assert [ax.get_title(loc="left").split(":")[0] for ax in maps] == ["τ = 0", "τ = 0.1", "τ = 0.2"]
+    assert [ax.get_title(loc="left").split(":")[0] for ax in maps] == [
+        "τ = 0",
+        "τ = 0.1",
+        "τ = 0.2",
+    ]
 
 
-@pytest.mark.parametrize("prune, tau, says", [("wpsp", 0.1, "prune='wpsp'"), ("none", 0.1, "prune='none'"), ("psp", -0.1, "tau=-0.1"),
-                                              ("psp", 95, "tau=95"), ("psp", "a", "tau='a'")])
+@pytest.mark.parametrize(
+    "prune, tau, says",
+    [
+        ("wpsp", 0.1, "prune='wpsp'"),
+        ("none", 0.1, "prune='none'"),
+        ("psp", -0.1, "tau=-0.1"),
+        ("psp", 95, "tau=95"),
+        ("psp", "a", "tau='a'"),
+    ],
+)
 def test_what_cannot_be_cut_is_said_in_one_line(prune, tau, says):
     with pytest.raises(AvbookError, match=says) as raised:
         draw_tau(PSP(**SMALL, prune=prune), clips(), tau, NAMES)
@@ -141,7 +189,9 @@ def test_the_explorer_redraws_on_either_control(net):
     (clip, slider), picture = box.children[0].children, box.children[1]
     assert isinstance(slider, widgets.FloatSlider) and bytes(picture.value).startswith(b"\x89PNG")
     labels = Data().test.labels
-    assert [row for _, row in clip.options] == [i for i in range(6) if (labels[i, :, -1] == 0).any()]
+    assert [row for _, row in clip.options] == [
+        i for i in range(6) if (labels[i, :, -1] == 0).any()
+    ]
     first = bytes(picture.value)
     slider.value = 0.25
     second = bytes(picture.value)
@@ -153,7 +203,12 @@ def test_the_explorer_redraws_on_either_control(net):
 
 def test_only_the_explorer_needs_ipywidgets(net, monkeypatch):
     asked = "import sys, avbook.show.widgets.threshold; print('ipywidgets' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True).stdout.strip() == "False"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", asked], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "False"
+    )
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
     draw_tau(net, clips(), 0.1, NAMES)
     with pytest.raises(AvbookError, match="ipywidgets is not installed"):
