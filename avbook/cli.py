@@ -115,7 +115,7 @@ def world(
     """Write the embedded audio-visual world to a folder, in the official file layout.
 
     Example: `avbook world my-world --size small`, then `avbook run psp-full --data my-world
-        --preset quick`."""
+    --preset quick`."""
     from avbook.world.build import write_world
 
     options = {} if visual_dim is None else {"visual_dim": visual_dim}
@@ -189,7 +189,7 @@ def run(
     """Train a recipe over seeds and keep a record of each.
 
     A finished run is not repeated, one that was cut off continues. Examples: `avbook run psp-full
-        --seeds 3`, `avbook run psp-full --data ~/AVE.pack --set tau=0.1`"""
+    --seeds 3`, `avbook run psp-full --data ~/AVE.pack --set tau=0.1`"""
     from avbook.experiments.datasets import default_preset
     from avbook.experiments.recipe import parse_options, resolve_settings
     from avbook.experiments.recipes import find_recipe
@@ -246,7 +246,7 @@ def table(
     """Run what a paper's table still lacks, print it beside ours, write it as CSV and Markdown.
 
     Cells shared by several tables are run once; an interrupted table continues. Example: `avbook
-        table psp-1 --only full --seeds 3`"""
+    table psp-1 --only full --seeds 3`"""
     from avbook.common.files import write_text
     from avbook.experiments import tables as ledger
     from avbook.experiments.datasets import default_preset

@@ -171,10 +171,10 @@ def take_turns(
     device: str = "cpu",
 ) -> dict[str, dict[str, Any]]:
     """Each way in turn, round after round, so that a slow minute of the machine meets them all
-        alike.
+    alike.
 
     `seconds` is the median step of the fastest round, `rounds` the medians of all, `step_memory_mb`
-        what a turn took beyond what was there before it."""
+    what a turn took beyond what was there before it."""
     import torch
 
     from avbook.training.device import retain_freed_memory
@@ -248,10 +248,10 @@ def timed_command(
     environment: dict[str, str] | None = None,
 ) -> dict[str, float]:
     """Seconds on the clock, seconds of all processors together, megabytes of the largest process;
-        RuntimeError with the last line if it fails.
+    RuntimeError with the last line if it fails.
 
     Time during which this process itself was held (a stopped job, a machine asleep) is not counted,
-        but told as `held_seconds`."""
+    but told as `held_seconds`."""
     held, started = 0.0, time.perf_counter()
     with open(log, "wb") as file:
         process = subprocess.Popen(

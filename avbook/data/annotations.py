@@ -150,10 +150,10 @@ def read_llp_spans(
     path,  # AVVP_eval_audio.csv or AVVP_eval_visual.csv
 ) -> dict[str, dict[str, np.ndarray]]:
     """File name -> class -> (T,) bool, onset included, offset not, as the released evaluation fills
-        them.
+    them.
 
     Rows without length or turned round mark nothing (the real files hold six). Raises AvbookError
-        on unknown classes and seconds outside the clip."""
+    on unknown classes and seconds outside the clip."""
     videos = {}
     for where, (name, onset, offset, label) in _table(
         Path(path), ["filename", "onset", "offset", "event_labels"]

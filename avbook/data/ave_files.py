@@ -88,7 +88,7 @@ def read_annotations(
     """One `PseudoLabels` per clip, in the order of the file, which is the order of the features.
 
     Raises `AvbookError` with the line number for a line of another form and for an event that ends
-        before it begins."""
+    before it begins."""
     rows = []
     for number, line in enumerate(read_lines(path), 1):
         parts = line.strip().split("&")

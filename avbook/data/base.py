@@ -59,8 +59,8 @@ class Split:
     """A split of a data set: its clips' ids and labels, and their features in batches.
 
     `batch(indices)` gives a dict of float32 tensors for any indices: a list, a slice, a mask,
-        repeated, unsorted. In a DataLoader it reads whole batches at once (`__getitems__`):
-        `split.loader(32, shuffle=True)`."""
+    repeated, unsorted. In a DataLoader it reads whole batches at once (`__getitems__`):
+    `split.loader(32, shuffle=True)`."""
 
     def __init__(
         self,

@@ -114,10 +114,10 @@ def read_list(
     categories: tuple[str, ...] = LLP_CATEGORIES,  # C names
 ) -> tuple[list[str], np.ndarray]:
     """The clips' names and their video labels (n, C), float32: 1 where the class is heard or seen
-        anywhere in the clip.
+    anywhere in the clip.
 
     Raises `AvbookError` with the line for an unknown class, a clip without a label or listed twice,
-        and a name that is not ID_start_end."""
+    and a name that is not ID_start_end."""
     index, names, hot = {name: number for number, name in enumerate(categories)}, {}, []
     for line, (name, labels) in read_table(path, ("filename", "event_labels")):
         if not CLIP_NAME.fullmatch(name):
@@ -151,7 +151,7 @@ def read_spans(
     """The lines as `LLPSpan`s, empty and inverted ones too where they are the published file's own.
 
     Raises `AvbookError` with the line for an unknown class, seconds outside the clip, and an onset
-        after its offset."""
+    after its offset."""
     spans = []
     for line, (name, onset, offset, category) in read_table(
         path, ("filename", "onset", "offset", "event_labels")

@@ -78,10 +78,10 @@ def check_folder(
     folder,  # a folder in AVE's or LLP's layout, or a pack
 ) -> list[Issue]:
     """Everything that is wrong with the folder (level "error") or worth knowing about it ("note");
-        features are sampled for NaN.
+    features are sampled for NaN.
 
     Of a pack every byte is compared with its checksum. Raises `AvbookError` only when there is no
-        such folder."""
+    such folder."""
     report = ValidationReport(Path(folder))
     try:
         task = task_of(folder)
@@ -102,11 +102,11 @@ def pack_folder(
     progress: bool = True,  # show a bar
 ) -> Path:
     """The finished pack's path. A pack that was interrupted goes on behind its last whole block; a
-        finished one is not made again.
+    finished one is not made again.
 
     Features become float16, so values beyond ±65,504 are refused, as are NaN and infinity. Raises
-        `AvbookError` for a folder with errors, an `out` that is something else, and a full disk (what
-        was written stays as OUT.partial, to go on from)."""
+    `AvbookError` for a folder with errors, an `out` that is something else, and a full disk (what
+    was written stays as OUT.partial, to go on from)."""
     folder, out = Path(folder), Path(out)
     report = ValidationReport(folder)
     task = task_of(folder)

@@ -88,14 +88,14 @@ def count_llp(
     categories: list[str],  # class names in order
 ) -> dict:
     """Which labels videos bear; then per class how its sources split by modality, fill the clip,
-        coincide and switch.
+    coincide and switch.
 
     `labels`: rows [videos, class, class, …], one for each set of labels. Per class, over its
-        sources: `modality` [heard only, seen only, both]; `filled` [heard only, of those all ten
-        seconds; seen only, of those all ten]; `both` [both fill the clip, only the sound does, only the
-        picture does, neither]; `same` (of neither, those with equal spans); `audio_chain` and
-        `visual_chain`: `chain_counts` of the patterns that do not fill the clip. `quiet`: seconds in
-        all, those with nothing heard, with nothing seen."""
+    sources: `modality` [heard only, seen only, both]; `filled` [heard only, of those all ten
+    seconds; seen only, of those all ten]; `both` [both fill the clip, only the sound does, only the
+    picture does, neither]; `same` (of neither, those with equal spans); `audio_chain` and
+    `visual_chain`: `chain_counts` of the patterns that do not fill the clip. `quiet`: seconds in
+    all, those with nothing heard, with nothing seen."""
     index = {name: i for i, name in enumerate(categories)}
     sets, quiet = Counter(), np.zeros(3, int)
     modality, filled, both, same = (np.zeros((len(index), k), int) for k in (3, 4, 4, 1))
@@ -264,12 +264,12 @@ def count_spans(
     """What a list of labels hides, over clips and the classes they list.
 
     `labels` (C, 4): listed labels that are [heard only, seen only, both, neither] somewhere in the
-        clip; `seconds` (C, 4): the ten seconds of each of those labels, the same way; `unlisted` (C,):
-        classes that occur without being listed. Over events, the maximal runs of a class:
-        `lengths_audio`, `lengths_visual` (11,). Over classes both heard and seen in a clip: `starts`,
-        `ends` (19,), the first (last) second in view minus the first (last) one heard, from -9 to 9;
-        `matched` (C, 4): those in all, with the same first second, with the same last one, with the
-        same seconds."""
+    clip; `seconds` (C, 4): the ten seconds of each of those labels, the same way; `unlisted` (C,):
+    classes that occur without being listed. Over events, the maximal runs of a class:
+    `lengths_audio`, `lengths_visual` (11,). Over classes both heard and seen in a clip: `starts`,
+    `ends` (19,), the first (last) second in view minus the first (last) one heard, from -9 to 9;
+    `matched` (C, 4): those in all, with the same first second, with the same last one, with the
+    same seconds."""
     index = {name: i for i, name in enumerate(categories)}
     labels, seconds, matched = (np.zeros((len(index), 4), int) for _ in range(3))
     unlisted, lengths, ends = (

@@ -112,12 +112,12 @@ def claim_rows(
     ) = None,  # figure's key -> where the book draws it, from `figures_shown`
 ) -> list[dict[str, Any]]:
     """One dict a claim and what it was tried on: paper, kind, claim, source, printed, ours, low,
-        high, seeds, data, tried, protocol, verdict, command.
+    high, seeds, data, tried, protocol, verdict, command.
 
     A cell claims a number on the official data, so elsewhere its verdict is "not run", though ours
-        stands beside it. A direction is judged wherever both settings were run, as `ledger.compare`
-        does: on the world with the small settings of the quick preset, and apart from it with the
-        paper's. A figure is "shown" where a page draws its like."""
+    stands beside it. A direction is judged wherever both settings were run, as `ledger.compare`
+    does: on the world with the small settings of the quick preset, and apart from it with the
+    paper's. A figure is "shown" where a page draws its like."""
     found = Claims(records)
     out = []
     for table in TABLES.values():

@@ -38,12 +38,12 @@ def discrepancy_rows(
     preset: str = "quick",
 ) -> list[dict[str, Any]]:
     """One dict a switched divergence and recipe: paper, entry, recipe, options, place, metric, gap
-        (a `Summary` or None), others, verdict.
+    (a `Summary` or None), others, verdict.
 
     Simpler or wiser models that a table holds as yardsticks are no divergences. The gap is what the
-        switch changes against the same recipe without it, seed by seed, in the table's own figure;
-        `others` holds the gaps of its further figures. The verdict says "higher" or "lower" where the
-        95 % interval leaves zero out."""
+    switch changes against the same recipe without it, seed by seed, in the table's own figure;
+    `others` holds the gaps of its further figures. The verdict says "higher" or "lower" where the
+    95 % interval leaves zero out."""
     by_path = {page.path: page for page in pages}
     out = []
     for paper, (key, path, recipes) in REGISTERS.items():

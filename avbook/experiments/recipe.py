@@ -76,7 +76,7 @@ def resolve_settings(
     """All settings of a run, and the options that really differ from the preset.
 
     Raises `AvbookError` for a name the recipe does not have and for a value of another kind than
-        the preset's."""
+    the preset's."""
     base = recipe.preset(preset)
     changed = {}
     for name, value in options.items():

@@ -49,7 +49,7 @@ def load_released(
     """Our network with these weights, in eval mode; its sizes come from the shapes.
 
     Raises `AvbookError` naming every weight that is missing, left over, or of another shape.
-        Weights that the released class holds without using them may be there or not."""
+    Weights that the released class holds without using them may be there or not."""
     import torch
 
     if kind not in RELEASED:

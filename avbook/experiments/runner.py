@@ -56,10 +56,10 @@ def run_seed(
     ) = None,  # how the user named the data, for the record's command; None: its folder
 ) -> dict[str, Any]:
     """The record of one seed: read where it stands already, else trained (or continued where it was
-        cut off) and written.
+    cut off) and written.
 
     Writes `OUT/RECIPE/KEY/seed-N.json` and, beside it, `seed-N.npz` with the test predictions of
-        the three selections."""
+    the three selections."""
     from avbook.training.device import seed_everything
 
     settings, changed = resolve_settings(recipe, preset, options or {})

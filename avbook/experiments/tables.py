@@ -97,8 +97,8 @@ def compare(
     """Whether one setting beats another, seed by seed.
 
     "agrees" where the interval of the mean difference lies above zero, "disagrees" where it lies
-        below, "undecided" where it holds zero or fewer than two seeds can be compared, "not run" where
-        no seed has a record of both."""
+    below, "undecided" where it holds zero or fewer than two seeds can be compared, "not run" where
+    no seed has a record of both."""
     left = {r["seed"]: get_score(r, metric, selection) for r in better}
     right = {r["seed"]: get_score(r, metric, selection) for r in worse}
     shared = sorted(left.keys() & right.keys())
@@ -139,12 +139,12 @@ def table_rows(
     extra: dict[str, Any] | None = None,  # options every cell was run with besides its own
 ) -> list[dict[str, Any]]:
     """One dict a cell: row, column, paper, ours, sd, low, high, seeds, data, preset, selection,
-        verdict, command.
+    verdict, command.
 
     The verdict compares with the paper's number only on official data: it "agrees" where the
-        interval over seeds holds it. It is "undefined" where no seed's figure had anything to count, as
-        the precision of a class that is never predicted. On the world the absolute numbers are another
-        task's, so a cell says "world" and the directions carry the verdicts."""
+    interval over seeds holds it. It is "undefined" where no seed's figure had anything to count, as
+    the precision of a class that is never predicted. On the world the absolute numbers are another
+    task's, so a cell says "world" and the directions carry the verdicts."""
     out, selection = [], selection or table.selection
     for cell in table.cells:
         if only and cell.column != only:
@@ -349,8 +349,8 @@ def layout(
     """The heading and the lines of a table, as texts.
 
     Up to three columns show the paper's figure and ours side by side. More would not fit a page:
-        there the paper's figures are one line of a row and ours the next, and a row that only cites
-        other work has one line. Where the paper has no figures at all, only ours are shown."""
+    there the paper's figures are one line of a row and ours the next, and a row that only cites
+    other work has one line. Where the paper has no figures at all, only ours are shown."""
     columns = _columns(table, cells)
     at = {(cell["row"], cell["column"]): cell for cell in cells}
     names = [c.split(": ")[1] for c in columns] if _one_level(columns) else columns

@@ -25,10 +25,10 @@ _all_ = ["log_mel", "log_mel_stream"]
 @runtime_checkable
 class Extractor(Protocol):
     """What avbook asks of anything that makes features: three attributes and a call that returns a
-        float32 array.
+    float32 array.
 
     Sound: a wave or log-mel patches (…, 96, 64) → (…, dim). Picture: uint8 frames (…, T·fps, H, W,
-        3) → (…, T, 7, 7, dim) or, without positions, (…, T, dim)."""
+    3) → (…, T, 7, 7, dim) or, without positions, (…, T, dim)."""
 
     name: str  # what is written into `world.json` and run records
     dim: int  # the length of a feature vector
@@ -98,7 +98,7 @@ def quantities(
     """What the patterns sum to over a second, (n, 272) whole numbers.
 
     64 levels, 64 strengths of partials, 64 rises and 64 falls (four kinds of change by 16 groups of
-        bands), and the level of the loudest eighth of a second in 16 groups."""
+    bands), and the level of the loudest eighth of a second in 16 groups."""
     level = (
         ((patches.double() - np.log(LOG_OFFSET)) * 32).round().clamp(0, 400).float()[:, None]
     )  # steps of 0.27 dB
@@ -175,10 +175,10 @@ class _Mix:
 # %% ../../nbs/1_problem/03_extractors.ipynb #c037
 class AudioExtractor:
     """A frozen, seeded network from sound to `dim` numbers per second: sparse and never negative,
-        as VGGish's.
+    as VGGish's.
 
     All sums are exact, so the result does not depend on batch size, threads or the order of adding.
-        No label is used."""
+    No label is used."""
 
     def __init__(
         self,
@@ -315,10 +315,10 @@ def _sample_frames(
 # %% ../../nbs/1_problem/03_extractors.ipynb #c051
 class _Eye:
     """The first layer that all picture extractors share: frames (n, 56, 56, 3) → whole-number maps
-        (n, 32, 14, 14).
+    (n, 32, 14, 14).
 
     Square roots, in units of each map's mean on the sample: 16 is an ordinary value, 255 the
-        largest."""
+    largest."""
 
     def __init__(self, rng: np.random.Generator):
         self._bank = first_filters()
@@ -461,10 +461,10 @@ def _pooled(
 
 class FrameExtractor(_PictureExtractor):
     """A frozen, seeded network from frames to one vector each, eight a second: (8·T, dim), dense
-        and never negative, as ResNet-152's.
+    and never negative, as ResNet-152's.
 
     Where a clip has fewer frames than eight a second they are repeated; where it has more, the
-        nearest in time are taken."""
+    nearest in time are taken."""
 
     name = "avbook-frame"
 
@@ -489,10 +489,10 @@ class FrameExtractor(_PictureExtractor):
 # %% ../../nbs/1_problem/03_extractors.ipynb #c063
 class MotionExtractor(_PictureExtractor):
     """A frozen, seeded network from frames to one vector per second, (T, dim), as R(2+1)D's: half
-        of it sees changes only.
+    of it sees changes only.
 
     Those dim // 2 numbers are zero for a picture that stands still; the others mix change with what
-        is there."""
+    is there."""
 
     name = "avbook-motion"
 

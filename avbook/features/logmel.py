@@ -69,7 +69,7 @@ def _mono(
     """The wave as float64 (samples,): channels averaged, int16 divided by 32768.
 
     Raises `AvbookError` for a wrong type, shape, rate, NaN or Inf, and for floats that were never
-        scaled."""
+    scaled."""
     if isinstance(rate, bool) or not isinstance(rate, (int, np.integer)) or rate < 1000:
         _fail(f"rate={rate!r}", "a whole number of samples per second, at least 1000")
     wave = np.asarray(wave)
@@ -100,7 +100,7 @@ def _lowpass(
     """A Kaiser-windowed sinc, 50 zero crossings a side, cut at 0.917 of the lower Nyquist rate.
 
     These are the figures of resampy's `kaiser_best`, which the released feature code resamples
-        with."""
+    with."""
     zeros, beta, rolloff, squeeze = 50, 12.9846, 0.917347, min(1.0, up / down)
     half = int(np.ceil(zeros / squeeze * up))
     t = np.arange(-half, half + 1) * squeeze / up  # in zero crossings of the lower rate
@@ -142,8 +142,8 @@ def log_mel(
     """VGGish's input, one patch per second of sound: (seconds, 96, 64) float32, time by mel band.
 
     The wave is cut into whole seconds *before* resampling and framing, as the authors of AVE and
-        LLP did; a second gives 98 windows, of which the first 96 are kept. An incomplete last second is
-        dropped. Raises `AvbookError`."""
+    LLP did; a second gives 98 windows, of which the first 96 are kept. An incomplete last second is
+    dropped. Raises `AvbookError`."""
     wave = _mono(wave, rate)
     seconds = len(wave) // rate
     if not seconds:
@@ -157,10 +157,10 @@ def log_mel_stream(
     rate: int = RATE,  # samples per second
 ) -> np.ndarray:
     """VGGish's own framing of a whole wave: (patches, 96, 64) float32, patch k starting at 0.96·k
-        seconds.
+    seconds.
 
     Kept for comparison: by the tenth patch it runs 0.36 s ahead of the seconds that labels count.
-        Raises `AvbookError`."""
+    Raises `AvbookError`."""
     frames = _mel_frames(resample(_mono(wave, rate), rate)) if len(wave) else np.zeros((0, BANDS))
     patches = len(frames) // PATCH
     if not patches:

@@ -98,9 +98,9 @@ def ave_per_video(
     """A dict of (N,) arrays, to average, to bootstrap, or to find the worst clips.
 
     `accuracy` and `iou` in percent (`iou` of the event span, whatever its name; NaN where the video
-        has no event), `named` (the right category is the most frequent of the predicted ones),
-        `holds_event`, `holds_background`, and segment counts: `background_true`,
-        `background_predicted`, `background_hits`, `event_true`, `event_hits`."""
+    has no event), `named` (the right category is the most frequent of the predicted ones),
+    `holds_event`, `holds_background`, and segment counts: `background_true`,
+    `background_predicted`, `background_hits`, `event_true`, `event_hits`."""
     predicted, true, background = ave_pair(predicted, labels, background)
     hit = predicted == true
     silent, quiet = (
@@ -131,7 +131,7 @@ def ave_scores(
     background: int | None = None,  # needed only where both are indices
 ) -> dict[str, float]:
     """AVE's accuracy and where it comes from, all in percent; NaN where a figure has nothing to
-        count.
+    count.
 
         - `accuracy`: segments whose class is right, background counted as a class;
         - `accuracy_with_background`: the same over videos that hold background, where there is
@@ -144,7 +144,7 @@ def ave_scores(
           `always_background`: its opposite.
 
     Raises `AvbookError` on shapes that disagree, NaN, classes out of range, labels that are not
-        one-hot."""
+    one-hot."""
     video = ave_per_video(predicted, labels, background)
     total = {
         name: int(video[name].sum()) for name in video if name.startswith(("background_", "event_"))

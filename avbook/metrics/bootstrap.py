@@ -54,10 +54,10 @@ def bootstrap(
     seed: int = 0,  # of the draws
 ) -> Interval | dict[str, Interval]:
     """`Interval(mean, low, high)`: the mean over videos and the percentiles of the means of N
-        videos drawn with replacement.
+    videos drawn with replacement.
 
     A dict gives a dict. NaN raises `AvbookError`: leave those videos out, or give them weight and
-        value 0."""
+    value 0."""
     columns = per_video if isinstance(per_video, Mapping) else {"per_video": per_video}
     columns = {name: finite(name, value).astype(float) for name, value in columns.items()}
     shapes = sorted({value.shape for value in columns.values()})

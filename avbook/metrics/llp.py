@@ -77,10 +77,10 @@ def event_counts(
     true: np.ndarray,  # (N, C, T) booleans
 ) -> np.ndarray:
     """(3, N, C): the same three for events, the maximal runs of a class: a hit has IoU >= 1/2 with
-        some event of the other side.
+    some event of the other side.
 
     Each run of `predicted & true` is the overlap of one predicted and one true event, so the pairs
-        need no search."""
+    need no search."""
     called, support, common = edges(predicted), edges(true), edges(predicted & true)
     left = (
         np.searchsorted(called[0], common[0], side="right") - 1
@@ -175,8 +175,8 @@ def llp_scores(
     """The ten figures of the LLP protocol in percent, each a mean over videos.
 
     `segment_` and `event_` of `audio`, `visual`, `av` (a class is positive where it is in both),
-        `type` (the mean of those three) and `event` (counts of audio and visual added). Raises
-        `AvbookError` on shapes that disagree, NaN and values that are not 0 or 1."""
+    `type` (the mean of those three) and `event` (counts of audio and visual added). Raises
+    `AvbookError` on shapes that disagree, NaN and values that are not 0 or 1."""
     return {
         name: float(values.mean())
         for name, values in llp_per_video(
@@ -194,10 +194,10 @@ def llp_per_class(
     layout: str = "NTC",  # or "NCT"
 ) -> dict[str, list]:
     """A table as columns: class, true events of each modality, and F1 in percent from counts pooled
-        over all videos (NaN where none).
+    over all videos (NaN where none).
 
     Pooled, so the columns do not average to `llp_scores`: there each video counts alike, here each
-        segment or event."""
+    segment or event."""
     pred_audio, pred_visual, true_audio, true_visual = llp_masks(
         pred_audio, pred_visual, true_audio, true_visual, layout
     )

@@ -20,10 +20,10 @@ from .pooling import Pooling
 @paper("ma", eq=1)
 class Attention(nn.Module):
     """What each second of `x` gathers from all seconds of `source`, (B,T,d): one head of scaled
-        dot-product attention.
+    dot-product attention.
 
     `forward(x (B,T,d), source (B,S,d))`. Weights of queries, keys and values lie in one matrix, as
-        in PyTorch's `MultiheadAttention`."""
+    in PyTorch's `MultiheadAttention`."""
 
     def __init__(
         self,
@@ -63,11 +63,11 @@ class Attention(nn.Module):
 @paper("ma", eq=(2, 3))
 class HybridAttention(nn.Module):
     """Features with what they gather from their own track and from the other one, normalised after
-        each of two steps (code).
+    each of two steps (code).
 
     One layer serves both modalities. `forward(x, other)`, both (B,T,d). It is the sum of two parts,
-        so that a track's own part need not be computed again for each new partner: `self_attend(x)`,
-        then `cross_attend(self_attend(x), x, other)`."""
+    so that a track's own part need not be computed again for each new partner: `self_attend(x)`,
+    then `cross_attend(self_attend(x), x, other)`."""
 
     def __init__(
         self,
@@ -194,10 +194,10 @@ class HAN(nn.Module):
     """Probabilities of each event in each second of sound and picture: `net(batch) -> dict`.
 
     From `audio` (B,T,da), `visual_2d` (B,8T,d2), `visual_3d` (B,T,d3): `segment_audio`,
-        `segment_visual` (B,T,C), `video_audio`, `video_visual`, `video` (B,C); and what leads there:
-        `f_a`, `f_v` (B,T,d) before the attention, `f_a_hat`, `f_v_hat` after it, and the pooling's
-        `frame_attention`, `modality_attention` (B,T,2,C). A net with one modality leaves out what
-        belongs to the other."""
+    `segment_visual` (B,T,C), `video_audio`, `video_visual`, `video` (B,C); and what leads there:
+    `f_a`, `f_v` (B,T,d) before the attention, `f_a_hat`, `f_v_hat` after it, and the pooling's
+    `frame_attention`, `modality_attention` (B,T,2,C). A net with one modality leaves out what
+    belongs to the other."""
 
     def __init__(
         self,

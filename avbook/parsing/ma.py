@@ -41,10 +41,10 @@ def contrast_loss(
 # %% ../../nbs/3_parsing/04_ma.ipynb #c035
 class MA(HAN):
     """HAN that also compares each second's sound with the clip's pictures: `contrast` (B,T,T),
-        cosines of `f_a_hat` with `f_v`.
+    cosines of `f_a_hat` with `f_v`.
 
     `contrast_visual` is the other direction, `f_v_hat` with `f_a`. Options as for `HAN`; with one
-        modality there is no contrast."""
+    modality there is no contrast."""
 
     def fuse(self, tracks):
         out = super().fuse(tracks)

@@ -20,10 +20,10 @@ def weighted_sum(
     normalise: bool = False,  # divide the video's weights by their sum (not in the code)
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Probabilities of the clip: in each modality (B,M,C), and in the whole video (B,C), which may
-        exceed 1 (code).
+    exceed 1 (code).
 
     A modality's weights are its frame attention and sum to 1. The video's weights are the product
-        of both attentions and sum to anything between 0 and M; `normalise=True` repairs that."""
+    of both attentions and sum to anything between 0 and M; `normalise=True` repairs that."""
     in_time = frame_attention * probabilities  # (B, T, M, C)
     video = (in_time * modality_attention).sum((1, 2))
     if normalise:
@@ -33,10 +33,10 @@ def weighted_sum(
 # %% ../../nbs/3_parsing/03_pooling.ipynb #c034
 class Pooling(nn.Module):
     """Probabilities of a clip from those of its seconds: `each` (B,M,C), one for each modality, and
-        `video` (B,C).
+    `video` (B,C).
 
     `forward(features (B,T,M,d), probabilities (B,T,M,C))`; under "attention" also
-        `frame_attention`, `modality_attention` (B,T,M,C)."""
+    `frame_attention`, `modality_attention` (B,T,M,C)."""
 
     def __init__(
         self,

@@ -246,10 +246,10 @@ def refine(
     batch_size: int = 256,
 ) -> Refinement:
     """The labels of each modality, found by exchanging tracks between videos that share no label.
-        The net is left in its mode.
+    The net is left in its mode.
 
     Each track goes through its own part of the net once; a swap costs only what the two tracks say
-        to each other."""
+    to each other."""
     if modality not in ("both", "audio", "visual", "none"):
         raise AvbookError(f"refine={modality!r}: expected 'both', 'audio', 'visual' or 'none'")
     labels = np.asarray(split.video_labels) > 0
@@ -373,11 +373,11 @@ def refinement_scores(
     visual_labels: np.ndarray,  # (N, T, C), what can be seen
 ) -> dict[str, dict[str, float]]:
     """How well each modality's labels were refined, in percent, by the truth: under `audio` and
-        `visual` each
+    `visual` each
 
     `absent`: the share of labels that the modality does not hold; `dropped`: the share that was
-        dropped; `precision`: of the dropped, the share that is absent; `recall`: of the absent, the
-        share that was dropped. NaN where a share is of nothing."""
+    dropped; `precision`: of the dropped, the share that is absent; `recall`: of the absent, the
+    share that was dropped. NaN where a share is of nothing."""
 
     def share(part, whole):
         return 100 * float(part.sum() / whole.sum()) if whole.any() else float("nan")

@@ -171,11 +171,11 @@ def timeline_bars(
     ax=None,  # axes to draw on
 ):
     """Axes with one bar chart in time for each row: truth above, predictions below, seconds along
-        the bottom.
+    the bottom.
 
     Class indices (with `names`) share a track, coloured by class; a (T, C) mask or events get one
-        track a class; strengths between 0 and 1 are drawn as heights. Raises `AvbookError` on other
-        shapes and values."""
+    track a class; strengths between 0 and 1 are drawn as heights. Raises `AvbookError` on other
+    shapes and values."""
     tracks = {name: timeline_tracks(row, names, seconds) for name, row in rows.items()}
     seconds = max(len(heights) for found, _ in tracks.values() for _, heights in found)
     lanes = {name: 1 if shared else len(found) for name, (found, shared) in tracks.items()}

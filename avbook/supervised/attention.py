@@ -15,11 +15,11 @@ from ..errors import AvbookError
 # %% ../../nbs/2_supervised/01_attention.ipynb #c033
 class AudioGuidedAttention(nn.Module):
     """The picture of each second as one vector, its positions weighted by what the sound asks for
-        (AVGA of AVEL).
+    (AVGA of AVEL).
 
     `forward(audio (B,T,da), visual (B,T,H,W,dv) or (B,T,P,dv))` gives the attended features
-        (B,T,dv) and the weights (B,T,P). Raises `AvbookError` where the picture has another number of
-        positions. No gradient reaches the picture."""
+    (B,T,dv) and the weights (B,T,P). Raises `AvbookError` where the picture has another number of
+    positions. No gradient reaches the picture."""
 
     def __init__(
         self,
@@ -62,10 +62,10 @@ class AudioGuidedAttention(nn.Module):
 # %% ../../nbs/2_supervised/01_attention.ipynb #c047
 class SelfAttention(nn.Module):
     """Features (B,T,d) with, added to each second, a mixture of all seconds of the same modality
-        (SAPSP of PSP's Table 1).
+    (SAPSP of PSP's Table 1).
 
     One head of scaled dot-product attention with a residual; the paper says no more than
-        "self-attention before the Bi-LSTMs"."""
+    "self-attention before the Bi-LSTMs"."""
 
     def __init__(
         self,

@@ -87,11 +87,11 @@ def segment_loss(
 @paper("psp", eq=(5, 6))
 class AVEHead(nn.Module):
     """Scores of the categories for each second, `scores` (B,T,C+1); in the weak setting
-        `video_scores` (B,C+1), which sum to 1, too.
+    `video_scores` (B,C+1), which sum to 1, too.
 
     Weak with `weighting` (Eq. 5 of PSP): each second's scores are scaled by a share `phi` (B,T,1)
-        before they are averaged; without it (Eq. 6) they are averaged as they are. `scores` are the
-        scaled ones, from which the seconds are predicted."""
+    before they are averaged; without it (Eq. 6) they are averaged as they are. `scores` are the
+    scaled ones, from which the seconds are predicted."""
 
     def __init__(
         self,
@@ -141,11 +141,11 @@ def video_loss(
 # %% ../../nbs/2_supervised/02_avel.ipynb #c047
 class AVEL(nn.Module):
     """The baseline: attention, a Bi-LSTM for each modality, both side by side into the head.
-        `net(batch) -> dict`.
+    `net(batch) -> dict`.
 
     Beside the head's and the encoder's outputs: `fusion` (B,T,4·hidden), and `similarity_avps`
-        (B,T), the cosine of both modalities, for PSP's pair-similarity loss. The defaults are AVEL's
-        released sizes; `inputs="two-layer"` and `head_bias=False` give it PSP's."""
+    (B,T), the cosine of both modalities, for PSP's pair-similarity loss. The defaults are AVEL's
+    released sizes; `inputs="two-layer"` and `head_bias=False` give it PSP's."""
 
     def __init__(
         self,

@@ -66,10 +66,10 @@ def propagate(
 # %% ../../nbs/2_supervised/03_psp.ipynb #c033
 class PositiveSamplePropagation(nn.Module):
     """Picture and sound, each second helped by its positive partners of the other modality:
-        `v_psp`, `a_psp` (B,T,d).
+    `v_psp`, `a_psp` (B,T,d).
 
     `forward(v (B,T,d), a (B,T,d))`. Also `similarity` (before any cut), `beta_va`, `beta_av`,
-        `gamma_va`, `gamma_av` (B,T,T)."""
+    `gamma_va`, `gamma_av` (B,T,T)."""
 
     def __init__(
         self,

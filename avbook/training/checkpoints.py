@@ -73,11 +73,11 @@ def identity(
     options: dict[str, Any],  # the options of training that decide the numbers
 ) -> dict[str, Any]:
     """What must be the same for a cut-off run to continue: network, method, data and options, as
-        JSON can hold it.
+    JSON can hold it.
 
     Of the network: class, names and shapes of the weights, and every number or word set on it or on
-        a module within (a dropout's p, a threshold). Of the method: class and such settings; names that
-        begin with "_" are its own business."""
+    a module within (a dropout's p, a threshold). Of the method: class and such settings; names that
+    begin with "_" are its own business."""
     modules = {
         f"{name}.{key}".strip("."): value
         for name, module in net.named_modules()
@@ -245,7 +245,7 @@ def resume_run(
     """Puts the run where its checkpoint left it, if there is one.
 
     Raises `AvbookError` naming what differs where the checkpoint is of another network, method,
-        data or options, or is further on."""
+    data or options, or is further on."""
     if run.file is None or not run.file.exists():
         return
     if start_over:

@@ -186,15 +186,15 @@ def retain_freed_memory(
     device: torch.device,  # where the work runs; only the CPU is concerned
 ) -> Iterator[bool]:
     """Whether, in this block, large blocks that are freed stay with the process for the next
-        request instead of going back to the system.
+    request instead of going back to the system.
 
     A training step frees a gigabyte and asks for it again at once, and a page that comes from the
-        system is cleared first: a good part of a step's time at the official sizes
-        (`benchmarks/psp_epoch.py`). No number changes. The price: until the block ends the process
-        holds the most it ever needed, and gaps, some percent more at the peak; when it ends all that is
-        free goes back, though glibc may fill a gap below something that lives on once more, and keep
-        it. False, and nothing is changed: off the CPU, where the C library is not glibc (Windows,
-        macOS, musl), or with `AVBOOK_KEEP_MEMORY=0` in the environment."""
+    system is cleared first: a good part of a step's time at the official sizes
+    (`benchmarks/psp_epoch.py`). No number changes. The price: until the block ends the process
+    holds the most it ever needed, and gaps, some percent more at the peak; when it ends all that is
+    free goes back, though glibc may fill a gap below something that lives on once more, and keep
+    it. False, and nothing is changed: off the CPU, where the C library is not glibc (Windows,
+    macOS, musl), or with `AVBOOK_KEEP_MEMORY=0` in the environment."""
     libc = (
         _glibc()
         if device.type == "cpu" and os.environ.get("AVBOOK_KEEP_MEMORY", "1") != "0"

@@ -501,11 +501,11 @@ def fit(
     progress: bool = True,  # a bar, on a terminal
 ) -> Result:
     """The run's `Result`: scores, epochs and test predictions under three selections, history,
-        cost; the network is in eval mode.
+    cost; the network is in eval mode.
 
     The loss is a mean over rows. On the CPU a run that was cut off continues to the very numbers of
-        one that was not. Raises `AvbookError`: a request that makes no sense, a checkpoint of another
-        run, a loss that is not finite."""
+    one that was not. Raises `AvbookError`: a request that makes no sense, a checkpoint of another
+    run, a loss that is not finite."""
     options = dict(
         epochs=epochs,
         batch_size=batch_size,

@@ -30,10 +30,10 @@ def write_tensors(
     meta: dict[str, Any],  # what else to keep: anything JSON can say
 ) -> Path:
     """The path, once the file stands there whole; a reader sees the old file or the new one, never
-        a part.
+    a part.
 
     Raises `AvbookError` where the file cannot be written (a full disk, no permission) and leaves
-        nothing behind."""
+    nothing behind."""
     from safetensors.torch import save
 
     path = Path(path)
@@ -98,7 +98,7 @@ def load_weights(
     """What was kept beside the weights; the network holds them afterwards.
 
     Raises `AvbookError` where the file is of another class or where names or shapes differ, and
-        says which; the network is then as it was."""
+    says which; the network is then as it was."""
     tensors, meta = read_tensors(path)
     if meta.get("class", type(net).__name__) != type(net).__name__:
         raise AvbookError(

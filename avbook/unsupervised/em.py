@@ -297,11 +297,11 @@ def score_round(
     naming: str = "train",
 ) -> dict[str, float]:
     """All figures of a round, in percent: those of `ave_scores` and `gamma_scores`, and how good
-        the grouping is.
+    the grouping is.
 
     `purity`, `nmi`, `ari`, `hungarian`: of the annotator's labels of the training clips; `empty`:
-        categories that it never gives. `judged_purity` and so on: of the clips that are judged, by
-        their largest y."""
+    categories that it never gives. `judged_purity` and so on: of the clips that are judged, by
+    their largest y."""
     found = round.found[split]
     labels, count = np.asarray(labels), round.annotation.probabilities.shape[1]
     names = names_of(round, train_labels, labels, split, naming)

@@ -74,10 +74,10 @@ def label_contrast(
     ) = "log C",
 ) -> Tensor:
     """L_c: the mean KL divergence from the affinity set minus that from the repulsion set, mean
-        over the batch (Eq. 9).
+    over the batch (Eq. 9).
 
     Means over K where Eq. 9 has sums, so that K does not change the step size. A divergence above
-        the cap has gradient zero."""
+    the cap has gradient zero."""
     together = kl(log_p[:, None], log_affinity)  # (B, K)
     apart = kl(log_p[:, None], log_repulsion).clamp(max=cap_of(kl_cap, log_p.shape[-1]))
     return together.mean() - apart.mean()
@@ -104,10 +104,10 @@ def label_loss(
     entropy: bool = True,  # False: without L_e (Table 4)
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """L_label and its two parts, `contrast` and `entropy` (both are given even where they do not
-        enter the loss).
+    enter the loss).
 
     Minimising Eq. 11 as printed minimises the entropy of the mean: every video in one category. The
-        text wants the opposite, so L_e is subtracted."""
+    text wants the opposite, so L_e is subtracted."""
     parts = {
         "contrast": label_contrast(log_p, log_affinity, log_repulsion, kl_cap),
         "entropy": mean_entropy(log_p),
@@ -171,11 +171,11 @@ def assign_pseudo_labels(
     keep: bool = False,  # the labels of every epoch in the history, to look at
 ) -> PseudoLabels:
     """Pseudo-categories for N videos, learned from nothing but who is near whom (Eq. 9-11 of
-        CMLCL); the seed decides everything.
+    CMLCL); the seed decides everything.
 
     The history has per epoch: `loss`, `contrast`, `entropy` (means over its steps), what
-        `cluster_head_state` tells after it and with `keep` the `labels`. Raises `AvbookError` where the
-        loss is no longer finite."""
+    `cluster_head_state` tells after it and with `keep` the `labels`. Raises `AvbookError` where the
+    loss is no longer finite."""
     device = default_device() if device == "auto" else torch.device(device)
     check_int(
         categories=(categories, 2),

@@ -92,7 +92,7 @@ class Localiser(nn.Module):
     """Relevance and category of each second, from the frozen backbone's features.
 
     `net(batch)` with `features` (B,T,dim), sound first: `fusion` f_av (B,T,hidden), `relevance`
-        (B,T) logits, `gamma` (B,T), `segments` s_c (B,T,C), `video` y (B,C)."""
+    (B,T) logits, `gamma` (B,T), `segments` s_c (B,T,C), `video` y (B,C)."""
 
     def __init__(
         self,
@@ -175,9 +175,9 @@ def gamma_scores(
     """How well γ tells event from background, over the clips that hold both; all times 100.
 
     `gamma_correlation`: Pearson's, within a clip, averaged (0 where γ is constant); `gamma_auc`:
-        how often an event second has a larger γ than a background second of its clip, ties counted half
-        (50 is chance); `gamma_ratio`: smallest over largest γ of a clip, averaged over all clips (100
-        is uniform). NaN where no clip holds both."""
+    how often an event second has a larger γ than a background second of its clip, ties counted half
+    (50 is chance); `gamma_ratio`: smallest over largest γ of a clip, averaged over all clips (100
+    is uniform). NaN where no clip holds both."""
     gamma, background = np.asarray(gamma, dtype=np.float64), np.asarray(background, dtype=bool)
     ratio = 100 * float((gamma.min(1) / gamma.max(1)).mean())
     both = background.any(1) & ~background.all(1)

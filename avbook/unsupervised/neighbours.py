@@ -71,11 +71,11 @@ def contrastive_sets(
     seed: int = 0,  # "approximate": of the index's cells
 ) -> ContrastiveSets:
     """Affinity and repulsion set of every row (CMLCL, before Eq. 9), on the CPU; a row is never in
-        its own sets.
+    its own sets.
 
     With 2K > N - 1 the two sets share members; with K = N - 1 both hold all others. Ties are broken
-        by index. Memory O(N·(D + K)) besides one block. Raises `AvbookError` on other shapes, values
-        that are not finite, K out of range, an unknown method, FAISS missing."""
+    by index. Memory O(N·(D + K)) besides one block. Raises `AvbookError` on other shapes, values
+    that are not finite, K out of range, an unknown method, FAISS missing."""
     if method not in ("exact", "approximate"):
         raise AvbookError(f"method={method!r}: expected 'exact' or 'approximate'")
     if block is not None and (not isinstance(block, int) or block < 1):

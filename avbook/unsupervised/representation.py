@@ -51,8 +51,8 @@ def decorrelation(
     """How alike the features are over the batch: one modality's half of Eq. 7.
 
     The columns are first brought to length one (in "videos" the rows). The soft form is the cross
-        entropy of finding each column among all d, mean over columns; the hard ones are sums of
-        squares."""
+    entropy of finding each column among all d, mean over columns; the hard ones are sums of
+    squares."""
     check_choice("form", form, ("soft", "hard", "videos"))
     with torch.autocast(x.device.type, enabled=False):
         unit = F.normalize(upcast_half(x), dim=1 if form == "videos" else 0)
@@ -65,10 +65,10 @@ def decorrelation(
 @paper("cmlcl", eq=(1, 2))
 class SpatialAttention(nn.Module):
     """The picture of each second as one vector, its positions weighted by how well they fit the
-        sound (Eq. 1-2).
+    sound (Eq. 1-2).
 
     `forward(audio (B,T,da), visual (B,T,H,W,dv))` gives the attended features (B,T,dv) and the
-        weights (B,T,H,W), which sum to 1."""
+    weights (B,T,H,W), which sum to 1."""
 
     def __init__(
         self,
@@ -109,11 +109,11 @@ class UniformAttention(nn.Module):
 @paper("cmlcl", eq=(3, 4, 5))
 class CollaborativeAttention(nn.Module):
     """One modality's seconds (B,T,d) after attending over time, where both modalities together
-        decide where to look (Eq. 3-5).
+    decide where to look (Eq. 3-5).
 
     `forward(own (B,T,d), other (B,T,d) or None)`: queries and keys from [other, own], values from
-        own. Scores are divided by the square root of a head's width. With `residual`, as in CMRAN: the
-        heads are mixed once more, added to own, and normalised."""
+    own. Scores are divided by the square root of a head's width. With `residual`, as in CMRAN: the
+    heads are mixed once more, added to own, and normalised."""
 
     def __init__(
         self,
@@ -154,10 +154,10 @@ class CollaborativeAttention(nn.Module):
 # %% ../../nbs/4_unsupervised/01_representation.ipynb #c053
 class AVBackbone(nn.Module):
     """The backbone: `net(batch)` gives `v_attn`, `a_attn` (B,T,d) and `attention` (B,T,H,W), from
-        `audio` and `visual` alone.
+    `audio` and `visual` alone.
 
     With one modality the other's keys are absent, and without sound the picture is the mean over
-        its positions."""
+    its positions."""
 
     def __init__(
         self,
@@ -318,8 +318,8 @@ class PretextMethod(UnsupervisedMethod, nn.Module):
     """The loss of Eq. 8 for a `AVBackbone`, with the memory banks it needs.
 
     `loss(net, batch)` looks at `audio`, `visual` and `rows` (B,), the videos' places among the n,
-        and at nothing else. In training it also moves the banks' rows, after the loss is computed from
-        the banks as they were."""
+    and at nothing else. In training it also moves the banks' rows, after the loss is computed from
+    the banks as they were."""
 
     def __init__(
         self,
@@ -420,10 +420,10 @@ def pretrain(
     **options,
 ) -> tuple[AVBackbone, list[dict[str, Any]]]:
     """The network after learning without labels, in eval mode, and its history: per epoch `loss`,
-        `losses`, `lr`, `seconds`.
+    `losses`, `lr`, `seconds`.
 
     Raises `AvbookError` for options that make no sense, and in a launch of several processes: each
-        would keep banks of its own."""
+    would keep banks of its own."""
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         raise AvbookError(
             "represent() keeps its memory banks in one process; start it without `accelerate"

@@ -478,11 +478,11 @@ def render_sound(
     rate: int = RATE,  # samples per second; made at 16 kHz and resampled to others
 ) -> np.ndarray:
     """The clip's waveform, (seconds·rate,) float32: what is heard, shifted by `lead`, over ambient
-        noise; cut off at -1 and 1.
+    noise; cut off at -1 and 1.
 
     A source counts where its `heard` is true and nowhere else; `seen` is never looked at. Raises
-        `AvbookError` for an unknown class, a mask of another length than the clip, a lead of over a
-        second, and a rate that is no whole number."""
+    `AvbookError` for an unknown class, a mask of another length than the clip, a lead of over a
+    second, and a rate that is no whole number."""
     if not np.isfinite([clip.lead, clip.snr_db]).all() or abs(clip.lead) > MARGIN:
         raise AvbookError(
             f"sounds: clip {clip.id}: lead {clip.lead} s and snr_db {clip.snr_db}; expected finite"

@@ -351,8 +351,8 @@ def write_world(
     """The folder, filled with the task's official files, the scripts of all clips and `world.json`.
 
     Written to a temporary sibling first, which takes the name only when complete and goes when
-        anything stops the work. Raises AvbookError for bad input, an occupied folder and a full
-        disk."""
+    anything stops the work. Raises AvbookError for bad input, an occupied folder and a full
+    disk."""
     out, dims = Path(out).expanduser().absolute(), world_dims(task, visual_dim, motion_dim)
     _checked_size(task, size)
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
@@ -388,11 +388,11 @@ def world_folder(
     progress: bool | None = None,
 ) -> Path:
     """The folder of a sampled world, built on first use (`small`: up to a minute) and found again
-        afterwards.
+    afterwards.
 
     Its name holds `CONTENT`, the version of what is written, so another version makes a new one.
-        Several processes may ask at once: one builds, the others wait. Raises AvbookError as
-        `write_world` does."""
+    Several processes may ask at once: one builds, the others wait. Raises AvbookError as
+    `write_world` does."""
     dims = world_dims(task, visual_dim, motion_dim)
     _checked_size(task, size)
     cache = cache_folder(cache)

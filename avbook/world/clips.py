@@ -275,7 +275,7 @@ def ave_spans(
     """Shares (11, 11) of onset against offset for events of a class.
 
     They fill the clip as often as the class's real events do. The others follow the joint table of
-        all classes, tilted so that their mean length is that of the class."""
+    all classes, tilted so that their mean length is that of the class."""
     n, full, seconds = (AVE_COUNTS[key][category] for key in ("videos", "full", "seconds"))
     partial = np.array(AVE_COUNTS["joint"], float)
     partial[0, 10] = 0
@@ -524,11 +524,11 @@ def read_scripts(
     seed: int = 0,  # of what the files do not say
 ) -> list[Clip]:
     """Clips with the real classes, spans, ids and splits, second by second, in the order of the
-        files' rows.
+    files' rows.
 
     AVE: the event is Annotations.txt's; what happens around it is drawn. LLP: val and test follow
-        the two evaluation files; for train only the weak labels are real, and spans are drawn given
-        them. Raises AvbookError on missing or malformed files."""
+    the two evaluation files; for train only the weak labels are real, and spans are drawn given
+    them. Raises AvbookError on missing or malformed files."""
     if task not in _REAL_SPLITS:
         raise AvbookError(f"task {task!r}: unknown; expected 'ave' or 'llp'")
     return (_read_ave if task == "ave" else _read_llp)(folder, seed)

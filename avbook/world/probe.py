@@ -57,11 +57,11 @@ def probe(
     seed: int = 0,  # of the shuffling
 ) -> dict:
     """How far a linear classifier gets on single event segments: percent on test for `audio`,
-        `visual`, `both` and `shuffled`.
+    `visual`, `both` and `shuffled`.
 
     Multinomial logistic regression on standardised features, its penalty chosen on val. `shuffled`
-        is the joint probe when each test segment hears another clip. With them come `truth` and
-        `predicted` (S,) per probe, for confusion matrices."""
+    is the joint probe when each test segment hears another clip. With them come `truth` and
+    `predicted` (S,) per probe, for confusion matrices."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler

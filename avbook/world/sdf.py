@@ -18,10 +18,10 @@ def sine(
     turns: np.ndarray | float,  # angle, in full turns
 ) -> np.ndarray:
     """The sine of an angle in turns, float64, from exactly rounded arithmetic alone (error below
-        1e-7).
+    1e-7).
 
     `np.sin` may differ in its last bit between processors; a polynomial of +, - and * does not, and
-        the world promises the same bytes everywhere."""
+    the world promises the same bytes everywhere."""
     x = np.asarray(turns, np.float64)
     x = x - np.rint(x)
     x = np.where(np.abs(x) > 0.25, np.copysign(0.5, x) - x, x) * 6.283185307179586
@@ -44,10 +44,10 @@ def stripes(
     duty: float = 0.5,  # share of a period that is ink
 ) -> np.ndarray:
     """The share of ink (0..1) in a pixel at `x` of an endless row of stripes: exact box filter, so
-        no aliasing.
+    no aliasing.
 
     Ink runs from 0 to `duty` of each period. The ink left of x is `I(x) = floor(x)·duty + min(x −
-        floor(x), duty)`; a pixel sees `(I(x + pixel/2) − I(x − pixel/2)) / pixel`."""
+    floor(x), duty)`; a pixel sees `(I(x + pixel/2) − I(x − pixel/2)) / pixel`."""
     half = np.maximum(np.asarray(pixel, np.float32) * np.float32(0.5), np.float32(1e-6))
     right, left = x + half, x - half
     whole_right, whole_left = np.floor(right), np.floor(left)

@@ -319,10 +319,10 @@ def render_frames(
     nuisances: Nuisances = WORLD,  # what disturbs
 ) -> np.ndarray:
     """All frames of a clip: uint8 (seconds·fps, size, size, 3), each from the middle of its share
-        of a second.
+    of a second.
 
     Raises AvbookError as `render_at` does, and for a frame rate that does not give a whole number
-        of frames, at least one a second."""
+    of frames, at least one a second."""
     number = (
         isinstance(fps, (int, float, np.number)) and not isinstance(fps, bool) and np.isfinite(fps)
     )

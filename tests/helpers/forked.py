@@ -87,11 +87,11 @@ def _child(
 
 def run_page(path: Path, short: bool = False) -> str:
     """What went wrong in a notebook, with the last lines that were printed; empty where it ran
-        through.
+    through.
 
     A short run executes every cell, too, but trains for two epochs where a cell asks for more, ends
-        t-SNE early, and draws each figure once, where notebooks draw it three times (as the cell ends,
-        to find its borders, and inside them)."""
+    t-SNE early, and draws each figure once, where notebooks draw it three times (as the cell ends,
+    to find its borders, and inside them)."""
     code, out, err = run_forked(_page, str(path), short)
     trouble = f"not finished in {PATIENCE} s" if code is None else f"exit code {code}"
     return "" if code == 0 else f"{trouble}\n{(out + err)[-4000:]}"

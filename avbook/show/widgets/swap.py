@@ -29,11 +29,11 @@ def swap_at(
     threshold: float = 0.5,  # of the probabilities divided by E_c
 ) -> dict[str, np.ndarray]:
     """What becomes of the first clip's labels when it exchanges tracks with the second, (C,) each;
-        `AvbookError` where a row is no clip.
+    `AvbookError` where a row is no clip.
 
     `before_audio`, `before_visual`; after the exchange `p_a_v`, `p_a_a` (its picture, the other's
-        sound) and `p_v_v`, `p_v_a` (its sound, the other's picture); `falls_audio`, `falls_visual`,
-        where a label falls; `labels`, `shared` with the partner, and kept: `audio`, `visual`."""
+    sound) and `p_v_v`, `p_v_a` (its sound, the other's picture); `falls_audio`, `falls_visual`,
+    where a label falls; `labels`, `shared` with the partner, and kept: `audio`, `visual`."""
     needed = ("audio", "visual_2d", "visual_3d", "video_labels")
     if missing := [name for name in needed if name not in batch]:
         raise AvbookError(
