@@ -321,8 +321,8 @@ def to_html(
     )
     body = "\n".join(_html_row(row, base) for row in rows)
     return (
-        f'<div class="ledger" id="{name}">\n<table'
-        f' data-quarto-disable-processing="true">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>\n'
+        f'<div class="ledger" id="{name}">\n<table data-quarto-disable-processing="true">\n'
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>\n"
         f"<script>\n{_SCRIPT.replace('NAME', name)}</script>\n"
     )
 
@@ -380,14 +380,16 @@ def _html_row(row: dict[str, Any], base: str) -> str:
 
 
 _SCRIPT = """(function () {
-  const box = document.getElementById("NAME"), body = box.querySelector("tbody"), rows = Array.from(body.rows);
+  const box = document.getElementById("NAME"), body = box.querySelector("tbody");
+  const rows = Array.from(body.rows);
   const bar = document.createElement("div"), count = document.createElement("span"), filters = [];
   bar.className = "ledger-bar";
   count.setAttribute("role", "status");
   ["paper", "kind", "verdict", "data"].forEach(function (field) {
     const select = document.createElement("select"), label = document.createElement("label");
     select.append(new Option("all", ""));
-    Array.from(new Set(rows.map(r => r.dataset[field]))).forEach(value => select.append(new Option(value, value)));
+    const values = Array.from(new Set(rows.map(r => r.dataset[field])));
+    values.forEach(value => select.append(new Option(value, value)));
     label.append(field + " ", select);
     bar.append(label);
     filters.push(row => !select.value || row.dataset[field] === select.value);
@@ -397,7 +399,10 @@ _SCRIPT = """(function () {
   words.type = "search";
   label.append("words ", words);
   bar.append(label, count);
-  filters.push(row => words.value.toLowerCase().split(/\\s+/).every(word => row.textContent.toLowerCase().includes(word)));
+  filters.push(function (row) {
+    const text = row.textContent.toLowerCase();
+    return words.value.toLowerCase().split(/\\s+/).every(word => text.includes(word));
+  });
   words.addEventListener("input", show);
   function show() {
     let shown = 0;
@@ -417,7 +422,8 @@ _SCRIPT = """(function () {
       const key = row => row.cells[column].dataset.sort;
       rows.sort(function (a, b) {
         if (!key(a) || !key(b)) return !key(a) - !key(b);
-        const order = key(a).localeCompare(key(b), undefined, {numeric: false}), x = Number(key(a)), y = Number(key(b));
+        const order = key(a).localeCompare(key(b), undefined, {numeric: false});
+        const x = Number(key(a)), y = Number(key(b));
         return (isNaN(x) || isNaN(y) ? order : x - y) * (down ? -1 : 1);
       });
       body.append(...rows);

@@ -42,8 +42,8 @@ def load_released(
     kind: str,  # "psp-full", "psp-weak", "avel-full", "avel-weak", "han" or "ma"
     arrays: Mapping[
         str, Any
-        # released name -> array or tensor: a state dict, an npz file, a golden file with "sd/" before
-        # each name
+        # released name -> array or tensor: a state dict, an npz file, a golden file with "sd/"
+        # before each name
     ],
 ):
     """Our network with these weights, in eval mode; its sizes come from the shapes.

@@ -70,7 +70,7 @@ def label_contrast(
     log_repulsion: Tensor,  # (B, K, C) of each one's repulsion set
     kl_cap: (
         float | str | None
-        # each repulsion KL counts up to this many nats; None: Eq. 9 as printed, without a lower bound
+        # each repulsion KL counts up to this many nats; None: Eq. 9 as printed, without a bound
     ) = "log C",
 ) -> Tensor:
     """L_c: the mean KL divergence from the affinity set minus that from the repulsion set, mean

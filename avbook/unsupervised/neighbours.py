@@ -29,19 +29,15 @@ __all__ = [
     "search_index",
 ]
 
-GRID = (
-    2.0**24
-    # unit rows are rounded to multiples of 1/GRID: products and sums of them are exact in float64, in
-    # whatever order they are added
-)
+# unit rows are rounded to multiples of 1/GRID: products and sums of them are exact in float64, in
+# whatever order they are added
+GRID = 2.0**24
 SPARE = 10  # candidates beyond K that a product in float32 proposes
 GROUP = 64  # the largest of a long row are sought among the groups with the largest maxima
 BUDGET = 2**25  # numbers a block may hold, unless told
-SMALL = (
-    2**14
-    # up to so many vectors all products are in float64: half the speed, and nothing to be computed
-    # again
-)
+# up to so many vectors all products are in float64: half the speed, and nothing to be computed
+# again
+SMALL = 2**14
 
 
 @dataclass(frozen=True)

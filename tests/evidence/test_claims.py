@@ -206,17 +206,20 @@ def test_the_script_filters_and_sorts(tmp_path):
         pytest.skip("no Chromium here: the script of the ledger was not run")
     rows = claim_rows(Records(ROOT / "nbs/records"))
     act = """<script>
-      const box = document.getElementById("claims"), selects = box.querySelectorAll("select"), seen = () => Array.from(box.querySelectorAll("tbody tr")).filter(r => !r.hidden);
+      const box = document.getElementById("claims"), selects = box.querySelectorAll("select");
+      const seen = () => Array.from(box.querySelectorAll("tbody tr")).filter(r => !r.hidden);
       const say = {};
       say.all = seen().length;
       selects[0].value = "MA"; selects[0].dispatchEvent(new Event("change"));
       say.ma = seen().length;
       selects[1].value = "number"; selects[1].dispatchEvent(new Event("change"));
-      const words = box.querySelector("input"); words.value = "visual ONLY"; words.dispatchEvent(new Event("input"));
+      const words = box.querySelector("input");
+      words.value = "visual ONLY"; words.dispatchEvent(new Event("input"));
       say.words = seen().length;
       box.querySelectorAll("th button")[1].click();
       say.sorted = seen().map(r => r.cells[1].textContent);
-      document.body.innerHTML = "<pre id='said'></pre>"; document.getElementById("said").textContent = JSON.stringify(say);
+      document.body.innerHTML = "<pre id='said'></pre>";
+      document.getElementById("said").textContent = JSON.stringify(say);
     </script>"""
     page = tmp_path / "page.html"
     page.write_text(

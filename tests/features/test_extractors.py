@@ -391,8 +391,10 @@ import sys, hashlib, numpy as np, torch
 torch.set_num_threads(int(sys.argv[1]))
 from avbook.features.extractors import *
 rng = np.random.default_rng(0)
-frames, patches = rng.integers(0, 256, (2, 12, 56, 56, 3)).astype(np.uint8), rng.normal(-2, 2, (5, 96, 64)).astype(np.float32)
-found = [AudioExtractor()(patches)] + [kind(32)(frames, 3) for kind in (VisualExtractor, FrameExtractor, MotionExtractor)]
+frames = rng.integers(0, 256, (2, 12, 56, 56, 3)).astype(np.uint8)
+patches = rng.normal(-2, 2, (5, 96, 64)).astype(np.float32)
+kinds = (VisualExtractor, FrameExtractor, MotionExtractor)
+found = [AudioExtractor()(patches)] + [kind(32)(frames, 3) for kind in kinds]
 print(*[hashlib.sha256(x.tobytes()).hexdigest() for x in found])
 """
 

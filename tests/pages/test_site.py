@@ -246,7 +246,7 @@ def test_every_link_and_anchor_leads_somewhere(processed):
         front = "\n".join(source(cell) for cell in cells if cell["cell_type"] == "raw")
         file = re.search(r"^output-file: (\S+)$", front, flags=re.M)
         addresses[
-            f"{HOME}/{Path(path).with_name(file[1] if file else Path(path).stem + '.html').as_posix()}"
+            HOME + "/" + Path(path).with_name(file[1] if file else Path(path).stem + ".html").as_posix()
         ] = path
     broken, checked, of_names = [], 0, 0
     for path, cells in processed.items():
@@ -304,7 +304,7 @@ ADDED = """<html><head>
 {"state": {}}
 </script>
 # by Quarto 1.7, the two last lines but one by nbconvert
-<script type="application/vnd.jupyter.widget-view+json">{"model_id": "a"}</script></body></html>"""
+<script type="application/vnd.jupyter.widget-view+json">{"model_id": "a"}</script></body></html>"""  # noqa: E501
 
 
 def test_what_quarto_adds_from_elsewhere_goes_and_nothing_else(tmp_path):

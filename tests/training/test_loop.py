@@ -845,20 +845,24 @@ def test_differences_name_the_path_to_each():
 # ------------------------------------------------------------------------------------- freed memory
 HOLDING = """
 import ctypes, os, torch
-from avbook.training.device import freed_memory_kept
+from avbook.training.device import retain_freed_memory
 malloc = ctypes.CDLL(None).malloc
-resident = lambda: int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20
+page = os.sysconf("SC_PAGESIZE")
+resident = lambda: int(open("/proc/self/statm").read().split()[1]) * page / 2**20
 def free_some(blocks=4, megabytes=64, above=0):
     before = resident()
     held = [torch.ones(megabytes * 2**18) for _ in range(blocks)]
-    malloc(ctypes.c_size_t(above * 2**20))  # lives on above the blocks and is never touched, so that freeing them leaves a hole in the heap
+    # lives on above the blocks and is never touched, so that freeing them leaves a hole in the heap
+    malloc(ctypes.c_size_t(above * 2**20))
     del held
     return resident() - before
 outside = free_some()
-with freed_memory_kept(torch.device("cpu")) as kept:
+with retain_freed_memory(torch.device("cpu")) as kept:
     inside = free_some(above=24)
     at_the_end = resident()
-print(kept, outside < 64, inside > 192, at_the_end - resident() > 192, free_some(1, 512) < 128)  # 512: more than the hole, which glibc would fill and keep
+freed = at_the_end - resident()
+again = free_some(1, 512)  # 512: more than the hole, which glibc would fill and keep
+print(kept, outside < 64, inside > 192, freed > 192, again < 128)
 """
 
 

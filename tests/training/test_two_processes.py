@@ -22,32 +22,41 @@ from avbook.training.device import seed_everything
 from avbook.training.loop import fit
 
 class Half(DictMethod):
-    "Few rows reach one of the layers: in many steps it has a gradient on one process only, or on none."
+    "Few rows reach one of the layers: often it has a gradient on one process only, or on none."
     def loss(self, net, batch):
         loss, parts = super().loss(net, batch)
         reaches = batch["x"][:, 0, 0] > 1
         if reaches.any():
-            loss = loss + 0.1 * (net.unused(batch["x"][..., :3]).square().mean((1, 2)) * reaches).mean()
+            sizes = net.unused(batch["x"][..., :3]).square().mean((1, 2))
+            loss = loss + 0.1 * (sizes * reaches).mean()
         return loss, parts
 
 out, options = sys.argv[2], json.loads(sys.argv[3])
 results = {}
-for name, more in (("adam", dict(weight_decay=0.01)), ("sgd", dict(optimizer="sgd", clip=0.5, weight_decay=0.01))):
-    seed_everything(0)
-    results[name] = fit(Net(dropout=0.0), DictMethod() if name == "adam" else Half(), Data(test=1), epochs=6, batch_size=8, lr=1e-2,
-                        device="cpu", progress=False, schedule=("step", 3, 0.5), **more)
+always = dict(batch_size=8, device="cpu", progress=False)
+stepped = dict(epochs=6, lr=1e-2, schedule=("step", 3, 0.5), weight_decay=0.01, **always)
+seed_everything(0)
+results["adam"] = fit(Net(dropout=0.0), DictMethod(), Data(test=1), **stepped)
+seed_everything(0)
+results["sgd"] = fit(Net(dropout=0.0), Half(), Data(test=1), optimizer="sgd", clip=0.5, **stepped)
 if options.get("resume"):
     for epochs in (2, 4):
         seed_everything(0)
-        results["parts"] = fit(Net(dropout=0.5), DictMethod(), Data(), epochs=epochs, batch_size=8, device="cpu", out=out + ".parts", progress=False)
+        parts = dict(epochs=epochs, out=out + ".parts", **always)
+        results["parts"] = fit(Net(dropout=0.5), DictMethod(), Data(), **parts)
     seed_everything(0)
-    results["whole"] = fit(Net(dropout=0.5), DictMethod(), Data(), epochs=4, batch_size=8, device="cpu", progress=False)
+    results["whole"] = fit(Net(dropout=0.5), DictMethod(), Data(), epochs=4, **always)
 state = PartialState()
 if state.is_main_process:
+    runs = {}
+    for name, result in results.items():
+        last = result.predictions["last"]
+        weights = [w.double().abs().sum().item() for w in result.weights["last"].values()]
+        runs[name] = {"record": result.to_record(), "weights": weights,
+                      "share": last["share"].tolist(), "said": last["said"].tolist()}
+    told = {"processes": state.num_processes, "rank_device": str(state.device), "runs": runs}
     with open(out, "w") as file:
-        json.dump({"processes": state.num_processes, "rank_device": str(state.device), "runs": {name: {
-            "record": result.to_record(), "share": result.predictions["last"]["share"].tolist(), "said": result.predictions["last"]["said"].tolist(),
-            "weights": [w.double().abs().sum().item() for w in result.weights["last"].values()]} for name, result in results.items()}}, file)
+        json.dump(told, file)
 """
 
 

@@ -350,7 +350,8 @@ import hashlib
 from avbook.world.clips import sample_scripts
 from avbook.world.audio import render_sound
 for task in ("ave", "llp"):
-    print(*[hashlib.sha256(render_sound(c).tobytes()).hexdigest() for c in sample_scripts(task, 40, seed=2)[::13]])
+    clips = sample_scripts(task, 40, seed=2)[::13]
+    print(*[hashlib.sha256(render_sound(clip).tobytes()).hexdigest() for clip in clips])
 """
 
 

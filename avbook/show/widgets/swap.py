@@ -222,9 +222,10 @@ def draw_swaps(
             found[0][f"falls_{track}"][c], color=PALETTE[3], lw=3, label="a label falls below"
         )
         dropped = sum(not one[track][c] for one in found)
+        true = what_is_true(batch, 0, c)
         ax.set(
             title=(
-                f"{names[c]}{', ' * bool(what_is_true(batch, 0, c))}{what_is_true(batch, 0, c)}:\n{dropped}"
+                f"{names[c]}{', ' * bool(true)}{true}:\n{dropped}"
                 f" of {len(found)} take it from the {judged}"
             ),
             xlabel="partner",
