@@ -48,9 +48,8 @@ class Claims:
     def __init__(
         self,
         records: Records,
-        presets: (
-            dict[str, tuple[str, ...]] | None
-        ) = None,  # by kind of data: the presets that are looked at
+        # by kind of data: the presets that are looked at
+        presets: dict[str, tuple[str, ...]] | None = None,
     ):
         self.presets = presets or _PRESETS
         self.by_setting: dict[tuple, list[dict[str, Any]]] = {}
@@ -107,9 +106,8 @@ class Claims:
 # --------------------------------------------------------------------------------------------- rows
 def claim_rows(
     records: Records,
-    shown: (
-        dict[str, str] | None
-    ) = None,  # figure's key -> where the book draws it, from `figures_shown`
+    # figure's key -> where the book draws it, from `figures_shown`
+    shown: dict[str, str] | None = None,
 ) -> list[dict[str, Any]]:
     """One dict a claim and what it was tried on: paper, kind, claim, source, printed, ours, low,
     high, seeds, data, tried, protocol, verdict, command.

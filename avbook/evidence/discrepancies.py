@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from typing import Any, Iterable
 
+from avbook.common.markdown import markdown_table
 from avbook.experiments.recipe import resolve_settings
 from avbook.experiments.recipes import find_recipe
 from avbook.experiments.records import Records
@@ -151,19 +152,15 @@ def to_markdown(
     base: str,  # where the folder of pages is, told from the page that shows this, such as "../"
 ) -> str:
     """The rows as a Markdown table with links to the sections that show them."""
-    lines = [
-        (
-            "| paper | what | recipe and option | figure | change, points [95 %] | seeds | against"
-            " ours |"
-        ),
-        "|:--|:--|:--|:--|--:|--:|:--|",
-    ]
+    lines = []
     for row in rows:
         what = f"[{row['entry']}]({base}{row['place']})" if row["place"] else row["entry"]
         option = " ".join(f"{name}={value}" for name, value in row["options"].items())
+        metric, seeds = row["metric"].replace("_", " "), row["gap"].n if row["gap"] else 0
+        call = f"`{row['recipe']} {option}`"
         lines.append(
-            f"| {row['paper']} | {what} | `{row['recipe']} {option}` |"
-            f" {row['metric'].replace('_', ' ')} | {format_gap(row['gap'])} |"
-            f" {row['gap'].n if row['gap'] else 0} | {row['verdict']} |"
+            (row["paper"], what, call, metric, format_gap(row["gap"]), seeds, row["verdict"])
         )
-    return "\n".join(lines) + "\n"
+    change = "change, points [95 %]"
+    head = ("paper", "what", "recipe and option", "figure", change, "seeds", "against ours")
+    return markdown_table(head, lines, right=(4, 5)) + "\n"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Iterable
 
+from avbook.common.markdown import markdown_table
 from avbook.errors import AvbookError
 from avbook.papers import EQUATIONS
 from avbook.papers.schema import implementations
@@ -38,9 +39,8 @@ class Implementation:
     name: str  # such as "avbook.supervised.psp.pair_similarity"
     file: str  # from the repository's top
     line: int
-    page: (
-        str  # the page that exports it, with the anchor of its documentation; "" for a plain module
-    )
+    # the page that exports it, with the anchor of its documentation; "" for a plain module
+    page: str
 
 
 @dataclass(frozen=True)
@@ -257,7 +257,7 @@ def to_markdown(
 ) -> str:
     """The equations of one paper as a Markdown table with links to the text, the lines of code and
     the tests."""
-    lines = ["| Eq. | in our words | explained | code | tests |", "|--:|:--|:--|:--|:--|"]
+    lines = []
     for row in (r for r in rows if r["paper"] == key):
         text = ", ".join(f"[{_spoken(place)}]({base}{place})" for place in row["explained"]) or "–"
         code = (
@@ -278,8 +278,9 @@ def to_markdown(
             )
             or "–"
         )
-        lines.append(f"| {row['number']} | {row['words']} | {text} | {code} | {tests} |")
-    return "\n".join(lines) + "\n"
+        lines.append((row["number"], row["words"], text, code, tests))
+    head = ("Eq.", "in our words", "explained", "code", "tests")
+    return markdown_table(head, lines, right=[0]) + "\n"
 
 
 def _spoken(place: str) -> str:

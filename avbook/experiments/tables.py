@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Iterable
 
 from avbook.common.files import write_text
+from avbook.common.markdown import markdown_table
 from avbook.errors import AvbookError
 from avbook.experiments.records import Records
 from avbook.papers import ORDERING_CLAIMS
@@ -397,27 +398,19 @@ def to_markdown(
     for part in split_levels(table, cells):
         head, body = layout(table, part)
         left = head.count("")  # columns of words
-        lines += [
-            f"**{table.title}** ({caption(table, part)})",
-            "",
-            f"| {' | '.join(head)} |",
-            "|" + ":--|" * left + "--:|" * (len(head) - left),
-        ]
-        lines += [*(f"| {' | '.join(line)} |" for line in body), ""]
+        numbers = range(left, len(head))
+        lines += [f"**{table.title}** ({caption(table, part)})", ""]
+        lines += [markdown_table(head, body, numbers), ""]
     lines += [provenance(cells)]
     if table.note:
         lines += ["", table.note]
     if directions:
-        lines += [
-            "",
-            "| claim | paper's gap | ours [95 %] | seeds | verdict |",
-            "|:--|--:|--:|--:|:--|",
-        ]
-        lines += [
-            f"| {d['claim']} | {format_number(d['paper'], True)} | {gap_text(d)} | {d['seeds']} |"
-            f" {d['verdict']} |"
-            for d in directions
-        ]
+        rows = []
+        for claim in directions:
+            gap = format_number(claim["paper"], True)
+            rows.append((claim["claim"], gap, gap_text(claim), claim["seeds"], claim["verdict"]))
+        head = ("claim", "paper's gap", "ours [95 %]", "seeds", "verdict")
+        lines += ["", markdown_table(head, rows, right=(1, 2, 3))]
     return "\n".join(lines) + "\n"
 
 

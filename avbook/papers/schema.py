@@ -88,9 +88,8 @@ class Table:
     metric: str  # the score a record is asked for
     cells: tuple[Cell, ...]
     note: str = ""
-    selection: str = (
-        "val_selected"  # the epoch that is reported; "last" where the paper reports the last
-    )
+    # the epoch that is reported; "last" where the paper reports the last
+    selection: str = "val_selected"
 
     @property
     def rows(self) -> list[str]:

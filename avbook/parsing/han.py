@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from ..common.tensors import upcast_half
 from ..errors import AvbookError
+from ..metrics.llp import llp_predictions
 from ..papers.schema import paper
 from .pooling import Pooling
 
@@ -282,15 +283,13 @@ def decode_predictions(
     does not know stays silent."""
     found = {}
     for name in ("audio", "visual"):
-        if "segment_" + name in out:
-            clip = out["video" if filter == "video" else "video_" + name] >= threshold  # (B, C)
-            found[name] = ((out["segment_" + name] >= threshold) & clip.unsqueeze(1)).to(
-                torch.uint8
-            )
-    return {
-        name: found[name] if name in found else torch.zeros_like(next(iter(found.values())))
-        for name in ("audio", "visual")
-    }
+        segments = out.get("segment_" + name)  # (B, T, C)
+        if segments is not None:
+            clip = out["video" if filter == "video" else "video_" + name]  # (B, C)
+            kept = torch.from_numpy(llp_predictions(segments, clip, threshold))
+            found[name] = kept.to(segments.device, torch.uint8)
+    silent = torch.zeros_like(next(iter(found.values())))
+    return {name: found.get(name, silent) for name in ("audio", "visual")}
 
 # %% ../../nbs/3_parsing/02_han.ipynb #c057
 class HANMethod:

@@ -160,14 +160,12 @@ def timeline_bars(
     rows: Mapping[
         str, object
     ],  # row name -> (T,) class indices, (T,) mask, (T,) strengths, (T, C) mask, or events
-    names: (
-        Sequence[str] | None
-    ) = None,  # class names; an index beyond them is background and stays empty
+    # class names; an index beyond them is background and stays empty
+    names: Sequence[str] | None = None,
     seconds: int | None = None,  # T; only needed where events alone do not tell, 10 by default
     title: str | None = None,  # above the figure
-    colours: (
-        Mapping[str, str] | None
-    ) = None,  # row or class name -> colour, to keep colours equal over figures
+    # row or class name -> colour, to keep colours equal over figures
+    colours: Mapping[str, str] | None = None,
     ax=None,  # axes to draw on
 ):
     """Axes with one bar chart in time for each row: truth above, predictions below, seconds along
@@ -636,9 +634,8 @@ def mel(hertz):
 @styled
 def spectrogram(
     log_mel,  # (seconds, 96, 64) patches, or (frames, 64)
-    seconds: (
-        float | None
-    ) = None,  # length; by default the number of patches, or a hundredth for each frame
+    # length; by default the number of patches, or a hundredth for each frame
+    seconds: float | None = None,
     title: str | None = None,  # above the axes
     ax=None,  # axes to draw on
 ):

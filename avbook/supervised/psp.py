@@ -191,14 +191,11 @@ class PSP(nn.Module):
         prune: str = "psp",  # Table 1: "psp", "wpsp", "asp", "sapsp", "none"
         tau: float = 0.095,  # threshold on a pair's share
         strict: bool = True,  # cut shares equal to tau (code); False: Eq. 2
-        renormalise: (
-            bool | None
-        ) = None,  # rows sum to 1 after the cut; None as released: full yes, weak no
+        # rows sum to 1 after the cut; None as released: full yes, weak no
+        renormalise: bool | None = None,
         third: bool | None = None,  # W_3 before the fusion; None as released: full yes, weak no
-        inputs: (
-            str | None
-            # layers before the Bi-LSTMs; None as released: full "two-layer", weak "one-layer"
-        ) = None,
+        # layers before the Bi-LSTMs; None as released: full "two-layer", weak "one-layer"
+        inputs: str | None = None,
         # "code": ReLU and dropout after projections and W_3; "paper": linear
         project: str = "code",
         dropout: float = 0.1,  # after projections and W_3

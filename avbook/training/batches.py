@@ -74,11 +74,9 @@ class DeviceSplit:
 def source_of(
     split: Any,
     device: torch.device,
-    keep: (
-        bool | None
-        # hold all of it on the device; None: on a CUDA card where it fits in a quarter of the free
-        # memory
-    ) = None,
+    # hold all of it on the device; None: on a CUDA card where it fits in a quarter of the free
+    # memory
+    keep: bool | None = None,
 ) -> Any:
     """What batches of this split come from: the split itself, or a `DeviceSplit` copy on the
     device."""

@@ -494,9 +494,8 @@ def fit(
     resume: bool = True,  # continue from a checkpoint in `out`
     # whose weights the network has in the end; or "last", "test_selected"
     select: str = "val_selected",
-    keep_on_device: (
-        bool | None
-    ) = None,  # hold the data there; None: where it easily fits on a CUDA card
+    # hold the data there; None: where it easily fits on a CUDA card
+    keep_on_device: bool | None = None,
     workers: int = 0,  # processes that read batches ahead
     progress: bool = True,  # a bar, on a terminal
 ) -> Result:

@@ -342,10 +342,8 @@ def theta_sweep(
     *,
     split: str = "test",
     naming: str = "train",
-    names: (
-        np.ndarray | None
-        # (C,) event category of each pseudo-category, where they are known; None: by `naming`
-    ) = None,
+    # (C,) event category of each pseudo-category, where they are known; None: by `naming`
+    names: np.ndarray | None = None,
     thetas=THETAS,
 ) -> dict[float, float]:
     """Accuracy for each θ: what the background rule could give, and what labels would have chosen.

@@ -68,10 +68,8 @@ def label_contrast(
     log_p: Tensor,  # (B, C) log-probabilities of the batch's videos
     log_affinity: Tensor,  # (B, K, C) of each one's affinity set
     log_repulsion: Tensor,  # (B, K, C) of each one's repulsion set
-    kl_cap: (
-        float | str | None
-        # each repulsion KL counts up to this many nats; None: Eq. 9 as printed, without a bound
-    ) = "log C",
+    # each repulsion KL counts up to this many nats; None: Eq. 9 as printed, without a bound
+    kl_cap: float | str | None = "log C",
 ) -> Tensor:
     """L_c: the mean KL divergence from the affinity set minus that from the repulsion set, mean
     over the batch (Eq. 9).

@@ -413,9 +413,8 @@ def pretrain(
     precision: str = "no",  # "no", "bf16" or "fp16"
     progress: bool = True,
     out: Any = None,  # folder of the checkpoint, from which the same call goes on
-    watch: (
-        Callable[[nn.Module, int], None] | None
-    ) = None,  # called before each epoch with the network and the epoch, from 1
+    # called before each epoch with the network and the epoch, from 1
+    watch: Callable[[nn.Module, int], None] | None = None,
     # of `AVBackbone` (not its two widths, which the features tell) and of `PretextMethod`
     **options,
 ) -> tuple[AVBackbone, list[dict[str, Any]]]:

@@ -297,9 +297,8 @@ class Canvas(Easel):
         self,
         shape: Shape,  # what to paint
         colour,  # (3,)
-        mark: (
-            Callable[[Patch], np.ndarray] | None
-        ) = None,  # 0..1 over a patch: where the second colour goes
+        # 0..1 over a patch: where the second colour goes
+        mark: Callable[[Patch], np.ndarray] | None = None,
         second=None,  # (3,) that second colour
         rim: bool = True,  # a darker edge inside the shape
         opacity: float | np.ndarray = 1.0,  # of the whole shape

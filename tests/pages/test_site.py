@@ -246,7 +246,9 @@ def test_every_link_and_anchor_leads_somewhere(processed):
         front = "\n".join(source(cell) for cell in cells if cell["cell_type"] == "raw")
         file = re.search(r"^output-file: (\S+)$", front, flags=re.M)
         addresses[
-            HOME + "/" + Path(path).with_name(file[1] if file else Path(path).stem + ".html").as_posix()
+            HOME
+            + "/"
+            + Path(path).with_name(file[1] if file else Path(path).stem + ".html").as_posix()
         ] = path
     broken, checked, of_names = [], 0, 0
     for path, cells in processed.items():
