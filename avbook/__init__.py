@@ -1,7 +1,7 @@
 """Three papers on audio-visual events, rebuilt, run and checked: the names one imports first,
 loaded lazily."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 from importlib import import_module
 from typing import TYPE_CHECKING

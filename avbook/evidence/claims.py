@@ -17,6 +17,7 @@ from avbook.experiments.recipes import RECIPES, find_recipe
 from avbook.experiments.records import Records
 from avbook.experiments.tables import (
     SELECTIONS,
+    Summary,
     bound,
     compare,
     format_number,
@@ -182,17 +183,6 @@ def _cell_rows(table, cell, found: Claims) -> list[dict[str, Any]]:
         runs = found.of(cell.recipe, cell.options, data)
         ours = summarise(get_score(r, cell.metric or table.metric, table.selection) for r in runs)
         if ours is not None:
-            verdict = (
-                "not run"
-                if data[0] != "official"
-                else (
-                    "undecided"
-                    if ours.n == 1
-                    else "agrees"
-                    if ours.low <= cell.value <= ours.high
-                    else "disagrees"
-                )
-            )
             out.append(
                 _row(
                     key,
@@ -204,11 +194,20 @@ def _cell_rows(table, cell, found: Claims) -> list[dict[str, Any]]:
                     **_spread(ours),
                     data=found.label(data),
                     protocol=SELECTIONS[table.selection],
-                    verdict=verdict,
+                    verdict=_verdict(cell.value, ours, data[0]),
                     command=_command(runs),
                 )
             )
     return out or [_row(key, "number", claim, table.source, cell.value, mark=cell.mark)]
+
+
+def _verdict(printed: float, ours: Summary, kind: str) -> str:
+    """What a paper's number is to ours; only the official data can agree or disagree with it."""
+    if kind != "official":
+        return "not run"
+    if ours.n == 1:
+        return "undecided"
+    return "agrees" if ours.low <= printed <= ours.high else "disagrees"
 
 
 def _direction_rows(claim, found: Claims) -> list[dict[str, Any]]:

@@ -96,9 +96,8 @@ def _verdict(gap: Summary | None) -> str:
 def _homes(path: str, by_path: dict[str, Page]) -> list[str]:
     """The register's page and then the other pages of its part, where they are."""
     part = path.partition("/")[0] + "/"
-    return [path] * (path in by_path) + [
-        other for other in by_path if other.startswith(part) and other != path
-    ]
+    others = [other for other in by_path if other.startswith(part) and other != path]
+    return [path, *others] if path in by_path else others
 
 
 def _place(pages: list[Page], row: str) -> str:

@@ -110,12 +110,14 @@ def gaps(
     out = []
     for row in rows:
         name = f"{row['paper']} Eq. {row['number']}"
-        out += [f"{name}: nothing implements it"] * (not row["code"])
+        if not row["code"]:
+            out.append(f"{name}: nothing implements it")
         out += [f"{name}: no page exports {code.name}" for code in row["code"] if not code.page]
-        out += [f"{name}: its page never names it"] * (not row["explained"])
-        out += [f"{name}: no test mentions {', '.join(code.name for code in row['code'])}"] * (
-            not row["tests"]
-        )
+        if not row["explained"]:
+            out.append(f"{name}: its page never names it")
+        if not row["tests"]:
+            names = ", ".join(code.name for code in row["code"])
+            out.append(f"{name}: no test mentions {names}")
     return out
 
 

@@ -369,9 +369,11 @@ def layout(
     lines = []
     for row, pair in pairs.items():
         printed, ours = zip(*pair)
-        both = [("paper", printed)] * (set(printed) != {"–"}) + [("ours", ours)] * (
-            not set(ours) <= {"cited", "–"}
-        )
+        both = []
+        if set(printed) != {"–"}:
+            both.append(("paper", printed))
+        if not set(ours) <= {"cited", "–"}:
+            both.append(("ours", ours))
         lines += [
             [label[row] if k == 0 else "", whose, *texts] for k, (whose, texts) in enumerate(both)
         ]

@@ -152,16 +152,19 @@ def swap_modalities(
 ) -> dict[str, np.ndarray]:
     """`p_a_v`, `p_a_a`, `p_v_v`, `p_v_a` (N,C): which track was changed, which branch speaks; means
     over partners, NaN without any."""
-    summed = {}
-    for i, j in ((np.flatnonzero(column >= 0), column[column >= 0]) for column in partners.T):
+    summed: dict[str, np.ndarray] = {}
+    for column in partners.T:
+        i = np.flatnonzero(column >= 0)
+        j = column[i]
+        if not len(i):
+            continue
         for changed, sounds, pictures in (("a", j, i), ("v", i, j)):  # (V^i, A^j) and (V^j, A^i)
-            for branch, found in zip(
-                "av",
-                clip_probabilities(net, tracks, sounds, pictures, batch_size) if len(i) else (),
-            ):
-                summed.setdefault(
-                    f"p_{changed}_{branch}", np.zeros((len(partners), found.shape[1]))
-                )[i] += found
+            both = clip_probabilities(net, tracks, sounds, pictures, batch_size)
+            for branch, found in zip("av", both):
+                name = f"p_{changed}_{branch}"
+                if name not in summed:
+                    summed[name] = np.zeros((len(partners), found.shape[1]))
+                summed[name][i] += found
     with np.errstate(invalid="ignore"):
         return {
             name: (value / (partners >= 0).sum(1)[:, None]).astype(np.float32)

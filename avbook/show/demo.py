@@ -115,10 +115,9 @@ def clips_figure(
         _draw_clip([figure.add_subplot(line) for line in lines], clip, rows, names, title)
     for ax in figure.axes[:-1]:
         ax.set(xticks=[], xlabel="")
-    for seen, _, labels in zip(*[iter(figure.axes)] * 3):
-        if (
-            legend := labels.get_legend()
-        ):  # beside the frames, where many names do not reach the next clip
+    for seen, labels in zip(figure.axes[::3], figure.axes[2::3]):  # three axes a clip
+        legend = labels.get_legend()
+        if legend:  # beside the frames, where many names do not reach the next clip
             handles, texts = legend.legend_handles, [text.get_text() for text in legend.get_texts()]
             legend.remove()
             seen.legend(

@@ -47,11 +47,12 @@ class Encoder(nn.Module):
             _two_layers(audio_dim, bottleneck, width) if inputs == "two-layer" else nn.Identity()
         )
         self.attention = AudioGuidedAttention(a_width, visual_dim, positions, attention_dim)
-        self.visual_in = {
-            "raw": nn.Identity,
-            "one-layer": lambda: nn.Linear(visual_dim, width),
-            "two-layer": lambda: _two_layers(visual_dim, bottleneck, width),
-        }[inputs]()
+        if inputs == "raw":
+            self.visual_in = nn.Identity()
+        elif inputs == "one-layer":
+            self.visual_in = nn.Linear(visual_dim, width)
+        else:
+            self.visual_in = _two_layers(visual_dim, bottleneck, width)
         self.audio_self = SelfAttention(a_width) if self_attention else nn.Identity()
         self.visual_self = SelfAttention(v_width) if self_attention else nn.Identity()
         self.lstm_audio = nn.LSTM(a_width, hidden, batch_first=True, bidirectional=True)

@@ -86,7 +86,8 @@ def lr_factor(
     if schedule == "cosine":
         return 0.5 * (1 + float(np.cos(np.pi * (epoch - 1) / epochs)))
     if isinstance(schedule, (tuple, list)) and len(schedule) in (3, 4) and schedule[0] == "step":
-        _, size, factor, until = (*schedule, epochs)[:4]
+        size, factor = schedule[1:3]
+        until = schedule[3] if len(schedule) == 4 else epochs
         if size >= 1:
             return float(factor ** (min(epoch - 1, until) // size))
     raise AvbookError(
@@ -279,7 +280,7 @@ def evaluate_epoch(run: Run) -> EpochEval:
         found = run.method.score(predictions, getattr(run.data, name))
         scores[name] = {key: float(value) for key, value in found.items()}
         monitored = scores[name].get(monitor)
-        if monitored is None or monitored != monitored:
+        if monitored is None or np.isnan(monitored):
             raise AvbookError(
                 f"epoch {run.epoch}: {type(run.method).__name__}.score gives {monitor!r} as"
                 f" {monitored} on {name}; expected a number, since it chooses the epoch (there are"

@@ -81,9 +81,8 @@ def read_tensors(
 def save_weights(
     net: nn.Module,  # any network
     path: str | os.PathLike,  # the file, ending in .safetensors
-    meta: (
-        dict[str, Any] | None
-    ) = None,  # kept beside the weights, such as the options the network was built with
+    # kept beside the weights, such as the options the network was built with
+    meta: dict[str, Any] | None = None,
 ) -> Path:
     """The path of the file that now holds the network's weights, its class's name and `meta`."""
     return write_tensors(path, net.state_dict(), {"class": type(net).__name__, **(meta or {})})
@@ -91,9 +90,8 @@ def save_weights(
 
 def load_weights(
     net: nn.Module,  # built with the options the weights were trained with
-    path: (
-        str | os.PathLike
-    ),  # a file of `save_weights`, or any safetensors file with the same names
+    # a file of `save_weights`, or any safetensors file with the same names
+    path: str | os.PathLike,
 ) -> dict[str, Any]:
     """What was kept beside the weights; the network holds them afterwards.
 

@@ -371,8 +371,9 @@ class PretextMethod(UnsupervisedMethod, nn.Module):
             self.ins,
             self.form,
         )
-        for name, vectors in x.items() if net.training else ():
-            self.banks[name].update(rows, vectors.detach(), self.momentum)
+        if net.training:
+            for name, vectors in x.items():
+                self.banks[name].update(rows, vectors.detach(), self.momentum)
         return sum(terms.values()), {name: term.detach() for name, term in terms.items()}
 
 # %% ../../nbs/4_unsupervised/01_representation.ipynb #c072
