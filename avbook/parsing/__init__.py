@@ -1,0 +1,1 @@
+"""Weakly supervised video parsing: HAN, its pooling, MA's contrast and label refinement."""

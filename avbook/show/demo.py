@@ -1,5 +1,4 @@
-"""What the main job draws: how training went, a test clip parsed, and which pairs of seconds PSP
-kept for it."""
+"""Figures of the demo: training curves, a test clip with its prediction, the pairs PSP kept."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""The book's pages as data: titles, headings with their anchors, and which page explains which
-module."""
+"""The book's pages as data: titles, headings with anchors, which page explains which module."""
 
 from __future__ import annotations
 

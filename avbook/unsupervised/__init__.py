@@ -1,0 +1,1 @@
+"""Event localisation without labels: CMLCL's features, pseudo-labels, localiser and EM."""

@@ -1,5 +1,4 @@
-"""Grouping clips without learning to: k-means, spectral clustering and chance, to be compared with
-pseudo-labels."""
+"""Clustering baselines: k-means, spectral clustering and chance, beside the pseudo-labels."""
 
 from __future__ import annotations
 

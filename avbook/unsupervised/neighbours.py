@@ -1,5 +1,4 @@
-"""Affinity and repulsion sets: for each of N vectors the K most similar and the K most dissimilar
-others, by cosine.
+"""Affinity and repulsion sets: the K most similar and K most dissimilar vectors, by cosine.
 
 Exact, without a matrix of N × N: similarities come in blocks of rows, and what is kept is 2·N·K
 indices. Unit vectors are rounded to a grid on which float64 adds without rounding, so that block

@@ -1,0 +1,1 @@
+"""Interactive widgets: PSP's threshold, the neighbours of a clip, swapped soundtracks."""
