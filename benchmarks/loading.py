@@ -118,7 +118,7 @@ def measure(task: str, way: str, folder: str, clips: int, batch: int, epochs: in
     opening = time.perf_counter() - started
     train, seconds, sums = clips * 8 // 10, [], {}
     for epoch in range(epochs):
-        order, total = np.random.default_rng(epoch).permutation(train), 0.0
+        order = np.random.default_rng(epoch).permutation(train)
         started = time.perf_counter()
         for start in range(0, train, batch):
             found = split.batch(order[start : start + batch])

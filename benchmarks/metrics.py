@@ -30,10 +30,10 @@ def real_truth(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     truth = []
     for side in ("audio", "visual"):
         events = [[] for _ in index]
-        for row in rows(f"AVVP_eval_{side}.csv"):
-            onset, offset = int(float(row["onset"])), int(float(row["offset"]))
-            if row["filename"] in index and onset < offset:
-                events[index[row["filename"]]].append(Event(row["event_labels"], onset, offset))
+        for span in rows(f"AVVP_eval_{side}.csv"):
+            onset, offset = int(float(span["onset"])), int(float(span["offset"]))
+            if span["filename"] in index and onset < offset:
+                events[index[span["filename"]]].append(Event(span["event_labels"], onset, offset))
         truth.append(np.stack([llp_labels(found, LLP_CATEGORIES) for found in events]))
     return truth[0], truth[1]
 

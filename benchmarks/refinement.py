@@ -136,7 +136,7 @@ def refinement_of(n: int, sample: int, device: str) -> dict:
         refine_singly(net, clips, box[0].partners, box[0].errors, rows[:8], device)
         loop = lambda: singly.append(
             refine_singly(net, clips, box[0].partners, box[0].errors, rows, device)
-        )  # noqa: E731
+        )
         loops.append(seconds_of(loop, device))
         rounds.append(seconds_of(lambda: refine(net, clips, range(CATEGORIES)), device))
         loops.append(seconds_of(loop, device))

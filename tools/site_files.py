@@ -51,9 +51,8 @@ DATA = {
     "arrays of the released code, where they are": r"AVBOOK_GOLDEN",
 }
 API = NBS / "reference/api.ipynb"
-FOLDERS = (
-    "errors papers experiments evidence show training data metrics common unsupervised world"
-).split()  # in the order a reader meets them
+# in the order a reader meets them
+FOLDERS = "errors papers experiments evidence show training data metrics common unsupervised world"
 
 
 # --------------------------------------------------------------------------------------- navigation
@@ -251,7 +250,7 @@ def plain_modules() -> list[str]:
                     ".__init__"
                 )
             )
-    return sorted(found, key=lambda name: (FOLDERS.index(name.split(".")[0]), name))
+    return sorted(found, key=lambda name: (FOLDERS.split().index(name.split(".")[0]), name))
 
 
 def api_names(module: str) -> list[str]:

@@ -7,8 +7,8 @@ import os
 import runpy
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 from processes import PATIENCE, ROOT
 
@@ -79,7 +79,7 @@ def _child(
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(cwd)
-    sys.stdin = open(os.devnull)
+    sys.stdin = open(os.devnull)  # noqa: SIM115  until the process ends
     for path, descriptor in ((out, 1), (err, 2)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
     call(*arguments)

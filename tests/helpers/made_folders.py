@@ -6,7 +6,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from avbook.data.ave_files import read_annotations, rebuilt_labels
+from avbook.data.annotations import read_annotations, rebuilt_labels
 from avbook.data.events import AVE_CATEGORIES, LLP_CATEGORIES
 
 LETTERS = np.array(list("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"))
@@ -57,7 +57,8 @@ def write_ave(
     v = rng.standard_normal((n, seconds, side, side, visual)).astype(dtype)
     write_h5(folder / "audio_feature.h5", a, **options)
     write_h5(folder / "visual_feature.h5", v, **options)
-    dense = rebuilt_labels(read_annotations(folder / "Annotations.txt"), categories, seconds)
+    rows = read_annotations(folder / "Annotations.txt", categories, seconds)
+    dense = rebuilt_labels(rows, categories, seconds)
     if labels:
         write_h5(folder / "labels.h5", dense.astype(dtype))
     if weak:
@@ -121,14 +122,8 @@ def write_llp(
             for label in labels:
                 for modality in rows:
                     onset = int(rng.integers(0, seconds))
-                    rows[modality].append(
-                        (
-                            split,
-                            (
-                                f"{name}\t{onset}\t{int(rng.integers(onset + 1, seconds + 1))}\t{label}"
-                            ),
-                        )
-                    )
+                    offset = int(rng.integers(onset + 1, seconds + 1))
+                    rows[modality].append((split, f"{name}\t{onset}\t{offset}\t{label}"))
         (folder / file).write_text("\n".join(lines) + "\n")
     for modality in rows:
         title = "filename\tonset\toffset\tevent_labels"

@@ -4,8 +4,8 @@ do."""
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).absolute().parent

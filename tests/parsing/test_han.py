@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 import torch
 from han_batches import batch_of, close, random_batch, released_names, small
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from avbook.errors import AvbookError
 from avbook.experiments.released import load_released

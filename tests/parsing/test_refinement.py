@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 import torch
 from han_batches import random_batch, small
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import arrays as array_of
 
 from avbook.data.base import Split
@@ -323,9 +322,8 @@ def test_tracks_are_computed_once(forty):
     refine(net, forty, "abcdefg", partners=3, batch_size=16)
     assert calls == [16, 16, 8]
     tracks = encode_all(net, forty, 16)
-    assert {name: tuple(value.shape) for name, value in tracks.items()} == {
-        name: (40, 4, 8) for name in ("f_a", "f_v", "own_a", "own_v")
-    }
+    shapes = {name: tuple(value.shape) for name, value in tracks.items()}
+    assert shapes == dict.fromkeys(("f_a", "f_v", "own_a", "own_v"), (40, 4, 8))
     assert clip_probabilities(net, tracks, np.arange(5), np.arange(5), 2)[0].shape == (5, 7)
 
 

@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from processes import PATIENCE, ROOT, wait_for
 from tiny import Data, DictMethod, Method, Net, Split
 from torch import nn

@@ -140,7 +140,7 @@ def test_strangers_teach_the_network_to_look_away_from_them():
 def test_a_cut_off_m_step_goes_on_to_the_same_weights(tmp_path, monkeypatch):
     features, category, _ = planted(24)
     data, targets = (
-        {name: features for name in ("train", "val", "test")},
+        dict.fromkeys(("train", "val", "test"), features),
         F.one_hot(category, 3).float(),
     )
     whole, _ = maximisation(data, targets, epochs=4, **SMALL)

@@ -9,8 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from processes import ROOT
 
 from avbook.data.events import AVE_CATEGORIES, LLP_CATEGORIES
@@ -41,7 +40,10 @@ def span(start, stop, seconds=4):
     return (np.arange(seconds) >= start) & (np.arange(seconds) < stop)
 
 
-def source(name="Truck", heard=span(0, 4), **latents):
+FOUR = span(0, 4)
+
+
+def source(name="Truck", heard=FOUR, **latents):
     return Source(name, heard, span(0, 0, len(heard)), **{"seed": 3, **latents})
 
 

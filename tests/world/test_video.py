@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from avbook.data.events import AVE_CATEGORIES, LLP_CATEGORIES
 from avbook.errors import AvbookError
@@ -319,7 +318,7 @@ def test_phase_shifts_the_movement():
     )
 
 
-@pytest.mark.parametrize("name", [field for field in vars(WORLD)])
+@pytest.mark.parametrize("name", list(vars(WORLD)))
 def test_every_nuisance_does_something(name):
     changed = 0
     for seed in range(20):

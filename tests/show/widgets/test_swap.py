@@ -113,7 +113,7 @@ def test_the_network_is_left_as_it_was_even_after_an_error(net):
     weights = {name: value.clone() for name, value in net.state_dict().items()}
     draw_swap(net, clips(), NAMES)
     assert net.training
-    with pytest.raises(Exception):
+    with pytest.raises(RuntimeError):
         swap_at(net, {**clips(), "visual_3d": torch.zeros(6, 5, 99)})
     assert net.training
     draw_swaps(net.eval(), clips(), NAMES)
