@@ -7,7 +7,7 @@ import math
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 import typer.core
@@ -61,7 +61,7 @@ app.add_typer(data_app, name="data")
 _WHERE = "`world`, `world:SIZE`, `world:SIZE:SEED` or a folder with the official files or a pack"
 Where = Annotated[str, typer.Option("--data", help=f"What to train on: {_WHERE}.")]
 Preset = Annotated[
-    Optional[str],
+    str | None,
     typer.Option(
         help=(
             "`quick` (small, about a minute) or `paper` (released sizes and schedule). Default:"
@@ -70,7 +70,7 @@ Preset = Annotated[
     ),
 ]
 Sets = Annotated[
-    Optional[list[str]],
+    list[str] | None,
     typer.Option(
         "--set", metavar="NAME=VALUE", help="Change an option of the recipe; may be given often."
     ),
@@ -95,7 +95,7 @@ def world(
         str, typer.Option(help="tiny (64 clips), small (1,000), ave (4,143) or llp (11,849).")
     ] = "small",
     annotations: Annotated[
-        Optional[Path],
+        Path | None,
         typer.Option(
             help=(
                 "Follow these real annotations second by second: a folder with AVE's"
@@ -105,7 +105,7 @@ def world(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0,
     visual_dim: Annotated[
-        Optional[int],
+        int | None,
         typer.Option(
             min=1,
             help="Channels of the visual features; the official AVE features have 512, LLP's 2048.",
@@ -178,9 +178,9 @@ def run(
     recipe: Annotated[str, typer.Argument(help="Such as psp-full; `avbook recipes` lists them.")],
     data: Where = "world",
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds, from 0.")] = 1,
-    seed: Annotated[Optional[int], typer.Option(min=0, help="Just this seed.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Just this seed.")] = None,
     preset: Preset = None,
-    epochs: Annotated[Optional[int], typer.Option(min=1, help="Short for --set epochs=N.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Short for --set epochs=N.")] = None,
     set_: Sets = None,
     device: Device = "auto",
     jobs: Jobs = 0,
@@ -191,15 +191,13 @@ def run(
     A finished run is not repeated, one that was cut off continues. Examples: `avbook run psp-full
     --seeds 3`, `avbook run psp-full --data ~/AVE.pack --set tau=0.1`"""
     from avbook.experiments.datasets import default_preset
-    from avbook.experiments.recipe import parse_options, resolve_settings
-    from avbook.experiments.recipes import find_recipe
+    from avbook.experiments.recipe import parse_options
     from avbook.experiments.tables import get_score, summarise
 
     preset = preset or default_preset(data)
     options = parse_options(set_ or [])
     if epochs is not None:
         options["epochs"] = epochs
-    resolve_settings(find_recipe(recipe), preset, options)
     tasks = [
         {
             "recipe": recipe,
@@ -233,7 +231,7 @@ def table(
     keys: Annotated[list[str], typer.Argument(help="Tables of the papers, such as psp-1.")],
     data: Where = "world",
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds a cell.")] = 3,
-    only: Annotated[Optional[str], typer.Option(help="Just this column, such as full.")] = None,
+    only: Annotated[str | None, typer.Option(help="Just this column, such as full.")] = None,
     preset: Preset = None,
     set_: Sets = None,
     device: Device = "auto",
@@ -298,15 +296,20 @@ def table(
 
 
 @app.command()
-def recipes():
-    """List the recipes and their options."""
-    from avbook.experiments.recipes import RECIPES
+def recipes(
+    name: Annotated[
+        str | None, typer.Argument(help="Show this recipe's options, such as psp-full.")
+    ] = None,
+):
+    """List the recipes, or the options of one with ranges and meanings.
 
-    for found in RECIPES.values():
-        typer.echo(f"{found.name}: {found.about}")
-        for name, value in found.settings.items():
-            quick = f" (quick: {found.quick[name]})" if name in found.quick else ""
-            typer.echo(f"  {name} = {value}{quick}")
+    Example: `avbook recipes psp-full`, then `avbook run psp-full --set tau=0.1`"""
+    from avbook.experiments.recipes import RECIPES, find_recipe
+
+    if name is None:
+        _print_recipes(list(RECIPES.values()))
+    else:
+        _print_options(find_recipe(name))
 
 
 @app.command()
@@ -342,8 +345,12 @@ def _rank() -> int:
 
 
 def _run_all(tasks: list[dict], where: str, jobs: int, device: str) -> list[dict]:
+    from avbook.experiments.recipe import resolve_settings
     from avbook.experiments.recipes import find_recipe
     from avbook.experiments.runner import run_many
+
+    for task in tasks:  # a wrong option is told before any data is read
+        resolve_settings(find_recipe(task["recipe"]), task["preset"], task["options"])
 
     distributed = int(os.environ.get("WORLD_SIZE", "1")) > 1
     if not jobs:
@@ -386,6 +393,44 @@ def _data_name(where: str, found) -> str | None:
 
     task = next((RECIPES[cell.recipe].task for cell in found.cells if cell.recipe in RECIPES), None)
     return task and open_data(where, task).name
+
+
+def _print_recipes(found: list) -> None:
+    from rich.console import Console
+    from rich.table import Table as Grid
+
+    grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("recipe", "data", "what it trains"):
+        grid.add_column(name)
+    for recipe in found:
+        grid.add_row(recipe.name, recipe.task.upper(), recipe.about)
+    console = Console(highlight=False)
+    console.print(grid)
+    console.print("\nOptions of one: avbook recipes NAME", markup=False)
+
+
+def _print_options(recipe) -> None:
+    from rich.console import Console
+    from rich.table import Table as Grid
+
+    from avbook.experiments.options import as_word
+
+    grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    console = Console(highlight=False)
+    grid.add_column("option")
+    grid.add_column("values", max_width=console.width // 5)
+    grid.add_column("paper", justify="right")
+    grid.add_column("quick", justify="right")
+    grid.add_column("meaning")
+    for option in recipe.options.values():
+        quick = as_word(recipe.quick[option.name]) if option.name in recipe.quick else ""
+        grid.add_row(option.name, option.range, as_word(option.default), quick, option.meaning)
+    console.print(f"{recipe.name} ({recipe.task.upper()}): {recipe.about}\n", markup=False)
+    console.print(grid)
+    console.print(
+        f"\nEmpty under quick: as in paper. Change one: avbook run {recipe.name} --set NAME=VALUE",
+        markup=False,
+    )
 
 
 def _print_table(found, rows: list[dict], directions: list[dict]) -> None:

@@ -12,13 +12,17 @@ import pytest
 from forked import avbook_command, run_forked
 from processes import PATIENCE, ROOT, wait_for
 
+from avbook.experiments.options import as_word
+from avbook.experiments.recipes import RECIPES, find_recipe
+
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 
 
-def avbook(*words, cwd=ROOT, code=0) -> subprocess.CompletedProcess:
+def avbook(*words, cwd=ROOT, code=0, columns=200) -> subprocess.CompletedProcess:
     """The command in a fork that has its libraries already; `from_a_shell` starts a Python of
     its own."""
-    found, out, err = run_forked(avbook_command, *map(str, words), cwd=cwd, environment=ENV)
+    environment = {**ENV, "COLUMNS": str(columns)}
+    found, out, err = run_forked(avbook_command, *map(str, words), cwd=cwd, environment=environment)
     assert found == code, out + err
     return subprocess.CompletedProcess(words, found, out, err)
 
@@ -82,6 +86,29 @@ def test_a_wide_table_is_printed_level_by_level_with_ours_below_the_papers():
     assert re.match(r"│ AVE +│ paper │ +47\.2 │", lines[row - 5]) and "cited" not in "".join(lines)
 
 
+def test_recipes_are_listed_with_what_they_train_and_on_which_data():
+    lines = avbook("recipes", columns=80).stdout.splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    named = [line.split()[:2] for line in lines[1:] if line and not line.startswith(" ")]
+    for recipe in RECIPES.values():
+        assert [recipe.name, recipe.task.upper()] in named
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_options_of_a_recipe_are_a_table_that_fits(name, columns):
+    lines = avbook("recipes", name, columns=columns).stdout.splitlines()
+    assert all(len(line) <= columns for line in lines) and not any("…" in line for line in lines)
+    recipe = find_recipe(name)
+    head = next(i for i, line in enumerate(lines) if line.split()[:2] == ["option", "values"])
+    rows = [line for line in lines[head + 1 : lines.index("", head)] if line[0] != " "]
+    assert [row.split()[0] for row in rows] == list(recipe.options)
+    for row, option in zip(rows, recipe.options.values()):
+        quick = [as_word(recipe.quick[option.name])] if option.name in recipe.quick else []
+        assert [as_word(option.default), *quick] == re.split(r"  +", row)[2 : 3 + len(quick)]
+        assert option.meaning.split()[0] in row
+
+
 def test_wrong_usage_ends_in_two():
     avbook("run", "psp-full", "--sedes", "3", code=2)
     from_a_shell("nonsense", code=2)
@@ -94,11 +121,17 @@ def test_wrong_usage_ends_in_two():
         (("run", "psp-full", "--set", "tua=1"), "did you mean tau"),
         (("run", "psp-full", "--set", "tau"), "name=value"),
         (("run", "psp-full", "--set", "tau=high"), "tau='high'"),
+        (("run", "psp-full", "--set", "tau=2"), "tau=2: expected a number, at least 0"),
+        (("run", "psp-full", "--set", "tau=NaN"), "tau=nan: expected a number, at least 0"),
+        (("run", "psp-full", "--set", "prune=wpp"), "did you mean wpsp"),
+        (("run", "psp-full", "--set", "lr=0", "--data", "/no/such"), "lr=0: expected a finite"),
         (("run", "psp-full", "--preset", "slow"), "expected paper or quick"),
         (("run", "psp-full", "--data", "/no/such"), "no such folder"),
         (("run", "psp-full", "--data", "world:huge"), "huge"),
         (("table", "psp-9"), "psp-1"),
         (("table", "psp-1", "--only", "half"), "full"),
+        (("table", "psp-1", "--set", "taw=1", "--data", "/no/such"), "did you mean tau"),
+        (("recipes", "psp-ful"), "did you mean psp-full"),
         (("world", "somewhere", "--like", "kinetics"), "kinetics"),
         (("world", "somewhere", "--size", "huge"), "huge"),
         (("world", "somewhere", "--annotations", "/no/such"), "/no/such"),

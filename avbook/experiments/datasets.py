@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from avbook.common.options import check_choice
 from avbook.errors import AvbookError
 
 __all__ = ["open_data", "default_preset", "data_dims"]
@@ -15,25 +16,13 @@ def open_data(
     **options,  # passed to the loader, such as weak=True
 ):
     """The data set at a folder, or the embedded world of a task (built on first use and kept)."""
-    if where == "world" or where.startswith("world:"):
-        parts = where.split(":")[1:]
-        if len(parts) > 2 or (len(parts) == 2 and not parts[1].isdecimal()):
-            raise AvbookError(
-                f"--data {where}: expected world, world:SIZE or world:SIZE:SEED, for example"
-                " world:small:1"
-            )
-        from avbook.world.build import world_folder
-
-        folder = world_folder(
-            task, size=parts[0] if parts else "small", seed=int(parts[1]) if len(parts) == 2 else 0
+    check_choice("task", task, ("ave", "llp"))
+    folder = _world(where, task) if _is_world(where) else Path(where)
+    if not folder.is_dir():
+        raise AvbookError(
+            f"--data {where}: no such folder; expected 'world' or a folder with the"
+            f" {task.upper()} files (`avbook data check DIR` tells what is missing)"
         )
-    else:
-        folder = Path(where)
-        if not folder.is_dir():
-            raise AvbookError(
-                f"--data {where}: no such folder; expected 'world' or a folder with the"
-                f" {task.upper()} files (`avbook data check DIR` tells what is missing)"
-            )
     if task == "ave":
         from avbook.data.ave import AVE
 
@@ -43,9 +32,28 @@ def open_data(
     return LLP(folder, **options)
 
 
+def _is_world(where: str) -> bool:
+    return where == "world" or where.startswith("world:")
+
+
+def _world(where: str, task: str) -> Path:
+    """The folder of the world that `where` names, built where it is missing."""
+    from avbook.world.build import world_folder
+
+    _, *parts = where.split(":")
+    size = parts[0] if parts else "small"
+    seed = parts[1] if len(parts) > 1 else "0"
+    if len(parts) > 2 or not seed.isdecimal():
+        raise AvbookError(
+            f"--data {where}: expected world, world:SIZE or world:SIZE:SEED, for example"
+            " world:small:1"
+        )
+    return world_folder(task, size=size, seed=int(seed))
+
+
 def default_preset(where: str) -> str:
-    """ "quick" on the world, "paper" on a folder of features."""
-    return "quick" if where == "world" or where.startswith("world:") else "paper"
+    """The preset for this data: "quick" on the world, "paper" on a folder of features."""
+    return "quick" if _is_world(where) else "paper"
 
 
 def data_dims(data) -> dict[str, int]:
@@ -56,14 +64,10 @@ def data_dims(data) -> dict[str, int]:
         "audio_dim": batch["audio"].shape[-1],
         "seconds": batch["audio"].shape[1],
     }
-    if "visual" in batch:
-        dims |= {
-            "visual_dim": batch["visual"].shape[-1],
-            "positions": batch["visual"].shape[2] * batch["visual"].shape[3],
-        }
-    else:
-        dims |= {
-            "visual_2d_dim": batch["visual_2d"].shape[-1],
-            "visual_3d_dim": batch["visual_3d"].shape[-1],
-        }
-    return dims
+    if "visual" in batch:  # AVE: (B, T, H, W, dv)
+        _, _, height, width, visual_dim = batch["visual"].shape
+        return dims | {"visual_dim": visual_dim, "positions": height * width}
+    return dims | {  # LLP: (B, 8T, d2) and (B, T, d3)
+        "visual_2d_dim": batch["visual_2d"].shape[-1],
+        "visual_3d_dim": batch["visual_3d"].shape[-1],
+    }

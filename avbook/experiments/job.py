@@ -1,5 +1,4 @@
-"""One seed of a recipe as a job: how it trains, and stages that several settings share and an
-interrupted run finds again."""
+"""One seed of a recipe as a job: how it trains, and stages that several settings share."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""What a recipe is: a name for a network, its losses and its schedule, with every option a table
-varies.
+"""What a recipe is: a named network with its losses, its schedule and every option of a table.
 
 A recipe's settings come from a preset ("paper": the released sizes and schedule; "quick": small
 sizes that end within about a minute on two cores), changed by the options a user names. Records say
@@ -7,14 +6,15 @@ both."""
 
 from __future__ import annotations
 
-import difflib
 import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Callable
+from typing import Any
 
 from avbook.errors import AvbookError
 from avbook.experiments.datasets import open_data
 from avbook.experiments.job import Job
+from avbook.experiments.options import Option, hint, options_of
 
 __all__ = ["Recipe", "resolve_settings", "parse_options", "pick"]
 
@@ -22,28 +22,55 @@ __all__ = ["Recipe", "resolve_settings", "parse_options", "pick"]
 @dataclass(frozen=True)
 class Recipe:
     """How a named method is built and trained: its settings under each preset and the function that
-    builds it."""
+    builds it.
+
+    Raises `AvbookError` where the settings are no dataclass of options, where a default is out of
+    its range, or where the preset "quick" has a name or a value that they do not know."""
 
     name: str
     task: str  # "ave" or "llp"
     about: str
-    settings: dict[str, Any]  # every option with the value of the preset "paper"
+    settings: type  # a dataclass of options; its defaults are the preset "paper"
     quick: dict[str, Any]  # what the preset "quick" changes
-    build: Callable[[dict, dict], tuple] | None = (
-        None  # (settings, dims of the data) -> (network, method); None: `train` needs neither
-    )
+    # (settings, dims of the data) -> (network, method); None: `train` needs neither
+    build: Callable[[dict, dict], tuple] | None = None
     open: dict[str, Any] = field(default_factory=dict)  # options of the data set's loader
-    train: Callable[[Job], tuple] | None = (
-        None  # (job) -> (Result, more for the record); None: build and fit, in one stage
-    )
+    # (job) -> (Result, more for the record); None: build and fit, in one stage
+    train: Callable[[Job], tuple] | None = None
+
+    def __post_init__(self):
+        options_of(self.settings)
+        object.__setattr__(self, "quick", self.check(self.quick))
+
+    @property
+    def options(self) -> dict[str, Option]:
+        """Every option by name, in the order in which a record lists them."""
+        return options_of(self.settings)
+
+    def check(
+        self,
+        values: dict[str, Any],  # by name, as a user gives them
+    ) -> dict[str, Any]:
+        """The values as their options' types; raises `AvbookError` for a name the recipe does not
+        have, a value of another type, out of range or no choice."""
+        options, checked = self.options, {}
+        for name, value in values.items():
+            if name not in options:
+                raise AvbookError(
+                    f"{self.name} has no option {name!r}{hint(name, options)}: it has"
+                    f" {', '.join(sorted(options))}"
+                )
+            checked[name] = options[name].check(value, self.name)
+        return checked
 
     def preset(self, name: str) -> dict[str, Any]:
         """The settings of a preset, "paper" or "quick"."""
-        if name == "paper":
-            return dict(self.settings)
-        if name == "quick":
-            return {**self.settings, **self.quick}
-        raise AvbookError(f"preset {name!r} of {self.name} is not known: expected paper or quick")
+        if name not in ("paper", "quick"):
+            raise AvbookError(
+                f"preset {name!r} of {self.name} is not known: expected paper or quick"
+            )
+        values = {option.name: option.default for option in self.options.values()}
+        return values | self.quick if name == "quick" else values
 
     def open_data(self, where: str):
         """The data set at `where`, opened as this recipe needs it."""
@@ -63,7 +90,7 @@ def parse_options(
             raise AvbookError(f"--set {pair!r}: expected name=value, for example --set tau=0.1")
         try:
             out[name] = json.loads(text)
-        except json.JSONDecodeError:
+        except ValueError:  # no JSON, or a number of more digits than Python reads
             out[name] = text
     return out
 
@@ -75,48 +102,20 @@ def resolve_settings(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """All settings of a run, and the options that really differ from the preset.
 
-    Raises `AvbookError` for a name the recipe does not have and for a value of another kind than
-    the preset's."""
+    Raises `AvbookError` for an unknown preset, a name the recipe does not have, a value of another
+    type, out of range or no choice."""
     base = recipe.preset(preset)
-    changed = {}
-    for name, value in options.items():
-        if name not in base:
-            near = difflib.get_close_matches(name, base, n=1)
-            hint = f" (did you mean {near[0]}?)" if near else ""
-            raise AvbookError(
-                f"{recipe.name} has no option {name!r}{hint}: it has {', '.join(sorted(base))}"
-            )
-        changed_value = _same_kind(recipe, name, value, base[name])
-        if changed_value != base[name]:
-            changed[name] = changed_value
-    return {**base, **changed}, dict(sorted(changed.items()))
-
-
-def _same_kind(recipe: Recipe, name: str, value: Any, model: Any) -> Any:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if isinstance(model, bool):
-        fits = isinstance(value, bool)
-    elif isinstance(model, int):
-        fits = number and float(value).is_integer()
-        value = int(value) if fits else value
-    elif isinstance(model, float):
-        fits = number
-        value = float(value) if fits else value
-    else:
-        fits = isinstance(value, str)
-    if not fits:
-        raise AvbookError(
-            f"{recipe.name}: option {name}={value!r} should be of the kind of its preset's value,"
-            f" {model!r}"
-        )
-    if name in ("epochs", "batch_size", "decay_every") and value < 1:
-        raise AvbookError(f"{recipe.name}: option {name}={value} should be at least 1")
-    return value
+    checked = recipe.check(options)
+    changed = {name: checked[name] for name in sorted(checked) if checked[name] != base[name]}
+    return base | changed, changed
 
 
 def pick(
     settings: dict[str, Any],
-    *groups: Any,  # each a collection of names
+    *groups: type | Iterable[str],  # each a dataclass of options, or names
 ) -> dict[str, Any]:
     """The settings of those names."""
-    return {name: settings[name] for group in groups for name in group}
+    names: list[str] = []
+    for group in groups:
+        names += options_of(group) if isinstance(group, type) else group
+    return {name: settings[name] for name in names}

@@ -13,6 +13,9 @@ from avbook.experiments.recipes import find_recipe
 
 __all__ = ["Records", "read_record"]
 
+_REQUIRED = {"recipe", "metrics", "seed", "data"}
+_ADVICE = "move it away or run with another --out"
+
 
 class Records:
     """All run records under a folder, to be asked for by setting."""
@@ -58,9 +61,13 @@ def read_record(path: Path) -> dict[str, Any]:
     """A run record; raises `AvbookError` where the file is no record."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        record["recipe"], record["metrics"], record["seed"], record["data"]["kind"]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise AvbookError(
-            f"{path}: no run record ({error!r}); move it away or run with another --out"
-        ) from None
+    except ValueError as error:
+        raise AvbookError(f"{path}: no run record ({error}); {_ADVICE}") from None
+    if not isinstance(record, dict):
+        raise AvbookError(f"{path}: no run record (it holds no object); {_ADVICE}")
+    missing = sorted(_REQUIRED - record.keys())
+    if not missing and not (isinstance(record["data"], dict) and "kind" in record["data"]):
+        missing = ["data.kind"]
+    if missing:
+        raise AvbookError(f"{path}: no run record (it lacks {', '.join(missing)}); {_ADVICE}")
     return record

@@ -1,10 +1,12 @@
-"""Weights of the authors' released networks, by the names they have there, into ours."""
+"""The authors' released networks: their weights, loaded into this book's networks."""
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Callable, Mapping
+from functools import partial
+from typing import Any
 
 from avbook.errors import AvbookError
 
@@ -90,7 +92,7 @@ def load_released(
 
 def _weight_names(arrays: Mapping[str, Any], unused: tuple[str, ...]) -> dict[str, str]:
     """Released name -> key in the arrays, for the weights alone."""
-    keys = [key for key in arrays.keys()]
+    keys = list(arrays.keys())
     if marked := [key for key in keys if key.startswith("sd/")]:
         names = {key[3:]: key for key in marked}
     else:
@@ -280,7 +282,7 @@ for _kind in ("han", "ma"):
         _kind,
         Released(
             _HAN,
-            lambda shapes, kind=_kind: _build_parser(kind, shapes),
+            partial(_build_parser, _kind),
             unused=(
                 "audio_encoder.",
                 "visual_encoder.",

@@ -9,10 +9,13 @@ import os
 import re
 import shutil
 import time
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable
 
 from avbook.common.files import write_text
+from avbook.common.system import in_processes
 from avbook.experiments.datasets import data_dims
 from avbook.experiments.job import Job, write_predictions
 from avbook.experiments.recipe import Recipe, resolve_settings
@@ -51,9 +54,8 @@ def run_seed(
     device: str = "auto",
     out: str | os.PathLike = "runs",
     progress: bool = True,
-    where: (
-        str | None
-    ) = None,  # how the user named the data, for the record's command; None: its folder
+    # how the user named the data, for the record's command; None: its folder
+    where: str | None = None,
 ) -> dict[str, Any]:
     """The record of one seed: read where it stands already, else trained (or continued where it was
     cut off) and written.
@@ -115,42 +117,41 @@ def _set_threads(threads: int) -> None:
 
 
 def run_many(
-    tasks: list[
-        dict[str, Any]
-    ],  # each the arguments of `run_seed` but `data`, with the recipe's name as `recipe`
+    # each the arguments of `run_seed` but `data`, with the recipe's name as `recipe`
+    tasks: list[dict[str, Any]],
     where: str,  # the data, as `open_data` takes it
     *,
     jobs: int = 1,  # how many run side by side, each in a process of its own
-    report: Callable[[dict[str, Any], int, int], None] = lambda record, done, of: (
-        None
-    ),  # told of each finished record
+    # told of each finished record: the record, how many there are, of how many
+    report: Callable[[dict[str, Any], int, int], None] = lambda record, done, of: None,
 ) -> list[dict[str, Any]]:
     """The records of several runs, in the order of the tasks; those that stand already are only
-    read."""
-    if jobs <= 1 or len(tasks) <= 1:
-        records = []
-        for task in tasks:
-            records.append(_run_task(task, where))
-            report(records[-1], len(records), len(tasks))
-        return records
+    read.
 
-    from concurrent.futures import ProcessPoolExecutor, as_completed
-    from multiprocessing import get_context
+    What a run raises is raised here; it stops the others, as Ctrl-C does. Finished records stay."""
+    import torch
 
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        futures = {
-            pool.submit(_run_task, {**task, "progress": False}, where): i
-            for i, task in enumerate(tasks)
-        }
-        records: list = [None] * len(tasks)
-        try:
-            for done, future in enumerate(as_completed(futures), 1):
-                records[futures[future]] = future.result()
-                report(records[futures[future]], done, len(tasks))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    alone = jobs <= 1 or len(tasks) <= 1
+    if not alone:
+        tasks = [{**task, "progress": False} for task in tasks]
+    runs = in_processes(
+        partial(_run_numbered, where=where),
+        enumerate(tasks),
+        1 if alone else jobs,
+        threads=torch.get_num_threads(),  # so that sums are those of a run in this process
+        ordered=False,
+    )
+    records: list = [None] * len(tasks)
+    with closing(runs):
+        for done, (i, record) in enumerate(runs, 1):
+            records[i] = record
+            report(record, done, len(tasks))
     return records
+
+
+def _run_numbered(numbered: tuple[int, dict[str, Any]], where: str) -> tuple[int, dict[str, Any]]:
+    number, task = numbered
+    return number, _run_task(task, where)
 
 
 _OPEN: dict[tuple, Any] = {}  # data sets this process holds open, so that a worker reads each once

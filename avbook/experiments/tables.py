@@ -1,12 +1,12 @@
-"""From run records to tables: the paper's number, ours over seeds with its spread, the data, the
-selection and a verdict."""
+"""Tables from run records: the paper's number, ours over seeds with its spread, a verdict."""
 
 from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Iterable
+from typing import Any
 
 from avbook.common.files import write_text
 from avbook.common.markdown import markdown_table
@@ -297,7 +297,9 @@ def with_interval(
     if mean is None:
         return "–"
     return format_number(mean, True) + (
-        "" if low is None or math.isnan(low) else f" [{bound(low)},{NBSP}{bound(high)}]"
+        ""
+        if low is None or high is None or math.isnan(low)
+        else f" [{bound(low)},{NBSP}{bound(high)}]"
     )
 
 
@@ -392,7 +394,7 @@ def _one_level(columns: list[str]) -> bool:
 def to_markdown(
     table: Table,
     cells: list[dict[str, Any]],  # from `table_rows`
-    directions: list[dict[str, Any]] = (),  # from `ordering_rows`
+    directions: Sequence[dict[str, Any]] = (),  # from `ordering_rows`
 ) -> str:
     """A table as Markdown: the `layout` of its `split_levels`, what it stands on, then the
     directions."""
@@ -411,8 +413,8 @@ def to_markdown(
         for claim in directions:
             gap = format_number(claim["paper"], True)
             rows.append((claim["claim"], gap, gap_text(claim), claim["seeds"], claim["verdict"]))
-        head = ("claim", "paper's gap", "ours [95 %]", "seeds", "verdict")
-        lines += ["", markdown_table(head, rows, right=(1, 2, 3))]
+        names = ("claim", "paper's gap", "ours [95 %]", "seeds", "verdict")
+        lines += ["", markdown_table(names, rows, right=(1, 2, 3))]
     return "\n".join(lines) + "\n"
 
 

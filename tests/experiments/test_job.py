@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from avbook.experiments.job import Job
+from avbook.experiments.options import Threads
 from avbook.experiments.recipe import Recipe
 
 
@@ -14,7 +15,7 @@ class Data:
 
 
 def job(tmp_path: Path, seed: int = 0, **more) -> Job:
-    recipe = Recipe("toy", "ave", "", {}, {}, None)
+    recipe = Recipe("toy", "ave", "", Threads, {})
     return Job(recipe, {}, more.get("data", Data), seed, tmp_path / "run", tmp_path / "stages")
 
 

@@ -48,6 +48,8 @@ def test_whole_numbers_may_be_given_for_real_ones_but_words_may_not():
         (lambda: parse_options(["tau"]), "name=value"),
         (lambda: open_data("/no/such/folder"), "no such folder"),
         (lambda: open_data("world:tiny:x"), "world:SIZE:SEED"),
+        (lambda: open_data("world:tiny:0:0"), "world:SIZE:SEED"),
+        (lambda: open_data("world", "avel"), "task='avel': expected 'ave' or 'llp'"),
     ],
 )
 def test_unknown_names_are_answered_with_the_known_ones(call, words):
@@ -62,6 +64,7 @@ def test_values_are_read_as_json_where_they_are_json():
         "literal": True,
         "prune": "asp",
     }
+    assert parse_options(["tau=" + 5000 * "1"]) == {"tau": 5000 * "1"}
 
 
 def test_a_key_differs_with_the_setting_and_with_the_data_and_is_a_file_name():

@@ -1,19 +1,15 @@
-"""Every recipe by its name: PSP and AVEL (`psp`), HAN and MA (`ma`), CMLCL and its baselines
-(`cmlcl`)."""
+"""Every recipe by its name: of PSP and AVEL, of HAN and MA, of CMLCL and its baselines."""
 
 from __future__ import annotations
 
-import difflib
-
 from avbook.errors import AvbookError
+from avbook.experiments.options import hint
 from avbook.experiments.recipe import Recipe
-from avbook.experiments.recipes import cmlcl, ma, psp
+from avbook.experiments.recipes import cluster, cmlcl, ma, psp
 
 __all__ = ["RECIPES", "register", "find_recipe"]
 
-RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe for recipe in (*psp.RECIPES, *cmlcl.RECIPES, *ma.RECIPES)
-}
+RECIPES: dict[str, Recipe] = {}
 
 
 def register(
@@ -28,9 +24,11 @@ def find_recipe(
 ) -> Recipe:
     """The recipe of this name; raises `AvbookError` naming the nearest known ones."""
     if name not in RECIPES:
-        near = difflib.get_close_matches(name, RECIPES, n=1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
         raise AvbookError(
-            f"recipe {name!r} is not known{hint}: expected one of {', '.join(RECIPES)}"
+            f"recipe {name!r} is not known{hint(name, RECIPES)}: expected one of"
+            f" {', '.join(RECIPES)}"
         )
     return RECIPES[name]
+
+
+register(*psp.RECIPES, *cmlcl.RECIPES, *cluster.RECIPES, *ma.RECIPES)

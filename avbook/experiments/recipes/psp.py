@@ -2,105 +2,208 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Iterable
+from typing import Any
 
-from avbook.experiments.recipe import Recipe
+from avbook.experiments.options import Schedule, option
+from avbook.experiments.recipe import Recipe, pick
 
-_FIT = {
-    "epochs": 300,
-    "batch_size": 128,
-    "lr": 1e-3,
-    "decay_every": 60,
-    "decay": 0.8,
-    "decay_until": 170,
-    "weight_decay": 0.0,
-    "precision": "no",
-    "threads": 0,
-}
-_SIZES = {"attention_dim": 512, "bottleneck": 256, "width": 128, "hidden": 128, "head": 64}
-_QUICK_SIZES = {"attention_dim": 64, "bottleneck": 64, "width": 64, "hidden": 64, "head": 64}
-_QUICK_FIT = {"epochs": 40, "batch_size": 32, "decay_every": 10, "decay_until": 40, "threads": 1}
-_PSP = {
-    "prune": "psp",
-    "tau": 0.095,
-    "strict": True,
-    "renormalise": True,
-    "project": "code",
-    "dropout": 0.1,
-}
-_INPUTS = {
-    True: {"inputs": "one-layer", "third": False},
-    False: {"inputs": "two-layer", "third": True},
-}  # weak: the layers as released
-_AVPS = {"lam": 100.0, "literal": False, "stale_targets": False}
-_WEIGHTING = {"weighting": True, "weighting_relu": True}
-_LOADER = {"frozen_batches": False, "by_category": False}
+__all__ = ["RECIPES"]
 
 
-def _pick(settings: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    return {name: settings[name] for name in names if name in settings}
+# ------------------------------------------------------------------------------------------ options
+@dataclass(frozen=True)
+class AttentionSize:
+    """The audio-guided attention."""
 
-
-def _build_ave(kind: str, weak: bool, settings: dict[str, Any], dims: dict[str, int]):
-    from avbook.supervised import avel, psp
-
-    net = {"psp": psp.PSP, "avel": avel.AVEL}[kind]
-    own = _pick(settings, [*_SIZES, *_PSP, "inputs", "third", *_WEIGHTING])
-    return (
-        net(
-            weak=weak, **_pick(dims, ("categories", "audio_dim", "visual_dim", "positions")), **own
-        ),
-        psp.PSPMethod(weak=weak, **_pick(settings, [*_AVPS, *_LOADER])),
+    attention_dim: int = option(
+        512, "width in which audio and visual features are compared", least=1
     )
 
 
-_AVEL_SIZES = _pick(_SIZES, ("attention_dim", "hidden", "head"))
-_AVEL_QUICK = {**_pick(_QUICK_SIZES, _AVEL_SIZES), **_QUICK_FIT}
-_WEAK_FIT = {**_FIT, "decay_every": 80, "decay_until": 200}
-_WEAK = {"open": {"weak": True}}  # the training split with its clips of background alone
+@dataclass(frozen=True)
+class InputSizes:
+    """The layers before PSP's Bi-LSTMs."""
+
+    bottleneck: int = option(256, "middle width of the two input layers", least=1)
+    width: int = option(128, "width that the input layers give the Bi-LSTMs", least=1)
+
+
+@dataclass(frozen=True)
+class HeadSizes:
+    """The Bi-LSTMs and the classifier."""
+
+    hidden: int = option(128, "units of a Bi-LSTM in each direction", least=1)
+    head: int = option(64, "width of the classifier's hidden layer", least=1)
+
+
+@dataclass(frozen=True)
+class Propagation:
+    """Positive sample propagation and the ablations of Table 1."""
+
+    prune: str = option(
+        "psp",
+        "variant of Table 1; none: no propagation",
+        choices=("psp", "wpsp", "asp", "sapsp", "none"),
+    )
+    tau: float = option(0.095, "τ, threshold on a pair's share (Eq. 2)", least=0, most=1)
+    strict: bool = option(True, "cut shares equal to τ too, as released; false: Eq. 2")
+    renormalise: bool = option(True, "rows sum to 1 again after the cut")
+    project: str = option(
+        "code",
+        "code: ReLU and dropout after each projection; paper: linear",
+        choices=("code", "paper"),
+    )
+    dropout: float = option(0.1, "dropout after the projections and W_3", least=0, below=1)
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Which layers the released full and weak models have."""
+
+    inputs: str = option(
+        "two-layer", "layers before the Bi-LSTMs", choices=("raw", "one-layer", "two-layer")
+    )
+    third: bool = option(True, "W_3 before the fusion (Eq. 4)")
+
+
+@dataclass(frozen=True)
+class PairLoss:
+    """The pair-similarity loss of the fully supervised setting."""
+
+    lam: float = option(100.0, "λ, weight of the pair-similarity loss (Eq. 10)", least=0)
+    literal: bool = option(False, "Eq. 8 as printed: a product instead of the cosine")
+    stale_targets: bool = option(
+        False, "the released loader's targets, never cleared between batches"
+    )
+
+
+@dataclass(frozen=True)
+class Weighting:
+    """The weighting branch of the weakly supervised setting."""
+
+    weighting: bool = option(True, "weigh the seconds (Eq. 5); false: their mean (Eq. 6)")
+    weighting_relu: bool = option(True, "ReLU before the sigmoid of Eq. 5, as released")
+
+
+@dataclass(frozen=True)
+class Loader:
+    """What the released weak loader does."""
+
+    frozen_batches: bool = option(
+        False, "the released loader's batches: only an epoch's first is random"
+    )
+    by_category: bool = option(False, "those batches from a list in the order of its categories")
+
+
+@dataclass(frozen=True)
+class WeakSchedule(Schedule):
+    """The schedule of the released weak models."""
+
+    decay_every: int = 80
+    decay_until: int = 200
+
+
+@dataclass(frozen=True)
+class PSPFull(AttentionSize, InputSizes, HeadSizes, Propagation, Layers, PairLoss, Schedule):
+    """The options of `psp-full`."""
+
+
+@dataclass(frozen=True)
+class PSPWeak(
+    AttentionSize, InputSizes, HeadSizes, Propagation, Layers, Weighting, Loader, WeakSchedule
+):
+    """The options of `psp-weak`, the layers as in the released weak model."""
+
+    renormalise: bool = False
+    inputs: str = "one-layer"
+    third: bool = False
+
+
+@dataclass(frozen=True)
+class AVELFull(AttentionSize, HeadSizes, PairLoss, Schedule):
+    """The options of `avel-full`."""
+
+
+@dataclass(frozen=True)
+class AVELWeak(AttentionSize, HeadSizes, Weighting, Loader, WeakSchedule):
+    """The options of `avel-weak`."""
+
+
+# ----------------------------------------------------------------------------------------- building
+_DIMS = ("categories", "audio_dim", "visual_dim", "positions")
+
+
+def _build_psp(weak: bool, settings: dict[str, Any], dims: dict[str, int]) -> tuple:
+    from avbook.supervised.psp import PSP
+
+    groups = [AttentionSize, InputSizes, HeadSizes, Propagation, Layers]
+    if weak:
+        groups.append(Weighting)
+    net = PSP(weak=weak, **pick(dims, _DIMS), **pick(settings, *groups))
+    return net, _method(weak, settings)
+
+
+def _build_avel(weak: bool, settings: dict[str, Any], dims: dict[str, int]) -> tuple:
+    from avbook.supervised.avel import AVEL
+
+    groups = [AttentionSize, HeadSizes]
+    if weak:
+        groups.append(Weighting)
+    net = AVEL(weak=weak, **pick(dims, _DIMS), **pick(settings, *groups))
+    return net, _method(weak, settings)
+
+
+def _method(weak: bool, settings: dict[str, Any]):
+    from avbook.supervised.psp import PSPMethod
+
+    return PSPMethod(weak=weak, **pick(settings, Loader if weak else PairLoss))
+
+
+# ------------------------------------------------------------------------------------------ recipes
+_QUICK_SIZES = {"attention_dim": 64, "hidden": 64, "head": 64}
+_QUICK_FIT = {"epochs": 40, "batch_size": 32, "decay_every": 10, "decay_until": 40, "threads": 1}
+_QUICK_AVEL = {**_QUICK_SIZES, **_QUICK_FIT}
+_QUICK_PSP = {**_QUICK_AVEL, "bottleneck": 64, "width": 64}
+_WEAK = {"weak": True}  # the training split with its clips of background alone
 
 RECIPES = (
     Recipe(
-        "psp-full",
-        "ave",
-        "PSP, every second labelled: cross entropy + λ · pair-similarity loss",
-        {**_SIZES, **_PSP, **_INPUTS[False], **_AVPS, **_FIT},
-        {**_QUICK_SIZES, **_QUICK_FIT},
-        partial(_build_ave, "psp", False),
+        name="psp-full",
+        task="ave",
+        about="PSP, every second labelled: cross entropy + λ · pair-similarity loss",
+        settings=PSPFull,
+        quick=_QUICK_PSP,
+        build=partial(_build_psp, False),
     ),
     Recipe(
-        "psp-weak",
-        "ave",
-        "PSP, each clip labelled with its share of seconds: weighting branch, binary cross entropy",
-        {
-            **_SIZES,
-            **_PSP,
-            **_INPUTS[True],
-            "renormalise": False,
-            **_WEIGHTING,
-            **_LOADER,
-            **_WEAK_FIT,
-        },
-        {**_QUICK_SIZES, **_QUICK_FIT},
-        partial(_build_ave, "psp", True),
-        **_WEAK,
+        name="psp-weak",
+        task="ave",
+        about=(
+            "PSP, each clip labelled with its share of seconds: weighting branch, binary cross"
+            " entropy"
+        ),
+        settings=PSPWeak,
+        quick=_QUICK_PSP,
+        build=partial(_build_psp, True),
+        open=_WEAK,
     ),
     Recipe(
-        "avel-full",
-        "ave",
-        "AVEL, the baseline, every second labelled, with PSP's pair-similarity loss",
-        {**_AVEL_SIZES, **_AVPS, **_FIT},
-        _AVEL_QUICK,
-        partial(_build_ave, "avel", False),
+        name="avel-full",
+        task="ave",
+        about="AVEL, the baseline, every second labelled, with PSP's pair-similarity loss",
+        settings=AVELFull,
+        quick=_QUICK_AVEL,
+        build=partial(_build_avel, False),
     ),
     Recipe(
-        "avel-weak",
-        "ave",
-        "AVEL, each clip labelled, with PSP's weighting branch",
-        {**_AVEL_SIZES, **_WEIGHTING, **_LOADER, **_WEAK_FIT},
-        _AVEL_QUICK,
-        partial(_build_ave, "avel", True),
-        **_WEAK,
+        name="avel-weak",
+        task="ave",
+        about="AVEL, each clip labelled, with PSP's weighting branch",
+        settings=AVELWeak,
+        quick=_QUICK_AVEL,
+        build=partial(_build_avel, True),
+        open=_WEAK,
     ),
 )

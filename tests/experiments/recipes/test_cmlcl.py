@@ -11,8 +11,7 @@ import pytest
 from avbook.errors import AvbookError
 from avbook.experiments.datasets import open_data
 from avbook.experiments.recipe import parse_options, resolve_settings
-from avbook.experiments.recipes import cmlcl as recipes_cmlcl
-from avbook.experiments.recipes import find_recipe
+from avbook.experiments.recipes import cmlcl as recipes_cmlcl, cmlcl_stages, find_recipe
 from avbook.experiments.records import Records
 from avbook.experiments.runner import run_seed
 from avbook.experiments.tables import get_score, table_rows
@@ -44,7 +43,7 @@ def whole(data, tmp_path_factory):
 
 
 def run(data, out, recipe="cmlcl", seed=0, **options):
-    known = find_recipe(recipe).settings
+    known = find_recipe(recipe).options
     short = {name: value for name, value in SHORT.items() if name in known}
     return run_seed(
         find_recipe(recipe),
@@ -151,7 +150,7 @@ def test_runs_that_agree_share_their_stages(data, whole):
 def test_cut_off_anywhere_it_goes_on_to_the_same_record(data, whole, tmp_path, monkeypatch, stage):
     from avbook.unsupervised import em as cmlcl
 
-    place = recipes_cmlcl if stage.startswith("_") else cmlcl
+    place = cmlcl_stages if stage.startswith("_") else cmlcl
     real, calls = getattr(place, stage), []
 
     def cut(*args, **more):
@@ -205,7 +204,7 @@ def test_no_label_is_read_before_scoring(data, tmp_path, monkeypatch):
     def score(job, rounds, folders):
         raise Trained
 
-    monkeypatch.setattr(recipes_cmlcl, "_record", score)
+    monkeypatch.setattr(recipes_cmlcl, "record_of", score)
     blind = copy.copy(data)
     for name, split in data.splits.items():
         bare = copy.copy(split)
@@ -231,12 +230,6 @@ def test_one_modality_trains_and_other_options_reach_their_stage(data, tmp_path)
         )["kl_cap"]
         == "10nats"
     )
-    assert [recipes_cmlcl._cap(text) for text in ("none", "log C", "10nats", "2.5")] == [
-        None,
-        "log C",
-        10.0,
-        2.5,
-    ]
     with pytest.raises(AvbookError, match="kl_cap"):
         run(data, tmp_path, rounds=1, kl_cap="much")
 

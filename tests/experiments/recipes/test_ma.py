@@ -11,8 +11,7 @@ import pytest
 from avbook.errors import AvbookError
 from avbook.experiments.datasets import open_data
 from avbook.experiments.recipe import resolve_settings
-from avbook.experiments.recipes import find_recipe
-from avbook.experiments.recipes import ma as recipes_ma
+from avbook.experiments.recipes import find_recipe, ma as recipes_ma
 from avbook.experiments.records import Records
 from avbook.experiments.runner import run_seed
 from avbook.papers import ORDERING_CLAIMS, TABLES
