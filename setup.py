@@ -1,4 +1,5 @@
 """Packaging of avbook: every setting stands in settings.ini, beside this file."""
+
 from configparser import ConfigParser
 from pathlib import Path
 

@@ -1,5 +1,4 @@
-"""Three papers on audio-visual events, rebuilt, run and checked: the names one imports first,
-loaded lazily."""
+"""Three papers on audio-visual events: the names one imports first, loaded lazily."""
 
 __version__ = "0.2.0"
 
@@ -43,20 +42,13 @@ if TYPE_CHECKING:  # the same names, for editors and type checkers
     from avbook.metrics.ave import ave_scores as ave_scores
     from avbook.metrics.clustering import cluster_scores as cluster_scores
     from avbook.metrics.llp import llp_scores as llp_scores
-    from avbook.parsing.han import HAN as HAN
-    from avbook.parsing.han import HANMethod as HANMethod
-    from avbook.parsing.ma import MA as MA
-    from avbook.parsing.ma import MAMethod as MAMethod
-    from avbook.supervised.avel import AVEL as AVEL
-    from avbook.supervised.avel import AVEMethod as AVEMethod
-    from avbook.supervised.psp import PSP as PSP
-    from avbook.supervised.psp import PSPMethod as PSPMethod
+    from avbook.parsing.han import HAN as HAN, HANMethod as HANMethod
+    from avbook.parsing.ma import MA as MA, MAMethod as MAMethod
+    from avbook.supervised.avel import AVEL as AVEL, AVEMethod as AVEMethod
+    from avbook.supervised.psp import PSP as PSP, PSPMethod as PSPMethod
     from avbook.training.device import seed_everything as seed_everything
-    from avbook.training.loop import evaluate as evaluate
-    from avbook.training.loop import fit as fit
-    from avbook.training.loop import predict_all as predict_all
-    from avbook.world.build import world_folder as world_folder
-    from avbook.world.build import write_world as write_world
+    from avbook.training.loop import evaluate as evaluate, fit as fit, predict_all as predict_all
+    from avbook.world.build import world_folder as world_folder, write_world as write_world
 
 
 def __getattr__(name: str):

@@ -1,4 +1,4 @@
-"""The one exception a user of avbook is meant to read."""
+"""`AvbookError`, the one exception that a user of avbook is meant to read."""
 
 __all__ = ["AvbookError"]
 

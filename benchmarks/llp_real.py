@@ -29,8 +29,10 @@ def look(folder: Path, annotations: Path) -> dict:
 
     import numpy as np
 
+    from avbook.data.annotations import read_spans, read_videos
+    from avbook.data.labels import dense_labels, video_labels
     from avbook.data.llp import LLP
-    from avbook.data.llp_files import LISTS, SPANS, dense_labels, read_list, read_spans
+    from avbook.data.spec import LLP_SPEC
     from avbook.metrics.llp import llp_scores
 
     started = time.perf_counter()
@@ -44,12 +46,13 @@ def look(folder: Path, annotations: Path) -> dict:
         "agrees": {},
     }
     for name, split in data.splits.items():
-        clips, weak = read_list(annotations / LISTS[name])
+        videos = read_videos(annotations / LLP_SPEC.split_files[name])
+        clips, weak = [video.name for video in videos], video_labels(videos)
         place = {clip[:11]: row for row, clip in enumerate(clips)}
         rows = [place[one] for one in split.ids]
         found["agrees"][f"{name}_video_labels"] = bool((split.video_labels == weak[rows]).all())
         if name != "train":
-            for track, file in SPANS.items():
+            for track, file in LLP_SPEC.span_files.items():
                 real = dense_labels(read_spans(annotations / file), clips)[rows]
                 found["agrees"][f"{name}_{track}_labels"] = bool(
                     (getattr(split, f"{track}_labels") == real).all()

@@ -1,13 +1,22 @@
-"""Files written whole or not at all: text, arrays, or whatever a function writes."""
+"""Files and folders written whole or not at all: text, arrays, or whatever a function writes."""
 
 from __future__ import annotations
 
+import glob
 import os
+import secrets
+import shutil
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator
 
-__all__ = ["written_whole", "write_text", "write_arrays"]
+__all__ = [
+    "written_whole",
+    "folder_written_whole",
+    "remove_unfinished",
+    "write_text",
+    "write_arrays",
+]
 
 
 @contextmanager
@@ -17,16 +26,44 @@ def written_whole(
     """A path beside `path` to write to, of the same suffix: it takes the name when the block ends,
     and goes when it fails.
 
-    Makes the folder.
-    """
+    Makes the folder."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{os.getpid()}.{path.name}")
+    partial = path.with_name(f".{secrets.token_hex(4)}.{path.name}")
     try:
         yield partial
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_written_whole(
+    path: str | os.PathLike,  # must not exist, or be an empty folder
+) -> Iterator[Path]:
+    """A new folder beside `path` to fill: it takes the name when the block ends, and goes when it
+    fails.
+
+    Makes the folder above. Raises OSError where `path` has something in it."""
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        if path.exists():
+            path.rmdir()
+        os.replace(partial, path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def remove_unfinished(
+    path: str | os.PathLike,  # as `folder_written_whole` took it; nobody may be writing it now
+) -> None:
+    """Removes what processes that were killed left of the folder."""
+    path = Path(path)
+    for partial in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def write_text(

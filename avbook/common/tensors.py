@@ -1,5 +1,4 @@
-"""Small things that networks of all three papers need: Xavier-initialised layers, half precision
-raised to single."""
+"""Small helpers of all networks: Xavier-initialised layers, half precision raised to single."""
 
 from __future__ import annotations
 

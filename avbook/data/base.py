@@ -1,7 +1,10 @@
-"""One split of a data set: batches of float32 tensors by index, alone or through a DataLoader."""
+"""Data sets and their splits: batches of float32 tensors by index, or through a DataLoader."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from functools import cached_property
 from pathlib import Path
 
@@ -9,11 +12,20 @@ import numpy as np
 import torch
 
 from avbook.data.cache import load_store, store_to_device
+from avbook.data.spec import SPLITS, DatasetSpec
 from avbook.data.stores import ArrayStore, row_numbers
-from avbook.data.validation import SPLITS, ValidationReport, check_values, content_hash, folder_name
+from avbook.data.validation import FolderDescription, ValidationReport, check_values
 from avbook.errors import AvbookError
 
-__all__ = ["Batch", "Split", "Dataset", "identity_collate", "cache_small"]
+__all__ = [
+    "Batch",
+    "Split",
+    "Dataset",
+    "identity_collate",
+    "cache_small",
+    "folder_name",
+    "content_hash",
+]
 
 
 class Batch(dict):
@@ -24,7 +36,7 @@ class Batch(dict):
         if isinstance(key, int):
             raise AvbookError(
                 "a split hands over whole batches, found a DataLoader that collates them again;"
-                " expected DataLoader(split, collate_fn=avbook.data.base.as_is), or"
+                " expected DataLoader(split, collate_fn=avbook.data.base.identity_collate), or"
                 " split.loader(...)"
             )
         raise KeyError(key)
@@ -39,18 +51,18 @@ def identity_collate(batch):
 def cache_small(
     stores: dict[str, ArrayStore],  # stores on disk
     limit: float,  # bytes that may be held in memory in all
-    sums: (
-        dict[str, tuple[list[int], int]] | None
-    ) = None,  # per name: checksums of blocks, rows per block
+    # per name: checksums of blocks, rows per block
+    sums: dict[str, tuple[list[int], int]] | None = None,
 ) -> dict[str, ArrayStore]:
     """The stores, those held in memory that fit the limit together, the smallest first; the others
     stay on disk."""
-    held = {}
+    held, sums = {}, sums or {}
     for name in sorted(stores, key=lambda name: stores[name].nbytes):
         rows = stores[name]
         size = rows.nbytes if rows.dtype == np.float16 else int(np.prod(rows.shape)) * 4
         if size <= limit:
-            held[name] = load_store(rows, *(sums or {}).get(name, (None, 0)))
+            checksums, sum_rows = sums.get(name, (None, 0))
+            held[name] = load_store(rows, checksums, sum_rows)
             limit -= size
     return {**stores, **held}
 
@@ -78,14 +90,10 @@ class Split:
         return len(self.rows)
 
     def __repr__(self) -> str:
-        fields = {key: (len(self), *rows.shape[1:]) for key, rows in self.stores.items()} | {
-            k: a.shape for k, a in self.arrays.items()
-        }
-        return (
-            f"{type(self).__name__}({self.name}: {len(self)} clips; "
-            + ", ".join(f"{k} {tuple(s)}" for k, s in fields.items())
-            + ")"
-        )
+        shapes = {key: (len(self), *rows.shape[1:]) for key, rows in self.stores.items()}
+        shapes |= {key: array.shape for key, array in self.arrays.items()}
+        fields = ", ".join(f"{key} {tuple(shape)}" for key, shape in shapes.items())
+        return f"{type(self).__name__}({self.name}: {len(self)} clips; {fields})"
 
     def batch(
         self,
@@ -96,11 +104,9 @@ class Split:
         at = row_numbers(indices, len(self))
         batch = Batch((key, rows.read(self.rows[at])) for key, rows in self.stores.items())
         batch.update((key, torch.from_numpy(array[at])) for key, array in self.arrays.items())
-        return (
-            batch
-            if self.device.type == "cpu"
-            else Batch((key, value.to(self.device)) for key, value in batch.items())
-        )
+        if self.device.type != "cpu":
+            batch = Batch((key, value.to(self.device)) for key, value in batch.items())
+        return batch
 
     __getitems__ = batch
 
@@ -114,7 +120,7 @@ class Split:
     def subset(
         self,
         indices,  # which clips of this split
-    ) -> "Split":
+    ) -> Split:
         """A split of those clips only, in that order; it shares the features with this one."""
         at = row_numbers(indices, len(self))
         return type(self)(
@@ -136,7 +142,7 @@ class Split:
         """A DataLoader over the split that reads each batch at once."""
         generator = None if seed is None else torch.Generator().manual_seed(seed)
         return torch.utils.data.DataLoader(
-            self,
+            self,  # type: ignore[arg-type]  # has what torch asks of a dataset: len and indexing
             batch_size=batch_size,
             shuffle=shuffle,
             generator=generator,
@@ -150,9 +156,7 @@ class Dataset:
     and a hash for records."""
 
     split_type = Split
-    official: tuple[
-        str, int, str, int, tuple[str, ...]
-    ]  # its name, clips, a field and the channels of it, its categories
+    spec: DatasetSpec
 
     folder: Path
     categories: tuple[str, ...]
@@ -161,64 +165,60 @@ class Dataset:
     val: Split
     test: Split
 
-    def _keep(self, tables, contents: list[np.ndarray], fields: list[str]) -> None:
-        """Notes what `kind`, `name` and `hash` are told from: the tables, the arrays and the
-        features that make the data what it is."""
-        self.categories, self._world, self._manifest = (
-            tables.categories,
-            tables.world,
-            tables.manifest,
-        )
-        self._contents, self._origins = contents, {field: tables.stores[field] for field in fields}
+    def _keep(
+        self,
+        description: FolderDescription,  # what the folder says of itself
+        contents: list[np.ndarray],  # labels, ids and row numbers
+        features: dict[str, ArrayStore],  # as they lie in the folder, by name
+    ) -> None:
+        """Notes what `kind`, `name` and `hash` are told from: what makes the data what it is."""
+        self.categories, self._description = description.categories, description
+        self._contents = contents
+        self._origins = {name: features[name] for name in self.spec.feature_files}
 
     @property
     def kind(self) -> str:
         """ "world" for our own, "official" for the published features of all clips, "folder" for
         anything else."""
-        if self._world is not None:
+        if self._description.world is not None:
             return "world"
-        _, clips, field, channels, categories = self.official
-        shape = self._origins[field].shape
-        return (
-            "official"
-            if (shape[0], shape[-1], self.categories) == (clips, channels, categories)
-            else "folder"
-        )
+        if self.categories != self.spec.categories:
+            return "folder"
+        for feature in self.spec.features:
+            shape = self._origins[feature.name].shape
+            if (shape[0], shape[-1]) != (self.spec.clips, feature.channels):
+                return "folder"
+        return "official"
 
     @property
     def name(self) -> str:
         """A short name, fit for a file name."""
-        return folder_name(
-            self.folder,
-            self._world,
-            self._manifest,
-            self.official[0] if self.kind == "official" else None,
-        )
+        if self.kind == "official":
+            return self.spec.name
+        return folder_name(self.folder, self._description)
 
     @cached_property
     def hash(self) -> str:
         """Twelve characters that change with labels, ids, splits, shapes or features, the same for
         a folder and its pack."""
-        return content_hash(
-            [self.official[0], *self.categories], self._contents, list(self._origins.values())
-        )
+        words = [self.spec.name, *self.categories]
+        return content_hash(words, self._contents, list(self._origins.values()))
 
     def _hold(
         self,
         report: ValidationReport,
+        description: FolderDescription,
         stores: dict[str, ArrayStore],
-        manifest: dict | None,
         cache_mb: float,
     ) -> dict[str, ArrayStore]:
         """The stores, small ones in memory; those that stay on disk are looked through in samples.
         Raises the report's first error."""
         report.stop_on_errors()
-        entries = (manifest or {"arrays": {}})["arrays"]
-        sums = {
-            name: (entries[name]["crc32"], entries[name]["block_rows"])
-            for name in stores
-            if name in entries
-        }
+        sums = {}
+        for name in stores:
+            entry = description.packed(name)
+            if entry is not None:
+                sums[name] = (entry["crc32"], entry["block_rows"])
         held = cache_small(stores, cache_mb * 1e6, sums)
         for name, rows in held.items():
             if rows is stores[name]:
@@ -231,7 +231,7 @@ class Dataset:
         """Name -> split, for "train", "val" and "test"."""
         return {name: getattr(self, name) for name in SPLITS}
 
-    def to(self, device) -> "Dataset":
+    def to(self, device) -> Dataset:
         """This dataset with its features on a device, in the precision they are stored in; batches
         come from there."""
         self.stores = {name: store_to_device(rows, device) for name, rows in self.stores.items()}
@@ -249,3 +249,38 @@ class Dataset:
             f"{type(self).__name__}({self.name}, {self.kind}: {sizes}; {len(self.categories)}"
             " categories)"
         )
+
+
+def folder_name(
+    folder: Path,
+    description: FolderDescription,  # what the folder says of itself
+) -> str:
+    """A short name for run records and paths: of the world by size and seed, of a pack by the
+    folder it was made from, else the folder's own."""
+    world, manifest = description.world, description.manifest
+    if world is not None:
+        parts = [str(world[key]) for key in ("task", "size", "seed") if world.get(key) is not None]
+        if world.get("scripts") == "annotations":
+            parts.append("annotations")
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(["world", *parts]))
+    name = (manifest or {}).get("source") or Path(folder).resolve().name
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "folder"
+
+
+def content_hash(
+    words: list[str],  # what kind of data it is, class names
+    arrays: list[np.ndarray],  # labels, ids, row numbers
+    stores: list[ArrayStore],  # features, of which 16 clips are looked at
+) -> str:
+    """Twelve hexadecimal characters; features enter as float16, so that a pack has the hash of what
+    it was packed from."""
+    digest = hashlib.sha256(json.dumps([words, [list(rows.shape) for rows in stores]]).encode())
+    for array in arrays:
+        if array.dtype.kind == "i":
+            array = array.astype("<i8")
+        digest.update(np.ascontiguousarray(array).tobytes())
+    for rows in stores:
+        some = np.unique(np.linspace(0, len(rows) - 1, 16).astype(int))
+        with np.errstate(over="ignore"):
+            digest.update(rows.read(some).cpu().numpy().astype("<f2").tobytes())
+    return digest.hexdigest()[:12]

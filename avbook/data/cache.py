@@ -1,5 +1,4 @@
-"""Features held in memory or on a device, once, in the precision they are stored in; and two stores
-joined to one."""
+"""Features held in memory or on a device, in the precision they have on disk; joined stores."""
 
 from __future__ import annotations
 
@@ -110,8 +109,6 @@ def load_store(
 
 def store_to_device(rows: ArrayStore, device) -> ArrayStore:
     """The store with its values on a device, in the precision they are stored in."""
-    return (
-        rows.to(device)
-        if isinstance(rows, (CachedStore, JoinedStore))
-        else load_store(rows, device=device)
-    )
+    if isinstance(rows, (CachedStore, JoinedStore)):
+        return rows.to(device)
+    return load_store(rows, device=device)

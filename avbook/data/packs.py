@@ -1,5 +1,4 @@
-"""Packs: an official folder's features as float16 arrays in one file each, written once, checked by
-block, read row by row.
+"""Packs: a folder's features as float16 arrays, written once, checked by block, read by row.
 
 A pack is a folder with `audio.npy` and so on, the small files of the official folder as they are,
 and `pack.json` with shapes and checksums. It is written as OUT.partial and renamed when it is
@@ -11,22 +10,18 @@ import errno
 import json
 import os
 import shutil
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import numpy as np
 
-from avbook.data.ave_files import (
-    ANNOTATIONS,
-    BACKGROUND_FEATURES,
-    check_ave,
-)
-from avbook.data.ave_files import (
-    AVE_FEATURES as AVE_FEATURES,
-)
-from avbook.data.llp_files import LISTS, check_llp
-from avbook.data.llp_files import LLP_FEATURES as LLP_FEATURES
+from avbook.common.system import lock
+from avbook.data.ave_files import check_ave
+from avbook.data.llp_files import check_llp
+from avbook.data.spec import AVE_SPEC, LLP_SPEC, SPECS
 from avbook.data.stores import (
     BLOCK_BYTES,
     ArrayStore,
@@ -49,6 +44,7 @@ from avbook.errors import AvbookError
 __all__ = ["check_folder", "pack_folder", "task_of"]
 
 PROGRESS = "progress.jsonl"
+CHECKS: dict[str, Callable[..., Any]] = {"ave": check_ave, "llp": check_llp}
 LARGEST = float(np.finfo(np.float16).max)  # 65504
 SMALL = 64 * 2**20  # files up to this size go along with a pack as they are
 
@@ -60,17 +56,15 @@ def task_of(
     neither."""
     folder = Path(folder)
     described = (read_manifest(folder) or read_world(folder) or {}).get("task")
-    if described in ("ave", "llp"):
+    if described in SPECS:
         return described
-    if any((folder / file).exists() for file in (*LISTS.values(), *LLP_FEATURES.values())):
-        return "llp"
-    if any(
-        (folder / file).exists() for file in (*AVE_FEATURES.values(), ANNOTATIONS, "train_order.h5")
-    ):
-        return "ave"
+    for spec in SPECS.values():
+        if any((folder / file).exists() for file in spec.files):
+            return spec.task
     raise AvbookError(
-        f"{folder}: has neither AVE's files ({', '.join(AVE_FEATURES.values())}, …) nor LLP's"
-        f" ({LISTS['train']}, {LLP_FEATURES['audio']}/, …); expected the folder that holds them"
+        f"{folder}: has neither AVE's files ({', '.join(AVE_SPEC.feature_files.values())}, …) nor"
+        f" LLP's ({LLP_SPEC.split_files['train']}, {LLP_SPEC.feature_files['audio']}/, …); expected"
+        " the folder that holds them"
     )
 
 
@@ -91,7 +85,7 @@ def check_folder(
         return [Issue("error", file or ".", message)]
     if manifest is not None:
         check_pack(report, manifest)
-    (check_ave if task == "ave" else check_llp)(Path(folder), report)
+    CHECKS[task](report)
     return report.findings
 
 
@@ -112,15 +106,15 @@ def pack_folder(
     task = task_of(folder)
     if read_manifest(folder) is not None:
         raise AvbookError(f"{folder}: is a pack already; expected the official files")
-    tables = (check_ave if task == "ave" else check_llp)(folder, report, sample=2**20)
+    tables = CHECKS[task](report, sample=2**20)
     report.stop_on_errors()
     plan = _plan(folder, task, tables.stores)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         return _finished(out, plan)
     partial = out.with_name(f"{out.name}.partial")
     try:
-        partial.mkdir(parents=True, exist_ok=True)
-        with _alone(partial):
+        with _alone(out):
+            partial.mkdir(exist_ok=True)
             _start(partial, plan)
             _room(partial, plan)
             sums = _write_arrays(partial, plan, tables.stores, progress)
@@ -172,13 +166,13 @@ def _plan(folder: Path, task: str, stores: dict[str, ArrayStore]) -> dict:
 def _small_files(folder: Path) -> list[Path]:
     """The folder's own files that go along as they are: labels, orders, lists, whatever is small
     and not features."""
-    features = {*AVE_FEATURES.values(), *BACKGROUND_FEATURES.values(), PACK_FILE, PROGRESS}
+    features = {*AVE_SPEC.feature_files.values(), *AVE_SPEC.background_files.values()}
     return sorted(
         path
         for path in folder.iterdir()
         if path.is_file()
         and not path.name.startswith(".")
-        and path.name not in features
+        and path.name not in {*features, PACK_FILE, PROGRESS}
         and path.stat().st_size <= SMALL
     )
 
@@ -190,7 +184,7 @@ def _size(plan: dict) -> int:
 def _finished(out: Path, plan: dict) -> Path:
     """`out` when it is this plan's pack; AvbookError when it is anything else."""
     if (out / PACK_FILE).is_file():
-        there = read_manifest(out)
+        there = read_manifest(out) or {}  # it is there, so this is a dict
         for entry in there["arrays"].values():
             for key in ("crc32", "largest"):
                 entry.pop(key, None)
@@ -206,21 +200,17 @@ def _finished(out: Path, plan: dict) -> Path:
 
 
 @contextmanager
-def _alone(partial: Path):
-    """Keeps a second process from writing the same pack, where the system can."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    with open(partial / ".lock", "w") as lock:
+def _alone(out: Path) -> Iterator[None]:
+    """Keeps a second process from writing the same pack; its file stands beside the pack, which is
+    renamed while it is held, and goes with the work."""
+    path = out.with_name(f".{out.name}.lock")
+    busy = f"{out}: another process is writing this pack; wait for it, or stop it"
+    with lock(path, busy):
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AvbookError(
-                f"{partial}: another process is writing this pack; wait for it, or stop it"
-            ) from None
-        yield
+            yield
+        finally:
+            with suppress(OSError):  # Windows removes no file that is open
+                path.unlink()
 
 
 def _start(partial: Path, plan: dict) -> None:
@@ -232,8 +222,7 @@ def _start(partial: Path, plan: dict) -> None:
     except (OSError, ValueError):
         pass
     for path in partial.iterdir():
-        if path.name != ".lock":
-            path.unlink()
+        path.unlink()
     (partial / PROGRESS).touch()
     (partial / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
 
@@ -256,10 +245,12 @@ def _done(partial: Path, plan: dict) -> dict[str, list[dict]]:
             noted[entry["array"]][entry["block"]] = entry
         except (ValueError, KeyError, TypeError):
             continue  # the line that was being written when a run ended
-    done = {}
+    done: dict[str, list[dict]] = {}
     for name, entry in plan["arrays"].items():
         done[name] = []
-        rows = RawStore(partial / entry["file"], len(_header(entry)), entry["shape"], np.float16)
+        rows = RawStore(
+            partial / entry["file"], len(_header(entry)), entry["shape"], np.dtype(np.float16)
+        )
         for number in range(len(noted[name])):
             start = number * entry["block_rows"]
             note = noted[name].get(number)
@@ -363,14 +354,9 @@ def _half(rows: ArrayStore, start: int, stop: int) -> tuple[memoryview, float]:
     if not largest <= LARGEST:
         checked_block(rows, start, block)
         row = start + int(np.abs(block).reshape(len(block), -1).max(1).argmax())
-        where = (
-            f"{rows.path / str(rows.ids[row])}.npy"
-            if isinstance(rows, NpyFolderStore)
-            else f"{rows.path}: row {row}"
-        )
         raise AvbookError(
-            f"{where} holds a value of {largest:.6g}; float16 ends at {LARGEST:,.0f}: scale the"
-            " features first, or use the official files as they are"
+            f"{rows.where(row)} holds a value of {largest:.6g}; float16 ends at {LARGEST:,.0f}:"
+            " scale the features first, or use the official files as they are"
         )
     half = values.float().half().numpy().astype("<f2", copy=False)
     return memoryview(half.reshape(-1).view(np.uint8)), largest
@@ -390,14 +376,12 @@ def _finish(
         }
         for name, entry in plan["arrays"].items()
     }
-    description = partial / f"{PACK_FILE}.new"
-    with open(description, "w", encoding="utf-8") as file:
+    with open(partial / PACK_FILE, "w", encoding="utf-8") as file:
         json.dump({**plan, "arrays": arrays}, file, indent=1)
         file.flush()
-        os.fsync(file.fileno())
-    os.replace(description, partial / PACK_FILE)
-    for name in ("plan.json", PROGRESS, ".lock"):
-        (partial / name).unlink(missing_ok=True)
+        os.fsync(file.fileno())  # the folder is not to have its name before its description
+    for name in ("plan.json", PROGRESS):
+        (partial / name).unlink()
     if out.is_dir():
         out.rmdir()  # it was empty
     os.replace(partial, out)

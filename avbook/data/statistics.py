@@ -1,5 +1,4 @@
-"""The real annotations, counted: the tables that sampled scripts follow, how events lie in time,
-and what counts them.
+"""Counts of the real annotations, which sampled scripts follow, and the functions that count.
 
 The tables hold sums only (no video, no id). `count_ave`, `count_llp` and `count_spans` made them
 from the official files, and a test makes them again wherever those are at hand. The same functions
@@ -27,7 +26,7 @@ __all__ = [
 
 
 def chain_counts(
-    masks: np.ndarray,  # (N, T) bool, one row per span pattern
+    masks: np.ndarray | list,  # (N, T) bool, one row per span pattern
 ) -> list[int]:
     """How a pattern starts and switches: [starts on, starts off, on→on, on→off, off→on, off→off],
     summed over the rows."""
@@ -97,9 +96,13 @@ def count_llp(
     `visual_chain`: `chain_counts` of the patterns that do not fill the clip. `quiet`: seconds in
     all, those with nothing heard, with nothing seen."""
     index = {name: i for i, name in enumerate(categories)}
-    sets, quiet = Counter(), np.zeros(3, int)
+    sets: Counter[tuple[int, ...]] = Counter()
+    quiet = np.zeros(3, int)
     modality, filled, both, same = (np.zeros((len(index), k), int) for k in (3, 4, 4, 1))
-    partial = {"audio_chain": [[] for _ in index], "visual_chain": [[] for _ in index]}
+    partial: dict[str, list[list[np.ndarray]]] = {
+        "audio_chain": [[] for _ in index],
+        "visual_chain": [[] for _ in index],
+    }
     for clip in clips:
         sets[tuple(sorted({index[name] for name in clip.labels}))] += 1
         loud, shown = (

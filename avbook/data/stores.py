@@ -21,9 +21,10 @@ __all__ = [
     "RawStore",
     "H5Store",
     "NpyFolderStore",
-    "h5_fault",
     "open_h5",
+    "read_h5",
     "open_npy",
+    "read_npy",
     "row_numbers",
     "not_finite",
     "native",
@@ -67,9 +68,7 @@ def not_finite(
     bits, which is quick."""
     flat = block.reshape(len(block), -1)
     if flat.dtype == np.float16:
-        bits = (
-            flat.view(np.uint16) if flat.dtype.isnative else flat.astype(np.float16).view(np.uint16)
-        )
+        bits = native(flat).view(np.uint16)
         return ((bits & 0x7C00) == 0x7C00).any(1)
     return ~np.isfinite(flat).all(1)
 
@@ -100,6 +99,14 @@ class ArrayStore:
         """How many rows make a block of at most BLOCK_BYTES (at least one)."""
         return max(1, BLOCK_BYTES // max(1, self.row_bytes))
 
+    def row_name(self, row: int) -> str:
+        """What a message calls a row."""
+        return f"row {row}"
+
+    def where(self, row: int) -> str:
+        """What a message calls a row and the file it lies in."""
+        return f"{self.path}: row {row} of {len(self)}"
+
     @contextmanager
     def _opened(self):
         """Something from which `_run` takes rows; open only while a read lasts."""
@@ -116,7 +123,7 @@ class ArrayStore:
         """Those rows as a float32 CPU tensor (B, ...), in the order asked for.
 
         Each row that is asked for is read once, in the order of the file; neighbours are read
-                together. Besides the result there is one scratch block."""
+        together. Besides the result there is one scratch block."""
         import torch
 
         rows = row_numbers(indices, len(self))
@@ -173,12 +180,8 @@ class RawStore(ArrayStore):
     that is not chunked."""
 
     def __init__(self, path: Path, offset: int, shape: tuple[int, ...], dtype: np.dtype):
-        self.path, self.offset, self.shape, self.dtype = (
-            Path(path),
-            int(offset),
-            tuple(map(int, shape)),
-            np.dtype(dtype),
-        )
+        self.path, self.offset = Path(path), int(offset)
+        self.shape, self.dtype = tuple(map(int, shape)), np.dtype(dtype)
 
     @contextmanager
     def _opened(self):
@@ -205,12 +208,8 @@ class H5Store(ArrayStore):
     """Rows of an h5 dataset that has to go through h5py (chunked or compressed)."""
 
     def __init__(self, path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype):
-        self.path, self.name, self.shape, self.dtype = (
-            Path(path),
-            name,
-            tuple(map(int, shape)),
-            np.dtype(dtype),
-        )
+        self.path, self.name = Path(path), name
+        self.shape, self.dtype = tuple(map(int, shape)), np.dtype(dtype)
 
     @contextmanager
     def _opened(self):
@@ -236,6 +235,12 @@ class NpyFolderStore(ArrayStore):
         self.path, self.ids = Path(folder), np.asarray(ids)
         self.shape, self.dtype = (len(self.ids), *map(int, row_shape)), np.dtype(dtype)
 
+    def row_name(self, row: int) -> str:
+        return f"{self.ids[row]}.npy"
+
+    def where(self, row: int) -> str:
+        return str(self.path / self.row_name(row))
+
     def _run(self, source, start: int, stop: int) -> np.ndarray:
         block = np.empty((stop - start, *self.shape[1:]), self.dtype)
         for at, name in enumerate(self.ids[start:stop]):
@@ -245,16 +250,8 @@ class NpyFolderStore(ArrayStore):
     def one(self, name: str) -> np.ndarray:
         """The array of one clip, its shape checked."""
         path = self.path / f"{name}.npy"
-        try:
-            array = np.load(path, allow_pickle=False)
-        except FileNotFoundError:
-            raise AvbookError(f"{path}: no such file; every clip of the lists needs one") from None
-        except (ValueError, OSError, EOFError) as error:
-            raise AvbookError(
-                f"{path}: not a .npy array of numbers ({str(error).splitlines()[0]}); extract it"
-                " again"
-            ) from None
-        if array.shape != self.shape[1:] or array.dtype.name not in FLOATS:
+        array = read_npy(path)
+        if array.shape != self.shape[1:]:
             raise AvbookError(
                 f"{path}: {array.dtype} {array.shape}, but the other clips have {self.shape[1:]}"
                 " floats"
@@ -267,27 +264,19 @@ def checked_block(
     first: int,  # its first row
     block: np.ndarray,  # the rows themselves
 ) -> np.ndarray:
-    """The block, after AvbookError was not raised for a NaN or an infinity in it."""
+    """The block itself; AvbookError for a NaN or an infinity in it."""
     bad = np.flatnonzero(not_finite(block))
     if len(bad):
-        row = first + int(bad[0])
-        where = (
-            rows.path / f"{rows.ids[row]}.npy"
-            if isinstance(rows, NpyFolderStore)
-            else f"{rows.path}: row {row} of {len(rows)}"
-        )
         raise AvbookError(
-            f"{where} holds NaN or infinity ({len(bad)} such among the rows beside it); extract"
-            " that clip again or take it out of the lists"
+            f"{rows.where(first + int(bad[0]))} holds NaN or infinity ({len(bad)} such among the"
+            " rows beside it); extract that clip again or take it out of the lists"
         )
     return block
 
 
-def h5_fault(
-    path: Path,  # an h5 file that could not be opened or read
-    error: OSError,  # what HDF5 said
-) -> AvbookError:
-    """The same in one line: a file cut short, with its sizes, or no HDF5 file at all."""
+def _h5_fault(path: Path, error: OSError) -> AvbookError:
+    """What HDF5 said of a file that cannot be read, in one line: cut short, with its sizes, or no
+    HDF5 file at all."""
     size = os.path.getsize(path) if os.path.isfile(path) else 0
     cut = re.search(r"truncated file.*stored_eof = (\d+)", str(error), re.S)
     what = (
@@ -298,17 +287,12 @@ def h5_fault(
     return AvbookError(f"{path}: {what}; get it again")
 
 
-def open_h5(
-    path: Path,  # an h5 file
-    name: str,  # the dataset in it
-) -> ArrayStore:
-    """The dataset as a store. AvbookError for a file that is missing, cut short, not HDF5, without
-    that dataset, or not of floats."""
+@contextmanager
+def _h5_dataset(path: Path, name: str):
+    """The dataset of an h5 file, open. AvbookError for a file that is cut short, not HDF5, or
+    without that dataset."""
     import h5py
 
-    path = Path(path)
-    if not path.is_file():
-        raise AvbookError(f"{path}: no such file; expected the features there, dataset '{name}'")
     try:
         with h5py.File(path, "r") as file:
             if name not in file or not isinstance(file[name], h5py.Dataset):
@@ -316,17 +300,28 @@ def open_h5(
                     f"{path}: holds {', '.join(map(repr, file)) or 'nothing'}, expected a dataset"
                     f" '{name}'; is it the right file?"
                 )
-            data = file[name]
-            if data.dtype.name not in FLOATS or data.ndim < 2:
-                raise AvbookError(
-                    f"{path}: '{name}' is {data.dtype} {data.shape}, expected floats, one row per"
-                    " clip"
-                )
-            shape, dtype = data.shape, data.dtype
-            offset = data.id.get_offset() if data.chunks is None and not data.external else None
-            first = data[:1] if len(data) else None
+            yield file[name]
     except OSError as error:
-        raise h5_fault(path, error) from None
+        raise _h5_fault(path, error) from None
+
+
+def open_h5(
+    path: Path,  # an h5 file
+    name: str,  # the dataset in it
+) -> ArrayStore:
+    """The dataset as a store. AvbookError for a file that is missing, cut short, not HDF5, without
+    that dataset, or not of floats."""
+    path = Path(path)
+    if not path.is_file():
+        raise AvbookError(f"{path}: no such file; expected the features there, dataset '{name}'")
+    with _h5_dataset(path, name) as data:
+        if data.dtype.name not in FLOATS or data.ndim < 2:
+            raise AvbookError(
+                f"{path}: '{name}' is {data.dtype} {data.shape}, expected floats, one row per clip"
+            )
+        shape, dtype = data.shape, data.dtype
+        offset = data.id.get_offset() if data.chunks is None and not data.external else None
+        first = data[:1] if len(data) else None
     if offset is not None and first is not None:
         raw = RawStore(path, offset, shape, dtype)
         if offset + raw.nbytes <= os.path.getsize(path):
@@ -334,6 +329,21 @@ def open_h5(
                 if raw._run(source, 0, 1).tobytes() == first.tobytes():
                     return raw
     return H5Store(path, name, shape, dtype)
+
+
+def read_h5(
+    path: Path,  # an h5 file small enough to read whole
+    name: str,  # the dataset in it
+) -> np.ndarray:
+    """The dataset as an array. AvbookError for a file that is missing, cut short, not HDF5, without
+    that dataset, or not of numbers."""
+    path = Path(path)
+    if not path.is_file():
+        raise AvbookError(f"{path}: no such file")
+    with _h5_dataset(path, name) as data:
+        if data.dtype.kind not in "iuf":
+            raise AvbookError(f"{path}: '{name}' is of type {data.dtype}, expected numbers")
+        return data[()]
 
 
 def open_npy(
@@ -345,12 +355,10 @@ def open_npy(
     try:
         with open(path, "rb") as file:
             version = np.lib.format.read_magic(file)
-            read = (
-                np.lib.format.read_array_header_1_0
-                if version == (1, 0)
-                else np.lib.format.read_array_header_2_0
-            )
-            shape, fortran, dtype = read(file)
+            if version == (1, 0):
+                shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+            else:
+                shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
             offset = file.tell()
     except FileNotFoundError:
         raise AvbookError(f"{path}: no such file") from None
@@ -368,3 +376,20 @@ def open_npy(
             " cut short: make it again"
         )
     return rows
+
+
+def read_npy(
+    path: Path,  # ID.npy, the features of one clip
+) -> np.ndarray:
+    """The array. AvbookError for a file that is missing, damaged, pickled, or not of floats."""
+    try:
+        array = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise AvbookError(f"{path}: no such file; every clip of the lists needs one") from None
+    except (ValueError, OSError, EOFError) as error:
+        raise AvbookError(
+            f"{path}: not a .npy array of numbers ({str(error).splitlines()[0]}); extract it again"
+        ) from None
+    if array.dtype.name not in FLOATS:
+        raise AvbookError(f"{path}: {array.dtype} {array.shape}, expected floats; extract it again")
+    return array

@@ -1,47 +1,41 @@
-"""What is wrong with a data folder: findings that name the file, what is there, what was expected
-and what to do.
+"""Checks of a data folder: issues that say the file, what was found, expected, and what to do.
 
 The loaders and `avbook data check` share these: a loader stops at the first error, the command
 prints everything."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
 
 import numpy as np
 
-from avbook.data.stores import ArrayStore, NpyFolderStore, RawStore, h5_fault, not_finite, open_npy
+from avbook.data.annotations import read_categories
+from avbook.data.stores import ArrayStore, RawStore, not_finite, open_npy
 from avbook.errors import AvbookError
 
 __all__ = [
     "Issue",
     "ValidationReport",
-    "SPLITS",
     "PACK_FILE",
     "PACK_VERSION",
-    "read_lines",
-    "read_categories",
-    "read_small_h5",
-    "check_ids",
+    "FolderDescription",
+    "describe_folder",
     "check_orders",
     "check_values",
     "read_manifest",
     "open_packed",
+    "open_features",
     "check_pack",
     "listed",
     "read_world",
-    "folder_name",
-    "content_hash",
 ]
 
-SPLITS = ("train", "val", "test")
 PACK_FILE, PACK_VERSION = "pack.json", 1
-VIDEO_ID = re.compile(r"[A-Za-z0-9_-]{11}")
+MOST_FAULTS = 20  # of one annotation file that a report names one by one
 
 
 @dataclass(frozen=True)
@@ -60,7 +54,8 @@ class ValidationReport:
     """The findings about one folder, in the order they were made."""
 
     def __init__(self, folder: Path):
-        self.folder, self.findings = Path(folder), []
+        self.folder = Path(folder)
+        self.findings: list[Issue] = []
         if not self.folder.is_dir():
             raise AvbookError(
                 f"{folder}: no such folder; expected one with the official files, a world, or a"
@@ -79,13 +74,34 @@ class ValidationReport:
         """The errors alone."""
         return [finding for finding in self.findings if finding.level == "error"]
 
-    def attempt(self, file: str, action, *args):
+    def attempt(self, file: str, action: Callable, *args):
         """What `action(*args)` gives, or None after its AvbookError became an error about the
         file."""
         try:
             return action(*args)
         except AvbookError as error:
             self.error(file, str(error).removeprefix(f"{self.folder / file}: "))
+            return None
+
+    def read_rows(self, file: str, reader: Callable, *args) -> list | None:
+        """The rows that a reader of `avbook.data.annotations` finds in the file, or None after all
+        of its faults became errors; lines with the same fault are one error."""
+        lines_of: dict[str, list[int]] = {}
+
+        def note(path: Path, line: int, message: str) -> None:
+            lines_of.setdefault(message, []).append(line)
+
+        def read() -> list:
+            return reader(self.folder / file, *args, on_fault=note)
+
+        rows = self.attempt(file, read)
+        for message, lines in list(lines_of.items())[:MOST_FAULTS]:
+            self.error(file, f"line {listed(lines)}: {message}")
+        if len(lines_of) > MOST_FAULTS:
+            self.error(
+                file, f"{len(lines_of) - MOST_FAULTS} more faults of its lines; mend these first"
+            )
+        return None if lines_of else rows
 
     def stop_on_errors(self) -> None:
         """Raise the first error, shortened to a line, as AvbookError; say how many more there
@@ -93,15 +109,13 @@ class ValidationReport:
         errors = self.errors()
         if not errors:
             return
-        text = (
-            errors[0].message if len(errors[0].message) <= 300 else errors[0].message[:300] + " …"
-        )
-        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-        more += (
-            f": `avbook data check {self.folder}` lists all"
-            if more or text != errors[0].message
-            else ""
-        )
+        text, more = errors[0].message, ""
+        if len(text) > 300:
+            text = text[:300] + " …"
+        if len(errors) > 1:
+            more = f" (and {len(errors) - 1} more)"
+        if more or text != errors[0].message:
+            more += f": `avbook data check {self.folder}` lists all"
         raise AvbookError(f"{self.folder / errors[0].file}: {text}{more}")
 
 
@@ -111,88 +125,42 @@ def listed(
 ) -> str:
     """The items as a comma list, the rest counted."""
     items = [str(item) for item in items]
-    shown = items[:limit]
-    return ", ".join(shown) + (
-        f" and {len(items) - len(shown)} more" if len(items) > len(shown) else ""
-    )
+    text = ", ".join(items[:limit])
+    if limit is not None and len(items) > limit:
+        text += f" and {len(items) - limit} more"
+    return text
 
 
-def read_lines(
-    path: Path,  # a text file
-) -> list[str]:
-    """Its lines without line ends; AvbookError when it is missing, empty, or not UTF-8 text."""
-    try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError:
-        raise AvbookError(f"{path}: no such file") from None
-    except UnicodeDecodeError:
-        raise AvbookError(f"{path}: not a text file in UTF-8") from None
-    if not any(line.strip() for line in lines):
-        raise AvbookError(f"{path}: is empty")
-    return lines
+@dataclass
+class FolderDescription:
+    """What the small files of a data folder say about the whole of it."""
+
+    categories: tuple[str, ...]  # C names: those of `categories.txt`, else the data set's own
+    manifest: dict | None  # a pack's description
+    world: dict | None  # the world's own description
+
+    def packed(self, name: str) -> dict | None:
+        """What a pack says of the features of that name; None for the official files."""
+        return None if self.manifest is None else self.manifest["arrays"].get(name)
 
 
-def read_categories(
-    folder: Path,  # a data folder
+def describe_folder(
+    report: ValidationReport,  # where the findings go
     own: tuple[str, ...],  # the class list of the data set it is the layout of
-) -> tuple[str, ...]:
-    """The class names: those of `categories.txt` where it is there, one a line, else the data
-    set's own."""
-    path = Path(folder) / "categories.txt"
-    if not path.is_file():
-        return tuple(own)
-    names = [line.strip() for line in read_lines(path) if line.strip()]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise AvbookError(
-            f"{path}: {listed(map(repr, twice))} is there twice; every class needs a name of"
-            " its own"
-        )
-    return tuple(names)
-
-
-def read_small_h5(
-    path: Path,  # an h5 file small enough to read whole
-    name: str,  # the dataset in it
-) -> np.ndarray:
-    """The dataset as an array; AvbookError for a file that is missing, cut short, without that
-    dataset, or not of numbers."""
-    import h5py
-
-    try:
-        with h5py.File(path, "r") as file:
-            if name not in file or not isinstance(file[name], h5py.Dataset):
-                raise AvbookError(
-                    f"{path}: holds {listed(map(repr, file)) or 'nothing'}, expected a dataset"
-                    f" '{name}'; is it the right file?"
-                )
-            if file[name].dtype.kind not in "iuf":
-                raise AvbookError(
-                    f"{path}: '{name}' is of type {file[name].dtype}, expected numbers"
-                )
-            return file[name][()]
-    except FileNotFoundError:
-        raise AvbookError(f"{path}: no such file") from None
-    except OSError as error:
-        raise h5_fault(path, error) from None
-
-
-def check_ids(report: ValidationReport, file: str, names) -> None:
-    """An error unless every name is the 11 characters of a video id: ids become file names, so
-    nothing else may pass."""
-    bad = [name for name in names if not VIDEO_ID.fullmatch(name)]
-    if bad:
-        report.error(
-            file,
-            f"{listed(map(repr, bad))}: not a video id; expected 11 of the characters A-Z a-z 0-9 _"
-            " - and nothing else",
-        )
+) -> FolderDescription:
+    """What `categories.txt`, `pack.json` and `world.json` say; a file that cannot be used is an
+    error in the report, and counts as missing."""
+    folder = report.folder
+    manifest = report.attempt(PACK_FILE, read_manifest, folder)
+    categories = report.attempt("categories.txt", read_categories, folder, own)
+    world = report.attempt("world.json", read_world, folder)
+    return FolderDescription(categories or own, manifest, world)
 
 
 def check_orders(
     report: ValidationReport,  # where the findings go
     orders: dict[str, np.ndarray],  # split -> its row numbers
-    files: dict[str, str],  # split -> the file they come from
+    files: Mapping[str, str],  # split -> the file they come from
     count: int,  # rows there are
 ) -> None:
     """Errors for indices out of range, repeated, or in two splits; a note for rows that no split
@@ -222,8 +190,10 @@ def check_orders(
                     f"{len(both)} clips are also in {files[first]} (such as {listed(both)}): the"
                     " splits overlap, so scores would be too good; make them again",
                 )
-    unused = count - len(np.unique(np.concatenate(list(orders.values())))) if orders else 0
-    if unused > 0 and not report.errors():
+    if not orders or report.errors():
+        return
+    unused = count - len(np.unique(np.concatenate(list(orders.values()))))
+    if unused > 0:
         report.note(files[names[0]], f"{unused} of {count} clips are in no split")
 
 
@@ -235,13 +205,9 @@ def check_values(report: ValidationReport, file: str, rows: ArrayStore, limit: i
         for first, block in rows.sample(limit):
             bad += (first + np.flatnonzero(not_finite(block))).tolist()
     except AvbookError as error:
-        return report.error(file, str(error).removeprefix(f"{report.folder / file}: "))
+        report.error(file, str(error).removeprefix(f"{report.folder / file}: "))
     if bad:
-        names = (
-            [f"{rows.ids[row]}.npy" for row in bad]
-            if isinstance(rows, NpyFolderStore)
-            else [f"row {row}" for row in bad]
-        )
+        names = [rows.row_name(row) for row in bad]
         report.error(file, f"{listed(names)}: NaN or infinity; extract these clips again")
 
 
@@ -260,27 +226,34 @@ def read_manifest(
                 " continues"
             )
         return None
+    broken = AvbookError(f"{path}: not a pack's description; pack the official folder again")
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        version, arrays, files = manifest["version"], manifest["arrays"], manifest["files"]
-        complete = all(
-            {"file", "shape", "block_rows", "crc32"} <= entry.keys() for entry in arrays.values()
-        ) and isinstance(files, dict)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise AvbookError(
-            f"{path}: not a pack's description; pack the official folder again"
-        ) from None
+        version = manifest["version"]
+    except (ValueError, KeyError, TypeError):
+        raise broken from None
     if version != PACK_VERSION:
         raise AvbookError(
             f"{path}: a pack of version {version}; this avbook reads version {PACK_VERSION}: pack"
             " the official folder again"
         )
-    names = [entry["file"] for entry in arrays.values()] + list(files)
-    if not complete or any(
-        not isinstance(name, str) or not name or Path(name).name != name for name in names
-    ):
-        raise AvbookError(f"{path}: not a pack's description; pack the official folder again")
+    if not _is_description(manifest):
+        raise broken
     return manifest
+
+
+def _is_description(manifest: dict) -> bool:
+    """Whether arrays and files are described as `pack_folder` does, with bare names for files."""
+    arrays, files = manifest.get("arrays"), manifest.get("files")
+    if not isinstance(arrays, dict) or not isinstance(files, dict):
+        return False
+    for entry in arrays.values():
+        if not isinstance(entry, dict) or not {"file", "shape", "block_rows", "crc32"} <= set(
+            entry
+        ):
+            return False
+    names = [entry["file"] for entry in arrays.values()] + list(files)
+    return all(isinstance(name, str) and name and Path(name).name == name for name in names)
 
 
 def open_packed(
@@ -295,6 +268,32 @@ def open_packed(
             f" {tuple(entry['shape'])}; pack again"
         )
     return rows
+
+
+def open_features(
+    report: ValidationReport,  # where the findings go
+    description: FolderDescription,  # with what a pack says of the features
+    files: Mapping[str, str],  # name of the features -> official file or folder
+    # gives the store of an official file or folder, or None where there is none
+    open_official: Callable[[str], ArrayStore | None],
+    required: bool = True,  # whether a pack has to have them
+) -> dict[str, ArrayStore]:
+    """Name -> store of the features that are there and can be read, from a pack or from the
+    official files; errors in the report for the others."""
+    stores = {}
+    for name, file in files.items():
+        entry = description.packed(name)
+        if description.manifest is None:
+            rows = open_official(file)
+        elif entry is not None:
+            rows = report.attempt(entry["file"], open_packed, report.folder, entry)
+        else:
+            rows = None
+            if required:
+                report.error(PACK_FILE, f"says nothing of {name}; pack the official folder again")
+        if rows is not None:
+            stores[name] = rows
+    return stores
 
 
 def check_pack(report: ValidationReport, manifest: dict) -> None:
@@ -317,31 +316,12 @@ def check_pack(report: ValidationReport, manifest: dict) -> None:
         with rows._opened() as source:
             for number, first in enumerate(range(0, len(rows), entry["block_rows"])):
                 stop = min(first + entry["block_rows"], len(rows))
-                if (
-                    crc32(rows._run(source, first, stop).reshape(-1).view(np.uint8))
-                    != entry["crc32"][number]
-                ):
+                block = rows._run(source, first, stop)
+                if crc32(block.reshape(-1).view(np.uint8)) != entry["crc32"][number]:
                     report.error(
                         entry["file"],
                         f"rows {first}-{stop - 1} are not what was packed (checksum); pack again",
                     )
-
-
-def folder_name(
-    folder: Path, world: dict | None, manifest: dict | None, official: str | None
-) -> str:
-    """A short name for run records and paths: of the world by size and seed, of the official data
-    by its own, else the folder's."""
-    if world is not None:
-        name = "-".join(
-            str(world[key]) for key in ("task", "size", "seed") if world.get(key) is not None
-        )
-        name += "-annotations" if world.get("scripts") == "annotations" else ""
-        return "world-" + re.sub(r"[^A-Za-z0-9._-]+", "-", name)
-    if official is not None:
-        return official
-    name = (manifest or {}).get("source") or Path(folder).resolve().name
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "folder"
 
 
 def read_world(folder: Path) -> dict | None:
@@ -353,24 +333,3 @@ def read_world(folder: Path) -> dict | None:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError):
         raise AvbookError(f"{path}: not JSON; write the world again") from None
-
-
-def content_hash(
-    words: list[str],  # what kind of data it is, class names
-    arrays: list[np.ndarray],  # labels, ids, row numbers
-    stores: list[ArrayStore],  # features, of which 16 clips are looked at
-) -> str:
-    """Twelve hexadecimal characters; features enter as float16, so that a pack has the hash of what
-    it was packed from."""
-    digest = hashlib.sha256(json.dumps([words, [list(rows.shape) for rows in stores]]).encode())
-    for array in arrays:
-        digest.update(
-            np.ascontiguousarray(
-                array if array.dtype.kind != "i" else array.astype("<i8")
-            ).tobytes()
-        )
-    for rows in stores:
-        some = np.unique(np.linspace(0, len(rows) - 1, 16).astype(int))
-        with np.errstate(over="ignore"):
-            digest.update(rows.read(some).cpu().numpy().astype("<f2").tobytes())
-    return digest.hexdigest()[:12]

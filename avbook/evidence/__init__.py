@@ -1,0 +1,1 @@
+"""What the papers claim beside what our runs and code say: claims, equations, discrepancies."""

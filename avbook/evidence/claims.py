@@ -1,5 +1,4 @@
-"""The claims ledger: every number, stated direction and figure of the three papers beside what our
-run records say of it."""
+"""The claims ledger: the papers' numbers, orderings and figures beside our run records."""
 
 from __future__ import annotations
 
@@ -7,9 +6,10 @@ import json
 import math
 import re
 from collections import Counter
+from collections.abc import Iterable
 from html import escape
 from itertools import groupby
-from typing import Any, Iterable
+from typing import Any
 
 from avbook.errors import AvbookError
 from avbook.experiments.recipe import resolve_settings
@@ -283,14 +283,17 @@ def totals(
         },
     )
     tried = ["", *_TRIED.values()]
-    order = lambda r: (
-        papers.index(r["paper"]),
-        list(kinds).index(r["kind"]),
-        tried.index(r["tried"]),
-    )
+
+    def order(r: dict[str, Any]) -> tuple[int, int, int]:
+        return (
+            papers.index(r["paper"]),
+            list(kinds).index(r["kind"]),
+            tried.index(r["tried"]),
+        )
+
     out = []
-    for _, group in groupby(sorted(rows, key=order), key=order):
-        group = list(group)
+    for _, some in groupby(sorted(rows, key=order), key=order):
+        group = list(some)
         count = Counter(r["verdict"] for r in group)
         out.append(
             {

@@ -1,10 +1,10 @@
-"""The divergence register: where paper, released code and this book differ, with the section that
-shows it and its measured effect."""
+"""The register of discrepancies: where paper, code and book differ, and the measured effect."""
 
 from __future__ import annotations
 
 import re
-from typing import Any, Iterable
+from collections.abc import Iterable
+from typing import Any
 
 from avbook.common.markdown import markdown_table
 from avbook.experiments.recipe import resolve_settings
@@ -79,9 +79,8 @@ def discrepancy_rows(
 
 
 def _gap(cell: Cell, table: Table, records: Records, preset: str) -> Summary | None:
-    switched, ours = (
-        records.of(cell.recipe, options, preset=preset) for options in (cell.options, {})
-    )
+    recipe, switch = cell.setting
+    switched, ours = (records.of(recipe, options, preset=preset) for options in (switch, {}))
     return compare(switched, ours, cell.metric or table.metric, table.selection).gap
 
 
@@ -121,11 +120,12 @@ def _place(pages: list[Page], row: str) -> str:
                     return f"{page.path}#{heading.anchor}"
     for page in pages:
         for i, cell in enumerate(page.cells):
-            if any(
+            heading = page.heading_at(i)
+            if heading and any(
                 row in "".join(output.get("data", {}).get("text/html", ""))
                 for output in cell.get("outputs", [])
-            ) and page.heading_at(i):
-                return f"{page.path}#{page.heading_at(i).anchor}"
+            ):
+                return f"{page.path}#{heading.anchor}"
     return ""
 
 

@@ -1,5 +1,4 @@
-"""The equation index: each numbered equation, the code that says it implements it, the place that
-explains it, and the tests that use it."""
+"""The equation index: each numbered equation, its code, its page, and the tests that use it."""
 
 from __future__ import annotations
 
@@ -8,9 +7,10 @@ import importlib
 import inspect
 import re
 import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterable
+from typing import Any
 
 from avbook.common.markdown import markdown_table
 from avbook.errors import AvbookError
@@ -223,7 +223,9 @@ def read_tests(
     return out
 
 
-def _mentions(node: ast.AST, functions: dict[str, ast.AST], values: dict[str, ast.AST]) -> set[str]:
+def _mentions(
+    node: ast.AST, functions: Mapping[str, ast.AST], values: Mapping[str, ast.AST]
+) -> set[str]:
     """Names and attributes in a function, and in the functions, fixtures and constants of its file
     that it reaches."""
     seen: set[str] = set()

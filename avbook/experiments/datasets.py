@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from avbook.common.options import check_choice
+from avbook.data.spec import find_spec
 from avbook.errors import AvbookError
 
 __all__ = ["open_data", "default_preset", "data_dims"]
@@ -16,20 +16,18 @@ def open_data(
     **options,  # passed to the loader, such as weak=True
 ):
     """The data set at a folder, or the embedded world of a task (built on first use and kept)."""
-    check_choice("task", task, ("ave", "llp"))
+    spec = find_spec(task)
     folder = _world(where, task) if _is_world(where) else Path(where)
     if not folder.is_dir():
         raise AvbookError(
             f"--data {where}: no such folder; expected 'world' or a folder with the"
-            f" {task.upper()} files (`avbook data check DIR` tells what is missing)"
+            f" {spec.name} files (`avbook data check DIR` tells what is missing)"
         )
-    if task == "ave":
-        from avbook.data.ave import AVE
-
-        return AVE(folder, **options)
+    from avbook.data.ave import AVE
     from avbook.data.llp import LLP
 
-    return LLP(folder, **options)
+    loaders = {loader.spec: loader for loader in (AVE, LLP)}
+    return loaders[spec](folder, **options)
 
 
 def _is_world(where: str) -> bool:

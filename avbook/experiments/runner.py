@@ -9,10 +9,11 @@ import os
 import re
 import shutil
 import time
+from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 from avbook.common.files import write_text
 from avbook.common.system import in_processes

@@ -1,0 +1,1 @@
+"""Frozen feature extractors, and the log-mel patches that the audio extractor takes."""

@@ -1,0 +1,1 @@
+"""Scores on AVE and LLP, scores of clusterings, and bootstrap intervals over videos."""

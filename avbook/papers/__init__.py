@@ -1,5 +1,4 @@
-"""What the three papers say: every number, stated direction, figure and numbered equation of
-theirs.
+"""What the three papers say: every number, stated ordering, figure and numbered equation.
 
 A paper's number stands in its own file (`psp`, `ma`, `cmlcl`) and nowhere else.
 """

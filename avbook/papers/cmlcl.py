@@ -1,5 +1,4 @@
-"""What the CMLCL paper says: its tables, stated directions, figures and equations; and the tables
-of what it leaves open."""
+"""What the CMLCL paper says: tables, stated orderings, figures, equations, open questions."""
 
 from __future__ import annotations
 
@@ -350,16 +349,16 @@ def _directions() -> list[OrderingClaim]:
     ) -> None:
         column = "VGG-19" if table == "cmlcl-1" else _BOTH[metric]
         left, right = (TABLES[table].cell(row, column) for row in (better, worse))
-        printed = gap and left.value is not None and right.value is not None
+        assert left and right
         out.append(
             OrderingClaim(
                 f"{table}-{key}",
                 f"{text} ({'accuracy' if metric == 'accuracy' else 'purity'})",
                 TABLES[table].source,
                 metric,
-                (left.recipe, left.options),
-                (right.recipe, right.options),
-                round(left.value - right.value, 2) if printed else None,
+                left.setting,
+                right.setting,
+                left.gap_to(right, 2) if gap else None,
                 selection="last",
             )
         )

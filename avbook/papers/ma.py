@@ -1,4 +1,4 @@
-"""What the MA paper says: its tables, stated directions, figures and equations."""
+"""What the MA paper says: its tables, stated orderings, figures and equations."""
 
 from __future__ import annotations
 
@@ -210,15 +210,16 @@ def _directions() -> list[OrderingClaim]:
     def claim(key: str, text: str, table: str, metric: str, better: str, worse: str) -> None:
         column = _TEN[metric]
         left, right = (TABLES[table].cell(row, column) for row in (better, worse))
+        assert left and right
         out.append(
             OrderingClaim(
                 f"{table}-{key}",
                 f"{text} ({column})",
                 TABLES[table].source,
                 metric,
-                (left.recipe, left.options),
-                (right.recipe, right.options),
-                round(left.value - right.value, 1),
+                left.setting,
+                right.setting,
+                left.gap_to(right),
                 selection="last",
             )
         )

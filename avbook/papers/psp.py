@@ -1,4 +1,4 @@
-"""What the PSP paper says: its tables, stated directions, figures and equations."""
+"""What the PSP paper says: its tables, stated orderings, figures and equations."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ _PSP_3 = tuple(
     for column, value in zip(_SETTINGS, values)
 )
 
-_OTHERS = {
+_OTHERS: dict[str, tuple[float, float | None, str]] = {  # full, weak, mark
     "AVEL": (68.6, 66.7, ""),
     "AVSDN": (72.6, 67.3, ""),
     "CMAN": (73.3, 70.4, "*"),
@@ -91,13 +91,13 @@ _PSP_4 = tuple(
     Cell(
         name,
         column,
-        values[i],
+        value,
         _BASELINES[column] if name == "AVEL" else None,
         ({"lam": 0.0} if column == "full" else {"weighting": False}) if name == "AVEL" else {},
-        values[2],
+        mark,
     )
-    for name, values in _OTHERS.items()
-    for i, column in enumerate(_SETTINGS)
+    for name, (*values, mark) in _OTHERS.items()
+    for column, value in zip(_SETTINGS, values)
 ) + tuple(
     Cell("PSP", column, value, _SETTINGS[column], {})
     for column, value in zip(_SETTINGS, (77.8, 73.5))
@@ -194,6 +194,7 @@ def _directions() -> tuple[OrderingClaim, ...]:
         best = table.cell("PSP", column)
         for row in ("w/o PSP", "ASP", "WPSP", "SAPSP"):
             cell = table.cell(row, column)
+            assert best and cell
             slug = row.replace("w/o ", "no-").lower()
             out.append(
                 OrderingClaim(
@@ -203,11 +204,11 @@ def _directions() -> tuple[OrderingClaim, ...]:
                     "accuracy",
                     (recipe, {}),
                     (recipe, cell.options),
-                    round(best.value - cell.value, 1),
+                    best.gap_to(cell),
                 )
             )
     for name, full, weak in (("PSP", "psp-full", "psp-weak"), ("AVEL", "avel-full", "avel-weak")):
-        gaps = {c.row: c.value for c in _PSP_2 if c.column == name}
+        cells = {c.row: c for c in _PSP_2 if c.column == name}
         out.append(
             OrderingClaim(
                 f"psp-2-avps-{name.lower()}",
@@ -216,7 +217,7 @@ def _directions() -> tuple[OrderingClaim, ...]:
                 "accuracy",
                 (full, {}),
                 (full, {"lam": 0.0}),
-                round(gaps["full: CE + λ AVPS"] - gaps["full: CE"], 1),
+                cells["full: CE + λ AVPS"].gap_to(cells["full: CE"]),
             )
         )
         out.append(
@@ -227,7 +228,7 @@ def _directions() -> tuple[OrderingClaim, ...]:
                 "accuracy",
                 (weak, {}),
                 (weak, {"weighting": False}),
-                round(gaps["weak: with weights"] - gaps["weak: without weights"], 1),
+                cells["weak: with weights"].gap_to(cells["weak: without weights"]),
             )
         )
     for column, recipe in _SETTINGS.items():
@@ -242,11 +243,12 @@ def _directions() -> tuple[OrderingClaim, ...]:
                         "accuracy",
                         (recipe, {}),
                         (recipe, cell.options),
-                        round(best.value - cell.value, 1),
+                        best.gap_to(cell),
                     )
                 )
     for column, recipe in _SETTINGS.items():
         own, base = TABLES["psp-4"].cell("PSP", column), TABLES["psp-4"].cell("AVEL", column)
+        assert own and base
         out.append(
             OrderingClaim(
                 f"psp-4-{column}-avel",
@@ -254,8 +256,8 @@ def _directions() -> tuple[OrderingClaim, ...]:
                 "PSP, Table 4",
                 "accuracy",
                 (recipe, {}),
-                (base.recipe, base.options),
-                round(own.value - base.value, 1),
+                base.setting,
+                own.gap_to(base),
             )
         )
     return tuple(out)

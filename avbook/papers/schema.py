@@ -1,5 +1,4 @@
-"""The types of a paper's claims (tables, cells, directions, figures) and `@paper`, which marks the
-code of an equation.
+"""Types of a paper's claims (tables, cells, orderings, figures); `@paper` marks an equation.
 
 A `Table` holds the cells a paper prints; a cell that we can run names the recipe and the options
 that do. A `OrderingClaim` is a statement such as "PSP beats ASP" that can be checked on any data
@@ -76,6 +75,18 @@ class Cell:
     options: dict[str, Any] = field(default_factory=dict)
     mark: str = ""  # the paper's own mark on the number, such as * for "reproduced by the authors"
     metric: str | None = None  # the score a record is asked for; None: the table's
+
+    @property
+    def setting(self) -> tuple[str, dict[str, Any]]:
+        """Recipe and options, of a cell that we can run."""
+        assert self.recipe is not None, f"{self.row}, {self.column}: no recipe"
+        return self.recipe, self.options
+
+    def gap_to(self, other: Cell, digits: int = 1) -> float | None:
+        """Points by which the paper prints this cell above another, or None where one is a dash."""
+        if self.value is None or other.value is None:
+            return None
+        return round(self.value - other.value, digits)
 
 
 @dataclass(frozen=True)

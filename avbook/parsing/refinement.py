@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..common.files import written_whole
 from ..errors import AvbookError
 from ..papers.schema import paper
 
@@ -307,7 +307,6 @@ def save_refinement(
     """The folder, with `refinement.npz` (plain arrays), `labels.csv` (one line a label) and
     `counts.csv` (one line a category)."""
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     arrays = {
         "ids": np.asarray(refinement.ids).astype(str),
         "categories": np.array(refinement.categories),
@@ -321,21 +320,12 @@ def save_refinement(
         for kind in ("probabilities", "errors")
         for name, value in getattr(refinement, kind).items()
     }
-    writers = {
-        "labels.csv": (
-            lambda path: refinement.table().to_csv(path, index=False, float_format="%.4f")
-        ),
-        "counts.csv": lambda path: refinement.counts().to_csv(path),
-        "refinement.npz": lambda path: np.savez(path, **arrays),
-    }
-    for name, write in writers.items():
-        stem, _, kind = name.rpartition(".")
-        half = folder / f".{stem}-{os.getpid()}.{kind}"
-        try:
-            write(half)
-            os.replace(half, folder / name)
-        finally:
-            half.unlink(missing_ok=True)
+    with written_whole(folder / "labels.csv") as path:
+        refinement.table().to_csv(path, index=False, float_format="%.4f")
+    with written_whole(folder / "counts.csv") as path:
+        refinement.counts().to_csv(path)
+    with written_whole(folder / "refinement.npz") as path:
+        np.savez(path, **arrays)  # type: ignore[arg-type]  # its stub takes a name for an option
     return folder
 
 # %% ../../nbs/3_parsing/05_refinement.ipynb #c054b
@@ -348,11 +338,14 @@ def load_refinement(
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file}
-        under = lambda kind: {
-            key[len(kind) + 1 :]: value
-            for key, value in arrays.items()
-            if key.startswith(kind + "/")
-        }  # noqa: E731
+
+        def under(kind: str) -> dict[str, np.ndarray]:
+            return {
+                key[len(kind) + 1 :]: value
+                for key, value in arrays.items()
+                if key.startswith(kind + "/")
+            }
+
         plain = {name: arrays[name] for name in ("ids", "labels", "audio", "visual", "partners")}
         return Refinement(
             categories=tuple(map(str, arrays["categories"])),

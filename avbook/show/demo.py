@@ -39,6 +39,8 @@ def trained(
             f"{path}: no such record; run it first with `avbook run {recipe.name} --data {where}"
             f" --seed {seed} --out {out}`"
         )
+    if recipe.build is None:
+        raise AvbookError(f"recipe {recipe.name}: has no network; expected one that trains one")
     net, _ = recipe.build(settings, data_dims(data))
     load_weights(net, path.with_suffix(".safetensors"))
     return net.eval(), data, read_record(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,7 @@ def source(cell: dict[str, Any]) -> str:
     return "".join(cell["source"])
 
 
-def _headings(cells):
+def _headings(cells: Sequence[dict[str, Any]]) -> Iterator[Heading]:
     taken: dict[str, int] = {}
     for i, cell in enumerate(cells):
         if cell["cell_type"] != "markdown":

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import wraps
+from typing import Any
 
-import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
+from matplotlib.rcsetup import cycler
 from matplotlib.ticker import MaxNLocator
 
 from ..data.events import SECONDS, masks
@@ -71,7 +72,7 @@ STYLE = {
     "lines.linewidth": 2,
     "image.interpolation": "nearest",
     "image.cmap": "Blues",
-    "axes.prop_cycle": matplotlib.cycler(color=PALETTE),
+    "axes.prop_cycle": cycler(color=PALETTE),
 }
 
 # %% ../../nbs/reference/plots.ipynb #c007b
@@ -120,11 +121,11 @@ def timeline_tracks(
 ) -> tuple[list[tuple[str | None, np.ndarray]], bool]:
     """([(class or None, (T,) heights in 0..1) for each track], whether the tracks share one
     lane)."""
+    tracks: list[tuple[str | None, np.ndarray]]
     if isinstance(row, (list, tuple)) and all(hasattr(event, "onset") for event in row):
         length = seconds or max([SECONDS, *(event.offset for event in row)])
-        return [(name, mask.astype(float)) for name, mask in masks(row, length).items()] or [
-            (None, np.zeros(length))
-        ], False
+        tracks = [(name, mask.astype(float)) for name, mask in masks(row, length).items()]
+        return tracks or [(None, np.zeros(length))], False
     row = array(row)
     if row.ndim not in (1, 2) or not row.size or row.dtype.kind not in "biuf":
         raise AvbookError(
@@ -137,14 +138,16 @@ def timeline_tracks(
             f"a timeline row of shape {row.shape} holds values outside 0..1: class indices need"
             " names=, strengths must be probabilities"
         )
-    called = lambda index: (
-        names[index] if names is not None and index < len(names) else f"class {index}"
-    )
+
+    def called(index: int) -> str:
+        return names[index] if names is not None and index < len(names) else f"class {index}"
+
     if row.ndim == 2:
         tracks = [
-            (called(index), row[:, index].astype(float)) for index in np.flatnonzero(row.any(0))
+            (called(index), row[:, index].astype(float))
+            for index in np.flatnonzero(row.any(0)).tolist()
         ]
-    elif classes:
+    elif classes and names is not None:
         tracks = [
             (names[index], (row == index).astype(float))
             for index in dict.fromkeys(row.tolist())
@@ -186,11 +189,12 @@ def timeline_bars(
             )
         )
     }
-    top, ticks, legend = 0.0, [], {}
+    top, ticks = 0.0, []
+    legend: dict[str, Patch] = {}
     for name, (found, shared) in tracks.items():
         for lane, (label, heights) in enumerate(found):
             key, y = label or name, top + (0 if shared else lane)
-            look = {
+            look: dict[str, Any] = {
                 "facecolor": (colours or {}).get(key, PALETTE[keys[key] % 8]),
                 "hatch": HATCHES[keys[key] // 8 % 4],
                 "edgecolor": "white",
@@ -389,7 +393,10 @@ def similarity_map(
             (np.full(len(on), edge / 2 - 0.25), on),
         ):
             ax.scatter(*place, marker="s", s=45, color=PALETTE[1])
-    ticks = lambda n: np.arange(0, n, max(1, -(-n // 10)))
+
+    def ticks(n: int) -> np.ndarray:
+        return np.arange(0, n, max(1, -(-n // 10)))
+
     ax.set(
         xlabel=x,
         ylabel=y,
@@ -546,7 +553,7 @@ def intervals(
     """Axes with a dot and an interval for each row, first row on top, the mean written beside
     it."""
     ax = axes(ax, 6.4, 0.9 + 0.38 * len(rows) + (0.3 if title else 0))
-    for i, (name, (mean, low, high)) in enumerate(rows.items()):
+    for i, (mean, low, high) in enumerate(rows.values()):
         ax.plot([low, high], [i, i], color=PALETTE[0], lw=2.5, solid_capstyle="butt")
         ax.plot([mean], [i], "o", color=PALETTE[0], ms=7)
         ax.annotate(

@@ -12,7 +12,6 @@ from torch.nn import functional as F
 
 from ..common.options import check_choice
 from ..common.tensors import xavier_linear
-from ..errors import AvbookError
 from ..papers.schema import paper
 from .attention import AudioGuidedAttention, SelfAttention
 from ..training.device import run_lstm
@@ -48,7 +47,7 @@ class Encoder(nn.Module):
         )
         self.attention = AudioGuidedAttention(a_width, visual_dim, positions, attention_dim)
         if inputs == "raw":
-            self.visual_in = nn.Identity()
+            self.visual_in: nn.Module = nn.Identity()
         elif inputs == "one-layer":
             self.visual_in = nn.Linear(visual_dim, width)
         else:

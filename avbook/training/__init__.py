@@ -1,0 +1,1 @@
+"""Training of any method: the loop, checkpoints, batches, weights and devices."""

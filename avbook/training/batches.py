@@ -1,15 +1,16 @@
-"""From a split and lists of rows to batches on a device, one by one, without drawing a random
-number."""
+"""Batches of a split on a device, from lists of rows, without drawing a random number."""
 
 from __future__ import annotations
 
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from avbook.data.base import identity_collate
+from avbook.training.protocols import Split
 
 __all__ = ["BatchDataset", "batches_of", "DeviceSplit", "source_of"]
 
@@ -17,22 +18,22 @@ __all__ = ["BatchDataset", "batches_of", "DeviceSplit", "source_of"]
 class BatchDataset(Dataset):
     """A split seen as a list of batches: entry k is the batch of the k-th list of rows."""
 
-    def __init__(self, split: Any, batches: list):
+    def __init__(self, split: Split, batches: list):
         self.split, self.batches = split, batches
 
     def __len__(self) -> int:
         return len(self.batches)
 
-    def __getitem__(self, k: int) -> dict[str, Tensor]:
+    def __getitem__(self, k: int) -> dict[str, Any]:
         return self.split.batch([int(i) for i in self.batches[k]])
 
 
 def batches_of(
-    split: Any,  # anything with `batch(indices)`
+    split: Split,
     batches: list,  # lists of rows
     device: torch.device,
     workers: int = 0,  # processes that read ahead
-) -> Iterator[dict[str, Tensor]]:
+) -> Iterator[dict[str, Any]]:
     """The batches one by one, on the device; no global random number is drawn."""
     loader = DataLoader(
         BatchDataset(split, batches),
@@ -52,7 +53,7 @@ def batches_of(
 class DeviceSplit:
     """A split's tensors, all of them on one device; `batch(indices)` as the split's own."""
 
-    def __init__(self, split: Any, device: torch.device, chunk: int = 256):
+    def __init__(self, split: Split, device: torch.device, chunk: int = 256):
         self.rows, self.tensors, self.device = len(split), {}, device
         for start in range(0, self.rows, chunk):
             stop = min(start + chunk, self.rows)
@@ -72,12 +73,12 @@ class DeviceSplit:
 
 
 def source_of(
-    split: Any,
+    split: Split,
     device: torch.device,
     # hold all of it on the device; None: on a CUDA card where it fits in a quarter of the free
     # memory
     keep: bool | None = None,
-) -> Any:
+) -> Split:
     """What batches of this split come from: the split itself, or a `DeviceSplit` copy on the
     device."""
     if keep is None and device.type == "cuda":

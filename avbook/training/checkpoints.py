@@ -1,5 +1,4 @@
-"""A training under way, kept so that it can go on: what it consists of, what makes it this run, and
-its one file."""
+"""Checkpoints of a training run: its state, what identifies it, and the one file that holds it."""
 
 from __future__ import annotations
 
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from avbook.errors import AvbookError
 from avbook.training.device import seed_everything
+from avbook.training.protocols import Data, HasState, Method, Split
 from avbook.training.weights import differences, read_tensors, some_of, write_tensors
 
 __all__ = [
@@ -49,12 +49,12 @@ class Run:
     """A training under way: its parts, and how far it has come."""
 
     net: nn.Module
-    method: Any
-    data: Any
+    method: Method
+    data: Data
     options: dict[str, Any]  # what decides the numbers: epochs, batch_size, lr, …
     accelerator: Any
     optimizer: Any
-    sources: dict[str, Any]  # by split: where its batches come from
+    sources: dict[str, Split]  # by split: where its batches come from
     identity: dict[str, Any]  # what must agree for this run to continue elsewhere
     workers: int = 0
     file: Path | None = None  # the checkpoint
@@ -67,9 +67,8 @@ class Run:
 # ----------------------------------------------------------------------------------------- identity
 def identity(
     net: nn.Module,
-    method: Any,
-    # with splits train, val and test; `kind`, `name` and `hash` are taken where it has them
-    data: Any,
+    method: Method,
+    data: Data,  # `kind`, `name` and `hash` are taken where it has them
     options: dict[str, Any],  # the options of training that decide the numbers
 ) -> dict[str, Any]:
     """What must be the same for a cut-off run to continue: network, method, data and options, as
@@ -121,14 +120,16 @@ def rng_tensors(
 ) -> dict[str, Tensor]:
     """The state of every global random number generator (torch, NumPy, Python, the device's), as
     tensors."""
-    _, keys, position, has_gauss, gauss = np.random.get_state()
+    numpy_state = np.random.get_state(legacy=False)
+    keys, position = numpy_state["state"]["key"], numpy_state["state"]["pos"]
     _, words, python_gauss = random.getstate()
     state = {
         "torch": torch.get_rng_state(),
-        "numpy": torch.tensor([*keys.tolist(), position, has_gauss]),
+        "numpy": torch.tensor([*keys.tolist(), position, numpy_state["has_gauss"]]),
         "python": torch.tensor(words),
         "gauss": torch.tensor(
-            [gauss, float("nan") if python_gauss is None else python_gauss], dtype=torch.float64
+            [numpy_state["gauss"], float("nan") if python_gauss is None else python_gauss],
+            dtype=torch.float64,
         ),
     }
     if device.type in ("cuda", "mps"):
@@ -162,7 +163,8 @@ def optimizer_tensors(
     """The optimiser's moments by name (`INDEX.NAME`), and the rest of its state (groups, plain
     numbers) as JSON can hold it."""
     state = optimizer.state_dict()
-    tensors, plain = {}, {}
+    tensors: dict[str, Tensor] = {}
+    plain: dict[str, Any] = {}
     for index, entries in state["state"].items():
         for name, value in entries.items():
             (tensors if isinstance(value, Tensor) else plain)[f"{index}.{name}"] = value
@@ -199,11 +201,12 @@ def save_run(run: Run) -> None:
             for name, state in streams.items()
         }
     if accelerator.is_main_process:
+        assert run.file is not None
         moments, optimizer = optimizer_tensors(run.optimizer)
         tensors = {f"net.{name}": tensor for name, tensor in run.net.state_dict().items()}
         tensors |= {f"optimizer.{name}": tensor for name, tensor in moments.items()}
         tensors |= {f"rng.{name}": state for name, state in streams.items()}
-        if hasattr(run.method, "state_dict"):
+        if isinstance(run.method, HasState):
             tensors |= {
                 f"method.{name}": tensor for name, tensor in run.method.state_dict().items()
             }
@@ -275,7 +278,7 @@ def resume_run(
 
     run.net.load_state_dict(under("net."))
     restore_optimizer(run.optimizer, under("optimizer."), meta["optimizer"])
-    if hasattr(run.method, "load_state_dict"):
+    if isinstance(run.method, HasState):
         run.method.load_state_dict(under("method."))
     if run.accelerator.scaler and meta["scaler"]:
         run.accelerator.scaler.load_state_dict(meta["scaler"])

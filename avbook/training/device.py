@@ -1,5 +1,4 @@
-"""What the machine offers a run: a device, several processes that act as one, and the cost to be
-noted in a record."""
+"""Devices and processes of a run: seeds, precision, gradients over processes, time and memory."""
 
 from __future__ import annotations
 
@@ -9,10 +8,11 @@ import platform
 import random
 import sys
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -210,7 +210,7 @@ def retain_freed_memory(
     finally:
         # the largest values that glibc comes to by itself, since its own adjusting ends with the
         # first call above
-        if kept:
+        if libc is not None and kept:
             for name, value in (
                 (MMAP_THRESHOLD, 2**25),
                 (MMAP_MAX, 2**16),

@@ -1,16 +1,15 @@
-"""Weights in safetensors files: written whole or not at all, read without pickle, refused where
-they do not fit."""
+"""Weights in safetensors files: written whole or not at all, read without pickle, checked."""
 
 from __future__ import annotations
 
 import json
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
+from avbook.common.files import written_whole
 from avbook.errors import AvbookError
 
 __all__ = [
@@ -37,23 +36,18 @@ def write_tensors(
     from safetensors.torch import save
 
     path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
     # a copy of each: safetensors refuses two names for one memory, and a module that is used
     # twice has just that
     plain = {
         name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()
     }
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(save(plain, metadata={"format": "pt", "avbook": json.dumps(meta)}))
-        os.replace(partial, path)
+        with written_whole(path) as partial:
+            partial.write_bytes(save(plain, metadata={"format": "pt", "avbook": json.dumps(meta)}))
     except OSError as error:
         raise AvbookError(
             f"{path}: could not be written ({error}); free some space or choose another folder"
         ) from error
-    finally:
-        with suppress(OSError):  # where even the folder could not be made
-            partial.unlink()
     return path
 
 

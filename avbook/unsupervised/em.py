@@ -8,8 +8,9 @@ __all__ = ['THETAS', 'relevance_pool', 'expectation', 'targets_of', 'FeatureSpli
            'changed_share', 'score_round', 'names_of', 'theta_sweep']
 
 # %% ../../nbs/4_unsupervised/03_em.ipynb #c004
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +24,6 @@ from avbook.unsupervised.localiser import (
     Localiser,
     decode_segments,
     gamma_scores,
-    is_background,
     mil_loss,
 )
 
@@ -108,7 +108,10 @@ def replace_segments(
     """The clips with some seconds replaced by seconds of other clips of the batch, and where (B,T):
     background made by hand."""
     clips, seconds = features.shape[:2]
-    draw = lambda *size: torch.rand(size, generator=generator).to(features.device)
+
+    def draw(*size: int) -> Tensor:
+        return torch.rand(size, generator=generator).to(features.device)
+
     replaced = draw(clips, seconds) < share
     replaced &= ~replaced.all(1, keepdim=True)  # something of the clip's own has to remain
     if clips < 2:
@@ -219,9 +222,11 @@ def localise(
     """γ (N,T), s_c (N,T,C) and y (N,C) of clips, on the CPU, without gradients."""
     from avbook.training.loop import predict_all
 
-    return predict_all(
+    found = predict_all(
         net, LocaliseMethod(), FeatureSplit(features), batch_size, next(net.parameters()).device
     )
+    assert isinstance(found, dict)
+    return found
 
 # %% ../../nbs/4_unsupervised/03_em.ipynb #c029
 @dataclass

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..common.options import check_int
 from ..errors import AvbookError
@@ -122,8 +121,8 @@ class PseudoLabels:
 
     probabilities: Tensor  # (N, C) float32, on the CPU: Φ(f_i)
     labels: Tensor  # (N,) int64: the most probable pseudo-category, the lowest index on a tie
-    sets: ContrastiveSets
-    net: ClusterHead = field(repr=False)
+    sets: ContrastiveSets | None  # None: not kept, as in a finished run
+    net: ClusterHead | None = field(repr=False)  # likewise
     history: list[dict] = field(repr=False)  # per epoch, see `assign_pseudo_labels`
 
     @property
@@ -165,7 +164,7 @@ def assign_pseudo_labels(
     method: str = "exact",  # see `contrastive_sets`
     sets: ContrastiveSets | None = None,  # found before; None: found here
     seed: int = 0,
-    device: str = "auto",
+    device: str | torch.device = "auto",
     keep: bool = False,  # the labels of every epoch in the history, to look at
 ) -> PseudoLabels:
     """Pseudo-categories for N videos, learned from nothing but who is near whom (Eq. 9-11 of

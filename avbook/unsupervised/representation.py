@@ -226,7 +226,10 @@ def pooled(
     if views == "none" or not train:
         return F.normalize(attn.mean(1), dim=-1)
     batch, seconds, dim = attn.shape
-    draw = lambda *shape: torch.rand(shape, device=attn.device, generator=generator)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.rand(shape, device=attn.device, generator=generator)
+
     kept = draw(batch, seconds).argsort(1)[:, : max(1, seconds // 2)]  # (B, T/2)
     half = attn.gather(1, kept.unsqueeze(2).expand(-1, -1, dim)).mean(1)
     return F.normalize(half * (draw(batch, dim) >= drop), dim=-1)
@@ -235,6 +238,8 @@ def pooled(
 class MemoryBank(nn.Module):
     """One unit vector for each training video, (N,d), as the network last saw it; at first they
     point anywhere."""
+
+    vectors: Tensor  # (N, d)
 
     def __init__(
         self,
@@ -320,6 +325,8 @@ class PretextMethod(UnsupervisedMethod, nn.Module):
     `loss(net, batch)` looks at `audio`, `visual` and `rows` (B,), the videos' places among the n,
     and at nothing else. In training it also moves the banks' rows, after the loss is computed from
     the banks as they were."""
+
+    epoch_start: Callable[[nn.Module, int], None]  # only where `pretrain` is given a `watch`
 
     def __init__(
         self,
@@ -476,6 +483,8 @@ def segment_features(
     """The features of every second of a split, (N,T,2d) in single precision on the CPU, clips in
     order; nothing is learned or dropped."""
     device = default_device() if device == "auto" else torch.device(device)
-    return predict_all(
+    features = predict_all(
         net.to(device), UnsupervisedMethod(), UnlabelledSplit(split), batch_size, device
     )
+    assert isinstance(features, Tensor)
+    return features

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
-import subprocess
-import sys
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from avbook.common.system import cache_folder, cores, lock
-from avbook.data.annotations import SPLITS, read_ave_orders
+from avbook.common.files import folder_written_whole, remove_unfinished
+from avbook.common.system import cache_folder, cores, in_processes, lock
+from avbook.data.annotations import read_ave_orders
 from avbook.data.events import SECONDS
+from avbook.data.spec import AVE_SPEC, SPECS, SPLITS, find_spec
 from avbook.errors import AvbookError
 from avbook.features.extractors import (
     AudioExtractor,
@@ -33,7 +33,7 @@ from avbook.world.clips import (
     sample_scripts,
 )
 from avbook.world.video import render_frames
-from avbook.world.writers import CATEGORIES, FILES, feature_shapes
+from avbook.world.writers import FILES, feature_shapes
 
 __all__ = [
     "SIZES",
@@ -47,11 +47,14 @@ __all__ = [
 
 
 SIZES = {
-    "ave": {"tiny": (40, 12, 12), "small": (680, 120, 200), "ave": (3339, 402, 402)},
-    "llp": {"tiny": (40, 12, 12), "small": (680, 120, 200), "llp": (10000, 649, 1200)},
+    task: {
+        "tiny": (40, 12, 12),
+        "small": (680, 120, 200),
+        task: tuple(spec.splits.values()),  # as many as the published data set has
+    }
+    for task, spec in SPECS.items()
 }  # clips for train, val and test
-NEGATIVES = 178 / 4143  # background clips for the weak setting, per clip of AVE
-PICTURES = {"ave": 4, "llp": 8}  # frames per second that the extractors look at
+NEGATIVES = AVE_SPEC.background_clips / AVE_SPEC.clips  # background clips per clip of AVE
 SIDE = 56  # pixels
 VERSION = 1  # of the folder's layout
 CONTENT = 1  # raised when the same seed gives other bytes: a test compares them with stored hashes
@@ -59,32 +62,28 @@ CONTENT = 1  # raised when the same seed gives other bytes: a test compares them
 
 def world_dims(
     task: str,  # "ave" or "llp"
-    visual_dim: (
-        int | None
-    ) = None,  # of a position (AVE: 64; official 512) or of a frame (LLP: 64; official 2048)
+    # of a position (AVE: 64; official 512) or of a frame (LLP: 64; official 2048)
+    visual_dim: int | None = None,
     motion_dim: int | None = None,  # of LLP's r2plus1d_18 features (32; official 512)
 ) -> dict[str, int]:
     """The length of each kind of feature vector. Raises AvbookError for an unknown task or an
     impossible dimension."""
-    if task not in SIZES:
-        raise AvbookError(f"task {task!r}: unknown; expected 'ave' or 'llp'")
-    if task == "ave" and motion_dim is not None:
-        raise AvbookError(f"motion_dim={motion_dim}: AVE has no motion features; leave it out")
-    asked = (
-        {"visual": visual_dim}
-        if task == "ave"
-        else {"visual_2d": visual_dim, "visual_3d": motion_dim}
-    )
-    dims = {"audio": 128}
-    for (name, value), usual in zip(asked.items(), (64, 32)):
-        value = usual if value is None else value
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, (int, np.integer))
-            or not 1 <= value <= 8192
-        ):
-            raise AvbookError(f"{name} dimension {value!r}: expected a whole number from 1 to 8192")
-        dims[name] = int(value)
+    spec = find_spec(task)
+    audio, *visual = spec.features
+    if motion_dim is not None and len(visual) < 2:
+        raise AvbookError(
+            f"motion_dim={motion_dim}: {spec.name} has no motion features; leave it out"
+        )
+    dims = {audio.name: audio.world_channels}
+    for feature, value in zip(visual, (visual_dim, motion_dim)):
+        if value is None:
+            value = feature.world_channels
+        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+        if not whole or not 1 <= value <= 8192:
+            raise AvbookError(
+                f"{feature.name} dimension {value!r}: expected a whole number from 1 to 8192"
+            )
+        dims[feature.name] = int(value)
     return dims
 
 
@@ -106,7 +105,7 @@ def clip_features(
 ) -> dict[str, np.ndarray]:
     """The clip rendered, then heard and looked at apart from each other: float32 arrays of
     `feature_shapes`."""
-    frames = render_frames(clip, SIDE, PICTURES[task])
+    frames = render_frames(clip, SIDE, find_spec(task).frames_per_second)
     found = {}
     for name, extract in _extractors(task, tuple(dims.items())).items():
         found[name] = (
@@ -115,7 +114,7 @@ def clip_features(
     return found
 
 
-BLOCK = 8  # clips that are computed, sent and written together
+BLOCK = 8  # clips that are written together
 
 
 @contextlib.contextmanager
@@ -130,103 +129,34 @@ def _one_thread():
         torch.set_num_threads(threads)
 
 
-def _block(clips, task, dims):
-    found = [clip_features(clip, task, dims) for clip in clips]
-    return {
-        name: np.stack([one[name] for one in found]).astype(np.float32, copy=False) for name in dims
-    }
-
-
-def _serve(scripts, job):
-    """In a worker process: every `step`-th block of the scripts from `first` on, as raw float32
-    bytes on standard output."""
-    out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever prints must not get between the numbers
-    job = json.loads(job)
-    lines = Path(scripts).read_text(encoding="utf-8").splitlines()
-    with _one_thread():
-        for start in range(job["first"] * BLOCK, len(lines), job["step"] * BLOCK):
-            clips = [clip_from_record(json.loads(line)) for line in lines[start : start + BLOCK]]
-            for array in _block(clips, job["task"], job["dims"]).values():
-                out.write(np.ascontiguousarray(array).data)
-            out.flush()
-
-
-def _start_workers(scripts, task, dims, workers):
-    code = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).resolve().parents[2])!r}); from"
-        " avbook.world.build import _serve; _serve(*sys.argv[1:])"
-    )
-    environment = os.environ | {
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "MKL_NUM_THREADS": "1",
-    }
-    started = []
-    try:
-        for first in range(workers):
-            job = json.dumps({"first": first, "step": workers, "task": task, "dims": dims})
-            with open(scripts.parent / f"worker-{first}.log", "wb") as log:
-                started.append(
-                    subprocess.Popen(
-                        [sys.executable, "-c", code, str(scripts), job],
-                        stdin=subprocess.DEVNULL,
-                        stdout=subprocess.PIPE,
-                        stderr=log,
-                        env=environment,
-                    )
-                )
-    except OSError:  # no more processes to be had: the caller computes by itself
-        _stop_workers(started)
-        started = []
-    return started
-
-
-def _stop_workers(started):
-    for process in started:
-        process.kill()
-        process.stdout.close()
-        process.wait()
-
-
-def _read_exactly(process, array, log):
-    view, filled = memoryview(array).cast("B"), 0
-    while filled < len(view):
-        count = process.stdout.readinto(view[filled:])
-        if not count:
-            last = (log.read_text(errors="replace").strip().splitlines() or ["no message"])[-1]
-            raise AvbookError(
-                f"a process that renders clips ended early (exit code {process.wait()}): {last}"
-            )
-        filled += count
-
-
-def _computed(scripts, clips, task, dims, workers):
+def _computed(clips, task, dims, workers):
     """(row, block of float32 arrays) for all clips in order; from worker processes, or from this
     one without them."""
-    shapes = feature_shapes(task, dims)
-    workers = min(workers, -(-len(clips) // BLOCK))
-    started = _start_workers(scripts, task, dims, workers) if workers > 1 and sys.executable else []
-    try:
-        with _one_thread():
-            for number, start in enumerate(range(0, len(clips), BLOCK)):
-                some = clips[start : start + BLOCK]
-                if not started:
-                    yield start, _block(some, task, dims)
-                    continue
-                block = {
-                    name: np.empty((len(some), *shape), np.float32)
-                    for name, shape in shapes.items()
-                }
-                for array in block.values():
-                    _read_exactly(
-                        started[number % workers],
-                        array,
-                        scripts.parent / f"worker-{number % workers}.log",
-                    )
-                yield start, block
-    finally:
-        _stop_workers(started)
+    features = in_processes(
+        partial(clip_features, task=task, dims=dims),
+        clips,
+        workers,
+        threads=1,
+        at_once=2 * BLOCK * workers,
+    )
+    with _one_thread(), contextlib.closing(features):
+        for start in range(0, len(clips), BLOCK):
+            try:
+                some = list(islice(features, BLOCK))
+            except AvbookError:
+                raise
+            except Exception as error:
+                if workers == 1:
+                    raise
+                raise AvbookError(
+                    f"a process that renders clips failed on one of rows {start} to"
+                    f" {min(start + BLOCK, len(clips)) - 1}: {type(error).__name__}:"
+                    f" {' '.join(str(error).split())}"
+                ) from error
+            block = {}
+            for name in dims:
+                block[name] = np.stack([one[name] for one in some]).astype(np.float32, copy=False)
+            yield start, block
 
 
 def _checked_size(task, size):
@@ -263,10 +193,12 @@ def _scripts(task, size, seed, annotations):
         }
         kept = sorted(i for split, k in zip(SPLITS, counts) for i in _spread(rows[split], k))
         place = {row: new for new, row in enumerate(kept)}
-        real = read_ave_orders(annotations, len(clips)) if task == "ave" else rows
+        real = read_ave_orders(annotations, len(clips)) if task == AVE_SPEC.task else rows
         orders = {split: [place[i] for i in real[split] if i in place] for split in SPLITS}
         clips = [clips[i] for i in kept]
-    negatives = sample_background(round(len(clips) * NEGATIVES), seed) if task == "ave" else []
+    negatives = []
+    if find_spec(task).background_clips:
+        negatives = sample_background(round(len(clips) * NEGATIVES), seed)
     return clips, negatives, orders
 
 
@@ -288,15 +220,15 @@ def _fill(folder, task, size, seed, dims, annotations, workers, progress):
             f"{folder.parent}: {free / 1e9:.2f} GB free; expected {needed / 1e9:.2f} GB for size"
             f" '{size}'; make room or choose a smaller size"
         )
-    scripts = folder / "scripts.jsonl"
-    scripts.write_text(
+    (folder / "scripts.jsonl").write_text(
         "".join(json.dumps(clip_record(clip)) + "\n" for clip in everything), encoding="utf-8"
     )
-    (folder / "categories.txt").write_text("\n".join(CATEGORIES[task]) + "\n", encoding="utf-8")
+    (folder / "categories.txt").write_text(
+        "\n".join(find_spec(task).categories) + "\n", encoding="utf-8"
+    )
     files = FILES[task](folder, clips, negatives, orders, dims)
     disable = None if progress is None else not progress
     blocks = _computed(
-        scripts,
         everything,
         task,
         dims,
@@ -316,9 +248,9 @@ def _fill(folder, task, size, seed, dims, annotations, workers, progress):
                 bar.update(len(block["audio"]))
     finally:
         files.close()
-    for log in folder.glob("worker-*.log"):
-        log.unlink()
     counts = {split: sum(clip.split == split for clip in clips) for split in SPLITS}
+    if find_spec(task).background_clips:
+        counts["background"] = len(negatives)
     info = {
         "kind": "world",
         "version": VERSION,
@@ -328,7 +260,7 @@ def _fill(folder, task, size, seed, dims, annotations, workers, progress):
         "scripts": "sampled" if annotations is None else "annotations",
         "dims": dims,
         "seconds": SECONDS,
-        "counts": counts | ({"background": len(negatives)} if task == "ave" else {}),
+        "counts": counts,
     }
     (folder / "world.json").write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
 
@@ -343,9 +275,8 @@ def write_world(
     seed: int = 0,  # of everything that is drawn
     visual_dim: int | None = None,  # see `world_dims`
     motion_dim: int | None = None,
-    workers: (
-        int | None
-    ) = None,  # processes that render; None: one for each core, or one alone for few clips
+    # processes that render; None: one for each core, or one alone for few clips
+    workers: int | None = None,
     progress: bool | None = None,  # a progress bar; None: on a terminal
 ) -> Path:
     """The folder, filled with the task's official files, the scripts of all clips and `world.json`.
@@ -359,20 +290,14 @@ def write_world(
         raise AvbookError(f"seed {seed!r}: expected a whole number, 0 or more")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise AvbookError(f"{out}: exists already; choose another folder, or remove this one first")
-    partial = out.parent / f".{out.name}.{os.getpid()}.partial"
     try:
-        partial.mkdir(parents=True)
-        _fill(partial, task, size, int(seed), dims, annotations, workers, progress)
-        if out.exists():
-            out.rmdir()
-        os.replace(partial, out)
+        with folder_written_whole(out) as folder:
+            _fill(folder, task, size, int(seed), dims, annotations, workers, progress)
     except OSError as error:
         raise AvbookError(
             f"{out}: could not be written ({error}); nothing was left behind; "
             "free some space or choose another folder"
         ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return out
 
 
@@ -396,15 +321,16 @@ def world_folder(
     dims = world_dims(task, visual_dim, motion_dim)
     _checked_size(task, size)
     cache = cache_folder(cache)
-    name = f"{task}-{size}-seed{seed}-{'x'.join(str(dim) for dim in list(dims.values())[1:])}-v{CONTENT}"
+    widths = "x".join(str(dim) for dim in list(dims.values())[1:])
+    name = f"{task}-{size}-seed{seed}-{widths}-v{CONTENT}"
     folder = cache / name
     if (folder / "world.json").is_file():
         return folder
     try:
         with lock(cache / f".{name}.lock"):
             if not (folder / "world.json").is_file():
-                for leftover in [*cache.glob(f".{name}.*.partial"), folder]:
-                    shutil.rmtree(leftover, ignore_errors=True)
+                remove_unfinished(folder)
+                shutil.rmtree(folder, ignore_errors=True)
                 write_world(
                     folder,
                     task,

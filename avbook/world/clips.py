@@ -18,11 +18,11 @@ from avbook.data.annotations import (
     read_ave_orders,
     read_spans,
     read_videos,
-    span_masks,
     wanted,
 )
 from ..data.events import AVE_CATEGORIES, LLP_CATEGORIES, SECONDS, ave_labels, runs
-from ..data.spec import AVE_SPEC, LLP_SPEC, SPLITS
+from ..data.labels import span_masks
+from ..data.spec import AVE_SPEC, LLP_SPEC, SPLITS, find_spec
 from ..data.statistics import AVE_COUNTS, LLP_COUNTS
 from ..errors import AvbookError
 
@@ -165,18 +165,24 @@ def clip_record(
 ) -> dict:
     """The clip as plain values, fit for one line of JSON; `clip_from_record` takes it back,
     exactly."""
-    bits = lambda mask: "".join("01"[int(on)] for on in mask)
+
+    def bits(mask) -> str:
+        return "".join("01"[int(on)] for on in mask)
+
     sources = [
         vars(one) | {"heard": bits(one.heard), "seen": bits(one.seen)} for one in clip.sources
     ]
-    return vars(clip) | {"sources": sources, "labels": list(clip.labels)}
+    return vars(clip) | {"sources": sources, "labels": list(clip.labels or ())}
 
 
 def clip_from_record(
     record: dict,  # what `clip_record` gave
 ) -> Clip:
     """The clip of a record. Raises AvbookError where fields are missing or unknown."""
-    mask = lambda bits: np.array([int(bit) for bit in bits], bool)
+
+    def mask(bits) -> np.ndarray:
+        return np.array([int(bit) for bit in bits], bool)
+
     try:
         sources = [
             Source(**one | {"heard": mask(one["heard"]), "seen": mask(one["seen"])})
@@ -433,15 +439,12 @@ def _sample_llp(n, seed, splits):
     return clips
 
 # %% ../../nbs/appendix_world/01_clips.ipynb #c050
-_REAL_SPLITS = {"ave": (3339, 402, 402), "llp": (10000, 649, 1200)}
-
-
 def _splits(task, n, splits):
-    if task not in _REAL_SPLITS:
-        raise AvbookError(f"task {task!r}: unknown; expected 'ave' or 'llp'")
-    if splits is None:
-        real = _REAL_SPLITS[task]
-        splits = real if n == sum(real) else [int(k) for k in _apportion(n, (0.68, 0.12, 0.20))]
+    spec = find_spec(task)
+    if splits is None and n == spec.clips:
+        splits = spec.splits.values()
+    elif splits is None:
+        splits = [int(k) for k in _apportion(n, (0.68, 0.12, 0.20))]
     if sum(splits) != n or min(splits) < 0:
         raise AvbookError(
             f"splits {tuple(splits)}: they add up to {sum(splits)}; expected {n} clips"
@@ -463,7 +466,8 @@ def sample_scripts(
     Raises AvbookError for an unknown task, and splits that do not add up to `n`.
     """
     splits = _splits(task, n, splits)
-    return (_sample_ave if task == "ave" else _sample_llp)(n, seed, splits)
+    sample = {"ave": _sample_ave, "llp": _sample_llp}[task]
+    return sample(n, seed, splits)
 
 # %% ../../nbs/appendix_world/01_clips.ipynb #c064
 def _read_ave(folder, seed):
@@ -528,6 +532,5 @@ def read_scripts(
     AVE: the event is Annotations.txt's; what happens around it is drawn. LLP: val and test follow
     the two evaluation files; for train only the weak labels are real, and spans are drawn given
     them. Raises AvbookError on missing or malformed files."""
-    if task not in _REAL_SPLITS:
-        raise AvbookError(f"task {task!r}: unknown; expected 'ave' or 'llp'")
-    return (_read_ave if task == "ave" else _read_llp)(folder, seed)
+    read = {"ave": _read_ave, "llp": _read_llp}[find_spec(task).task]
+    return read(folder, seed)

@@ -1,5 +1,4 @@
-"""People and animals, painted part by part on a `Canvas`: the shapes that `looks` gives to
-categories."""
+"""Drawings of people and animals, part by part on a `Canvas`; `appearance` assigns them."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Vehicles, instruments, bells and machines, painted part by part on a `Canvas`: the shapes that
-`looks` gives to categories."""
+"""Drawings of vehicles, instruments and machines, part by part; `appearance` assigns them."""
 
 from __future__ import annotations
 
@@ -68,6 +67,7 @@ def _wheel(c, x, y, r):
 
 def vehicle(c: Canvas, kind: str = "car") -> None:
     """Paints a vehicle from its side: kind car, race, truck or bus."""
+    wheels: tuple[tuple[float, float, float], ...]  # centre and radius
     if kind == "car":
         c.body(box(0.02, -0.12, 0.5, 0.32, 0.2))
         c.fill(box(-0.2, -0.15, 0.2, 0.17, 0.06), GLASS)
@@ -327,8 +327,8 @@ def clock(c: Canvas) -> None:
         (tick + c.vary[2], 0.42, 0.03),
         (np.float64(c.vary[3]), 0.28, 0.05),
     ):
-        s, t = sine(turns), cosine(turns)
-        c.fill(limb(0, -0.25, length * s, -0.25 - length * t, width), DARK, rim=False)
+        x, y = length * sine(turns), -0.25 - length * cosine(turns)
+        c.fill(limb(0, -0.25, x, y, width), DARK, rim=False)
 
 
 def alarm(c: Canvas) -> None:

@@ -1,34 +1,31 @@
-"""Writers of the official layouts of AVE and LLP: labels and tables at once, features block by
-block."""
+"""Writers of AVE's and LLP's official layouts: labels at once, features block by block."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import numpy as np
 
-from avbook.data.annotations import AVE_ORDERS, LLP_LABELS, LLP_SPANS
-from avbook.data.events import AVE_CATEGORIES, LLP_CATEGORIES, SECONDS, runs
-from avbook.world.clips import ave_truth
+from avbook.data.annotations import LIST_COLUMNS, SPAN_COLUMNS
+from avbook.data.ave_files import BACKGROUND_LABELS, LABELS, MIL_LABELS, VIDEO_LABELS
+from avbook.data.events import runs
+from avbook.data.spec import AVE_DATASET, AVE_ORDER, AVE_SPEC, LLP_SPEC, find_spec
+from avbook.world.clips import Clip, ave_truth
 
-__all__ = ["CATEGORIES", "FILES", "feature_shapes", "AveFiles", "LlpFiles"]
-
-CATEGORIES = {"ave": AVE_CATEGORIES, "llp": LLP_CATEGORIES}
+__all__ = ["FILES", "feature_shapes", "AveFiles", "LlpFiles"]
 
 
 def feature_shapes(
-    task: str,
+    task: str,  # "ave" or "llp"
     dims: dict[str, int],  # as `world_dims` gives them
 ) -> dict[str, tuple[int, ...]]:
-    "The shape of each feature array of one clip."
-    lead = {
-        "audio": (SECONDS,),
-        "visual": (SECONDS, 7, 7),
-        "visual_2d": (8 * SECONDS,),
-        "visual_3d": (SECONDS,),
-    }
+    """The shape of each feature array of one clip."""
+    lead = {feature.name: feature.shape for feature in find_spec(task).features}
     return {name: (*lead[name], dim) for name, dim in dims.items()}
 
 
-def _write_h5(path, array, name="avadataset"):
+def _write_h5(path, array, name=AVE_DATASET):
     import h5py
 
     with h5py.File(path, "w") as file:
@@ -36,43 +33,73 @@ def _write_h5(path, array, name="avadataset"):
 
 
 class AveFiles:
-    "The official files of AVE, features filled block by block."
+    """The official files of AVE, features filled block by block."""
 
-    def __init__(self, folder, clips, negatives, orders, dims):
+    def __init__(
+        self,
+        folder: Path,  # where the files go
+        clips: list[Clip],
+        negatives: list[Clip],  # background clips, behind the others in every block
+        orders: Mapping[str, list[int]],  # split -> its row numbers
+        dims: dict[str, int],  # as `world_dims` gives them
+    ):
         import h5py
 
         self.n = len(clips)
-        labels = ave_truth(clips)
-        mil = np.stack([np.isin(AVE_CATEGORIES, clip.labels) for clip in clips])
-        background = np.eye(labels.shape[-1], dtype=np.float32)[[-1] * len(negatives)]
-        _write_h5(folder / "labels.h5", labels)
-        _write_h5(folder / "prob_label.h5", labels.mean(1))
-        _write_h5(folder / "mil_labels.h5", np.pad(mil, ((0, 0), (0, 1))).astype(np.float32))
-        _write_h5(folder / "labels_noisy.h5", background.reshape(len(negatives), labels.shape[-1]))
+        self._write_labels(folder, clips, len(negatives))
         for split, order in orders.items():
-            _write_h5(folder / AVE_ORDERS[split], np.asarray(order, np.int64), "order")
-        (folder / "Annotations.txt").write_text(
-            "".join(f"{_ave_row(clip)}\n" for clip in clips), encoding="utf-8"
-        )
-        self.files, self.sets = [], {}
-        for name, shape in feature_shapes("ave", dims).items():
-            for kind, count in (("", self.n), ("_noisy", len(negatives))):
-                self.files.append(h5py.File(folder / f"{name}_feature{kind}.h5", "w"))
-                chunks = (1, *shape) if count else None
-                self.sets[name, kind] = self.files[-1].create_dataset(
-                    "avadataset", (count, *shape), np.float32, chunks=chunks
+            _write_h5(folder / AVE_SPEC.split_files[split], np.asarray(order, np.int64), AVE_ORDER)
+        lines = "".join(f"{_ave_row(clip)}\n" for clip in clips)
+        (folder / AVE_SPEC.span_files["both"]).write_text(lines, encoding="utf-8")
+        shapes = feature_shapes(AVE_SPEC.task, dims)
+        self.files = []
+        self.clips: dict[str, h5py.Dataset] = {}
+        self.background: dict[str, h5py.Dataset] = {}
+        for feature in AVE_SPEC.features:
+            shape = shapes[feature.name]
+            for datasets, name, count in (
+                (self.clips, feature.file, self.n),
+                (self.background, feature.background_file, len(negatives)),
+            ):
+                file = h5py.File(folder / name, "w")
+                self.files.append(file)
+                datasets[feature.name] = file.create_dataset(
+                    AVE_DATASET,
+                    (count, *shape),
+                    np.float32,
+                    chunks=(1, *shape) if count else None,  # a clip is a chunk
                 )
 
-    def write(self, start, block):
+    def _write_labels(self, folder, clips, negatives):
+        """The label files: of segments, of clips, and of as many background clips."""
+        labels = ave_truth(clips)  # (N, T, C+1)
+        classes = labels.shape[-1]
+        mil = np.zeros((len(clips), classes), np.float32)
+        for row, clip in enumerate(clips):
+            mil[row, :-1] = np.isin(AVE_SPEC.categories, clip.labels)
+        background = np.zeros((negatives, classes), np.float32)
+        background[:, -1] = 1
+        _write_h5(folder / LABELS[0], labels)
+        _write_h5(folder / VIDEO_LABELS, labels.mean(1))
+        _write_h5(folder / MIL_LABELS, mil)
+        _write_h5(folder / BACKGROUND_LABELS, background)
+
+    def write(
+        self,
+        start: int,  # the first clip of the block
+        block: dict[str, np.ndarray],  # name of the features -> (clips of the block, ...)
+    ) -> None:
+        """Puts the block's features into their files."""
         for name, array in block.items():
-            cut = int(np.clip(self.n - start, 0, len(array)))
+            cut = int(np.clip(self.n - start, 0, len(array)))  # the background clips begin here
             if cut:
-                self.sets[name, ""][start : start + cut] = array[:cut]
+                self.clips[name][start : start + cut] = array[:cut]
             if cut < len(array):
                 begin = max(start - self.n, 0)
-                self.sets[name, "_noisy"][begin : begin + len(array) - cut] = array[cut:]
+                self.background[name][begin : begin + len(array) - cut] = array[cut:]
 
-    def close(self):
+    def close(self) -> None:
+        """Closes the feature files."""
         for file in self.files:
             file.close()
 
@@ -83,58 +110,59 @@ def _ave_row(clip):
 
 
 class LlpFiles:
-    "The official files of LLP, three arrays a video; spans of the training videos, which LLP has not, in files of their own."
+    """The official files of LLP, three arrays a video; spans of the training videos, which LLP has
+    not, in files of their own."""
 
-    folders = {"audio": "vggish", "visual_2d": "res152", "visual_3d": "r2plus1d_18"}
-
-    def __init__(self, folder, clips, negatives, orders, dims):
+    def __init__(
+        self,
+        folder: Path,  # where the files go
+        clips: list[Clip],
+        negatives: list[Clip],  # none: LLP has no background clips
+        orders: Mapping[str, list[int]],  # not used: a list of LLP's names its clips
+        dims: dict[str, int],  # not used: each array is a file of its own
+    ):
         self.folder, self.clips = folder, clips
+        self.folders = LLP_SPEC.feature_files
         for name in self.folders.values():
             (folder / name).mkdir()
-        for split, file in LLP_LABELS.items():
-            rows = [
-                f"{clip.file_name}\t{','.join(clip.labels)}"
-                for clip in clips
-                if clip.split == split
+        for split, file in LLP_SPEC.split_files.items():
+            some = [clip for clip in clips if clip.split == split]
+            rows = [(clip.file_name, ",".join(clip.labels or ())) for clip in some]
+            self._write_table(file, LIST_COLUMNS, rows)
+        train = [clip for clip in clips if clip.split == "train"]
+        judged = [clip for clip in clips if clip.split != "train"]
+        for modality, what in (("audio", "heard"), ("visual", "seen")):
+            self._write_spans(LLP_SPEC.span_files[modality], judged, what)
+            self._write_spans(LLP_SPEC.train_span_files[modality], train, what)
+
+    def _write_spans(self, file, clips, what):
+        rows = []
+        for clip in clips:
+            spans = [
+                (onset, offset, source.category)
+                for source in clip.sources
+                for onset, offset in runs(getattr(source, what))
             ]
-            self._table(file, "filename\tevent_labels", rows)
-        for what, file in LLP_SPANS.items():
-            for judged in (True, False):
-                rows = [
-                    row
-                    for clip in clips
-                    if (clip.split != "train") == judged
-                    for row in _llp_rows(clip, what)
-                ]
-                self._table(
-                    file if judged else file.replace("eval", "train"),
-                    "filename\tonset\toffset\tevent_labels",
-                    rows,
-                )
+            rows += [(clip.file_name, *span) for span in sorted(spans)]
+        self._write_table(file, SPAN_COLUMNS, rows)
 
-    def _table(self, file, head, rows):
-        (self.folder / file).write_text("\n".join([head, *rows]) + "\n", encoding="utf-8")
+    def _write_table(self, file, columns, rows):
+        lines = ["\t".join(map(str, row)) for row in [columns, *rows]]
+        (self.folder / file).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
-    def write(self, start, block):
+    def write(
+        self,
+        start: int,  # the first clip of the block
+        block: dict[str, np.ndarray],  # name of the features -> (clips of the block, ...)
+    ) -> None:
+        """Writes the block's features, one file per clip and kind."""
         for name, array in block.items():
             for clip, one in zip(self.clips[start:], array):
-                np.save(
-                    self.folder / self.folders[name] / f"{clip.id}.npy", one, allow_pickle=False
-                )
+                path = self.folder / self.folders[name] / f"{clip.id}.npy"
+                np.save(path, one, allow_pickle=False)
 
-    def close(self):
-        pass
-
-
-def _llp_rows(clip, what):
-    rows = [
-        (onset, offset, source.category)
-        for source in clip.sources
-        for onset, offset in runs(getattr(source, what))
-    ]
-    return [
-        f"{clip.file_name}\t{onset}\t{offset}\t{label}" for onset, offset, label in sorted(rows)
-    ]
+    def close(self) -> None:
+        """Nothing: no file stays open."""
 
 
 FILES = {"ave": AveFiles, "llp": LlpFiles}

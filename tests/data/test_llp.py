@@ -4,28 +4,33 @@ are known."""
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from made_folders import write_llp
 
-from avbook.data.ave_files import read_annotations
-from avbook.data.events import LLP_CATEGORIES
-from avbook.data.llp import LLP
-from avbook.data.llp_files import (
-    LISTS,
-    OFFICIAL,
+from avbook.data.annotations import (
     PUBLISHED_SLIPS,
-    SPANS,
-    dense_labels,
-    read_list,
+    LLPSpan,
+    read_annotations,
     read_spans,
+    read_videos,
 )
+from avbook.data.events import LLP_CATEGORIES
+from avbook.data.labels import dense_labels, video_labels
+from avbook.data.llp import LLP
+from avbook.data.llp_files import OFFICIAL
 from avbook.data.packs import check_folder, pack_folder
+from avbook.data.spec import LLP_SPEC
+
+LISTS, SPANS = LLP_SPEC.split_files, LLP_SPEC.span_files
+
+
+def names_in(path):
+    return [video.name for video in read_videos(path)]
 
 
 # ----------------------------------------------------------------------------------- the real files
 def test_dense_truth_equals_the_released_one_on_all_649_validation_videos(data_dir, golden_dir):
-    names, _ = read_list(data_dir / "llp" / LISTS["val"])
+    names = names_in(data_dir / "llp" / LISTS["val"])
     with np.load(golden_dir / "llp_metrics_val.npz") as golden:
         assert list(golden["filenames"]) == names and len(names) == 649
         shape = tuple(golden["shape"])  # videos, classes, seconds
@@ -36,17 +41,15 @@ def test_dense_truth_equals_the_released_one_on_all_649_validation_videos(data_d
 
 
 def test_real_lists_and_their_slips(data_dir):
-    clips = {split: read_list(data_dir / "llp" / file) for split, file in LISTS.items()}
-    assert {split: len(names) for split, (names, _) in clips.items()} == {
+    clips = {split: read_videos(data_dir / "llp" / file) for split, file in LISTS.items()}
+    assert {split: len(videos) for split, videos in clips.items()} == {
         "train": 10000,
         "val": 649,
         "test": 1200,
     }
-    assert clips["train"][1].sum(1).max() == 3
-    assert [round(float(clips[split][1].sum(1).mean()), 2) for split in ("train", "test")] == [
-        1.61,
-        1.82,
-    ]
+    labels = {split: video_labels(videos).sum(1) for split, videos in clips.items()}
+    assert labels["train"].max() == 3
+    assert [round(float(labels[split].mean()), 2) for split in ("train", "test")] == [1.61, 1.82]
     findings = check_folder(data_dir / "llp")
     assert {f.file for f in findings if f.level == "error"} == {
         "vggish",
@@ -77,12 +80,12 @@ def test_real_lists_and_their_slips(data_dir):
 
 
 def test_the_counts_that_the_page_shows_are_those_of_the_files(data_dir):
-    clips = {split: read_list(data_dir / "llp" / file)[0] for split, file in LISTS.items()}
+    clips = {split: names_in(data_dir / "llp" / file) for split, file in LISTS.items()}
     spans = {modality: read_spans(data_dir / "llp" / file) for modality, file in SPANS.items()}
     known = {*clips["val"], *clips["test"]}
     ave = {row.id for row in read_annotations(data_dir / "ave" / "Annotations.txt")}
     ids = {split: {name[:11] for name in names} for split, names in clips.items()}
-    assert OFFICIAL == {
+    counted = {
         **{split: len(names) for split, names in clips.items()},
         **{f"{modality}_rows": len(rows) for modality, rows in spans.items()},
         **{
@@ -94,6 +97,7 @@ def test_the_counts_that_the_page_shows_are_those_of_the_files(data_dir):
         "ids_in_ave_too": len(set.union(*ids.values()) & ave),
         "test_ids_in_ave_too": len(ids["test"] & ave),
     }
+    assert counted == OFFICIAL
 
 
 # ------------------------------------------------------------------------------------ small folders
@@ -178,8 +182,6 @@ def test_no_packed_value_differs(made, tmp_path):
 )
 def test_dense_labels_are_those_of_the_released_loop(rows):
     """The released evaluation fills a zero array row by row, `label[class, onset:offset] = 1`."""
-    from avbook.data.llp_files import LLPSpan
-
     names = ["a", "b"]
     spans = [
         LLPSpan("abz"[name], onset, offset, category, 0) for name, onset, offset, category in rows

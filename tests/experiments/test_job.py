@@ -1,10 +1,14 @@
 """Stages: made once for all runs that agree in what they depend on, again after an interruption,
 apart for anything else."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from processes import ROOT, wait_for
 
+from avbook.experiments import job as stages
 from avbook.experiments.job import Job
 from avbook.experiments.options import Threads
 from avbook.experiments.recipe import Recipe
@@ -53,3 +57,38 @@ def test_an_interrupted_stage_is_made_again_in_its_folder(tmp_path):
         job(tmp_path).stage("base", {}, cut_off)
     job(tmp_path).stage("base", {}, make)
     assert seen == [True]
+
+
+MAKER = """
+import sys, time
+from pathlib import Path
+from types import SimpleNamespace
+from avbook.experiments.job import Job
+
+here = Path(sys.argv[1])
+
+def make(folder):
+    (here / "making").touch()
+    while not (here / "go on").exists(): time.sleep(0.01)
+    (folder / "weights.txt").write_text("w")
+
+recipe, data = SimpleNamespace(name="toy"), SimpleNamespace(hash="abc")
+Job(recipe, {}, data, 0, here / "run", here / "stages").stage("base", {}, make)
+"""
+
+
+def test_who_asks_while_a_stage_is_made_waits_for_it(tmp_path, monkeypatch):
+    def not_again(folder):
+        pytest.fail("made a second time")
+
+    taken = stages.lock
+
+    def lock(path):
+        (tmp_path / "go on").touch()  # only now may the other process finish
+        return taken(path)
+
+    monkeypatch.setattr(stages, "lock", lock)
+    with subprocess.Popen([sys.executable, "-c", MAKER, str(tmp_path)], cwd=ROOT) as other:
+        wait_for((tmp_path / "making").exists, other)
+        folder = job(tmp_path).stage("base", {}, not_again)
+    assert (folder / "weights.txt").read_text() == "w" and other.returncode == 0

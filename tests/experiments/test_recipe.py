@@ -49,7 +49,7 @@ def test_whole_numbers_may_be_given_for_real_ones_but_words_may_not():
         (lambda: open_data("/no/such/folder"), "no such folder"),
         (lambda: open_data("world:tiny:x"), "world:SIZE:SEED"),
         (lambda: open_data("world:tiny:0:0"), "world:SIZE:SEED"),
-        (lambda: open_data("world", "avel"), "task='avel': expected 'ave' or 'llp'"),
+        (lambda: open_data("world", "avel"), "task 'avel': unknown; expected 'ave' or 'llp'"),
     ],
 )
 def test_unknown_names_are_answered_with_the_known_ones(call, words):

@@ -14,9 +14,8 @@ from avbook.experiments.released import (
 )
 
 KINDS = ["psp-full", "psp-weak", "avel-full", "avel-weak"]
-SHAPES = {
-    name: shape
-    for name, shape in {
+SHAPES = dict(
+    {
         "attention.affine_audio.weight": (8, 6),
         "attention.affine_audio.bias": (8,),
         "attention.affine_video.weight": (8, 5),
@@ -33,7 +32,7 @@ SHAPES = {
         "L1.weight": (7, 6),
         "L2.weight": (3, 7),
     }.items()
-}
+)
 
 
 def lstm(prefix, inputs, hidden=3):

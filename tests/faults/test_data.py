@@ -192,18 +192,16 @@ def test_a_clip_in_no_split_is_only_noted(ave):
 BAD_LINES = [
     ("Church bell&../../etc/x&good&0&3", "'../../etc/x': not a video id"),
     ("Church bell&/etc/passwd&good&0&3", "'/etc/passwd'"),
-    ("Church bell&abcdefghij&good&0&3", "11 of the characters"),
-    ("Church bell&abcdefghij.&good&0&3", "11 of the characters"),
-    ("Church bell&abcdéfghijk&good&0&3", "11 of the characters"),
-    ("Gong&abcdefghijk&good&0&3", "line 6: unknown class 'Gong'"),
-    (
-        "Church bell&abcdefghijk&good&7&3",
-        "line 6: the event of abcdefghijk starts at 7 and ends at 3",
-    ),
-    ("Church bell&abcdefghijk&good&-1&3", "line 6"),
-    ("Church bell&abcdefghijk&good&0&11", "line 6: the event ends after the clip"),
-    ("Church bell&abcdefghijk&good&0&3.5", "line 6 is 'Church bell&abcdefghijk&good&0&3.5'"),
-    ("Church bell&abcdefghijk", "line 6 is"),
+    ("Church bell&abcdefghij&good&0&3", "line 6: 'abcdefghij': not a video id; expected 11 char"),
+    ("Church bell&abcdefghij.&good&0&3", "expected 11 characters out of A-Z a-z 0-9 _ -"),
+    ("Church bell&abcdéfghijk&good&0&3", "expected 11 characters out of A-Z a-z 0-9 _ -"),
+    ("Gong&abcdefghijk&good&0&3", "line 6: unknown category 'Gong': not one of the 28 classes"),
+    ("Church bel&abcdefghijk&good&0&3", "line 6: unknown category 'Church bel'"),
+    ("Church bell&abcdefghijk&good&7&3", "line 6: the event ends at 3, before it starts at 7"),
+    ("Church bell&abcdefghijk&good&-1&3", "line 6: found '-1' as onset; expected a whole second"),
+    ("Church bell&abcdefghijk&good&0&11", "line 6: found '11' as offset; expected a whole second"),
+    ("Church bell&abcdefghijk&good&0&3.5", "line 6: found '3.5' as offset; expected a whole sec"),
+    ("Church bell&abcdefghijk", "line 6: found 'Church bell&abcdefghijk'; expected category&id&"),
 ]
 
 
@@ -303,7 +301,7 @@ def test_an_unknown_class_in_a_csv(llp):
         edit(
             llp / file, lambda lines: lines.__setitem__(2, lines[2].rpartition("\t")[0] + "\tGong")
         )
-        refused(LLP, llp, file, "line 3: unknown class 'Gong'")
+        refused(LLP, llp, file, "line 3: unknown category 'Gong'")
         (llp / "AVVP_val_pd.csv").write_text(
             (llp / "AVVP_val_pd.csv").read_text().replace("Gong", "Dog")
         )
@@ -313,10 +311,11 @@ def test_an_unknown_class_in_a_csv(llp):
     "onset, offset, words",
     [
         (7, 3, "the onset 7 of Dog in .* lies after its offset 3"),
-        ("-1", 3, "whole seconds"),
-        (0, 11, "between 0 and 10"),
-        ("0.5", 2, "whole seconds"),
-        ("", 2, "whole seconds"),
+        ("-1", 3, "found '-1' as onset; expected a whole second from 0 to 10"),
+        (0, 11, "found '11' as offset; expected a whole second from 0 to 10"),
+        ("0.5", 2, "found '0.5' as onset; expected a whole second"),
+        ("", 2, "found '' as onset; expected a whole second"),
+        ("9" * 5000, 2, "as onset; expected a whole second"),
     ],
 )
 def test_bad_spans(llp, onset, offset, words):
@@ -368,7 +367,7 @@ def test_overlapping_and_repeated_clips(llp):
         LLP, llp, "AVVP_test_pd.csv", "1 videos are also in AVVP_train.csv", "the splits overlap"
     )
     edit(llp / "AVVP_test_pd.csv", lambda lines: lines.__setitem__(-1, lines[1]))
-    refused(LLP, llp, "AVVP_test_pd.csv", "line 6: .* is there already, on line 2")
+    refused(LLP, llp, "AVVP_test_pd.csv", "line 6: .* is listed a second time, after line 2")
     edit(
         llp / "AVVP_test_pd.csv",
         lambda lines: lines.__setitem__(-1, lines[1].replace("_30_40", "_50_60")),
@@ -378,9 +377,9 @@ def test_overlapping_and_repeated_clips(llp):
 
 def test_titles_and_fields(llp):
     edit(llp / "AVVP_val_pd.csv", lambda lines: lines.append("abcdefghijk_0_10"))
-    refused(LLP, llp, "AVVP_val_pd.csv", "line 6 has 1 fields, expected 2")
+    refused(LLP, llp, "AVVP_val_pd.csv", "line 6: 1 fields; expected 2")
     edit(llp / "AVVP_val_pd.csv", lambda lines: lines.pop(0))
-    refused(LLP, llp, "AVVP_val_pd.csv", "expected the titles filename, event_labels")
+    refused(LLP, llp, "AVVP_val_pd.csv", "expected the columns filename, event_labels")
 
 
 def test_every_missing_feature_file_is_listed(llp):
@@ -420,6 +419,7 @@ def test_a_truncated_or_pickled_feature_file(llp):
         ("res152", (75, 12), "a whole multiple"),
         ("r2plus1d_18", (20, 6), "as many"),
         ("vggish", (10, 8, 1), "segments or frames"),
+        ("vggish", (0, 8), "segments or frames"),
     ],
 )
 def test_features_that_do_not_fit_each_other(llp, kind, shape, words):
@@ -433,8 +433,7 @@ def test_nan_in_one_feature_file(llp):
     np.save(path, np.full((10, 6), np.nan, np.float32))
     with pytest.raises(AvbookError, match=f"{path.name} holds NaN"):
         LLP(llp)
-    for load in (lambda where: LLP(where, cache_mb=0),):
-        refused(load, llp, "r2plus1d_18", path.stem, "NaN")
+    refused(lambda where: LLP(where, cache_mb=0), llp, "r2plus1d_18", path.stem, "NaN")
 
 
 # -------------------------------------------------------------------------------------------- packs

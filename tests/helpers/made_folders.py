@@ -6,8 +6,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from avbook.data.annotations import read_annotations, rebuilt_labels
+from avbook.data.annotations import read_annotations
 from avbook.data.events import AVE_CATEGORIES, LLP_CATEGORIES
+from avbook.data.labels import rebuilt_labels
 
 LETTERS = np.array(list("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"))
 

@@ -8,8 +8,7 @@ import shutil
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from avbook.data.events import AVE_CATEGORIES, LLP_CATEGORIES, runs
 from avbook.data.statistics import (

@@ -86,7 +86,10 @@ def draw_neighbours(
         (axes[0, 0], axes[0, 1], axes[1, 1]), ("the clip", "most similar", "most dissimilar")
     ):
         ax.set_title(text, fontsize=11)
-    agree = lambda group: sum(kinds[other] == kinds[row] for other in group)
+
+    def agree(group: list[int]) -> int:
+        return sum(kinds[other] == kinds[row] for other in group)
+
     figure.suptitle(
         f"K = {k}: of the nearest {agree(near)} are of the clip's category, of the farthest"
         f" {agree(far)}",

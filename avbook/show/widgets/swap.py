@@ -134,7 +134,7 @@ def draw_swap(
     """Figure of one exchange: what both branches say of the clip's labels before and after, where a
     label falls, and which do."""
     found = swap_at(net, batch, first, second, errors)
-    rows = np.flatnonzero(found["labels"])
+    rows = np.flatnonzero(found["labels"]).tolist()
     if not len(rows):
         raise AvbookError(
             f"the clip of row {first} has no label: expected one whose labels can be asked about"
@@ -202,7 +202,7 @@ def draw_swaps(
         raise AvbookError("a batch of one clip: expected the clip and at least one partner")
     found = [swap_at(net, batch, 0, k, errors) for k in range(1, len(batch["video_labels"]))]
     changed, judged = ("a", "picture") if track == "visual" else ("v", "sound")
-    rows = np.flatnonzero(found[0]["labels"])
+    rows = np.flatnonzero(found[0]["labels"]).tolist()
     figure, axes = plt.subplots(
         1, len(rows), figsize=(4.4 * max(len(rows), 2), 3.6), sharey=True, squeeze=False
     )
@@ -281,10 +281,11 @@ def swap_explorer(
             f"clips={rows}: no clip of the {split} split is without the labels of row {alone[0]};"
             " leave that row out"
         )
-    called = lambda row: (
-        f"{row}: {', '.join(data.categories[c] for c in np.flatnonzero(labels[row]))}",
-        row,
-    )  # noqa: E731
+
+    def called(row: int) -> tuple[str, int]:
+        names = ", ".join(data.categories[c] for c in np.flatnonzero(labels[row]))
+        return f"{row}: {names}", row
+
     first = widgets.Dropdown(options=[called(row) for row in rows], description="clip")
     second = widgets.Dropdown(
         options=[called(row) for row in fair_partners(labels, rows[0])], description="partner"

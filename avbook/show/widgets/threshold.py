@@ -26,7 +26,7 @@ def cutting_at(
     """The network in eval mode at another threshold, and afterwards as it was; `AvbookError` where
     it has none or τ is no share."""
     propagation = getattr(net, "propagation", None)
-    if getattr(propagation, "prune", None) not in ("psp", "sapsp"):
+    if propagation is None or getattr(propagation, "prune", None) not in ("psp", "sapsp"):
         found = f"{type(net).__name__} with prune={getattr(propagation, 'prune', None)!r}"
         raise AvbookError(
             f"{found}: expected a PSP with prune='psp' or 'sapsp', the only ones that cut at τ"
@@ -218,7 +218,10 @@ def tau_explorer(
         len(source),
         split,
     )
-    called = lambda row: data.categories[source.labels[row, :, :-1].sum(0).argmax()]
+
+    def called(row: int) -> str:
+        return data.categories[source.labels[row, :, :-1].sum(0).argmax()]
+
     clip = widgets.Dropdown(
         options=[(f"{row}: {called(row)}, {(~background[row]).sum()} s", row) for row in rows],
         description="clip",

@@ -1,0 +1,297 @@
+"""Work in further processes, and locks between processes: what they do when something goes
+wrong, above all."""
+
+import errno
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from forked import run_forked, script
+from processes import PATIENCE, ROOT, wait_for
+
+from avbook.common import system
+from avbook.common.system import cache_folder, in_processes, lock
+from avbook.errors import AvbookError
+
+# Functions that a worker calls stand inside the tests: those are sent whole, while a worker could
+# not import this module.
+
+
+def children() -> set[int]:
+    """Processes of multiprocessing and joblib that this one has and that run."""
+    return {process.pid for process in multiprocessing.active_children()}
+
+
+linux = pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs Linux's /proc")
+
+
+def runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+# ---- worker processes
+
+
+@pytest.mark.parametrize("at_once", [None, 1, 3, 100])
+def test_results_come_in_order_and_from_further_processes(at_once):
+    def square(n):
+        return n * n, os.getpid()
+
+    before = children()
+    results = list(in_processes(square, range(7), 2, at_once=at_once))
+    assert [square for square, _ in results] == [0, 1, 4, 9, 16, 25, 36]
+    pids = {pid for _, pid in results}
+    assert os.getpid() not in pids and len(pids) <= 2
+    assert children() == before  # they do not stay to wait for more
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_one_worker_or_one_item_is_this_process(workers):
+    items = range(1 if workers == 2 else 3)
+    assert list(in_processes(lambda n: os.getpid(), items, workers)) == [os.getpid()] * len(items)
+    assert list(in_processes(lambda n: n, [], workers)) == []
+
+
+def test_a_daemon_computes_by_itself(monkeypatch, recwarn):
+    monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)
+    assert list(in_processes(lambda n: os.getpid(), range(3), 2)) == [os.getpid()] * 3
+    assert not list(recwarn)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="patches how processes start under POSIX")
+@pytest.mark.parametrize("started", [0, 1])
+def test_without_further_processes_this_one_computes(monkeypatch, started):
+    from joblib.externals.loky.backend import fork_exec
+
+    before, start, count = children(), fork_exec.fork_exec, []
+
+    def refused(*args, **kwargs):
+        count.append(1)
+        if len(count) > started:
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+        return start(*args, **kwargs)
+
+    monkeypatch.setattr(fork_exec, "fork_exec", refused)
+    assert list(in_processes(lambda n: os.getpid(), range(3), 2)) == [os.getpid()] * 3
+    assert len(count) == started + 1 and children() == before
+
+
+def test_unordered_results_come_when_they_are_ready(tmp_path):
+    def wait_for_the_other(n):
+        end = time.monotonic() + PATIENCE
+        while n == 0 and not (tmp_path / "had").exists() and time.monotonic() < end:
+            time.sleep(0.01)
+        return n
+
+    seen = []
+    for n in in_processes(wait_for_the_other, range(2), 2, ordered=False):
+        seen.append(n)
+        (tmp_path / "had").touch()
+    assert seen == [1, 0]
+
+
+def test_a_slow_reader_holds_what_is_handed_out_at_once(tmp_path):
+    def started(n):
+        return time.monotonic()
+
+    results = in_processes(started, range(6), 2, at_once=2)
+    with closing(results):
+        first = [next(results), next(results)]
+        asked = time.monotonic()
+        rest = list(results)
+    assert max(first) <= asked <= min(rest)
+
+
+def test_each_worker_has_the_threads_it_is_given():
+    found = set(in_processes(lambda n: os.environ["OMP_NUM_THREADS"], range(2), 2, threads=3))
+    assert found == {"3"}
+
+
+def test_what_a_call_raises_is_raised_here():
+    def refuse(n):
+        raise AvbookError(f"item {n}: not good")
+
+    before = children()
+    with pytest.raises(AvbookError) as caught:
+        list(in_processes(refuse, [7, 7, 7], 2))
+    assert str(caught.value) == "item 7: not good" and children() == before
+
+    def missing(n):
+        raise FileNotFoundError(errno.ENOENT, "no such file", "x")
+
+    with pytest.raises(FileNotFoundError):  # and not taken for a lack of processes
+        list(in_processes(missing, range(3), 2))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_worker_that_dies_is_one_line():
+    def die(n):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    before = children()
+    with pytest.raises(AvbookError, match=r"ended early \(.*SIGKILL") as caught:
+        list(in_processes(die, range(3), 2))
+    assert "\n" not in str(caught.value) and children() == before
+
+
+def test_a_function_that_workers_cannot_have_is_one_line():
+    class Local:
+        def __reduce__(self):
+            return os.path.join, (1,)  # a TypeError where it is unpickled
+
+    with pytest.raises(AvbookError, match=r"ended early \(.*TypeError.*\)") as caught:
+        list(in_processes(lambda n: n, [Local(), Local()], 2))
+    assert "\n" not in str(caught.value)
+
+
+def test_workers_end_when_nobody_reads_on(recwarn):
+    def slow(n):
+        time.sleep(PATIENCE if n else 0)
+        return n
+
+    before = children()
+    with closing(in_processes(slow, range(4), 2)) as results:
+        assert next(results) == 0 and len(children() - before) == 2
+    assert children() == before and not list(recwarn)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_workers_never_see_control_c():
+    def deaf(n):
+        return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+    assert list(in_processes(deaf, range(2), 2)) == [True, True] and not deaf(0)
+
+
+# a script without `if __name__ == "__main__"`, as in a notebook
+SCRIPT = """
+import os, sys, time
+from pathlib import Path
+from avbook.common.system import in_processes
+
+here = Path(sys.argv[1])
+
+def call(n):
+    (here / f"worker-{os.getpid()}").touch()
+    while sys.argv[2] == "wait": time.sleep(0.05)
+    return bytes(300_000)
+
+print(sum(len(result) for result in in_processes(call, range(20), 2)))
+"""
+
+
+def test_a_child_of_a_fork_server_and_a_script_without_a_guard(tmp_path):
+    path = tmp_path / "script.py"
+    path.write_text(SCRIPT)
+    code, out, err = run_forked(script, str(path), str(tmp_path), "go")
+    assert (code, out, err) == (0, "6000000\n", "") and list(tmp_path.glob("worker-*"))
+
+
+@linux
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_stopped_from_outside_no_process_stays(tmp_path, how):
+    """Ctrl-C reaches all processes of a terminal; a kill reaches one."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(tmp_path), "wait"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_for(lambda: len(list(tmp_path.glob("worker-*"))) == 2, process)
+    workers = [int(path.name.partition("-")[2]) for path in tmp_path.glob("worker-*")]
+    assert all(runs(pid) for pid in workers)
+    if how == signal.SIGINT:
+        os.killpg(process.pid, how)
+        _, err = process.communicate(timeout=PATIENCE)
+        assert err.count("Traceback") == 1 and err.count("KeyboardInterrupt") == 1, err
+    else:
+        process.kill()
+        process.wait()
+    end = time.monotonic() + PATIENCE
+    while any(runs(pid) for pid in workers):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+# ---- locks
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from avbook.common.system import lock
+
+here = Path(sys.argv[1])
+with lock(here / "new" / "lock"):
+    (here / "held").touch()
+    while not (here / "let go").exists(): time.sleep(0.01)
+    (here / "done").touch()
+"""
+
+
+def test_a_lock_waits_or_says_so(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], cwd=ROOT) as holder:
+        try:
+            wait_for((tmp_path / "held").exists, holder)
+            with pytest.raises(AvbookError, match="^busy with it$"):
+                with lock(tmp_path / "new" / "lock", busy="busy with it"):
+                    pass
+        finally:
+            (tmp_path / "let go").touch()
+        with lock(tmp_path / "new" / "lock"):
+            assert (tmp_path / "done").exists()
+    with lock(tmp_path / "new" / "lock", busy="busy with it"):
+        pass
+
+
+def test_the_lock_of_a_process_that_died_is_free(tmp_path):
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], cwd=ROOT)
+    wait_for((tmp_path / "held").exists, holder)
+    holder.kill()
+    holder.wait()
+    with lock(tmp_path / "new" / "lock", busy="held by the dead"):
+        pass
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_filesystem_without_locks_is_one_line(tmp_path, monkeypatch, code):
+    fcntl = pytest.importorskip("fcntl")
+
+    def refused(*args):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    with pytest.raises(AvbookError, match="has no locks between processes") as caught:
+        with lock(tmp_path / "lock"):
+            pytest.fail("taken for held")
+    assert str(tmp_path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_other_trouble_with_a_lock_is_the_callers(tmp_path, monkeypatch):
+    def denied(*args, **kwargs):
+        raise PermissionError(errno.EACCES, "Permission denied", "lock")
+
+    monkeypatch.setattr(system.FileLock, "acquire", denied)
+    with pytest.raises(PermissionError):
+        with lock(tmp_path / "lock"):
+            pass
+
+
+# ---- the cache
+
+
+def test_where_the_cache_is(tmp_path, monkeypatch):
+    monkeypatch.setenv("AVBOOK_CACHE", str(tmp_path))
+    assert cache_folder() == tmp_path and cache_folder("~/x") == Path.home() / "x"
+    monkeypatch.delenv("AVBOOK_CACHE")
+    assert cache_folder().name == "avbook"
