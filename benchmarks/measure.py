@@ -330,8 +330,7 @@ def write(
     record: dict[str, Any],
 ) -> None:
     """The record as JSON, in place only when it is whole."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = out.with_name(out.name + ".part")
-    unfinished.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(unfinished, out)
+    from avbook.common.files import write_text
+
+    write_text(out, json.dumps(record, indent=1, allow_nan=False) + "\n")
     print(f"written: {out}", flush=True)

@@ -21,6 +21,7 @@ HEAVY = {
     "test_cli": 60,
     "features.test_extractors": 53,
     "pages.test_site": 40,
+    "common.test_system": 40,
     "training.test_two_processes": 40,
     "world.test_clips": 35,
     "test_parity": 24,

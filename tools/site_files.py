@@ -289,7 +289,8 @@ def api_cells() -> list[tuple[str, str]]:
 def api_imports() -> str:
     """The cell that imports them: nbdev reads what is shown from the source, and knows
     `module.name` only."""
-    lines = [f"import avbook.{module} as {module.replace('.', '_')}" for module in plain_modules()]
+    shown = sorted(module for module in plain_modules() if api_names(module))
+    lines = [f"import avbook.{module} as {module.replace('.', '_')}" for module in shown]
     return "\n".join(["from nbdev.showdoc import show_doc", "", *lines])
 
 
