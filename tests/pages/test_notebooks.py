@@ -85,11 +85,14 @@ def test_a_page_that_fails_is_told(tmp_path, source, said):
 
 
 def one_definition(source: str) -> bool:
-    """Whether a cell holds a single function or class, which cannot be parted, or constants."""
-    if not source.startswith("#| export"):
+    """Whether a cell holds a single function or class, which cannot be parted, or only constants
+    or imports."""
+    if re.search(r"^\s*[%!]", source, flags=re.M):
         return False
     body = ast.parse(source).body
-    return len(body) == 1 or all(isinstance(part, ast.Assign) for part in body)
+    kinds = {type(part) for part in body}
+    alone = len(body) == 1 and source.startswith("#| export")
+    return alone or kinds <= {ast.Assign} or kinds <= {ast.Import, ast.ImportFrom}
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=str)
