@@ -283,7 +283,7 @@ def test_real_ave_annotations_make_the_real_labels(tmp_path, data_dir, quick):
     assert open_world(folder)["scripts"] == "annotations"
 
 
-@pytest.mark.parametrize("task", ["ave", "llp"])
+@pytest.mark.parametrize("task", ["ave", pytest.param("llp", marks=pytest.mark.soak)])
 def test_the_full_real_scripts_in_the_official_layout(tmp_path, data_dir, quick, monkeypatch, task):
     small = {"visual_dim": 1} | ({"motion_dim": 1} if task == "llp" else {})
     if task == "ave":
