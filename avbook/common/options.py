@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 from avbook.errors import AvbookError
 
-__all__ = ["check_choice", "check_int"]
+__all__ = ["is_whole", "check_choice", "check_int"]
+
+
+def is_whole(
+    value: object,
+) -> bool:
+    """Whether the value is a whole number, Python's or NumPy's; `True` and 3.0 are none."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def check_choice(

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..common.options import is_whole
 from ..errors import AvbookError
 from .logmel import BANDS, LOG_OFFSET, PATCH, RATE, log_mel, log_mel_stream  # noqa: F401
 
@@ -50,7 +51,7 @@ def _positive(
     name: str,  # of the option
 ) -> int:
     """The value as an int, if it is a whole number above zero; else `AvbookError`."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+    if not is_whole(value) or value < 1:
         _fail(f"{name}={value!r}", "a whole number above zero")
     return int(value)
 

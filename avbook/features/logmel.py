@@ -10,6 +10,7 @@ from math import gcd
 
 import numpy as np
 
+from ..common.options import is_whole
 from ..errors import AvbookError
 
 # %% auto #0
@@ -70,7 +71,7 @@ def _mono(
 
     Raises `AvbookError` for a wrong type, shape, rate, NaN or Inf, and for floats that were never
     scaled."""
-    if isinstance(rate, bool) or not isinstance(rate, (int, np.integer)) or rate < 1000:
+    if not is_whole(rate) or rate < 1000:
         _fail(f"rate={rate!r}", "a whole number of samples per second, at least 1000")
     wave = np.asarray(wave)
     if wave.ndim not in (1, 2) or (wave.ndim == 2 and not 1 <= wave.shape[1] <= 8):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..common.options import is_whole
 from ..errors import AvbookError
 from ..features.logmel import RATE, resample
 
@@ -488,7 +489,7 @@ def render_sound(
             f"sounds: clip {clip.id}: lead {clip.lead} s and snr_db {clip.snr_db}; expected finite"
             f" numbers, the lead at most {MARGIN} s"
         )
-    if isinstance(rate, bool) or not isinstance(rate, (int, np.integer)) or rate < 1000:
+    if not is_whole(rate) or rate < 1000:
         raise AvbookError(
             f"sounds: rate={rate!r}; expected a whole number of samples per second, at least 1000"
         )

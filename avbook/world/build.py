@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from avbook.common.files import folder_written_whole, remove_unfinished
+from avbook.common.options import is_whole
 from avbook.common.system import cache_folder, cores, in_processes, lock
 from avbook.data.annotations import read_ave_orders
 from avbook.data.events import SECONDS
@@ -78,8 +79,7 @@ def world_dims(
     for feature, value in zip(visual, (visual_dim, motion_dim)):
         if value is None:
             value = feature.world_channels
-        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-        if not whole or not 1 <= value <= 8192:
+        if not is_whole(value) or not 1 <= value <= 8192:
             raise AvbookError(
                 f"{feature.name} dimension {value!r}: expected a whole number from 1 to 8192"
             )
@@ -286,7 +286,7 @@ def write_world(
     disk."""
     out, dims = Path(out).expanduser().absolute(), world_dims(task, visual_dim, motion_dim)
     _checked_size(task, size)
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+    if not is_whole(seed) or seed < 0:
         raise AvbookError(f"seed {seed!r}: expected a whole number, 0 or more")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise AvbookError(f"{out}: exists already; choose another folder, or remove this one first")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..common.options import is_whole
 from ..errors import AvbookError
 from .appearance import APPEARANCES, Appearance, appearance_of, sample_instance
 from .canvas import MOTIONS, Canvas, hsv
@@ -248,7 +249,7 @@ def _bars(picture, clip, camera, strength):
 
 # %% ../../nbs/appendix_world/05_video.ipynb #c031
 def _check(clip, times, size):
-    if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 8:
+    if not is_whole(size) or size < 8:
         raise AvbookError(
             f"clip {clip.id}: size is {size!r}; expected a whole number of pixels, 8 or more"
         )

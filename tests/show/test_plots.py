@@ -78,12 +78,6 @@ CALLS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
-
-
 @pytest.mark.parametrize("name", CALLS)
 def test_draws_readable_on_white_without_a_warning(name):
     with warnings.catch_warnings():

@@ -45,14 +45,6 @@ class Data:
 FEATURES = torch.randn(15, 4, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.fixture(autouse=True)
-def closed():
-    import matplotlib.pyplot as plt
-
-    yield
-    plt.close("all")
-
-
 def captions(figure):
     return [ax.get_xlabel() for ax in figure.axes if ax.get_xlabel()]
 

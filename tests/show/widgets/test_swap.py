@@ -69,14 +69,6 @@ def net():
     return MA(**SMALL).train()
 
 
-@pytest.fixture(autouse=True)
-def closed():
-    import matplotlib.pyplot as plt
-
-    yield
-    plt.close("all")
-
-
 def test_the_four_probabilities_are_those_of_two_assembled_clips(net):
     batch, found = clips(), swap_at(net, clips(), 0, 3)
     net.eval()

@@ -77,14 +77,6 @@ def net():
     return PSP(**SMALL).train()
 
 
-@pytest.fixture(autouse=True)
-def closed():
-    import matplotlib.pyplot as plt
-
-    yield
-    plt.close("all")
-
-
 def test_a_clip_is_what_the_network_gives_at_that_threshold(net):
     batch = clips()
     seen = {}

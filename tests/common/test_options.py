@@ -1,0 +1,27 @@
+"""What is a whole number, and what an option may be."""
+
+import numpy as np
+import pytest
+
+from avbook.common.options import check_choice, check_int, is_whole
+from avbook.errors import AvbookError
+
+
+@pytest.mark.parametrize(
+    "value, whole",
+    [(3, True), (np.int64(3), True), (True, False), (np.True_, False), (3.0, False), ("3", False)],
+)
+def test_whole_numbers_are_those_of_python_and_numpy(value, whole):
+    assert is_whole(value) == whole
+
+
+@pytest.mark.parametrize("value", [0, True, 2.0, None])
+def test_what_is_no_whole_number_or_too_small_is_one_line(value):
+    with pytest.raises(AvbookError, match=r"^epochs=.*: expected a whole number, at least 1$"):
+        check_int(epochs=(value, 1))
+
+
+def test_a_choice_names_those_there_are():
+    check_choice("inputs", "raw", ("raw", "two-layer"))
+    with pytest.raises(AvbookError, match="inputs='rwa': expected 'raw' or 'two-layer'"):
+        check_choice("inputs", "rwa", ("raw", "two-layer"))
