@@ -6,17 +6,72 @@ import glob
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from avbook.errors import AvbookError
+
 __all__ = [
+    "check_regular",
+    "read_bytes",
     "written_whole",
     "folder_written_whole",
     "remove_unfinished",
     "write_text",
     "write_arrays",
 ]
+
+
+KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
+
+
+def check_regular(
+    path: str | os.PathLike,  # links are followed
+) -> os.stat_result:
+    """Size and times of a regular file. Raises `AvbookError` where there is none: nothing, a link
+    to nothing, a folder, a pipe, a device (which would never end), or what may not be looked at."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        if os.path.islink(path):
+            raise AvbookError(
+                f"{path}: a link to {os.readlink(path)}, which is not there; mend the link"
+            ) from None
+        raise AvbookError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        told = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise AvbookError(f"{path}: cannot be looked at ({told})") from None
+    if not stat.S_ISREG(found.st_mode):
+        kind = KINDS.get(stat.S_IFMT(found.st_mode), "no regular file")
+        raise AvbookError(f"{path}: is {kind}; expected a file")
+    return found
+
+
+def read_bytes(
+    path: str | os.PathLike,
+    most: int = 2**30,  # bytes
+) -> bytes:
+    """The file's contents. Raises `AvbookError` as `check_regular` does, for a file larger than
+    `most`, and for one that may not be read."""
+    size = check_regular(path).st_size
+    if size > most:
+        raise AvbookError(f"{path}: {size:,} bytes; expected at most {most:,}: is it another file?")
+    try:
+        with open(path, "rb") as file:
+            data = file.read(most + 1)
+    except OSError as error:
+        raise AvbookError(f"{path}: cannot be read ({error.strerror or error})") from None
+    if len(data) > most:  # such as a file of /proc, which has no size
+        raise AvbookError(f"{path}: longer than {most:,} bytes; is it another file?")
+    return data
 
 
 @contextmanager
