@@ -42,8 +42,9 @@ def check_regular(
         found = os.stat(path)
     except FileNotFoundError:
         if os.path.islink(path):
+            target = os.readlink(os.fspath(path))
             raise AvbookError(
-                f"{path}: a link to {os.readlink(path)}, which is not there; mend the link"
+                f"{path}: a link to {target}, which is not there; mend the link"
             ) from None
         raise AvbookError(f"{path}: no such file") from None
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name

@@ -5,16 +5,22 @@ it raises at the first fault (`raise_fault`); `ValidationReport.read_rows` colle
 
 from __future__ import annotations
 
+import codecs
+import csv
+import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from avbook.common.files import read_bytes
 from avbook.data.events import AVE_CATEGORIES, LLP_CATEGORIES, SECONDS, class_index
+from avbook.data.h5_files import read_h5
+from avbook.data.layout import locate
 from avbook.data.spec import AVE_ORDER, AVE_SPEC
-from avbook.data.stores import read_h5
 from avbook.errors import AvbookError
 
 __all__ = [
@@ -43,6 +49,7 @@ PUBLISHED_SLIPS = {
 
 _VIDEO_ID = "[A-Za-z0-9_-]{11}"
 _CLIP_NAME = _VIDEO_ID + r"_\d+(\.\d+)?_\d+(\.\d+)?"
+_WHOLE_SECOND = r"[0-9]{1,6}(\.0{1,6})?"  # spreadsheets write 9 as 9.0
 _ID_CHARACTERS = "11 characters out of A-Z a-z 0-9 _ -"
 
 OnFault = Callable[[Path, int, str], None]  # what is done with (file, line number, message)
@@ -90,7 +97,7 @@ def wanted(
     names: Iterable[str],
 ) -> list[Path]:
     """The paths of the named files; AvbookError lists all that are missing."""
-    paths = [Path(folder) / name for name in names]
+    paths = [locate(folder, name) for name in names]
     missing = [path.name for path in paths if not path.is_file()]
     if missing:
         raise AvbookError(
@@ -99,13 +106,20 @@ def wanted(
     return paths
 
 
+MOST_CLASSES = 10_000
+LONGEST = 2**26  # bytes of an annotation file; LLP's largest has 0.4 million
+MARKS = {  # how a text in another encoding than UTF-8 begins; spreadsheets write such
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+
+
 def _read_lines(path: Path) -> list[tuple[int, str]]:
     """Number and text of each line that is not blank; AvbookError for a file that is missing,
-    empty, or not text in UTF-8."""
+    empty, or not text in UTF-8 (or in UTF-16 with its mark)."""
+    data = read_bytes(path, LONGEST)
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError:
-        raise AvbookError(f"{path}: no such file") from None
+        lines = data.decode(MARKS.get(data[:2], "utf-8-sig")).splitlines()
     except UnicodeDecodeError:
         raise AvbookError(f"{path}: not a text file in UTF-8") from None
     numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
@@ -118,10 +132,16 @@ def _read_table(
     path: Path, columns: tuple[str, ...]
 ) -> tuple[list[tuple[int, str]], Callable[[str], list[str]]]:
     """The numbered lines below the titles, and a function that gives a line's fields in the order
-    of `columns`. AvbookError where a title is missing; the function raises where a field is."""
+    of `columns`. AvbookError where a title is missing; the function raises where a field is.
+
+    Fields are between tabs, as published, or between commas or semicolons and in quotes, as
+    spreadsheets write them."""
     (_, first), *lines = _read_lines(path)
-    titles = first.split("\t")
-    if not set(columns) <= set(titles):
+    for separator in "\t,;":
+        titles = _fields(first[:1000], separator)
+        if set(columns) <= set(titles):
+            break
+    else:
         raise AvbookError(
             f"{path}: its first line is {first[:60]!r}; expected the columns {', '.join(columns)}"
             " between tabs"
@@ -129,12 +149,21 @@ def _read_table(
     places = [titles.index(column) for column in columns]
 
     def split(text: str) -> list[str]:
-        parts = text.split("\t")
+        parts = _fields(text, separator)
         if len(parts) != len(titles):
-            raise AvbookError(f"{len(parts)} fields; expected {len(titles)} between tabs")
+            between = {"\t": "tabs", ",": "commas", ";": "semicolons"}[separator]
+            raise AvbookError(f"{len(parts)} fields; expected {len(titles)} between {between}")
         return [parts[place] for place in places]
 
     return lines, split
+
+
+def _fields(text: str, separator: str) -> list[str]:
+    """The fields of a line, without the quotes and blanks round them."""
+    try:
+        return [field.strip() for field in next(csv.reader([text], delimiter=separator))]
+    except (csv.Error, StopIteration) as error:  # such as a field of more than 131,072 characters
+        raise AvbookError(f"not a line of a table ({error})") from None
 
 
 def _read_rows(
@@ -157,14 +186,16 @@ def _read_rows(
 def _ends(onset: str, offset: str, seconds: int) -> tuple[int, int]:
     """The whole numbers in two fields; AvbookError unless both are from 0 to `seconds`."""
     for field, text in (("onset", onset), ("offset", offset)):
-        if not re.fullmatch("[0-9]{1,6}", text) or int(text) > seconds:
+        if not re.fullmatch(_WHOLE_SECOND, text) or int(float(text)) > seconds:
             raise AvbookError(
                 f"found {text[:60]!r} as {field}; expected a whole second from 0 to {seconds}"
             )
-    return int(onset), int(offset)
+    return int(float(onset)), int(float(offset))
 
 
 def _check_class(name: str, categories: tuple[str, ...]) -> None:
+    if not name:
+        raise AvbookError("names no class (an empty field); expected one, or the line taken out")
     try:
         class_index(name, categories)
     except AvbookError as error:
@@ -189,11 +220,15 @@ def read_categories(
 ) -> tuple[str, ...]:
     """The class names: those of `categories.txt` where it is there, one a line, else the data
     set's own. AvbookError for a name that is there twice."""
-    path = Path(folder) / "categories.txt"
-    if not path.is_file():
+    path = locate(folder, "categories.txt")
+    if not os.path.lexists(path):
         return tuple(own)
     names = [line.strip() for _, line in _read_lines(path)]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    if len(names) > MOST_CLASSES:
+        raise AvbookError(
+            f"{path}: {len(names)} lines; expected the names of the classes, one a line"
+        )
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if twice:
         raise AvbookError(
             f"{path}: {', '.join(map(repr, twice))} is there twice; every class needs a name of its"
@@ -220,7 +255,7 @@ def read_annotations(
         parts = text.strip().split("&")
         if len(parts) != 5:
             raise AvbookError(f"found {text[:60]!r}; expected category&id&quality&onset&offset")
-        category, name, _, onset, offset = parts
+        category, name, _, onset, offset = (part.strip() for part in parts)
         _check_class(category, categories)
         if not re.fullmatch(_VIDEO_ID, name):
             raise AvbookError(
@@ -248,11 +283,16 @@ def read_order(
     file that is missing, damaged, or not a list of whole numbers."""
     order = read_h5(path, AVE_ORDER)
     is_list = order.shape in ((order.size,), (order.size, 1))
-    if not is_list or (order != np.floor(order)).any():
+    if not is_list or order.dtype == bool or not _whole(order).all():
         raise AvbookError(
             f"{path}: {order.dtype} {order.shape}, expected a list of whole row numbers"
         )
     return order.reshape(-1).astype(np.int64)
+
+
+def _whole(numbers: np.ndarray) -> np.ndarray:
+    """Which of them are whole numbers that an int64 holds exactly."""
+    return (np.abs(numbers.astype(np.float64)) < 2**53) & (numbers == np.floor(numbers))
 
 
 def read_ave_orders(
@@ -301,7 +341,7 @@ def read_videos(
                 f"{name} is listed a second time, after line {line_of[name]}; take one out"
             )
         line_of[name] = number
-        labels = tuple(dict.fromkeys(listed.split(",")))
+        labels = tuple(dict.fromkeys(label.strip() for label in listed.split(",")))
         for label in labels:
             _check_class(label, categories)
         return LLPVideo(name, labels, number)

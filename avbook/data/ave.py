@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .ave_files import AVETables, needs_background, read_ave
+from .ave_files import AVETables, check_ave, needs_background
 from .base import Dataset, Split
 from .cache import JoinedStore
 from .spec import AVE_SPEC
@@ -74,7 +74,7 @@ class AVE(Dataset):
     ):
         self.folder, self.weak, self.drop_shared = Path(folder), weak, drop_shared
         report = ValidationReport(self.folder)
-        tables = read_ave(report)
+        tables = check_ave(report)
         if weak and not report.errors():
             needs_background(report, tables)
         wanted = [*self.spec.feature_files]
@@ -87,8 +87,9 @@ class AVE(Dataset):
                 name: JoinedStore(self.stores[name], self.stores[f"background_{name}"])
                 for name in self.spec.feature_files
             }
-        contents = [tables.labels.astype(np.uint8), tables.ids, *tables.orders.values()]
-        self._keep(tables.description, contents, tables.stores)
+        known = [tables.labels.astype(np.uint8), tables.background.astype(np.uint8)]
+        contents = [*known, tables.ids, *tables.orders.values()]
+        self._keep(tables.description, contents, tables.stores, tables.scans)
         ids, labels, orders = split_rows(tables, weak, drop_shared)
         for name, rows in orders.items():
             arrays = {"labels": labels[rows], "video_labels": labels[rows].mean(1)}

@@ -7,17 +7,18 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from avbook.data.annotations import read_annotations, read_order
+from avbook.data.h5_files import open_h5, read_h5
 from avbook.data.labels import rebuilt_labels
+from avbook.data.pack_files import judge_features, open_features
+from avbook.data.scan import Scan
 from avbook.data.spec import AVE_DATASET, AVE_SPEC, SPLITS
-from avbook.data.stores import ArrayStore, open_h5, read_h5
+from avbook.data.stores import ArrayStore
 from avbook.data.validation import (
     FolderDescription,
     ValidationReport,
     check_orders,
-    check_values,
     describe_folder,
     listed,
-    open_features,
 )
 
 __all__ = [
@@ -64,6 +65,7 @@ class AVETables:
     orders: dict[str, np.ndarray] = field(default_factory=dict)  # split -> row numbers
     # (M, T, C+1), of the background clips
     background: np.ndarray = field(default_factory=lambda: np.empty(0))
+    scans: dict[str, Scan] = field(default_factory=dict)  # by name: what the features are
 
 
 def read_ave(
@@ -78,7 +80,7 @@ def read_ave(
         if name in tables.stores:
             clips, seconds = tables.stores[name].shape[:2]
             break
-    if (report.folder / ANNOTATIONS).is_file():
+    if report.has(ANNOTATIONS):
         categories = description.categories
         rows = report.read_rows(ANNOTATIONS, read_annotations, categories, seconds)
         if rows is not None and clips not in (None, len(rows)):
@@ -104,10 +106,10 @@ def read_features(
     and where two have another number of clips, segments or channels than they should."""
 
     def open_official(file: str) -> ArrayStore | None:
-        return report.attempt(file, open_h5, report.folder / file, AVE_DATASET)
+        return report.attempt(file, open_h5, report.path(file), AVE_DATASET)
 
     def open_optional(file: str) -> ArrayStore | None:
-        return open_official(file) if (report.folder / file).is_file() else None
+        return open_official(file) if report.has(file) else None
 
     stores = open_features(report, description, AVE_SPEC.feature_files, open_official)
     stores |= open_features(report, description, BACKGROUND_FEATURES, open_optional, required=False)
@@ -138,10 +140,26 @@ def read_features(
 # ------------------------------------------------------------------------------ labels and orders
 def read_array(report: ValidationReport, file: str) -> np.ndarray | None:
     """The array in a label file of the folder, or None and an error in the report."""
-    return report.attempt(file, read_h5, report.folder / file, AVE_DATASET)
+    return report.attempt(file, read_h5, report.path(file), AVE_DATASET)
 
 
-def one_hot_labels(
+def one_hot(
+    report: ValidationReport,  # where the findings go
+    file: str,  # that they are from
+    labels: np.ndarray,  # (N, T, C+1)
+) -> bool:
+    """Whether every segment of the labels has one 1 and zeros; an error in the report if not."""
+    zeros_and_ones = np.isin(labels, (0, 1)).all((1, 2))  # (N,); NaN is neither
+    one_each = (labels.sum(2) == 1).all(1)  # (N,)
+    wrong = np.flatnonzero(~(zeros_and_ones & one_each))
+    if len(wrong):
+        report.error(
+            file, f"row {listed(wrong)}: not one-hot; expected one 1 per segment and zeros"
+        )
+    return not len(wrong)
+
+
+def read_segment_labels(
     report: ValidationReport,  # where the findings go
     file: str,  # labels.h5 or right_labels.h5
     shape: tuple[int, int, int],  # (N, T, C+1) as features and classes have it
@@ -158,15 +176,7 @@ def one_hot_labels(
             " background); other classes than AVE's are named in categories.txt, one a line",
         )
         return None
-    zeros_and_ones = np.isin(labels, (0, 1)).all((1, 2))  # (N,)
-    one_each = (labels.sum(2) == 1).all(1)  # (N,)
-    wrong = np.flatnonzero(~(zeros_and_ones & one_each))
-    if len(wrong):
-        report.error(
-            file, f"row {listed(wrong)}: not one-hot; expected one 1 per segment and zeros"
-        )
-        return None
-    return labels.astype(np.float32)
+    return labels.astype(np.float32) if one_hot(report, file, labels) else None
 
 
 def compare_labels(
@@ -198,8 +208,8 @@ def read_labels(
 ) -> None:
     """Puts the labels of the label file into the tables where there is one, compared with those of
     Annotations.txt."""
-    annotated = (report.folder / ANNOTATIONS).is_file()
-    file = next((name for name in LABELS if (report.folder / name).is_file()), None)
+    annotated = report.has(ANNOTATIONS)
+    file = next((name for name in LABELS if report.has(name)), None)
     if file is None:
         if not annotated:
             report.error(
@@ -210,7 +220,7 @@ def read_labels(
     if clips is None:
         return
     classes = len(tables.description.categories)
-    labels = one_hot_labels(report, file, (clips, seconds, classes + 1))
+    labels = read_segment_labels(report, file, (clips, seconds, classes + 1))
     if labels is not None:
         if len(tables.labels):
             compare_labels(report, file, labels, tables.labels)
@@ -227,7 +237,7 @@ def read_background(report: ValidationReport, tables: AVETables) -> None:
     """Puts the labels of the background clips into the tables where there are such clips, from one
     label per clip or per segment."""
     audio, labels = tables.stores.get("background_audio"), len(tables.description.categories) + 1
-    if audio is None or not (report.folder / BACKGROUND_LABELS).is_file():
+    if audio is None or not report.has(BACKGROUND_LABELS):
         return
     clips, seconds = audio.shape[:2]
     found = read_array(report, BACKGROUND_LABELS)
@@ -242,13 +252,22 @@ def read_background(report: ValidationReport, tables: AVETables) -> None:
         return
     if found.ndim == 2:
         found = np.repeat(found[:, None], seconds, axis=1)  # (M, T, C+1)
+    if not one_hot(report, BACKGROUND_LABELS, found):
+        return
     tables.background = found.astype(np.float32)
+    events = np.flatnonzero((found[..., -1] != 1).any(1))
+    if len(events):
+        report.warn(
+            BACKGROUND_LABELS,
+            f"row {listed(events)}: not background throughout, though these are the clips without"
+            " an event",
+        )
 
 
 def read_orders(report: ValidationReport, tables: AVETables, clips: int | None) -> None:
     """Puts the rows of each split into the tables and checks them against each other."""
     for split, file in ORDERS.items():
-        rows = report.attempt(file, read_order, report.folder / file)
+        rows = report.attempt(file, read_order, report.path(file))
         if rows is not None and not len(rows):
             report.error(file, "lists no clip")
         elif rows is not None:
@@ -289,7 +308,8 @@ def note_traps(report: ValidationReport, tables: AVETables) -> None:
         report.note(
             ANNOTATIONS, f"row {listed(empty)}: an empty event; the clip is background throughout"
         )
-    other_task = sorted(path.name for path in report.folder.glob("*_order_match.h5"))
+    folder = report.path(ORDERS["train"]).parent
+    other_task = sorted(path.name for path in folder.glob("*_order_match.h5"))
     if other_task:
         report.note(
             other_task[0],
@@ -307,27 +327,39 @@ def needs_background(report: ValidationReport, tables: AVETables) -> None:
         )
 
 
+def compare_video_labels(
+    report: ValidationReport,  # where the findings go
+    file: str,  # mil_labels.h5 or prob_label.h5
+    found: np.ndarray,  # what it holds
+    labels: np.ndarray,  # (N, T, C+1)
+) -> None:
+    """An error where the labels of whole clips are not of the right shape, or contradict those of
+    their segments."""
+    shares = labels.mean(1)  # (N, C+1)
+    if found.shape != shares.shape:
+        report.error(file, f"{found.shape}, expected {shares.shape}")
+        return
+    if file == MIL_LABELS:
+        present = labels[..., :-1].any(1)  # (N, C)
+        known = np.any(present, 1)  # an empty event may still have its class
+        wrong = ~np.isin(found, (0, 1)).all(1) | (known & (present != found[:, :-1]).any(1))
+    else:
+        wrong = ~(np.abs(found - shares) <= 1e-3).all(1)  # NaN is not
+    if wrong.any():
+        report.error(
+            file,
+            f"row {listed(np.flatnonzero(wrong))}: contradicts the segment labels; its rows are in"
+            " another order or of other labels",
+        )
+
+
 def note_weak(report: ValidationReport, tables: AVETables) -> None:
     """Checks of the files only the weak setting has: errors where they contradict the labels, notes
     where they are missing."""
-    present = tables.labels[..., :-1].any(1)  # (N, C)
-    shares = tables.labels.mean(1)  # (N, C+1)
     for file in (MIL_LABELS, VIDEO_LABELS):
-        found = read_array(report, file) if (report.folder / file).is_file() else None
-        if found is None:
-            continue
-        if found.shape != shares.shape:
-            report.error(file, f"{found.shape}, expected {shares.shape}")
-            continue
-        if file == MIL_LABELS:
-            wrong = (present & (found[:, :-1] == 0)).any()
-        else:
-            wrong = np.abs(found - shares).max() > 1e-3
-        if wrong:
-            report.error(
-                file,
-                "contradicts the segment labels; its rows are in another order or of other labels",
-            )
+        found = read_array(report, file) if report.has(file) else None
+        if found is not None:
+            compare_video_labels(report, file, found, tables.labels)
     missing = [file for name, file in BACKGROUND_FEATURES.items() if name not in tables.stores]
     if not len(tables.background):
         missing.append(BACKGROUND_LABELS)
@@ -341,12 +373,13 @@ def note_weak(report: ValidationReport, tables: AVETables) -> None:
 
 def check_ave(
     report: ValidationReport,  # of the official files, or of a pack of them; where the findings go
-    sample: int = 256 * 2**20,  # bytes of each feature file to look at for NaN
+    fresh: bool = False,  # look at every value again, whatever an earlier look found
 ) -> AVETables:
-    """What the folder holds, after every check; `avbook data check` prints the report."""
+    """What the folder holds, after every check: loaders and `avbook data check` both judge by
+    it."""
     tables = read_ave(report)
+    tables.scans = judge_features(report, tables.description, tables.stores, fresh)
     for rows in tables.stores.values():
-        check_values(report, rows.path.name, rows, sample)
         if rows.dtype == np.float64:
             report.note(
                 rows.path.name,

@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from functools import cached_property
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from avbook.data.cache import load_store, store_to_device
+from avbook.data.pack_files import block_sums
+from avbook.data.scan import BlockSums, Scan
 from avbook.data.spec import SPLITS, DatasetSpec
 from avbook.data.stores import ArrayStore, row_numbers
-from avbook.data.validation import FolderDescription, ValidationReport, check_values
+from avbook.data.validation import FolderDescription, ValidationReport
 from avbook.errors import AvbookError
 
 __all__ = [
@@ -51,8 +54,7 @@ def identity_collate(batch):
 def cache_small(
     stores: dict[str, ArrayStore],  # stores on disk
     limit: float,  # bytes that may be held in memory in all
-    # per name: checksums of blocks, rows per block
-    sums: dict[str, tuple[list[int], int]] | None = None,
+    sums: dict[str, BlockSums] | None = None,  # by name: of a pack
 ) -> dict[str, ArrayStore]:
     """The stores, those held in memory that fit the limit together, the smallest first; the others
     stay on disk."""
@@ -61,8 +63,7 @@ def cache_small(
         rows = stores[name]
         size = rows.nbytes if rows.dtype == np.float16 else int(np.prod(rows.shape)) * 4
         if size <= limit:
-            checksums, sum_rows = sums.get(name, (None, 0))
-            held[name] = load_store(rows, checksums, sum_rows)
+            held[name] = load_store(rows, sums.get(name))
             limit -= size
     return {**stores, **held}
 
@@ -165,16 +166,21 @@ class Dataset:
     val: Split
     test: Split
 
+    hash: str  # of everything that training reads, the same for a folder and its pack
+
     def _keep(
         self,
         description: FolderDescription,  # what the folder says of itself
-        contents: list[np.ndarray],  # labels, ids and row numbers
+        contents: list[np.ndarray],  # labels, names and row numbers, in a fixed order
         features: dict[str, ArrayStore],  # as they lie in the folder, by name
+        scans: Mapping[str, Scan],  # what they are, by name
     ) -> None:
-        """Notes what `kind`, `name` and `hash` are told from: what makes the data what it is."""
+        """Notes what `kind` and `name` are told from, and `hash`, which is of all of the data."""
         self.categories, self._description = description.categories, description
-        self._contents = contents
         self._origins = {name: features[name] for name in self.spec.feature_files}
+        extractor = (description.world or {}).get("extractor")
+        words = [self.spec.name, self.categories, extractor]
+        self.hash = content_hash(words, contents, scans)
 
     @property
     def kind(self) -> str:
@@ -197,34 +203,20 @@ class Dataset:
             return self.spec.name
         return folder_name(self.folder, self._description)
 
-    @cached_property
-    def hash(self) -> str:
-        """Twelve characters that change with labels, ids, splits, shapes or features, the same for
-        a folder and its pack."""
-        words = [self.spec.name, *self.categories]
-        return content_hash(words, self._contents, list(self._origins.values()))
-
     def _hold(
         self,
-        report: ValidationReport,
+        report: ValidationReport,  # of the whole folder
         description: FolderDescription,
         stores: dict[str, ArrayStore],
         cache_mb: float,
     ) -> dict[str, ArrayStore]:
-        """The stores, small ones in memory; those that stay on disk are looked through in samples.
-        Raises the report's first error."""
+        """The stores, small ones in memory. Raises the report's first error; its warnings become
+        Python's."""
         report.stop_on_errors()
-        sums = {}
-        for name in stores:
-            entry = description.packed(name)
-            if entry is not None:
-                sums[name] = (entry["crc32"], entry["block_rows"])
-        held = cache_small(stores, cache_mb * 1e6, sums)
-        for name, rows in held.items():
-            if rows is stores[name]:
-                check_values(report, rows.path.name, rows, min(64 * 2**20, 1000 * rows.row_bytes))
-        report.stop_on_errors()
-        return held
+        for finding in report.findings:
+            if finding.level == "warning":
+                warnings.warn(f"{self.folder / finding.file}: {finding.message}", stacklevel=3)
+        return cache_small(stores, cache_mb * 1e6, block_sums(description))
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -268,19 +260,21 @@ def folder_name(
 
 
 def content_hash(
-    words: list[str],  # what kind of data it is, class names
-    arrays: list[np.ndarray],  # labels, ids, row numbers
-    stores: list[ArrayStore],  # features, of which 16 clips are looked at
+    words: list,  # what JSON can hold: the kind of data, class names
+    arrays: list[np.ndarray],  # labels, names, row numbers
+    scans: Mapping[str, Scan],  # by name: what the features are
 ) -> str:
-    """Twelve hexadecimal characters; features enter as float16, so that a pack has the hash of what
-    it was packed from."""
-    digest = hashlib.sha256(json.dumps([words, [list(rows.shape) for rows in stores]]).encode())
+    """Twelve hexadecimal characters, which change with any of it: shapes, and every value of
+    features as float16."""
+    digests = {name: [scans[name].rows, scans[name].digest] for name in sorted(scans)}
+    digest = hashlib.sha256(json.dumps([words, digests]).encode())
     for array in arrays:
-        if array.dtype.kind == "i":
+        if array.dtype.kind in "iu":
             array = array.astype("<i8")
-        digest.update(np.ascontiguousarray(array).tobytes())
-    for rows in stores:
-        some = np.unique(np.linspace(0, len(rows) - 1, 16).astype(int))
-        with np.errstate(over="ignore"):
-            digest.update(rows.read(some).cpu().numpy().astype("<f2").tobytes())
+        digest.update(json.dumps([array.dtype.kind, array.shape]).encode())
+        digest.update(
+            "\n".join(array.reshape(-1)).encode()
+            if array.dtype.kind == "U"
+            else np.ascontiguousarray(array).tobytes()
+        )
     return digest.hexdigest()[:12]

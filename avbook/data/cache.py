@@ -6,6 +6,7 @@ from zlib import crc32
 
 import numpy as np
 
+from avbook.data.scan import BlockSums
 from avbook.data.stores import ArrayStore, checked_block, native, row_numbers
 from avbook.errors import AvbookError
 
@@ -77,8 +78,7 @@ def _again(origin: ArrayStore) -> ArrayStore:
 
 def load_store(
     rows: ArrayStore,  # a store on disk
-    sums: list[int] | None = None,  # crc32 of each block of `sum_rows` rows, when they are known
-    sum_rows: int = 0,  # rows per checksum
+    sums: BlockSums | None = None,  # where they are known: of a pack
     device="cpu",  # where the values are to lie
 ) -> CachedStore:
     """The store held in memory, read block by block, checked on the way; AvbookError for NaN,
@@ -93,10 +93,10 @@ def load_store(
         device=device,
     )
     with rows._opened() as source:
-        step = sum_rows if sums else rows.block_rows
+        step = sums.rows if sums else rows.block_rows
         for number, first in enumerate(range(0, len(rows), step)):
             block = rows._run(source, first, min(first + step, len(rows)))
-            if sums and crc32(block.reshape(-1).view(np.uint8)) != sums[number]:
+            if sums and crc32(block.reshape(-1).view(np.uint8)) != sums.crc32[number]:
                 raise AvbookError(
                     f"{rows.path}: rows {first}-{first + len(block) - 1} are not what was packed"
                     " (checksum); pack again"

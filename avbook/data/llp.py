@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from .base import Dataset, Split
-from .llp_files import read_llp
+from .llp_files import check_llp
 from .spec import LLP_SPEC
 from .validation import ValidationReport
 
@@ -55,11 +55,12 @@ class LLP(Dataset):
     ):
         self.folder = Path(folder)
         report = ValidationReport(self.folder)
-        tables = read_llp(report)
+        tables = check_llp(report)
         self.stores = self._hold(report, tables.description, tables.stores, cache_mb)
         dense = [labels for split in tables.dense.values() for labels in split.values()]
         labels = [array.astype(np.uint8) for array in [*tables.video_labels.values(), *dense]]
-        self._keep(tables.description, [*labels, tables.ids()], tables.stores)
+        names = [np.array(names) for names in tables.names.values()]
+        self._keep(tables.description, [*labels, *names], tables.stores, tables.scans)
         start = 0
         for name, clips in tables.names.items():
             rows = np.arange(start, start + len(clips))

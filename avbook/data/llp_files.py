@@ -11,15 +11,16 @@ import numpy as np
 
 from avbook.data.annotations import LLPSpan, read_spans, read_videos
 from avbook.data.labels import dense_labels, video_labels
+from avbook.data.npy_files import read_npy
+from avbook.data.pack_files import judge_features, open_features
+from avbook.data.scan import Scan
 from avbook.data.spec import LLP_SPEC, SPLITS
-from avbook.data.stores import ArrayStore, NpyFolderStore, read_npy
+from avbook.data.stores import ArrayStore, NpyFolderStore
 from avbook.data.validation import (
     FolderDescription,
     ValidationReport,
-    check_values,
     describe_folder,
     listed,
-    open_features,
 )
 
 __all__ = ["OFFICIAL", "LLPTables", "read_llp", "check_llp"]
@@ -51,6 +52,7 @@ class LLPTables:
     # split -> audio, visual -> (n, T, C)
     dense: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     spans: dict[str, list[LLPSpan]] = field(default_factory=dict)  # file -> its lines
+    scans: dict[str, Scan] = field(default_factory=dict)  # by name: what the features are
 
     def ids(self, *splits: str) -> np.ndarray:
         """The first 11 characters of the clips' names, of all splits or of those named."""
@@ -75,7 +77,7 @@ def read_llp(
     seconds = tables.stores["audio"].shape[1] if "audio" in tables.stores else LLP_SPEC.seconds
     read_dense(report, tables, LLP_SPEC.span_files, ("val", "test"), seconds)
     train_files = LLP_SPEC.train_span_files
-    if any((report.folder / file).is_file() for file in train_files.values()):
+    if any(report.has(file) for file in train_files.values()):
         read_dense(report, tables, train_files, ("train",), seconds)
     return tables
 
@@ -168,9 +170,9 @@ def open_clips(
     folder: str,  # vggish, res152 or r2plus1d_18
     ids: np.ndarray,  # the clips wanted
 ) -> NpyFolderStore | None:
-    """The store of a folder's ID.npy files; None and errors when files are missing (all are listed)
-    or not alike."""
-    path = report.folder / folder
+    """The store of a folder's ID.npy files, of the shape that most of them have; None and an error
+    when files are missing."""
+    path = report.path(folder)
     try:
         sizes = {entry.name: entry.stat().st_size for entry in os.scandir(path)}
     except OSError:
@@ -183,23 +185,44 @@ def open_clips(
     if missing:
         report.error(
             folder,
-            f"{len(missing)} of {len(ids)} files are missing: {listed(missing, None)}; extract"
-            " them, or take the clips out of the lists",
+            f"{len(missing)} of {len(ids)} files are missing: {listed(missing)}; extract them, or"
+            " take the clips out of the lists",
         )
         return None
-    first = report.attempt(f"{folder}/{files[0]}", read_npy, path / files[0])
-    if first is None:
-        return None
-    rows = NpyFolderStore(path, ids, first.shape, first.dtype)
-    before = len(report.errors())
-    for name, file in zip(ids, files):
-        # a file of the usual size has the usual shape; the others are opened
-        if sizes[file] != sizes[files[0]]:
-            report.attempt(f"{folder}/{file}", rows.one, str(name))
-    return rows if len(report.errors()) == before else None
+    usual = Counter(sizes[file] for file in files).most_common(1)[0][0]
+    typical = next(file for file in files if sizes[file] == usual)
+    first = report.attempt(f"{folder}/{typical}", read_npy, path / typical)
+    return None if first is None else NpyFolderStore(path, ids, first.shape, first.dtype)
 
 
 # ------------------------------------------------------------------------------ what is odd, noted
+def match_spans(report: ValidationReport, tables: LLPTables) -> None:
+    """An error where no row of an evaluation file names a clip, a warning where few do: the truth
+    of the others would be silence, without a word."""
+    names = [name for split in ("val", "test") for name in tables.names[split]]
+    known = set(names)
+    for modality, file in LLP_SPEC.span_files.items():
+        spans = tables.spans.get(file)
+        if spans is None or not names:
+            continue
+        matched = sum(span.name in known for span in spans)
+        if not spans:
+            report.error(file, f"has no row; expected the seconds of what is in {modality}")
+        elif not matched:
+            report.error(
+                file,
+                f"none of its {len(spans)} rows names a clip: it has {spans[0].name!r}, the lists"
+                f" have {names[0]!r}; write both alike",
+            )
+        elif matched < len(spans) / 2:
+            other = next(span.name for span in spans if span.name not in known)
+            report.warn(
+                file,
+                f"only {matched} of its {len(spans)} rows name a clip: it has {other!r}, the lists"
+                f" have {names[0]!r}",
+            )
+
+
 def note_spans(report: ValidationReport, tables: LLPTables) -> None:
     """Notes on the files of spans: rows of clips in neither split, rows that mark nothing, labels
     that disagree."""
@@ -213,7 +236,7 @@ def note_spans(report: ValidationReport, tables: LLPTables) -> None:
             report.note(
                 file,
                 f"{len(strange)} rows are of {len(names)} clips in none of its splits, and are not"
-                f" used: {listed(names, None)}",
+                f" used: {listed(names)}",
             )
         empty = [span.line for span in spans if span.onset == span.offset]
         inverted = [span.line for span in spans if span.onset > span.offset]
@@ -222,7 +245,7 @@ def note_spans(report: ValidationReport, tables: LLPTables) -> None:
             (inverted, "are turned round (onset after offset)"),
         ):
             if lines:
-                text = f"{len(lines)} rows {what} and mark nothing: line {listed(lines, None)}"
+                text = f"{len(lines)} rows {what} and mark nothing: line {listed(lines)}"
                 report.note(file, text)
     for split, dense in tables.dense.items():
         if set(dense) != {"audio", "visual"}:
@@ -239,13 +262,14 @@ def note_spans(report: ValidationReport, tables: LLPTables) -> None:
 
 def check_llp(
     report: ValidationReport,  # of the official files, or of a pack of them; where the findings go
-    sample: int = 256 * 2**20,  # bytes of each kind of features to look at for NaN
+    fresh: bool = False,  # look at every value again, whatever an earlier look found
 ) -> LLPTables:
-    """What the folder holds, after every check; `avbook data check` prints the report."""
+    """What the folder holds, after every check: loaders and `avbook data check` both judge by
+    it."""
     tables = read_llp(report)
-    for rows in tables.stores.values():
-        check_values(report, rows.path.name, rows, sample)
+    tables.scans = judge_features(report, tables.description, tables.stores, fresh)
     if len(tables.names) == len(SPLITS):  # else every row would be of an unlisted clip
+        match_spans(report, tables)
         note_spans(report, tables)
     if "train" not in tables.dense and "train" in tables.names:
         report.note(

@@ -20,6 +20,8 @@ import numpy as np
 
 from avbook.common.system import lock
 from avbook.data.ave_files import check_ave
+from avbook.data.description import PACK_FILE, PACK_VERSION, read_manifest, read_world
+from avbook.data.layout import SUBFOLDERS, locate
 from avbook.data.llp_files import check_llp
 from avbook.data.spec import AVE_SPEC, LLP_SPEC, SPECS
 from avbook.data.stores import (
@@ -30,15 +32,7 @@ from avbook.data.stores import (
     checked_block,
     native,
 )
-from avbook.data.validation import (
-    PACK_FILE,
-    PACK_VERSION,
-    Issue,
-    ValidationReport,
-    check_pack,
-    read_manifest,
-    read_world,
-)
+from avbook.data.validation import Issue, ValidationReport
 from avbook.errors import AvbookError
 
 __all__ = ["check_folder", "pack_folder", "task_of"]
@@ -59,7 +53,7 @@ def task_of(
     if described in SPECS:
         return described
     for spec in SPECS.values():
-        if any((folder / file).exists() for file in spec.files):
+        if any(os.path.lexists(locate(folder, file)) for file in spec.files):
             return spec.task
     raise AvbookError(
         f"{folder}: has neither AVE's files ({', '.join(AVE_SPEC.feature_files.values())}, …) nor"
@@ -71,21 +65,17 @@ def task_of(
 def check_folder(
     folder,  # a folder in AVE's or LLP's layout, or a pack
 ) -> list[Issue]:
-    """Everything that is wrong with the folder (level "error") or worth knowing about it ("note");
-    features are sampled for NaN.
+    """Everything that is wrong with the folder (level "error"), looks wrong ("warning") or is worth
+    knowing ("note"). Every value is looked at, and every byte of a pack compared with its checksum.
 
-    Of a pack every byte is compared with its checksum. Raises `AvbookError` only when there is no
-    such folder."""
+    Raises `AvbookError` only when there is no such folder."""
     report = ValidationReport(Path(folder))
     try:
         task = task_of(folder)
-        manifest = read_manifest(folder)
     except AvbookError as error:
         file, _, message = str(error).removeprefix(f"{folder}").lstrip("/\\").partition(": ")
         return [Issue("error", file or ".", message)]
-    if manifest is not None:
-        check_pack(report, manifest)
-    CHECKS[task](report)
+    CHECKS[task](report, fresh=True)
     return report.findings
 
 
@@ -106,7 +96,7 @@ def pack_folder(
     task = task_of(folder)
     if read_manifest(folder) is not None:
         raise AvbookError(f"{folder}: is a pack already; expected the official files")
-    tables = CHECKS[task](report, sample=2**20)
+    tables = CHECKS[task](report)
     report.stop_on_errors()
     plan = _plan(folder, task, tables.stores)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -165,16 +155,19 @@ def _plan(folder: Path, task: str, stores: dict[str, ArrayStore]) -> dict:
 
 def _small_files(folder: Path) -> list[Path]:
     """The folder's own files that go along as they are: labels, orders, lists, whatever is small
-    and not features."""
+    and not features; of two with one name that which is read."""
     features = {*AVE_SPEC.feature_files.values(), *AVE_SPEC.background_files.values()}
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.is_file()
-        and not path.name.startswith(".")
-        and path.name not in {*features, PACK_FILE, PROGRESS}
-        and path.stat().st_size <= SMALL
-    )
+    found: dict[str, Path] = {}
+    for place in (folder, *(folder / name for name in SUBFOLDERS)):
+        for path in place.iterdir() if place.is_dir() else ():
+            if (
+                path.is_file()
+                and not path.name.startswith(".")
+                and path.name not in {*features, PACK_FILE, PROGRESS}
+                and path.stat().st_size <= SMALL
+            ):
+                found.setdefault(path.name, path)
+    return [found[name] for name in sorted(found)]
 
 
 def _size(plan: dict) -> int:
@@ -248,9 +241,10 @@ def _done(partial: Path, plan: dict) -> dict[str, list[dict]]:
     done: dict[str, list[dict]] = {}
     for name, entry in plan["arrays"].items():
         done[name] = []
-        rows = RawStore(
-            partial / entry["file"], len(_header(entry)), entry["shape"], np.dtype(np.float16)
-        )
+        path = partial / entry["file"]
+        if not path.exists():
+            continue
+        rows = RawStore(path, len(_header(entry)), entry["shape"], np.dtype(np.float16))
         for number in range(len(noted[name])):
             start = number * entry["block_rows"]
             note = noted[name].get(number)
@@ -367,7 +361,7 @@ def _finish(
 ) -> None:
     """Copies the small files, writes the description and gives the pack its name."""
     for name in plan["files"]:
-        shutil.copyfile(folder / name, partial / name)
+        shutil.copyfile(locate(folder, name), partial / name)
     arrays = {
         name: {
             **entry,

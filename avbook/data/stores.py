@@ -7,12 +7,12 @@ kernel's page cache is not counted as ours."""
 from __future__ import annotations
 
 import os
-import re
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from avbook.data.npy_files import read_header, read_npy
 from avbook.errors import AvbookError
 
 __all__ = [
@@ -21,10 +21,7 @@ __all__ = [
     "RawStore",
     "H5Store",
     "NpyFolderStore",
-    "open_h5",
-    "read_h5",
     "open_npy",
-    "read_npy",
     "row_numbers",
     "not_finite",
     "native",
@@ -32,7 +29,6 @@ __all__ = [
 ]
 
 BLOCK_BYTES = 16 * 2**20  # the most that is read at one go: the size of every scratch buffer
-FLOATS = ("float16", "float32", "float64")
 
 
 def row_numbers(
@@ -154,38 +150,49 @@ class ArrayStore:
             for first in range(start, len(self), self.block_rows):
                 yield first, self._run(source, first, min(first + self.block_rows, len(self)))
 
-    def sample(
-        self,
-        limit: int = 64 * 2**20,  # about how many bytes to look at
-    ):
-        """Pairs (first row, block) spread evenly over the array, all of it when it is smaller
-        than `limit`."""
-        if self.nbytes <= limit:
-            yield from self.blocks()
-            return
-        rows = min(self.block_rows, max(1, int(2**20 // self.row_bytes)))
-        count = max(2, int(limit // (rows * self.row_bytes)))
-        with self._opened() as source:
-            for first in np.unique(np.linspace(0, len(self) - rows, count).astype(int)):
-                yield int(first), self._run(source, int(first), int(first) + rows)
-
 
 def native(array: np.ndarray) -> np.ndarray:
     """The array in this machine's byte order (unchanged where it is already)."""
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
+def file_stamp(
+    found: os.stat_result,
+) -> tuple[int, int, int]:
+    """Size and times of a file, by which a change shows: no program sets the time of the last
+    change of its own will, as it may that of the last writing."""
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _check_unchanged(path: Path, stamp: tuple[int, int, int]) -> None:
+    """AvbookError where the file is gone or is another than when its stamp was taken."""
+    try:
+        same = file_stamp(os.stat(path)) == stamp
+    except OSError:
+        same = False
+    if not same:
+        raise AvbookError(
+            f"{path}: was removed, replaced or written to since it was opened; start again"
+        )
+
+
 class RawStore(ArrayStore):
     """Rows that lie one after the other in a file from `offset` on: a .npy file, or an h5 dataset
-    that is not chunked."""
+    that is not chunked. A read raises `AvbookError` where the file has changed since."""
 
     def __init__(self, path: Path, offset: int, shape: tuple[int, ...], dtype: np.dtype):
         self.path, self.offset = Path(path), int(offset)
         self.shape, self.dtype = tuple(map(int, shape)), np.dtype(dtype)
+        self.stamp = file_stamp(os.stat(self.path))
 
     @contextmanager
     def _opened(self):
-        with open(self.path, "rb", buffering=0) as file:
+        _check_unchanged(self.path, self.stamp)
+        try:
+            file = self.path.open("rb", buffering=0)
+        except OSError as error:
+            raise AvbookError(f"{self.path}: cannot be read ({error.strerror})") from None
+        with file:
             yield file
 
     def _run(self, source, start: int, stop: int) -> np.ndarray:
@@ -205,26 +212,35 @@ class RawStore(ArrayStore):
 
 
 class H5Store(ArrayStore):
-    """Rows of an h5 dataset that has to go through h5py (chunked or compressed)."""
+    """Rows of an h5 dataset that has to go through h5py (chunked or compressed). A read raises
+    `AvbookError` where the file has changed since."""
 
     def __init__(self, path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype):
         self.path, self.name = Path(path), name
         self.shape, self.dtype = tuple(map(int, shape)), np.dtype(dtype)
+        self.stamp = file_stamp(os.stat(self.path))
 
     @contextmanager
     def _opened(self):
         import h5py
 
-        with h5py.File(self.path, "r") as file:
+        _check_unchanged(self.path, self.stamp)
+        try:
+            file = h5py.File(self.path, "r")
+        except OSError as error:
+            raise AvbookError(
+                f"{self.path}: cannot be opened again ({' '.join(str(error).split())[:200]})"
+            ) from None
+        with file:
             yield file[self.name]
 
     def _run(self, source, start: int, stop: int) -> np.ndarray:
         try:
             return source[start:stop]
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001  # OSError, RuntimeError, ValueError, …
             raise AvbookError(
-                f"{self.path}: rows {start}-{stop - 1} of '{self.name}' cannot be read "
-                f"({str(error).splitlines()[0]}); get the file again"
+                f"{self.path}: rows {start}-{stop - 1} of '{self.name}' cannot be read"
+                f" ({' '.join(str(error).split())[:200]}); get the file again"
             ) from None
 
 
@@ -253,8 +269,8 @@ class NpyFolderStore(ArrayStore):
         array = read_npy(path)
         if array.shape != self.shape[1:]:
             raise AvbookError(
-                f"{path}: {array.dtype} {array.shape}, but the other clips have {self.shape[1:]}"
-                " floats"
+                f"{path}: {array.dtype} {array.shape}, but most clips have {self.shape[1:]};"
+                " extract it again"
             )
         return array
 
@@ -274,122 +290,16 @@ def checked_block(
     return block
 
 
-def _h5_fault(path: Path, error: OSError) -> AvbookError:
-    """What HDF5 said of a file that cannot be read, in one line: cut short, with its sizes, or no
-    HDF5 file at all."""
-    size = os.path.getsize(path) if os.path.isfile(path) else 0
-    cut = re.search(r"truncated file.*stored_eof = (\d+)", str(error), re.S)
-    what = (
-        f"cut short: {size:,} of {int(cut[1]):,} bytes"
-        if cut
-        else f"not an HDF5 file, or a damaged one ({size:,} bytes)"
-    )
-    return AvbookError(f"{path}: {what}; get it again")
-
-
-@contextmanager
-def _h5_dataset(path: Path, name: str):
-    """The dataset of an h5 file, open. AvbookError for a file that is cut short, not HDF5, or
-    without that dataset."""
-    import h5py
-
-    try:
-        with h5py.File(path, "r") as file:
-            if name not in file or not isinstance(file[name], h5py.Dataset):
-                raise AvbookError(
-                    f"{path}: holds {', '.join(map(repr, file)) or 'nothing'}, expected a dataset"
-                    f" '{name}'; is it the right file?"
-                )
-            yield file[name]
-    except OSError as error:
-        raise _h5_fault(path, error) from None
-
-
-def open_h5(
-    path: Path,  # an h5 file
-    name: str,  # the dataset in it
-) -> ArrayStore:
-    """The dataset as a store. AvbookError for a file that is missing, cut short, not HDF5, without
-    that dataset, or not of floats."""
-    path = Path(path)
-    if not path.is_file():
-        raise AvbookError(f"{path}: no such file; expected the features there, dataset '{name}'")
-    with _h5_dataset(path, name) as data:
-        if data.dtype.name not in FLOATS or data.ndim < 2:
-            raise AvbookError(
-                f"{path}: '{name}' is {data.dtype} {data.shape}, expected floats, one row per clip"
-            )
-        shape, dtype = data.shape, data.dtype
-        offset = data.id.get_offset() if data.chunks is None and not data.external else None
-        first = data[:1] if len(data) else None
-    if offset is not None and first is not None:
-        raw = RawStore(path, offset, shape, dtype)
-        if offset + raw.nbytes <= os.path.getsize(path):
-            with raw._opened() as source:  # trust the offset only after it gave the same first row
-                if raw._run(source, 0, 1).tobytes() == first.tobytes():
-                    return raw
-    return H5Store(path, name, shape, dtype)
-
-
-def read_h5(
-    path: Path,  # an h5 file small enough to read whole
-    name: str,  # the dataset in it
-) -> np.ndarray:
-    """The dataset as an array. AvbookError for a file that is missing, cut short, not HDF5, without
-    that dataset, or not of numbers."""
-    path = Path(path)
-    if not path.is_file():
-        raise AvbookError(f"{path}: no such file")
-    with _h5_dataset(path, name) as data:
-        if data.dtype.kind not in "iuf":
-            raise AvbookError(f"{path}: '{name}' is of type {data.dtype}, expected numbers")
-        return data[()]
-
-
 def open_npy(
     path: Path,  # a .npy file
 ) -> RawStore:
     """The array as a store. AvbookError for a file that is missing, cut short, or not an array of
     floats in C order."""
     path = Path(path)
-    try:
-        with open(path, "rb") as file:
-            version = np.lib.format.read_magic(file)
-            if version == (1, 0):
-                shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-            else:
-                shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
-            offset = file.tell()
-    except FileNotFoundError:
-        raise AvbookError(f"{path}: no such file") from None
-    except (ValueError, OSError) as error:
-        raise AvbookError(f"{path}: not a .npy array ({str(error).splitlines()[0]})") from None
-    if fortran or dtype.name not in FLOATS or len(shape) < 2:
+    shape, dtype, fortran, offset = read_header(path)
+    if fortran or len(shape) < 2:
         raise AvbookError(
             f"{path}: {dtype} {shape}{' in Fortran order' if fortran else ''}, expected floats, one"
             " row per clip"
         )
-    rows = RawStore(path, offset, shape, dtype)
-    if offset + rows.nbytes != os.path.getsize(path):
-        raise AvbookError(
-            f"{path}: {os.path.getsize(path):,} bytes, expected {offset + rows.nbytes:,}; it was"
-            " cut short: make it again"
-        )
-    return rows
-
-
-def read_npy(
-    path: Path,  # ID.npy, the features of one clip
-) -> np.ndarray:
-    """The array. AvbookError for a file that is missing, damaged, pickled, or not of floats."""
-    try:
-        array = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise AvbookError(f"{path}: no such file; every clip of the lists needs one") from None
-    except (ValueError, OSError, EOFError) as error:
-        raise AvbookError(
-            f"{path}: not a .npy array of numbers ({str(error).splitlines()[0]}); extract it again"
-        ) from None
-    if array.dtype.name not in FLOATS:
-        raise AvbookError(f"{path}: {array.dtype} {array.shape}, expected floats; extract it again")
-    return array
+    return RawStore(path, offset, shape, dtype)

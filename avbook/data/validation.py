@@ -5,44 +5,42 @@ prints everything."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+import os
+import re
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from zlib import crc32
 
 import numpy as np
 
 from avbook.data.annotations import read_categories
-from avbook.data.stores import ArrayStore, RawStore, not_finite, open_npy
+from avbook.data.description import PACK_FILE, WORLD_FILE, read_manifest, read_world
+from avbook.data.layout import locate
+from avbook.data.scan import Rows, Scan
+from avbook.data.stores import ArrayStore, NpyFolderStore
 from avbook.errors import AvbookError
 
 __all__ = [
     "Issue",
     "ValidationReport",
-    "PACK_FILE",
-    "PACK_VERSION",
     "FolderDescription",
     "describe_folder",
     "check_orders",
-    "check_values",
-    "read_manifest",
-    "open_packed",
-    "open_features",
-    "check_pack",
+    "check_scans",
+    "counted",
     "listed",
-    "read_world",
 ]
 
-PACK_FILE, PACK_VERSION = "pack.json", 1
-MOST_FAULTS = 20  # of one annotation file that a report names one by one
+# what tells faults of the same kind apart: quoted words, ids of clips, numbers
+VALUES = re.compile(r"'[^']*'|\"[^\"]*\"|\S{11}_[\d.]+_[\d.]+|\d+")
 
 
 @dataclass(frozen=True)
 class Issue:
-    """One thing that is wrong (`error`) or worth knowing (`note`) about a file of a data folder."""
+    """One thing that is wrong with a file of a data folder (`error`), looks wrong (`warning`), or
+    is worth knowing (`note`)."""
 
-    level: str  # "error" or "note"
+    level: str  # "error", "warning" or "note"
     file: str  # the file's name in the folder
     message: str  # what was found, what was expected, what to do
 
@@ -56,6 +54,8 @@ class ValidationReport:
     def __init__(self, folder: Path):
         self.folder = Path(folder)
         self.findings: list[Issue] = []
+        if self.folder.is_file():
+            raise AvbookError(f"{folder}: is a file; give the folder that it lies in")
         if not self.folder.is_dir():
             raise AvbookError(
                 f"{folder}: no such folder; expected one with the official files, a world, or a"
@@ -66,9 +66,22 @@ class ValidationReport:
         """Add an error: the folder cannot be used as it is."""
         self.findings.append(Issue("error", str(file), message))
 
+    def warn(self, file: str, message: str) -> None:
+        """Add a warning: the folder can be used, and something in it is probably not meant."""
+        self.findings.append(Issue("warning", str(file), message))
+
     def note(self, file: str, message: str) -> None:
         """Add a note: true, worth knowing, no reason to stop."""
         self.findings.append(Issue("note", str(file), message))
+
+    def path(self, file: str) -> Path:
+        """Where the file or folder of that name lies: in the folder, or where the released archives
+        have it."""
+        return locate(self.folder, file)
+
+    def has(self, file: str) -> bool:
+        """Whether there is anything of that name; a link to nothing counts, so that it is named."""
+        return os.path.lexists(self.path(file))
 
     def errors(self) -> list[Issue]:
         """The errors alone."""
@@ -80,28 +93,31 @@ class ValidationReport:
         try:
             return action(*args)
         except AvbookError as error:
-            self.error(file, str(error).removeprefix(f"{self.folder / file}: "))
+            message = str(error)
+            for path in (self.path(file), self.folder / file, self.folder):
+                message = message.removeprefix(f"{path}: ")
+            self.error(file, message)
             return None
 
     def read_rows(self, file: str, reader: Callable, *args) -> list | None:
-        """The rows that a reader of `avbook.data.annotations` finds in the file, or None after all
-        of its faults became errors; lines with the same fault are one error."""
-        lines_of: dict[str, list[int]] = {}
+        """The rows that a reader of `avbook.data.annotations` finds in the file, or None after its
+        faults became errors; lines with the same kind of fault are one, in the words of the
+        first."""
+        faults: dict[str, dict[int, str]] = {}  # kind -> line -> message
 
         def note(path: Path, line: int, message: str) -> None:
-            lines_of.setdefault(message, []).append(line)
+            faults.setdefault(VALUES.sub("#", message), {})[line] = message
 
         def read() -> list:
-            return reader(self.folder / file, *args, on_fault=note)
+            return reader(self.path(file), *args, on_fault=note)
 
         rows = self.attempt(file, read)
-        for message, lines in list(lines_of.items())[:MOST_FAULTS]:
-            self.error(file, f"line {listed(lines)}: {message}")
-        if len(lines_of) > MOST_FAULTS:
-            self.error(
-                file, f"{len(lines_of) - MOST_FAULTS} more faults of its lines; mend these first"
-            )
-        return None if lines_of else rows
+        for messages in faults.values():
+            first = next(iter(messages.values()))
+            others = len(set(messages.values())) - 1
+            more = f" (and {others} more such)" if others else ""
+            self.error(file, f"{counted(len(messages), messages, 'line')}: {first}{more}")
+        return None if faults else rows
 
     def stop_on_errors(self) -> None:
         """Raise the first error, shortened to a line, as AvbookError; say how many more there
@@ -119,16 +135,27 @@ class ValidationReport:
         raise AvbookError(f"{self.folder / errors[0].file}: {text}{more}")
 
 
+NAMED = 3  # items that a message names
+
+
 def listed(
-    items,  # anything that prints
-    limit: int | None = 5,  # how many to name; None: all
+    items: Collection,  # anything that prints
 ) -> str:
-    """The items as a comma list, the rest counted."""
-    items = [str(item) for item in items]
-    text = ", ".join(items[:limit])
-    if limit is not None and len(items) > limit:
-        text += f" and {len(items) - limit} more"
-    return text
+    """The first items as a comma list, the rest counted."""
+    return counted(len(items), items)
+
+
+def counted(
+    count: int,  # how many there are
+    first: Collection,  # some of them, or all: anything that prints
+    kind: str = "",  # what they are, such as "line"
+) -> str:
+    """ "row 3, row 7, row 9 and 90 more": the first three named, the rest counted."""
+    names = [str(item) for item in first][:NAMED]
+    text = ", ".join(names)
+    if count > len(names):
+        text += f" and {count - len(names)} more"
+    return f"{kind} {text}" if kind else text
 
 
 @dataclass
@@ -153,7 +180,7 @@ def describe_folder(
     folder = report.folder
     manifest = report.attempt(PACK_FILE, read_manifest, folder)
     categories = report.attempt("categories.txt", read_categories, folder, own)
-    world = report.attempt("world.json", read_world, folder)
+    world = report.attempt(WORLD_FILE, read_world, folder)
     return FolderDescription(categories or own, manifest, world)
 
 
@@ -197,139 +224,46 @@ def check_orders(
         report.note(files[names[0]], f"{unused} of {count} clips are in no split")
 
 
-def check_values(report: ValidationReport, file: str, rows: ArrayStore, limit: int) -> None:
-    """An error when a sample of the store (about `limit` bytes, all of it when smaller) holds NaN
-    or infinity."""
-    bad = []
-    try:
-        for first, block in rows.sample(limit):
-            bad += (first + np.flatnonzero(not_finite(block))).tolist()
-    except AvbookError as error:
-        report.error(file, str(error).removeprefix(f"{report.folder / file}: "))
-    if bad:
-        names = [rows.row_name(row) for row in bad]
-        report.error(file, f"{listed(names)}: NaN or infinity; extract these clips again")
-
-
-# -------------------------------------------------------------------------------------------- packs
-def read_manifest(
-    folder: Path,  # a data folder
-) -> dict | None:
-    """The contents of its `pack.json`, or None when it is no pack; AvbookError for an unfinished
-    pack and another version."""
-    folder = Path(folder)
-    path = folder / PACK_FILE
-    if not path.is_file():
-        if (folder / "progress.jsonl").is_file():
-            raise AvbookError(
-                f"{folder}: an unfinished pack; run the same `avbook data pack` command again, it"
-                " continues"
-            )
-        return None
-    broken = AvbookError(f"{path}: not a pack's description; pack the official folder again")
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        version = manifest["version"]
-    except (ValueError, KeyError, TypeError):
-        raise broken from None
-    if version != PACK_VERSION:
-        raise AvbookError(
-            f"{path}: a pack of version {version}; this avbook reads version {PACK_VERSION}: pack"
-            " the official folder again"
-        )
-    if not _is_description(manifest):
-        raise broken
-    return manifest
-
-
-def _is_description(manifest: dict) -> bool:
-    """Whether arrays and files are described as `pack_folder` does, with bare names for files."""
-    arrays, files = manifest.get("arrays"), manifest.get("files")
-    if not isinstance(arrays, dict) or not isinstance(files, dict):
-        return False
-    for entry in arrays.values():
-        if not isinstance(entry, dict) or not {"file", "shape", "block_rows", "crc32"} <= set(
-            entry
-        ):
-            return False
-    names = [entry["file"] for entry in arrays.values()] + list(files)
-    return all(isinstance(name, str) and name and Path(name).name == name for name in names)
-
-
-def open_packed(
-    folder: Path,  # a pack
-    entry: dict,  # what its description says about one array
-) -> RawStore:
-    """The array as a store; AvbookError when the file is not as described."""
-    rows = open_npy(Path(folder) / entry["file"])
-    if list(rows.shape) != entry["shape"] or rows.dtype != np.float16:
-        raise AvbookError(
-            f"{rows.path}: {rows.dtype} {rows.shape}, but {PACK_FILE} says float16"
-            f" {tuple(entry['shape'])}; pack again"
-        )
-    return rows
-
-
-def open_features(
+def check_scans(
     report: ValidationReport,  # where the findings go
-    description: FolderDescription,  # with what a pack says of the features
-    files: Mapping[str, str],  # name of the features -> official file or folder
-    # gives the store of an official file or folder, or None where there is none
-    open_official: Callable[[str], ArrayStore | None],
-    required: bool = True,  # whether a pack has to have them
-) -> dict[str, ArrayStore]:
-    """Name -> store of the features that are there and can be read, from a pack or from the
-    official files; errors in the report for the others."""
-    stores = {}
-    for name, file in files.items():
-        entry = description.packed(name)
-        if description.manifest is None:
-            rows = open_official(file)
-        elif entry is not None:
-            rows = report.attempt(entry["file"], open_packed, report.folder, entry)
-        else:
-            rows = None
-            if required:
-                report.error(PACK_FILE, f"says nothing of {name}; pack the official folder again")
-        if rows is not None:
-            stores[name] = rows
-    return stores
-
-
-def check_pack(report: ValidationReport, manifest: dict) -> None:
-    """Errors for every block and every small file of a pack whose checksum is not the one noted
-    when it was written."""
-    for name, entry in manifest["files"].items():
-        path = report.folder / name
-        if not path.is_file():
-            report.error(name, "no such file, though the pack was made with it; pack again")
-        elif crc32(path.read_bytes()) != entry["crc32"]:
+    stores: dict[str, ArrayStore],  # by name: features
+    scans: Mapping[str, Scan],  # by name: what they are
+) -> None:
+    """Errors for features that cannot be read, are not finite, or are all the same; warnings for
+    constant rows, a note for repeated ones."""
+    for name, scan in scans.items():
+        rows, file = stores[name], stores[name].path.name
+        for message, found in scan.damaged.items():
+            report.error(*_of_rows(rows, found, message))
+        if scan.other_sums.count:
+            first = scan.other_sums.first[0]
             report.error(
-                name,
-                "not what was packed (checksum); copy it again from the official folder, or pack"
-                " again",
+                file,
+                f"{scan.other_sums.count} blocks, the first from row {first} on, are not what was"
+                " packed (checksum); pack again",
             )
-    for entry in manifest["arrays"].values():
-        rows = report.attempt(entry["file"], open_packed, report.folder, entry)
-        if rows is None:
+        if scan.not_finite.count:
+            fault = "NaN or infinity; extract it again"
+            report.error(*_of_rows(rows, scan.not_finite, fault))
+        if scan.damaged:
             continue
-        with rows._opened() as source:
-            for number, first in enumerate(range(0, len(rows), entry["block_rows"])):
-                stop = min(first + entry["block_rows"], len(rows))
-                block = rows._run(source, first, stop)
-                if crc32(block.reshape(-1).view(np.uint8)) != entry["crc32"][number]:
-                    report.error(
-                        entry["file"],
-                        f"rows {first}-{stop - 1} are not what was packed (checksum); pack again",
-                    )
+        if scan.distinct == 1 and scan.rows > 1:
+            what = "one value throughout" if scan.constant.count else "the same values"
+            report.error(
+                file, f"all {scan.rows} clips hold {what}: the features were never written to it"
+            )
+            continue
+        if scan.constant.count:
+            fault = "one value throughout, such as zeros; was it extracted?"
+            report.warn(*_of_rows(rows, scan.constant, fault))
+        if scan.repeated.count:
+            report.note(*_of_rows(rows, scan.repeated, "the same features as a clip before"))
 
 
-def read_world(folder: Path) -> dict | None:
-    """The contents of the folder's world.json, or None where there is none."""
-    path = Path(folder) / "world.json"
-    if not path.is_file():
-        return None
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError):
-        raise AvbookError(f"{path}: not JSON; write the world again") from None
+def _of_rows(rows: ArrayStore, found: Rows, message: str) -> tuple[str, str]:
+    """The file and the text of a finding about some rows; a clip with a file of its own is named by
+    that where it is the only one."""
+    names = [rows.row_name(row) for row in found.first]
+    if found.count == 1 and isinstance(rows, NpyFolderStore):
+        return f"{rows.path.name}/{names[0]}", message
+    return rows.path.name, f"{counted(found.count, names)}: {message}"

@@ -215,7 +215,7 @@ def test_a_bad_line_in_the_annotations(ave, line, words):
 
 
 def test_annotations_that_are_no_text(ave):
-    (ave / "Annotations.txt").write_bytes(b"\xff\xfe\x00\x01" * 30)
+    (ave / "Annotations.txt").write_bytes(b"\x80\x81\x00\x01" * 30)
     refused(AVE, ave, "Annotations.txt", "UTF-8")
     (ave / "Annotations.txt").write_text("\n")
     refused(AVE, ave, "Annotations.txt", "is empty")
@@ -230,8 +230,8 @@ def test_weak_labels_in_another_order(ave):
     with h5py.File(ave / "mil_labels.h5", "r+") as h5:
         h5["avadataset"][...] = np.roll(h5["avadataset"][...], 1, axis=0)
     assert (
-        "error: mil_labels.h5: contradicts the segment labels; its rows are in another order or of"
-        " other labels" in map(str, check_folder(ave))
+        "error: mil_labels.h5: row 0, 1, 2 and 21 more: contradicts the segment labels; its rows"
+        " are in another order or of other labels" in map(str, check_folder(ave))
     )
 
 
@@ -277,7 +277,7 @@ def test_everything_wrong_is_found_at_one_look(ave):
 def test_a_file_that_shrinks_while_it_is_read(ave):
     train = AVE(ave, cache_mb=0).train
     truncate(ave / "visual_feature.h5", 0.3)
-    with pytest.raises(AvbookError, match="was cut short after it was opened"):
+    with pytest.raises(AvbookError, match="removed, replaced or written to since it was opened"):
         train[:]
 
 
@@ -382,19 +382,19 @@ def test_titles_and_fields(llp):
     refused(LLP, llp, "AVVP_val_pd.csv", "expected the columns filename, event_labels")
 
 
-def test_every_missing_feature_file_is_listed(llp):
+def test_missing_feature_files_are_counted_and_three_are_named(llp):
     gone = sorted(path.stem for path in (llp / "res152").iterdir())[::2]
     for name in gone:
         (llp / "res152" / f"{name}.npy").unlink()
     refused(LLP, llp, "res152", "8 of 16 files are missing")
     message = next(f.message for f in check_folder(llp) if f.file == "res152")
-    assert all(name in message for name in gone)
+    assert sum(name in message for name in gone) == 3 and "and 5 more" in message
 
 
 @pytest.mark.parametrize(
     "array, words",
     [
-        (np.zeros((10, 9), np.float32), r"\(10, 9\), but the other clips have \(10, 8\)"),
+        (np.zeros((10, 9), np.float32), r"\(10, 9\), but most clips have \(10, 8\)"),
         (np.zeros((9, 8), np.float32), r"\(9, 8\)"),
         (np.zeros((10, 8), np.int16), "int16"),
     ],
@@ -408,9 +408,9 @@ def test_one_feature_file_unlike_the_others(llp, array, words):
 def test_a_truncated_or_pickled_feature_file(llp):
     path = sorted((llp / "vggish").iterdir())[-1]
     truncate(path)
-    refused(LLP, llp, f"vggish/{path.name}", "not a .npy array of numbers")
+    refused(LLP, llp, f"vggish/{path.name}", "224 bytes, expected 448 for float32", "cut short")
     np.save(path, np.array([{"a": 1}], object), allow_pickle=True)
-    refused(LLP, llp, f"vggish/{path.name}", "not a .npy array of numbers")
+    refused(LLP, llp, f"vggish/{path.name}", "object .*expected floats")
 
 
 @pytest.mark.parametrize(
@@ -431,9 +431,13 @@ def test_features_that_do_not_fit_each_other(llp, kind, shape, words):
 def test_nan_in_one_feature_file(llp):
     path = sorted((llp / "r2plus1d_18").iterdir())[3]
     np.save(path, np.full((10, 6), np.nan, np.float32))
-    with pytest.raises(AvbookError, match=f"{path.name} holds NaN"):
-        LLP(llp)
-    refused(lambda where: LLP(where, cache_mb=0), llp, "r2plus1d_18", path.stem, "NaN")
+    for cache_mb in (0, 600):
+        refused(
+            lambda where, size=cache_mb: LLP(where, cache_mb=size),
+            llp,
+            f"r2plus1d_18/{path.name}",
+            "NaN",
+        )
 
 
 # -------------------------------------------------------------------------------------------- packs
@@ -470,7 +474,8 @@ def test_a_corrupted_byte_in_a_pack(pack, where):
     data[where] ^= 0x01  # one bit: still a finite number, so only the checksum can tell
     (pack / "visual.npy").write_bytes(data)
     refused(AVE, pack, "visual.npy", "are not what was packed")
-    AVE(pack, cache_mb=0)  # streamed, it is not read through; the check is what finds it
+    with pytest.raises(AvbookError, match="are not what was packed"):
+        AVE(pack, cache_mb=0)
 
 
 def test_a_corrupted_small_file_of_a_pack(pack):

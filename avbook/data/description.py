@@ -1,0 +1,105 @@
+"""What a folder says of itself: a pack's `pack.json`, and `world.json` of the embedded data."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+from pydantic import NonNegativeInt, PositiveInt
+
+from avbook.common.schema import Schema, read_json
+from avbook.errors import AvbookError
+
+__all__ = ["PACK_FILE", "PACK_VERSION", "WORLD_FILE", "read_manifest", "read_world"]
+
+PACK_FILE, PACK_VERSION = "pack.json", 1
+WORLD_FILE = "world.json"
+LARGEST_BLOCK = 2**26  # bytes that one checksum may be of, where it is of several rows
+AGAIN = "pack the official folder again"
+
+
+class _Array(Schema):
+    file: str
+    shape: list[PositiveInt]
+    block_rows: PositiveInt
+    crc32: list[NonNegativeInt]  # one a block
+
+
+class _CopiedFile(Schema):
+    bytes: NonNegativeInt
+    crc32: NonNegativeInt
+
+
+class _Version(Schema):
+    version: int
+
+
+class _Manifest(_Version):
+    task: str
+    arrays: dict[str, _Array]
+    files: dict[str, _CopiedFile]
+
+
+class _World(Schema):
+    task: str | None = None
+    size: str | None = None
+    seed: int | None = None
+    scripts: str | None = None
+
+
+def read_manifest(
+    folder: Path,  # a data folder
+) -> dict | None:
+    """The contents of its `pack.json`, or None when it is no pack; AvbookError for an unfinished
+    pack, another version, and a description that is none."""
+    folder = Path(folder)
+    path = folder / PACK_FILE
+    if not os.path.lexists(path):
+        if (folder / "progress.jsonl").is_file():
+            raise AvbookError(
+                f"{folder}: an unfinished pack; run the same `avbook data pack` command again, it"
+                " continues"
+            )
+        return None
+    version = read_json(path, _Version, "a pack's description", AGAIN)["version"]
+    if version != PACK_VERSION:
+        raise AvbookError(
+            f"{path}: a pack of version {version}; this avbook reads version {PACK_VERSION}:"
+            f" {AGAIN}"
+        )
+    manifest = read_json(path, _Manifest, "a pack's description", AGAIN)
+    fault = _fault(manifest)
+    if fault is not None:
+        raise AvbookError(f"{path}: not a pack's description ({fault}); {AGAIN}")
+    return manifest
+
+
+def _fault(manifest: dict) -> str | None:
+    """What of the description cannot be, though every value has the right type."""
+    names = [entry["file"] for entry in manifest["arrays"].values()] + list(manifest["files"])
+    for name in names:
+        if not name or "\0" in name or Path(name).name != name:
+            return f"{name[:60]!r} is no file's name"
+    for name, entry in manifest["arrays"].items():
+        count, *row = entry["shape"]
+        if len(row) < 2:
+            return f"arrays.{name}.shape is {entry['shape']}"
+        row_bytes = 2 * math.prod(row)
+        if entry["block_rows"] > max(1, LARGEST_BLOCK // row_bytes):
+            return f"arrays.{name}.block_rows is {entry['block_rows']}"
+        blocks = -(-count // entry["block_rows"])
+        if len(entry["crc32"]) != blocks:
+            return f"arrays.{name}.crc32 has {len(entry['crc32'])} numbers for {blocks} blocks"
+    return None
+
+
+def read_world(
+    folder: Path,  # a data folder
+) -> dict | None:
+    """The contents of the folder's world.json, or None where there is none; AvbookError where it
+    cannot be read."""
+    path = Path(folder) / WORLD_FILE
+    if not os.path.lexists(path):
+        return None
+    return read_json(path, _World, "a world's description", "write the world again")

@@ -1,0 +1,25 @@
+"""Where the files of a data folder lie: at its top, or in the folders of the released archives."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+__all__ = ["SUBFOLDERS", "locate"]
+
+SUBFOLDERS = ("data", "feats", "data/feats")  # as LLP's authors share it; AVE's has data/
+
+
+def locate(
+    folder: Path,
+    file: str,  # name of a file or folder of the official layout
+) -> Path:
+    """Where it is, or where it is expected (at the top) when there is none."""
+    top = Path(folder) / file
+    if os.path.lexists(top):
+        return top
+    for subfolder in SUBFOLDERS:
+        below = Path(folder) / subfolder / file
+        if os.path.lexists(below):
+            return below
+    return top

@@ -1,0 +1,71 @@
+"""Single .npy files of features: the header is judged before anything is allocated or read."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from avbook.common.files import check_regular
+from avbook.errors import AvbookError
+
+__all__ = ["FLOATS", "NpyHeader", "read_header", "read_npy"]
+
+FLOATS = ("float16", "float32", "float64")
+ZIP = b"PK\x03\x04"  # what an .npz begins with
+
+
+class NpyHeader(NamedTuple):
+    """What the first bytes of a .npy file say."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    fortran: bool  # the first axis varies fastest
+    offset: int  # where the values begin
+
+
+def read_header(
+    path: Path,  # a .npy file
+) -> NpyHeader:
+    """The header of an array of floats. Raises `AvbookError` where the file is missing, no regular
+    file, no .npy file, of other values than floats, or not as long as its header says."""
+    size = check_regular(path).st_size
+    readers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    try:
+        with open(path, "rb") as file:
+            if file.read(4) == ZIP:
+                raise ValueError("it is an .npz archive: save the array in it with numpy.save")
+            file.seek(0)
+            version = np.lib.format.read_magic(file)
+            shape, fortran, dtype = readers[version](file)
+            offset = file.tell()
+    except Exception as error:  # noqa: BLE001  # NumPy raises what its parser met, of any type
+        told = "not a .npy array" if isinstance(error, ValueError) else "cannot be read as .npy"
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise AvbookError(f"{path}: {told} ({reason}); extract it again") from None
+    if dtype.name not in FLOATS:
+        raise AvbookError(f"{path}: {dtype} {shape}, expected floats; extract it again")
+    expected = offset + math.prod(shape) * dtype.itemsize
+    if min(shape, default=0) < 0 or size != expected:
+        raise AvbookError(
+            f"{path}: {size:,} bytes, expected {expected:,} for {dtype} {shape}; it was cut short:"
+            " make it again"
+        )
+    return NpyHeader(tuple(shape), dtype, fortran, offset)
+
+
+def read_npy(
+    path: Path,  # ID.npy, the features of one clip
+) -> np.ndarray:
+    """The array of floats; raises `AvbookError` as `read_header` does."""
+    shape, dtype, fortran, offset = read_header(path)
+    try:
+        values = np.fromfile(path, dtype, math.prod(shape), offset=offset)
+        return values.reshape(shape, order="F" if fortran else "C")
+    except (OSError, ValueError) as error:  # it changed since its header was read
+        raise AvbookError(f"{path}: cannot be read ({error}); extract it again") from None

@@ -1,0 +1,102 @@
+"""A pack's arrays and small files, opened and compared with what its description says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+
+from avbook.common.files import read_bytes
+from avbook.data.description import PACK_FILE
+from avbook.data.scan import BlockSums, Scan, scan_features
+from avbook.data.stores import ArrayStore, RawStore, open_npy
+from avbook.data.validation import FolderDescription, ValidationReport, check_scans
+from avbook.errors import AvbookError
+
+__all__ = ["open_packed", "open_features", "block_sums", "judge_features"]
+
+
+def open_packed(
+    folder: Path,  # a pack
+    entry: dict,  # what its description says about one array
+) -> RawStore:
+    """The array as a store; AvbookError when the file is not as described."""
+    rows = open_npy(Path(folder) / entry["file"])
+    if list(rows.shape) != entry["shape"] or rows.dtype != np.float16:
+        raise AvbookError(
+            f"{rows.path}: {rows.dtype} {rows.shape}, but {PACK_FILE} says float16"
+            f" {tuple(entry['shape'])}; pack again"
+        )
+    return rows
+
+
+def open_features(
+    report: ValidationReport,  # where the findings go
+    description: FolderDescription,  # with what a pack says of the features
+    files: Mapping[str, str],  # name of the features -> official file or folder
+    # gives the store of an official file or folder, or None where there is none
+    open_official: Callable[[str], ArrayStore | None],
+    required: bool = True,  # whether a pack has to have them
+) -> dict[str, ArrayStore]:
+    """Name -> store of the features that are there and can be read, from a pack or from the
+    official files; errors in the report for the others."""
+    stores = {}
+    for name, file in files.items():
+        entry = description.packed(name)
+        if description.manifest is None:
+            rows = open_official(file)
+        elif entry is not None:
+            rows = report.attempt(entry["file"], open_packed, report.folder, entry)
+        else:
+            rows = None
+            if required:
+                report.error(PACK_FILE, f"says nothing of {name}; pack the official folder again")
+        if rows is not None:
+            stores[name] = rows
+    return stores
+
+
+def block_sums(
+    description: FolderDescription,
+) -> dict[str, BlockSums]:
+    """By name, the checksums of a pack's arrays; none for the official files."""
+    if description.manifest is None:
+        return {}
+    return {
+        name: BlockSums(entry["crc32"], entry["block_rows"])
+        for name, entry in description.manifest["arrays"].items()
+    }
+
+
+def judge_features(
+    report: ValidationReport,  # where the findings go
+    description: FolderDescription,
+    stores: dict[str, ArrayStore],  # by name: features that could be opened
+    fresh: bool = False,  # look at every value again, whatever an earlier look found
+) -> dict[str, Scan]:
+    """By name, what the features are; what is wrong with them, or with a pack's small files, goes
+    to the report."""
+    if description.manifest is not None:
+        _check_copies(report, description.manifest)
+    try:
+        scans = scan_features(report.folder, stores, block_sums(description), fresh)
+    except (AvbookError, OSError) as error:  # they were changed while they were read
+        file, _, message = str(error).removeprefix(f"{report.folder}/").partition(": ")
+        report.error(file, message)
+        return {}
+    check_scans(report, stores, scans)
+    return scans
+
+
+def _check_copies(report: ValidationReport, manifest: dict) -> None:
+    """Errors for every small file of a pack that is not what was packed."""
+    for name, entry in manifest["files"].items():
+        data = report.attempt(name, read_bytes, report.folder / name)
+        if data is not None and crc32(data) != entry["crc32"]:
+            report.error(
+                name,
+                "not what was packed (checksum); copy it again from the official folder, or pack"
+                " again",
+            )
