@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from avbook.data.npy_files import read_npy
 from avbook.data.pack_files import judge_features, open_features
 from avbook.data.scan import Scan
 from avbook.data.spec import LLP_SPEC, SPLITS
-from avbook.data.stores import ArrayStore, NpyFolderStore
+from avbook.data.stores import ArrayStore, NpyFolderStore, folder_stamps
 from avbook.data.validation import (
     FolderDescription,
     ValidationReport,
@@ -174,14 +173,14 @@ def open_clips(
     when files are missing."""
     path = report.path(folder)
     try:
-        sizes = {entry.name: entry.stat().st_size for entry in os.scandir(path)}
+        stamps = folder_stamps(path)
     except OSError:
         report.error(
             folder, f"no such folder; expected {folder}/ID.npy for each of {len(ids)} clips"
         )
         return None
     files = [f"{name}.npy" for name in ids]
-    missing = [file for file in files if file not in sizes]
+    missing = [file for file in files if file not in stamps]
     if missing:
         report.error(
             folder,
@@ -189,8 +188,8 @@ def open_clips(
             " take the clips out of the lists",
         )
         return None
-    usual = Counter(sizes[file] for file in files).most_common(1)[0][0]
-    typical = next(file for file in files if sizes[file] == usual)
+    usual = Counter(stamps[file][0] for file in files).most_common(1)[0][0]
+    typical = next(file for file in files if stamps[file][0] == usual)
     first = report.attempt(f"{folder}/{typical}", read_npy, path / typical)
     return None if first is None else NpyFolderStore(path, ids, first.shape, first.dtype)
 

@@ -23,7 +23,7 @@ import numpy as np
 from avbook.common.files import write_text
 from avbook.common.schema import Schema, read_json
 from avbook.common.system import cache_folder
-from avbook.data.stores import ArrayStore, NpyFolderStore, file_stamp, native
+from avbook.data.stores import ArrayStore, NpyFolderStore, file_stamp, folder_stamps, native
 from avbook.errors import AvbookError
 
 __all__ = ["SCAN_FILE", "Scan", "Rows", "BlockSums", "scan_features"]
@@ -213,9 +213,9 @@ def _source(rows: ArrayStore) -> tuple[str, int]:
         stamp = file_stamp(os.stat(rows.path))
         return json.dumps([*about, stamp]), max(stamp[1:])
     digest, newest = hashlib.blake2b(digest_size=16), 0
-    stamps = {entry.name: file_stamp(entry.stat()) for entry in os.scandir(rows.path)}
+    stamps = folder_stamps(rows.path)
     for name in rows.ids:
-        stamp = stamps.get(f"{name}.npy", (0, 0, 0))
+        stamp = stamps.get(f"{name}.npy", (-1, 0, 0))
         digest.update(f"{name} {stamp}\n".encode())
         newest = max(newest, *stamp[1:])
     return json.dumps([*about, digest.hexdigest()]), newest

@@ -22,6 +22,8 @@ __all__ = [
     "H5Store",
     "NpyFolderStore",
     "open_npy",
+    "file_stamp",
+    "folder_stamps",
     "row_numbers",
     "not_finite",
     "native",
@@ -162,6 +164,20 @@ def file_stamp(
     """Size and times of a file, by which a change shows: no program sets the time of the last
     change of its own will, as it may that of the last writing."""
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def folder_stamps(
+    folder: Path,
+) -> dict[str, tuple[int, int, int]]:
+    """By name, the stamp of each entry of the folder; -1 bytes for what may not be looked at, such
+    as a link to nothing. Raises OSError without such a folder."""
+    stamps = {}
+    for entry in os.scandir(folder):
+        try:
+            stamps[entry.name] = file_stamp(entry.stat())
+        except OSError:
+            stamps[entry.name] = (-1, 0, 0)
+    return stamps
 
 
 def _check_unchanged(path: Path, stamp: tuple[int, int, int]) -> None:

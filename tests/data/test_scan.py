@@ -130,7 +130,7 @@ def test_values_beyond_float16_still_tell_rows_apart(tmp_path):
     assert AVE(folder).hash != before
 
 
-# --------------------------------------------------------------------------------- what is kept
+# ------------------------------------------------------------------------------------- what is kept
 def test_the_second_start_reads_no_features(tmp_path, settled, counted):
     folder = write_ave(tmp_path / "ave")[0]
     first = AVE(folder).hash
