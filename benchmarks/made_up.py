@@ -64,8 +64,8 @@ def llp_folder(folder: Path, n: int) -> Path:
     return folder
 
 
-def ave_folder(folder: Path, n: int) -> Path:
-    """The folder, with n clips in float64, unchunked, as the official h5 files are met, and their
+def ave_folder(folder: Path, n: int, dtype: str = "float64") -> Path:
+    """The folder, with n clips, unchunked, in float64 as the official h5 files are met, and their
     orders and labels."""
     import h5py
 
@@ -84,7 +84,7 @@ def ave_folder(folder: Path, n: int) -> Path:
         h5(f"{split}_order", "order", np.asarray(rows))
     for file, shape in AVE_SHAPES.items():
         with h5py.File(folder / f"{file}.h5", "w") as opened:
-            data = opened.create_dataset("avadataset", (n, *shape), np.float64)
+            data = opened.create_dataset("avadataset", (n, *shape), dtype)
             for start in range(0, n, 64):
                 data[start : start + 64] = rng.random((min(64, n - start), *shape))
     return folder

@@ -239,8 +239,8 @@ def check_scans(
             first = scan.other_sums.first[0]
             report.error(
                 file,
-                f"{scan.other_sums.count} blocks, the first from row {first} on, are not what was"
-                " packed (checksum); pack again",
+                f"blocks that are not what was packed (checksum): {scan.other_sums.count}, the"
+                f" first from row {first} on; pack again",
             )
         if scan.not_finite.count:
             fault = "NaN or infinity; extract it again"

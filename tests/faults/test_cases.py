@@ -251,17 +251,9 @@ def put(kind, path):
 
 WORDS = {"pipe": "is a pipe", "device": "is a device", "folder": "is a folder", "link": "a link to"}
 AVE_FILES = [
-    "audio_feature.h5",
-    "labels.h5",
-    "Annotations.txt",
-    "train_order.h5",
-    "mil_labels.h5",
-    "prob_label.h5",
-    "labels_noisy.h5",
-    "visual_feature_noisy.h5",
-    "categories.txt",
-    "world.json",
-    "pack.json",
+    *("audio_feature.h5", "visual_feature_noisy.h5", "Annotations.txt", "train_order.h5"),
+    *("labels.h5", "mil_labels.h5", "prob_label.h5", "labels_noisy.h5"),
+    *("categories.txt", "world.json", "pack.json"),
 ]
 
 

@@ -473,8 +473,8 @@ def test_a_corrupted_byte_in_a_pack(pack, where):
     data = bytearray((pack / "visual.npy").read_bytes())
     data[where] ^= 0x01  # one bit: still a finite number, so only the checksum can tell
     (pack / "visual.npy").write_bytes(data)
-    refused(AVE, pack, "visual.npy", "are not what was packed")
-    with pytest.raises(AvbookError, match="are not what was packed"):
+    refused(AVE, pack, "visual.npy", "not what was packed")
+    with pytest.raises(AvbookError, match="not what was packed"):
         AVE(pack, cache_mb=0)
 
 
