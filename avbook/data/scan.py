@@ -32,6 +32,7 @@ SCAN_FILE = ".avbook-scan.json"
 VERSION = 1  # of what a scan finds, and of its file
 SETTLED = 2 * 10**9  # ns: a file that changed later than this before a scan may change unseen
 LARGEST = float(np.finfo(np.float16).max)  # 65504
+LARGEST_ARRAY = 10**12  # bytes; a file with holes may claim any number
 SLOW = 2**30  # bytes that are worth a progress bar
 NAMED = 3  # rows that are remembered by number
 
@@ -89,7 +90,13 @@ def scan_features(
     """By name, what the features are: read from the disk where that was kept and no file has
     changed, else found by reading every value once.
 
-    Raises `AvbookError` where a file changes meanwhile."""
+    Raises `AvbookError` where a file changes meanwhile, or is too large to be features."""
+    for rows in stores.values():
+        if rows.nbytes > LARGEST_ARRAY:
+            raise AvbookError(
+                f"{rows.path}: {rows.dtype} {rows.shape}, {rows.nbytes / 1e12:.1f} TB; expected at"
+                " most 1: is it the right file?"
+            )
     kept = {} if fresh else _read_kept(folder)
     sources = {name: _source(rows) for name, rows in stores.items()}
     scans = {

@@ -364,6 +364,19 @@ def test_labels_behind(ave, what, file):
     only_error(ave, file, words + "|expected numbers")
 
 
+def test_a_file_with_holes_that_claims_a_thousand_million_rows_is_not_read_through(ave):
+    path = ave / "audio_feature.h5"
+    with h5py.File(path, "w") as file:
+        plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plan.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+        plan.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        space = h5py.h5s.create_simple((10**9, 10, 128))
+        h5py.h5d.create(file.id, b"avadataset", h5py.h5t.IEEE_F32LE, space, plan)
+    assert path.stat().st_size > 5e12
+    errors = [found for found in judged(ave) if found[0] == "error"]
+    assert any(file == "audio_feature.h5" and "5.1 TB" in words for _, file, words in errors)
+
+
 def test_a_soft_link_inside_the_file_is_followed(ave):
     before = AVE(ave).hash
     with h5py.File(ave / "audio_feature.h5", "r+") as file:
