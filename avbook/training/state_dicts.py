@@ -173,7 +173,7 @@ def check_arrays(
         if fault := _fault(value, None if own is None else own.get(name)):
             faults.setdefault(fault, []).append(name)
     if faults:
-        told = "; ".join(f"{fault}: {listed(names)}" for fault, names in faults.items())
+        told = "; ".join(f"{fault}: {listed(names, 5)}" for fault, names in faults.items())
         raise AvbookError(f"{where}: {told}; expected tensors or arrays of finite floating numbers")
     numbers = sum(math.prod(value.shape) for value in arrays.values())
     if numbers > MOST:
@@ -237,8 +237,8 @@ def as_tensors(
             infinite.append(name)
     if infinite:
         raise AvbookError(
-            f"{where}: not finite: {listed(infinite)}; expected finite numbers: take the weights of"
-            " an earlier epoch, or get the file again"
+            f"{where}: not finite: {listed(infinite, 5)}; expected finite numbers: take the weights"
+            " of an earlier epoch, or get the file again"
         )
     return found
 
@@ -273,6 +273,7 @@ def word(
         text = repr(name) if quoted or not str(name).isprintable() else str(name)
     except Exception:  # a key of the user's that cannot say what it is
         text = type(name).__name__
+    text = " ".join(text.split())  # the repr of an array has lines
     return text if len(text) <= longest else f"{text[:longest]}…"
 
 

@@ -33,9 +33,8 @@ def read_torch(
     run code from the file."""
     check_regular(path)
     try:
-        mapped = _is_plain_zip(path)
-        # mapped, so that a tensor which claims more than the file has is refused, not filled up
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        _check_stored(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # many types, each for another broken byte
         if found := re.search(r"GLOBAL ([\w.]+)", str(error)):
             told = f"it holds {found[1][:100]}"
@@ -49,17 +48,16 @@ def read_torch(
         ) from None
 
 
-def _is_plain_zip(path: str | os.PathLike) -> bool:
-    """Whether the file is of the newer format; raises ValueError where its parts are compressed, as
-    PyTorch never does."""
+def _check_stored(path: str | os.PathLike) -> None:
+    """Nothing; raises ValueError where parts of an archive are compressed. PyTorch never does that,
+    and what is compressed may be of any size once it is read."""
     with open(path, "rb") as file:
         if file.read(len(_ZIP)) != _ZIP:
-            return False
+            return  # of the format before 2020
     with zipfile.ZipFile(path) as archive:
         parts = archive.infolist()
     if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
         raise ValueError("a compressed archive")
-    return True
 
 
 # -------------------------------------------------------------------------------------------- NumPy

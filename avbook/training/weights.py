@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from avbook.common.files import check_regular, written_whole
 from avbook.errors import AvbookError
 from avbook.training.state_dicts import (
+    FORMS,
     MOST,
     as_tensors,
     check_arrays,
@@ -115,6 +116,7 @@ def _parse_meta(text: str) -> dict[str, Any]:
 
 
 # ------------------------------------------------------------------------------------------ weights
+LONGEST = 4096  # characters of a path: more are the contents of a file
 TORCH = (".pt", ".pth", ".pkl", ".bin", ".ckpt", ".tar")
 
 
@@ -172,6 +174,8 @@ def _opened(source: Any, what: str) -> tuple[str, Any, dict[str, Any]]:
     if not isinstance(source, (str, os.PathLike)):
         return what, source, {}
     path = Path(source)
+    if len(str(path).splitlines()) > 1 or len(str(path)) > LONGEST:
+        raise AvbookError(f"{what}: found {word(source, quoted=True)}; {FORMS}")
     where = str(path) if what == "weights" else f"{path}: {what}"
     suffix = path.suffix.lower()
     if suffix == ".safetensors":
@@ -215,7 +219,8 @@ def load_weights(
 
 def check_fit(
     weights: Weights,
-    net: nn.Module,  # the weights' values play no part: it may be on the meta device
+    net: nn.Module,  # its values play no part: it may be on the meta device
+    advice: str = "build it with the options of that run",
 ) -> None:
     """Nothing; raises `AvbookError` where class, names or shapes are not the network's."""
     kind = type(net).__name__
@@ -230,10 +235,7 @@ def check_fit(
     )
     if found:
         told = some_of([word(phrase, longest=300) for phrase in found])
-        raise AvbookError(
-            f"{weights.where}: weights do not fit {kind}: {told}; build it with the"
-            " options of that run"
-        )
+        raise AvbookError(f"{weights.where}: weights do not fit {kind}: {told}; {advice}")
 
 
 # ------------------------------------------------------------------------------------------ phrases

@@ -309,7 +309,7 @@ def test_layers_the_released_class_never_uses_may_be_there():
 def test_unknown_kind():
     with pytest.raises(AvbookError, match="'psp'.*psp-full, psp-weak, avel-full, avel-weak"):
         load_released("psp", {})
-    for kind in (None, 3, ["psp-full"], "two\nlines"):
+    for kind in (None, 3, ["psp-full"], "two\nlines", np.eye(2)):
         refused(kind, {}, "is not known")
 
 

@@ -16,6 +16,7 @@ from torch import nn
 
 from avbook.errors import AvbookError
 from avbook.training.state_dicts import MOST
+from avbook.training.weight_files import read_torch
 from avbook.training.weights import load_weights, read_tensors, save_weights, write_tensors
 
 MUTANTS = 200  # of each kind of file
@@ -224,6 +225,9 @@ REFUSED = {
     "None": (lambda: None, "found NoneType"),
     "a number": (lambda: 3, "found int"),
     "bytes": (lambda: b"w.pt", "found bytes"),
+    "contents": (lambda: "1 2\n3 4", r"found '1 2\n3 4'; expected a path"),
+    "long contents": (lambda: "1 2 " * 5000, "found '1 2 1 2"),
+    "a zero byte": (lambda: "w\0.pt", "cannot be looked at"),
     "a list": (lambda: list(weights().items()), "found list"),
     "a class": (lambda: Small, "found the class Small"),
     "a tensor": (lambda: torch.ones(3), "found Tensor"),
@@ -275,7 +279,7 @@ REFUSED = {
     "two lines in a name": (changed("two\nlines", torch.ones(1)), ""),
     "very many names": (
         lambda: {f"n{i}": None for i in range(10**4)},
-        "n39 and 9960 more; expected tensors",
+        "n4 and 9995 more; expected tensors",
     ),
 }
 
@@ -483,3 +487,14 @@ def test_weights_of_every_exponent(tmp_path):
             load_weights(Small(), path)
         else:
             refused(path, "not finite")
+
+
+@pytest.mark.parametrize("write", [write_pt, write_old_pt])
+def test_a_tensor_that_claims_more_than_the_file_has(tmp_path, write):
+    path = tmp_path / "w.pt"
+    write(path, {"first.weight": torch.ones(4, 3)})
+    whole = path.read_bytes()
+    assert whole.count(b"K\x04K\x03\x86") == 1  # the shape
+    path.write_bytes(whole.replace(b"K\x04K\x03\x86", b"K\x40K\x40\x86"))
+    with pytest.raises(AvbookError, match="not weights alone"):
+        read_torch(path)
