@@ -214,11 +214,8 @@ def test_weights_of_another_run(copied, changes, word):
 def test_weights_of_another_seed_that_say_nothing(run, copied):
     """Of before 0.2.0: epoch and scores tell them apart."""
     _, meta = read_tensors(copied.with_suffix(".safetensors"))
-    retell(
-        copied,
-        drop=(*ABOUT, "dims"),
-        test={name: value + 1 for name, value in meta["test"].items()},
-    )
+    test = {**meta["test"], "accuracy": meta["test"]["accuracy"] + 1}
+    retell(copied, drop=(*ABOUT, "dims"), test=test)
     refused(copied, "test.accuracy in the record")
 
 
@@ -291,13 +288,11 @@ def test_settings_that_are_none(copied, settings, word):
 
 def test_settings_of_other_sizes_than_the_weights(copied):
     """Both say the same, and the weights are of another network: nothing of its size is built."""
-    for hidden in (9, 10**6, 10**9):
+    for hidden in (9, 60_000):
         settings = {**record_of(copied)["settings"], "hidden": hidden}
         rewrite(copied, settings=settings)
         retell(copied, settings=settings)
-        refused(
-            copied, "its settings or its weights were changed" if hidden < 10**9 else "psp-full"
-        )
+        refused(copied, "its settings or its weights were changed")
 
 
 @pytest.mark.parametrize(
