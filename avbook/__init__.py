@@ -11,6 +11,7 @@ _MODULES = {
     "data.llp": ("LLP",),
     "errors": ("AvbookError",),
     "experiments.datasets": ("open_data",),
+    "experiments.models": ("load_model",),
     "experiments.recipes": ("find_recipe",),
     "experiments.records": ("Records",),
     "experiments.released": ("load_released",),
@@ -35,6 +36,7 @@ if TYPE_CHECKING:  # the same names, for editors and type checkers
     from avbook.data.llp import LLP as LLP
     from avbook.errors import AvbookError as AvbookError
     from avbook.experiments.datasets import open_data as open_data
+    from avbook.experiments.models import load_model as load_model
     from avbook.experiments.recipes import find_recipe as find_recipe
     from avbook.experiments.records import Records as Records
     from avbook.experiments.released import load_released as load_released

@@ -8,7 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import torch
+
 from avbook.errors import AvbookError
+from avbook.training.state_dicts import first_line, listed, word
+from avbook.training.weights import read_weights
 
 __all__ = ["Released", "RELEASED", "register_released", "load_released"]
 
@@ -42,65 +46,90 @@ def register_released(
 
 def load_released(
     kind: str,  # "psp-full", "psp-weak", "avel-full", "avel-weak", "han" or "ma"
-    arrays: Mapping[
-        str, Any
-        # released name -> array or tensor: a state dict, an npz file, a golden file with "sd/"
-        # before each name
-    ],
+    # by their released names: a file (.pt, .pth, .safetensors, .npz), a state dict, a network, or a
+    # dict with one of these under one of the usual keys, such as "state_dict"
+    weights: Any,
 ):
-    """Our network with these weights, in eval mode; its sizes come from the shapes.
+    """Our network with these weights, in eval mode and float32; its sizes come from the shapes.
 
-    Raises `AvbookError` naming every weight that is missing, left over, or of another shape.
-    Weights that the released class holds without using them may be there or not."""
-    import torch
+    The prefixes `module.`, `_orig_mod.`, `model.` and `net.` are taken off where all names have
+    them; of a golden file, only the names with "sd/" before them count. Weights that the released
+    class holds without using them may be there or not. Nothing is unpickled.
 
-    if kind not in RELEASED:
+    Raises `AvbookError` naming every weight that is missing, left over, of another shape, no array
+    of floating numbers, or not finite."""
+    if not isinstance(kind, str) or kind not in RELEASED:
         raise AvbookError(
-            f"released kind {kind!r} is not known: expected one of {', '.join(RELEASED)}"
+            f"released kind {word(kind, quoted=True)} is not known: expected one of"
+            f" {', '.join(RELEASED)}"
         )
     released = RELEASED[kind]
-    names = _weight_names(arrays, released.unused)
-    shapes = {name: tuple(arrays[key].shape) for name, key in names.items()}
-    net = released.build(_Shapes(kind, shapes))
+    given = read_weights(
+        weights,
+        f"weights of {kind}",
+        known=(*released.names, *released.unused),
+        unused=released.unused,
+    )
+    shapes = _Shapes(given.where, given.shapes)
+    with torch.device("meta"):  # without memory: the shapes may be those of no network
+        ours = _own_names(released, _built(released, shapes))
+    _check_names(kind, given.where, given.shapes, ours)
 
-    ours = net.state_dict()
-    expected = {
-        _translate(name, {new: old for old, new in released.names.items()}): name for name in ours
-    }
-    problems = []
-    if missing := [name for name in expected if name not in shapes]:
-        problems.append(f"missing {', '.join(missing)}")
-    if left_over := [name for name in shapes if name not in expected]:
-        problems.append(f"left over {', '.join(left_over)}")
-    wrong = [
-        f"{name} {shapes[name]} instead of {tuple(ours[own].shape)}"
-        for name, own in expected.items()
-        if name in shapes and shapes[name] != tuple(ours[own].shape)
-    ]
-    if wrong:
-        problems.append(f"wrong shape: {', '.join(wrong)}")
-    if problems:
-        raise AvbookError(
-            f"weights of {kind}: {'; '.join(problems)}; give the state dict of the released {kind}"
-            " network"
-        )
+    net = _built(released, shapes)
+    own = {name: net.state_dict()[own] for name, (own, _) in ours.items()}
+    tensors = given.tensors(own)
     with torch.no_grad():
-        for name, own in expected.items():
-            ours[own].copy_(torch.as_tensor(arrays[names[name]]))
+        for name, tensor in own.items():
+            tensor.copy_(tensors[name])
     return net.eval()
 
 
-def _weight_names(arrays: Mapping[str, Any], unused: tuple[str, ...]) -> dict[str, str]:
-    """Released name -> key in the arrays, for the weights alone."""
-    keys = list(arrays.keys())
-    if marked := [key for key in keys if key.startswith("sd/")]:
-        names = {key[3:]: key for key in marked}
-    else:
-        names = {key: key for key in keys}
-    names = {
-        name.removeprefix("module."): key for name, key in names.items()
-    }  # as DataParallel saves them
-    return {name: key for name, key in names.items() if not name.startswith(unused)}
+def _built(released: Released, shapes: _Shapes):
+    """The network of these sizes; raises `AvbookError` where there is none."""
+    try:
+        return released.build(shapes)
+    except AvbookError:
+        raise
+    except Exception as error:  # whatever a layer says to its sizes
+        raise AvbookError(
+            f"{shapes.where}: no network has these sizes ({first_line(error)}); give the state dict"
+            " of the released network"
+        ) from None
+
+
+def _own_names(released: Released, net) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Released name -> our name and shape, for every weight of ours."""
+    back = {new: old for old, new in released.names.items()}
+    return {
+        _translate(own, back): (own, tuple(tensor.shape))
+        for own, tensor in net.state_dict().items()
+    }
+
+
+def _check_names(
+    kind: str,
+    where: str,
+    shapes: Mapping[str, tuple[int, ...]],  # as given
+    ours: Mapping[str, tuple[str, tuple[int, ...]]],  # of `_own_names`
+) -> None:
+    """Nothing; raises `AvbookError` naming every weight that is missing, left over, or of another
+    shape."""
+    problems = []
+    if missing := [name for name in ours if name not in shapes]:
+        problems.append(f"missing {listed(missing)}")
+    if left_over := [name for name in shapes if name not in ours]:
+        problems.append(f"left over {listed(left_over)}")
+    wrong = [
+        f"{name} {shapes[name]} instead of {shape}"
+        for name, (_, shape) in ours.items()
+        if name in shapes and shapes[name] != shape
+    ]
+    if wrong:
+        problems.append(f"wrong shape: {listed(wrong)}")
+    if problems:
+        raise AvbookError(
+            f"{where}: {'; '.join(problems)}; give the state dict of the released {kind} network"
+        )
 
 
 def _translate(name: str, prefixes: dict[str, str]) -> str:
@@ -114,29 +143,27 @@ class _Shapes(dict):
     """Shapes by released name, for reading sizes: a name that is not there, or has too few axes, is
     the user's to know."""
 
-    def __init__(self, kind: str, shapes: dict[str, tuple[int, ...]]):
+    def __init__(self, where: str, shapes: dict[str, tuple[int, ...]]):
         super().__init__(shapes)
-        self.kind = kind
+        self.where = where
 
     def __getitem__(self, name: str) -> tuple[int, ...]:
         shape = super().__getitem__(name)
         if len(shape) != 2:
             raise AvbookError(
-                f"weights of {self.kind}: {name} {shape}: expected a matrix; give the state dict of"
-                " the released network"
+                f"{self.where}: {name} {shape}: expected a matrix; give the state dict of the"
+                " released network"
             )
         return shape
 
     def __missing__(self, name: str):
-        near = difflib.get_close_matches(name, list(self), n=1)
-        there = (
-            f"the nearest name given is {(near or list(self))[0]}"
-            if self
-            else "there are no weights at all"
-        )
+        if self:
+            near = difflib.get_close_matches(name, list(self), n=1)
+            there = f"the nearest name given is {listed((near or list(self))[:1])}"
+        else:
+            there = "there are no weights at all"
         raise AvbookError(
-            f"weights of {self.kind}: {name} is missing, and a size of the network is read from it;"
-            f" {there}"
+            f"{self.where}: {name} is missing, and a size of the network is read from it; {there}"
         )
 
 

@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from numpy.lib.npyio import NpzFile
 from torch import Tensor, nn
 
-from avbook.common.files import written_whole
+from avbook.common.files import check_regular, written_whole
 from avbook.errors import AvbookError
+from avbook.training.state_dicts import (
+    FORMS,
+    MOST,
+    as_tensors,
+    check_arrays,
+    first_line,
+    plain_names,
+    unwrap,
+    word,
+)
+from avbook.training.weight_files import NpzArrays, read_torch
 
 __all__ = [
     "write_tensors",
     "read_tensors",
+    "Weights",
+    "read_weights",
     "save_weights",
     "load_weights",
+    "check_fit",
     "differences",
     "some_of",
 ]
@@ -53,23 +72,123 @@ def write_tensors(
 
 def read_tensors(
     path: str | os.PathLike,  # a safetensors file, ours or not
+    most: int | None = None,  # numbers in all tensors together; None: as many as can be held
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors of a file, on the CPU, and what `write_tensors` was told beside them ({} where
-    another program wrote it)."""
-    from safetensors import SafetensorError, safe_open
+    another program wrote it).
 
+    Raises `AvbookError` for what is no regular file, no whole safetensors file, larger than `most`
+    by its header, or has beside its tensors what `write_tensors` never writes."""
+    from safetensors import safe_open
+
+    check_regular(path)
     try:
-        with safe_open(str(path), framework="pt") as file:
-            meta = (file.metadata() or {}).get("avbook", "{}")
-            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(meta)
-    except FileNotFoundError:
+        with safe_open(os.fspath(path), framework="pt") as file:
+            meta = _parse_meta((file.metadata() or {}).get("avbook", "{}"))
+            shapes = [file.get_slice(name).get_shape() for name in file.keys()]
+            numbers = sum(math.prod(shape) for shape in shapes)
+            if most is not None and numbers > most:
+                raise ValueError(f"{numbers:,} numbers; expected at most {most:,}")
+            # copies: a tensor of the file itself would change with it
+            return {name: file.get_tensor(name).clone() for name in file.keys()}, meta
+    except Exception as error:  # many types: of the library, of PyTorch for a type it lacks
         raise AvbookError(
-            f"{path}: no such file; expected weights that `save_weights` or `fit(out=…)` wrote"
+            f"{path}: not a whole safetensors file ({first_line(error)}); write it again or remove"
+            " it"
         ) from None
-    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+
+
+def _parse_meta(text: str) -> dict[str, Any]:
+    """What stands beside the tensors; NaN is a score that has nothing to count."""
+
+    def refuse(word: str) -> float:
+        if word == "NaN":
+            return math.nan
+        raise ValueError(f"its metadata has {word}")
+
+    def finite(word: str) -> float:
+        return number if math.isfinite(number := float(word)) else refuse(word[:20])
+
+    meta = json.loads(text, parse_constant=refuse, parse_float=finite)
+    if not isinstance(meta, dict):
+        raise ValueError("its metadata is no object")
+    return meta
+
+
+# ------------------------------------------------------------------------------------------ weights
+LONGEST = 4096  # characters of a path: more are the contents of a file
+TORCH = (".pt", ".pth", ".pkl", ".bin", ".ckpt", ".tar")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights by name as they were given, each an array of floating numbers that can be held."""
+
+    where: str  # what messages begin with, such as the file
+    arrays: Mapping[str, Any]  # name, without prefixes -> tensor or array
+    meta: dict[str, Any]  # what `write_tensors` was told beside them
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {name: tuple(value.shape) for name, value in self.arrays.items()}
+
+    def tensors(
+        self,
+        own: Mapping[str, Tensor],  # the network's, by the same names: their types are taken
+    ) -> dict[str, Tensor]:
+        """Copies of those that the network has; raises `AvbookError` where one is not finite."""
+        wanted = {name: value for name, value in self.arrays.items() if name in own}
+        return as_tensors(wanted, self.where, own)
+
+
+def read_weights(
+    # a file (.safetensors, .npz, or of `torch.save`); a state dict of tensors or arrays; a network;
+    # a dict with one of these under one of the usual keys, such as "state_dict"
+    source: Any,
+    what: str = "weights",  # what messages call them
+    known: tuple[str, ...] = (),  # how the network's own names begin: those are no prefixes
+    unused: tuple[str, ...] = (),  # how names begin that shall not be read
+    own: Mapping[str, Tensor] | None = None,  # the network's, for its counters and empty weights
+) -> Weights:
+    """The weights in any of these forms, without the prefixes `module.`, `_orig_mod.`, `model.` and
+    `net.` where all names have them.
+
+    Nothing is unpickled. Raises `AvbookError` for every other form, for values that are no arrays
+    of floating numbers, and for more of them than can be held; `Weights.tensors` for those that are
+    not finite."""
+    where, found, meta = _opened(source, what)
+    weights = found if isinstance(found, NpzArrays) else unwrap(found, where)
+    names = plain_names(weights.keys(), where, known)
+    arrays = {name: weights[key] for name, key in names.items() if not name.startswith(unused)}
+    check_arrays(arrays, where, own)
+    return Weights(where, arrays, meta)
+
+
+def _opened(source: Any, what: str) -> tuple[str, Any, dict[str, Any]]:
+    """What messages begin with, what a file holds (or the source itself), and what stands beside
+    it."""
+    if isinstance(source, NpzFile):
+        if not isinstance(source.zip, zipfile.ZipFile):
+            raise AvbookError(f"{what}: the .npz file is closed; pass its path")
+        return what, NpzArrays(source.zip, what), {}
+    if not isinstance(source, (str, os.PathLike)):
+        return what, source, {}
+    path = Path(source)
+    if len(str(path).splitlines()) > 1 or len(str(path)) > LONGEST:
+        raise AvbookError(f"{what}: found {word(source, quoted=True)}; {FORMS}")
+    where = str(path) if what == "weights" else f"{path}: {what}"
+    suffix = path.suffix.lower()
+    if suffix == ".safetensors":
+        return where, *read_tensors(path, MOST)
+    if suffix == ".npz":
+        return where, NpzArrays.of_path(path), {}
+    check_regular(path)
+    if suffix not in TORCH:
         raise AvbookError(
-            f"{path}: not a whole safetensors file ({error}); write it again or remove it"
-        ) from None
+            f"{path}: not known as a file of weights; expected .safetensors, .npz or"
+            f" {', '.join(TORCH)}"
+        )
+    return where, read_torch(path), {}
 
 
 def save_weights(
@@ -84,33 +203,42 @@ def save_weights(
 
 def load_weights(
     net: nn.Module,  # built with the options the weights were trained with
-    # a file of `save_weights`, or any safetensors file with the same names
-    path: str | os.PathLike,
+    # a file of `save_weights`, or any other form that `read_weights` takes, with the same names
+    source: Any,
 ) -> dict[str, Any]:
     """What was kept beside the weights; the network holds them afterwards.
 
-    Raises `AvbookError` where the file is of another class or where names or shapes differ, and
-    says which; the network is then as it was."""
-    tensors, meta = read_tensors(path)
-    if meta.get("class", type(net).__name__) != type(net).__name__:
-        raise AvbookError(
-            f"{path}: holds weights of {meta['class']}, expected {type(net).__name__}"
-        )
+    Raises `AvbookError` where the file is of another class, where names or shapes differ, and for
+    all that `read_weights` refuses, and says which; the network is then as it was."""
+    own = net.state_dict()
+    weights = read_weights(source, known=tuple(own), own=own)
+    check_fit(weights, net)
+    net.load_state_dict(weights.tensors(own))
+    return weights.meta
+
+
+def check_fit(
+    weights: Weights,
+    net: nn.Module,  # its values play no part: it may be on the meta device
+    advice: str = "build it with the options of that run",
+) -> None:
+    """Nothing; raises `AvbookError` where class, names or shapes are not the network's."""
+    kind = type(net).__name__
+    if weights.meta.get("class", kind) != kind:
+        told = word(weights.meta["class"])
+        raise AvbookError(f"{weights.where}: holds weights of {told}, expected {kind}")
     found = differences(
-        {n: list(t.shape) for n, t in net.state_dict().items()},
-        {n: list(t.shape) for n, t in tensors.items()},
+        {name: list(tensor.shape) for name, tensor in net.state_dict().items()},
+        {name: list(shape) for name, shape in weights.shapes.items()},
         was="in the network",
-        now="in the file",
+        now="in the file" if weights.where != "weights" else "given",
     )
     if found:
-        raise AvbookError(
-            f"{path}: weights do not fit {type(net).__name__}: {some_of(found)}; build it with the"
-            " options of that run"
-        )
-    net.load_state_dict(tensors)
-    return meta
+        told = some_of([word(phrase, longest=300) for phrase in found])
+        raise AvbookError(f"{weights.where}: weights do not fit {kind}: {told}; {advice}")
 
 
+# ------------------------------------------------------------------------------------------ phrases
 def differences(
     before: dict[str, Any],  # nested at will
     after: dict[str, Any],

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
+from torch import nn
 
 from avbook.errors import AvbookError
 from avbook.experiments.released import (
@@ -109,6 +111,131 @@ def test_forms_of_the_arrays(kind, tmp_path):
                 assert torch.equal(value, reference[name]) and value.dtype == torch.float32
 
 
+class Holder(nn.Module):
+    """A network of the authors', of which only the state dict is of interest."""
+
+    def __init__(self, tensors):
+        super().__init__()
+        self.tensors = tensors
+
+    def state_dict(self, *args, **kwargs):
+        return self.tensors
+
+
+def wrap(arrays, *prefixes):
+    return {"".join(prefixes) + name: value for name, value in arrays.items()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_files_wrappings_and_networks(kind, tmp_path):
+    """What people have: a file of the authors', a checkpoint of a training program, the network."""
+    arrays = arrays_of(kind)
+    reference = load_released(kind, arrays).state_dict()
+    tensors = {name: torch.from_numpy(value) for name, value in arrays.items()}
+    torch.save({"state_dict": wrap(tensors, "module."), "epoch": 3}, tmp_path / "w.pth")
+    torch.save(tensors, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    save_file(tensors, tmp_path / "w.safetensors")
+    np.savez(tmp_path / "w.npz", **arrays)
+    network = Holder(tensors)
+    for form in (
+        tmp_path / "w.pth",
+        str(tmp_path / "old.pt"),
+        tmp_path / "w.safetensors",
+        tmp_path / "w.npz",
+        network,
+        {"model": network, "optimizer": {}},
+        {"model_state_dict": wrap(tensors, "model.", "_orig_mod.")},
+        wrap(tensors, "module.", "module."),
+        wrap(arrays, "sd/", "net."),
+    ):
+        for name, value in load_released(kind, form).state_dict().items():
+            assert torch.equal(value, reference[name]) and value.dtype == torch.float32
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_floats_of_any_length_become_float32(dtype):
+    given = {
+        name: torch.from_numpy(value).to(dtype) for name, value in arrays_of("avel-full").items()
+    }
+    net = load_released("avel-full", given)
+    rounded = {name: tensor.float().numpy() for name, tensor in given.items()}
+    reference = load_released("avel-full", rounded).state_dict()
+    for name, value in net.state_dict().items():
+        assert value.dtype == torch.float32 and torch.equal(value, reference[name])
+
+
+def refused(kind, weights, *words) -> str:
+    with pytest.raises(AvbookError) as error:
+        load_released(kind, weights)
+    text = str(error.value)
+    assert len(text.splitlines()) == 1 and len(text) < 5000, text
+    for word in words:
+        assert word in text, text
+    return text
+
+
+VALUES = {
+    "list": ([1.0, 2.0], "no array (list)"),
+    "string": ("weights", "no array (str)"),
+    "float": (0.5, "no array (float)"),
+    "None": (None, "no array (NoneType)"),
+    "zero size": (np.zeros((0, 6)), "empty"),
+    "int8": (torch.ones(7, 6, dtype=torch.int8), "no floating numbers (int8)"),
+    "bool": (np.ones((7, 6), bool), "no floating numbers (bool)"),
+    "complex": (torch.ones(7, 6) * 1j, "no floating numbers (complex64)"),
+    "NaN": (np.full((7, 6), np.nan), "not finite"),
+    "infinite": (torch.full((7, 6), torch.inf), "not finite"),
+    "larger than float32": (np.full((7, 6), -1e40), "not finite"),
+    "meta": (torch.ones(7, 6, device="meta"), "without values (on the meta device)"),
+    "sparse": (torch.ones(7, 6).to_sparse(), "sparse or nested"),
+    "huge": (torch.ones(1).expand(10**5, 10**5), "at most 1,073,741,824 in all"),
+}
+
+
+@pytest.mark.parametrize("case", VALUES)
+def test_values_that_are_no_weights(case):
+    value, word = VALUES[case]
+    text = refused("psp-full", arrays_of("psp-full") | {"L1.weight": value}, "L1.weight", word)
+    assert text.startswith("weights of psp-full: ")
+
+
+def test_every_fault_is_named_once():
+    arrays = arrays_of("psp-full") | {"L1.weight": [1], "L2.weight": [2], "fa.0.weight": None}
+    refused("psp-full", arrays, "no array (list): L1.weight, L2.weight; no array (NoneType): fa.0")
+
+
+def test_names_that_are_no_names():
+    arrays = arrays_of("psp-full")
+    refused("psp-full", {0: arrays["L1.weight"]}, "1 of 1 names are no strings, such as 0")
+    half = arrays | {"module.L1.weight": arrays["L1.weight"]}
+    refused("psp-full", half, "L1.weight both with and without it")
+    refused("psp-full", arrays | {"two\nlines": np.ones(1)}, r"left over 'two\nlines'")
+
+
+def test_weights_without_use_are_not_looked_at():
+    load_released("psp-full", arrays_of("psp-full") | {"L3.weight": np.full(3, np.nan), "L4.": []})
+
+
+def test_sizes_of_no_network():
+    """A size that is read from one shape and no other agrees with: nothing of it is allocated."""
+    arrays = arrays_of("psp-full")
+    narrow = arrays | {"lstm_a_v.lstm_audio.weight_hh_l0": np.zeros((1, 2**22), np.float32)}
+    refused("psp-full", narrow, "wrong shape", "(1, 4194304) instead of (16777216, 4194304)")
+    wide = arrays | {"lstm_a_v.lstm_audio.weight_hh_l0": torch.ones(1).expand(1, 2**29)}
+    refused("psp-full", wide, "weights of psp-full: ")
+
+
+def test_messages_begin_with_the_file(tmp_path):
+    path = tmp_path / "w.pt"
+    torch.save({"L1.weight": torch.ones(2, 2)}, path)
+    refused(
+        "psp-full", path, f"{path}: weights of psp-full: attention.affine_video.weight is missing"
+    )
+    refused("psp-full", tmp_path / "none.pt", f"{tmp_path / 'none.pt'}: no such file")
+    torch.save(nn.Linear(2, 2), path)
+    refused("psp-full", path, f"{path}: not weights alone", "save the network's state_dict")
+
+
 def test_left_and_right_are_not_swapped():
     arrays = arrays_of("psp-full")
     net = load_released("psp-full", arrays)
@@ -182,6 +309,8 @@ def test_layers_the_released_class_never_uses_may_be_there():
 def test_unknown_kind():
     with pytest.raises(AvbookError, match="'psp'.*psp-full, psp-weak, avel-full, avel-weak"):
         load_released("psp", {})
+    for kind in (None, 3, ["psp-full"], "two\nlines", np.eye(2)):
+        refused(kind, {}, "is not known")
 
 
 def test_a_new_kind_can_be_registered(monkeypatch):
