@@ -29,6 +29,9 @@ setup(
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
         *(f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 14)),
     ],
+    # said in so many words, an editable install is a folder on the path; otherwise it is a finder
+    # that loses to a clone named avbook beside the script
+    package_dir={"": "."},
     packages=find_packages(include=["avbook", "avbook.*"]),
     include_package_data=True,
     python_requires=f">={cfg['min_python']}",

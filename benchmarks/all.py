@@ -31,6 +31,7 @@ SCRIPTS = (
     "search",
     "cmlcl_full",
     "recipes",
+    "determinism",
 )
 ON_CPU_ONLY = (
     "metrics",
@@ -39,6 +40,7 @@ ON_CPU_ONLY = (
     "search",
     "cmlcl_full",
     "recipes",
+    "determinism",
 )  # have no --device
 
 

@@ -177,6 +177,17 @@ def test_steps(record):
 
 
 @pytest.mark.soak
+def test_determinism(record):
+    record = checked(record("determinism"), "conditions", "continued", "side_by_side", "seeds")
+    plain = {run["seed"]: run["sha256"] for run in record["conditions"]["one thread"]["runs"]}
+    assert record["continued"]["sha256"] == plain[0]
+    assert {run["seed"]: run["sha256"] for run in record["side_by_side"]} == plain
+    for name, lines in record["conditions"].items():
+        assert [run["seed"] for run in lines["runs"]] == record["seeds"]
+        assert lines["again"]["sha256"] == lines["runs"][0]["sha256"], name
+
+
+@pytest.mark.soak
 @pytest.mark.parametrize("name", ["psp_epoch", "search", "cmlcl_full", "recipes"])
 def test_the_others(record, name):
     assert checked(record(name))["rows"]
@@ -332,6 +343,7 @@ def test_what_the_page_shows_is_there(measure):
         "search",
         "cmlcl_full",
         "recipes",
+        "determinism",
         "llp_real",
     ):
         assert name in records, (

@@ -1,6 +1,7 @@
 """The package as others get it: an sdist, a wheel made from it, both complete; installed apart from
 this tree it works, starts fast and asks for what it needs."""
 
+import json
 import os
 import re
 import shutil
@@ -17,13 +18,15 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from processes import ROOT
 
+from avbook.common.system import cache_folder
+
 SETTINGS = ConfigParser(delimiters=["="])
 SETTINGS.read(ROOT / "settings.ini", encoding="utf-8")
 SETTINGS = SETTINGS["DEFAULT"]
 EXTRAS = ("dev", "ann")
 
 
-def run(*words, cwd, **env) -> str:
+def run(*words, cwd, fails=False, **env) -> str:
     done = subprocess.run(
         [str(word) for word in words],
         cwd=cwd,
@@ -33,14 +36,13 @@ def run(*words, cwd, **env) -> str:
         stdin=subprocess.DEVNULL,
         text=True,
     )
-    assert done.returncode == 0, done.stdout[-3000:]
+    assert (done.returncode != 0) is fails, done.stdout[-3000:]
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory) -> Path:
-    """A folder with the sdist, and the wheel that was made from the sdist."""
-    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
+def copied_sources(folder: Path) -> Path:
+    """A folder with what a package is built from."""
+    folder.mkdir(parents=True, exist_ok=True)
     for name in (
         "settings.ini",
         "setup.py",
@@ -50,43 +52,46 @@ def built(tmp_path_factory) -> Path:
         "CITATION.cff",
         "constraints.txt",
     ):
-        shutil.copy(ROOT / name, source)
+        shutil.copy(ROOT / name, folder)
     shutil.copytree(
-        ROOT / "avbook", source / "avbook", ignore=shutil.ignore_patterns("__pycache__")
+        ROOT / "avbook", folder / "avbook", ignore=shutil.ignore_patterns("__pycache__")
     )
+    return folder
+
+
+def environment(folder: Path, *what) -> Path:
+    """The programs of a new virtual environment in which pip installed that, and of the
+    surroundings what this one has."""
+    run(sys.executable, "-m", "venv", "--without-pip", folder, cwd=folder.parent)
+    python = folder / "bin" / "python"
+    here = run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder)
+    (Path(here.strip()) / "surroundings.pth").write_text(
+        sysconfig.get_path("purelib") + "\n"
+    )  # paths alone: the editable avbook there is not followed
+    pip = (sys.executable, "-m", "pip", "--python", python, "install", "--quiet")
+    run(*pip, "--no-index", "--no-deps", "--no-build-isolation", *what, cwd=folder)
+    return folder / "bin"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Path:
+    """A folder with the sdist, and the wheel that was made from the sdist."""
+    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
+    copied_sources(source)
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", out, cwd=source)
     return out
 
 
 @pytest.fixture(scope="module")
 def installed(built, tmp_path_factory) -> Path:
-    """The programs of a virtual environment that has the wheel, and of the surroundings only what
-    this one has installed."""
-    folder = tmp_path_factory.mktemp("venv") / "venv"
-    run(sys.executable, "-m", "venv", "--without-pip", folder, cwd=built)
-    python = folder / "bin" / "python"
-    here = Path(
-        run(
-            python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=built
-        ).strip()
-    )
-    (here / "surroundings.pth").write_text(
-        sysconfig.get_path("purelib") + "\n"
-    )  # paths alone: the editable avbook there is not followed
-    run(
-        sys.executable,
-        "-m",
-        "pip",
-        "--python",
-        python,
-        "install",
-        "--quiet",
-        "--no-index",
-        "--no-deps",
-        *built.glob("*.whl"),
-        cwd=built,
-    )
-    return folder / "bin"
+    """The programs of an environment that has the wheel."""
+    return environment(tmp_path_factory.mktemp("venv") / "venv", *built.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory) -> Path:
+    """A clone under the name git gives it, `avbook`, in a folder of its own."""
+    return copied_sources(tmp_path_factory.mktemp("work") / "avbook")
 
 
 def test_sdist_and_wheel_hold_every_module_and_no_more(built):
@@ -167,6 +172,71 @@ def test_the_installed_package_is_the_wheel_and_works(installed, tmp_path):
         cwd=tmp_path,
     )
     assert "val_selected" in said and len(list(tmp_path.glob("runs/psp-full/*/seed-0.json"))) == 1
+
+
+BESIDE = "from avbook import PSP, __file__ as here\nprint(here)\n"
+
+
+def test_a_script_beside_a_clone_finds_the_wheel(installed, clone):
+    (clone.parent / "mine.py").write_text(BESIDE)
+    assert str(installed.parent) in run(installed / "python", "mine.py", cwd=clone.parent)
+
+
+def test_a_script_beside_a_clone_finds_what_was_installed_from_it(clone, tmp_path):
+    programs = environment(tmp_path / "venv", "--editable", clone)
+    (clone.parent / "mine.py").write_text(BESIDE)
+    for words in (["mine.py"], ["-c", BESIDE]):
+        said = run(programs / "python", *words, cwd=clone.parent)
+        assert said.strip() == str(clone / "avbook" / "__init__.py")
+    assert "psp-full" in run(programs / "python", "-m", "avbook", "recipes", cwd=clone.parent)
+
+
+PAGE = "nbs/2_supervised/05_results.ipynb"
+
+
+def test_a_page_outside_a_clone_says_where_it_belongs(installed, tmp_path):
+    sources = []
+    for cell in json.loads((ROOT / PAGE).read_text(encoding="utf-8"))["cells"]:
+        if cell["cell_type"] == "code":
+            sources.append("".join(cell["source"]))
+            if "Records(" in sources[-1]:
+                break
+    (tmp_path / "page.py").write_text("\n".join(sources).replace("style();", ""))
+    last = run(installed / "python", "page.py", cwd=tmp_path, fails=True).splitlines()[-1]
+    assert "AvbookError" in last and "git clone" in last and str(tmp_path) in last
+
+
+# a home and its caches that cannot be made, not even by root, and no way to another machine
+NOWHERE = {
+    **dict.fromkeys(
+        ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "MPLCONFIGDIR", "HF_HOME"),
+        "/dev/null/nowhere",
+    ),
+    **dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9"),
+    "AVBOOK_CACHE": "",
+}
+RUN = ("run", "psp-full", "--data", "world:tiny", "--epochs", "1", "--jobs", "1")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="homes are found elsewhere on other systems")
+def test_without_a_home_one_line_asks_for_a_cache(installed, tmp_path):
+    said = run(installed / "avbook", *RUN, cwd=tmp_path, fails=True, **NOWHERE).strip()
+    assert "\n" not in said and "set AVBOOK_CACHE to a folder that can be written" in said
+
+
+@pytest.mark.skipif(os.name != "posix", reason="homes are found elsewhere on other systems")
+def test_with_a_cache_no_home_and_no_network_are_needed(installed, tmp_path):
+    there = {**NOWHERE, "AVBOOK_CACHE": str(cache_folder())}
+    assert "val_selected" in run(installed / "avbook", *RUN, cwd=tmp_path, **there)
+    assert run(installed / "python", "-c", DRAWN, cwd=tmp_path, **there).strip().endswith("drawn")
+
+
+DRAWN = """if True:
+    import matplotlib
+    matplotlib.use("Agg")
+    from avbook.show.plots import similarity_map
+    similarity_map([[0.5, 0.5], [0.0, 1.0]]).figure.savefig("map.png")
+    print("drawn")"""
 
 
 def test_importing_and_asking_for_help_is_light(installed, tmp_path):

@@ -12,7 +12,19 @@ from typing import Any
 
 from avbook.errors import AvbookError
 
-__all__ = ["Page", "Heading", "read_pages", "read_page", "anchor", "plain_text", "find_book"]
+__all__ = [
+    "Page",
+    "Heading",
+    "read_pages",
+    "read_page",
+    "anchor",
+    "plain_text",
+    "find_book",
+    "find_stored",
+]
+
+REPOSITORY = "https://github.com/avbook/avbook"  # as in settings.ini, which is not installed
+_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -54,16 +66,39 @@ class Page:
 
 
 def find_book(
-    start: str | os.PathLike = ".",  # anywhere inside a clone of the repository
+    start: str | os.PathLike = ".",  # a folder
 ) -> Path:
-    """The folder of notebooks, looked for from `start` upwards; raises `AvbookError` outside a
-    clone."""
-    for folder in (Path(start).resolve(), *Path(start).resolve().parents):
-        if (folder / "settings.ini").exists() and (folder / "nbs").is_dir():
+    """The folder of notebooks: of the clone that `start` lies in, else of the clone that the
+    package was installed from with `pip install -e`. Raises `AvbookError` where there is none."""
+    start = Path(start).resolve()
+    for folder in (start, *start.parents, _PACKAGE.parent):
+        if (folder / "settings.ini").is_file() and (folder / "nbs" / "records").is_dir():
             return folder / "nbs"
-    raise AvbookError(
-        f"{Path(start).resolve()}: no folder 'nbs' beside a settings.ini here or above; expected a"
-        " clone of the book's repository"
+    raise AvbookError(f"{start}: not in a clone of the book's repository; {_not_installed()}")
+
+
+def find_stored(
+    path: str,  # from the repository's top: "nbs/records", or a file such as "benchmarks/…/a.json"
+    start: str | os.PathLike = ".",  # the notebook's folder
+) -> Path:
+    """Run records or a benchmark's results: next to the notebook or a folder above, where they were
+    taken along with it, else in the clone that `find_book` finds.
+
+    Raises `AvbookError` where they are in neither place."""
+    start, name = Path(start).resolve(), Path(path).name
+    for place in (start / name, start.parent / name):
+        if place.is_file() or next(place.glob("*/*/seed-*.json"), None):
+            return place
+    place = find_book(start).parent / path
+    if not place.exists():
+        raise AvbookError(f"{place}: not there; {_not_installed()}")
+    return place
+
+
+def _not_installed() -> str:
+    return (
+        "the pages, their run records and results are part of the repository, not of the package:"
+        f" `git clone {REPOSITORY}`, and open the notebook there"
     )
 
 

@@ -6,8 +6,8 @@ import ctypes
 import os
 import platform
 import random
+import re
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -25,6 +25,7 @@ __all__ = [
     "default_device",
     "seed_everything",
     "start_accelerator",
+    "cpu_has_bfloat16",
     "cpu_lstm_has_bfloat16",
     "run_lstm",
     "all_reduce_gradients",
@@ -35,6 +36,8 @@ __all__ = [
     "device_name",
     "versions",
 ]
+
+CPUINFO = Path("/proc/cpuinfo")  # of Linux
 
 
 # ----------------------------------------------------------------------------------- device, chance
@@ -68,7 +71,7 @@ def start_accelerator(
     precision: str = "no",  # "no", "bf16" or "fp16": what Accelerate's autocast computes in
 ) -> Any:
     """An `accelerate.Accelerator` on that device; raises `AvbookError` where the machine has no
-    such device or precision."""
+    such device, or no units for that precision."""
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
@@ -100,17 +103,30 @@ def start_accelerator(
         precision == "fp16" and accelerator.device.type == "cpu"
     ):  # Accelerate would silently compute in full precision
         raise AvbookError("precision 'fp16': not on a CPU; expected 'no' or 'bf16' there")
-    if precision == "bf16" and accelerator.device.type == "cpu" and not cpu_lstm_has_bfloat16():
-        warnings.warn(
-            "precision 'bf16': this processor has no bfloat16 kernels, so it is slower than 'no'"
-            " and LSTMs compute in float32",
-            stacklevel=2,
+    if precision == "bf16" and accelerator.device.type == "cpu" and not cpu_has_bfloat16():
+        raise AvbookError(
+            "precision 'bf16': this processor has no bfloat16 units, and would take several times"
+            " as long as in float32; use precision='no'"
         )
     if accelerator.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(
             accelerator.device
         )  # so that `peak_memory_mb` speaks of this run
     return accelerator
+
+
+@lru_cache
+def cpu_has_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 numbers in hardware: PyTorch says so, or, where an
+    older one cannot, Linux. A processor that does not takes several times as long as in float32."""
+    if hasattr(torch.cpu, "get_capabilities"):
+        found = torch.cpu.get_capabilities()
+        return any(bool(has) for name, has in found.items() if "bf16" in name)
+    try:
+        told = CPUINFO.read_text()
+    except OSError:
+        return False
+    return bool(re.search(r"\b(avx512_bf16|amx_bf16|bf16|svebf16)\b", told))
 
 
 @lru_cache
@@ -130,7 +146,7 @@ def run_lstm(
     x: Tensor,  # (B, T, inputs)
 ) -> Tensor:
     """The LSTM's output at each step, (B,T,hidden), or (B,T,2·hidden) in both directions; in
-    float32 where autocast asks a CPU for a bfloat16 LSTM it lacks."""
+    float32 where autocast (of `fit`, or a caller's own) asks a CPU for a bfloat16 LSTM it lacks."""
     if x.device.type == "cpu" and torch.is_autocast_enabled("cpu") and not cpu_lstm_has_bfloat16():
         with torch.autocast("cpu", enabled=False):
             return lstm(x.float())[0]
@@ -250,8 +266,8 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"
     model = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    if CPUINFO.exists():
+        lines = CPUINFO.read_text().splitlines()
         model = next(
             (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")),
             model,

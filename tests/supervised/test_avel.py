@@ -175,22 +175,6 @@ def test_bfloat16_runs_with_and_without_a_kernel_for_the_lstm(kernels, monkeypat
     )
 
 
-def test_what_the_processor_lacks_is_found_by_trying(monkeypatch):
-    def missing(*args, **kwargs):
-        raise RuntimeError(
-            "could not create a primitive descriptor for the LSTM forward propagation primitive"
-        )
-
-    machine.cpu_lstm_has_bfloat16.cache_clear()
-    monkeypatch.setattr(nn.LSTM, "forward", missing)
-    try:
-        assert machine.cpu_lstm_has_bfloat16() is False
-        with pytest.warns(UserWarning, match="no bfloat16 kernels"):
-            machine.start_accelerator("cpu", "bf16")
-    finally:
-        machine.cpu_lstm_has_bfloat16.cache_clear()
-
-
 def test_avel_takes_the_pair_similarity_loss_as_a_switch():
     batch, net = clip_batch(), AVEL(**SMALL, categories=2)
     ce, _ = AVEMethod().loss(net, batch)
