@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from avbook.common.schema import Schema
 
@@ -13,7 +13,13 @@ __all__ = ["RunRecord", "RecordedData", "Metrics", "TestScores", "Epoch"]
 Scores = dict[str, float | None]  # null: there was nothing to count
 
 
-class RecordedData(Schema):
+class _Known(Schema):
+    """Other fields may stand there; `read_json` keeps them, and looking at them takes its time."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False)
+
+
+class RecordedData(_Known):
     """The data set of a run."""
 
     kind: str  # world, official or folder
@@ -21,7 +27,7 @@ class RecordedData(Schema):
     hash: str
 
 
-class TestScores(Schema):
+class TestScores(_Known):
     """The scores on test under each selection."""
 
     __test__ = False  # pytest takes it for a test else
@@ -31,14 +37,14 @@ class TestScores(Schema):
     test_selected: Scores
 
 
-class Metrics(Schema):
+class Metrics(_Known):
     """The scores of a run."""
 
     test: TestScores
     val: Scores = {}
 
 
-class Epoch(Schema):
+class Epoch(_Known):
     """One line of a history."""
 
     epoch: int
@@ -47,7 +53,7 @@ class Epoch(Schema):
     test: float | None = None
 
 
-class RunRecord(Schema):
+class RunRecord(_Known):
     """What a record must hold, so that a table and a figure can be made of it."""
 
     recipe: str
