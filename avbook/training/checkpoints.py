@@ -183,12 +183,25 @@ def optimizer_tensors(
     return tensors, {"groups": state["param_groups"], "plain": plain}
 
 
+# moments of Adam and SGD that have their parameter's shape
+_LIKE_PARAMETER = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer")
+
+
 def restore_optimizer(
     optimizer: torch.optim.Optimizer,  # built as the one that was kept
     tensors: dict[str, Tensor],
     rest: dict[str, Any],
 ) -> None:
-    """Gives the optimiser the moments and groups that `optimizer_tensors` took from another."""
+    """Gives the optimiser the moments and groups that `optimizer_tensors` took from another.
+
+    Raises `ValueError` for moments of another shape than their parameter's: PyTorch's fused kernels
+    would read memory that is not theirs."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for key, tensor in tensors.items():
+        index, _, name = key.partition(".")
+        shape = parameters[int(index)].shape if name in _LIKE_PARAMETER else tensor.shape
+        if tensor.shape != shape or (name == "step" and tensor.numel() != 1):
+            raise ValueError(f"optimizer.{key} has the shape {tuple(tensor.shape)}")
     state: dict[int, dict[str, Any]] = {}
     for key, value in {**tensors, **rest["plain"]}.items():
         index, _, name = key.partition(".")
