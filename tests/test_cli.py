@@ -122,7 +122,7 @@ def test_wrong_usage_ends_in_two():
         (("run", "psp-full", "--set", "tau"), "name=value"),
         (("run", "psp-full", "--set", "tau=high"), "tau='high'"),
         (("run", "psp-full", "--set", "tau=2"), "tau=2: expected a number, at least 0"),
-        (("run", "psp-full", "--set", "tau=NaN"), "tau=nan: expected a number, at least 0"),
+        (("run", "psp-full", "--set", "tau=NaN"), "--set tau=NaN: expected a finite number"),
         (("run", "psp-full", "--set", "prune=wpp"), "did you mean wpsp"),
         (("run", "psp-full", "--set", "lr=0", "--data", "/no/such"), "lr=0: expected a finite"),
         (("run", "psp-full", "--preset", "slow"), "expected paper or quick"),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from avbook.data.spec import find_spec
 from avbook.errors import AvbookError
+from avbook.experiments.options import shorten
 
 __all__ = ["open_data", "default_preset", "data_dims"]
 
@@ -17,17 +18,29 @@ def open_data(
 ):
     """The data set at a folder, or the embedded world of a task (built on first use and kept)."""
     spec = find_spec(task)
-    folder = _world(where, task) if _is_world(where) else Path(where)
-    if not folder.is_dir():
-        raise AvbookError(
-            f"--data {where}: no such folder; expected 'world' or a folder with the"
-            f" {spec.name} files (`avbook data check DIR` tells what is missing)"
-        )
+    folder = _world(where, task) if _is_world(where) else _folder(where, spec.name)
     from avbook.data.ave import AVE
     from avbook.data.llp import LLP
 
     loaders = {loader.spec: loader for loader in (AVE, LLP)}
     return loaders[spec](folder, **options)
+
+
+def _folder(where: str, files: str) -> Path:
+    """The folder of that name; raises `AvbookError` where there is none."""
+    folder = Path(where)
+    try:
+        there, is_folder = folder.exists(), folder.is_dir()
+    except (OSError, ValueError) as error:  # a name too long, a zero byte in it
+        told = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise AvbookError(f"--data {shorten(where)!r}: cannot be looked at ({told})") from None
+    if where and is_folder:
+        return folder
+    found = f"is a file: give its folder, {folder.parent}" if there and where else "no such folder"
+    raise AvbookError(
+        f"--data {where}: {found}; expected 'world' or a folder with the {files} files"
+        " (`avbook data check DIR` tells what is missing)"
+    )
 
 
 def _is_world(where: str) -> bool:
@@ -41,9 +54,9 @@ def _world(where: str, task: str) -> Path:
     _, *parts = where.split(":")
     size = parts[0] if parts else "small"
     seed = parts[1] if len(parts) > 1 else "0"
-    if len(parts) > 2 or not seed.isdecimal():
+    if len(parts) > 2 or not seed.isdecimal() or len(seed) > 18:
         raise AvbookError(
-            f"--data {where}: expected world, world:SIZE or world:SIZE:SEED, for example"
+            f"--data {shorten(where)}: expected world, world:SIZE or world:SIZE:SEED, for example"
             " world:small:1"
         )
     return world_folder(task, size=size, seed=int(seed))

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from avbook.common.files import write_arrays, write_text
+from avbook.common.files import write_text
+from avbook.common.schema import Schema, read_json
 from avbook.common.system import lock
+from avbook.errors import AvbookError
 
-__all__ = ["Job", "write_predictions"]
+__all__ = ["Job", "alone", "remove_partials"]
 
 
 @dataclass
@@ -28,6 +32,11 @@ class Job:
     store: Path  # of the stages that runs share
     device: str = "auto"
     progress: bool = True
+
+    @property
+    def made(self) -> dict[str, Any]:
+        """What the predictions of this run, and of its stages, are said to be of."""
+        return {"recipe": self.recipe.name, "seed": self.seed, "data": self.data.hash}
 
     def fit(
         self,
@@ -85,27 +94,22 @@ class Job:
             self.store
             / f"{_plain(name)}-{hashlib.sha256(content.encode()).hexdigest()[:12]}-seed-{self.seed}"
         )
+        asked = {
+            "recipe": self.recipe.name,
+            "stage": name,
+            "settings": settings,
+            "seed": self.seed,
+            "data": self.data.hash,
+        }
         done = folder / "stage.json"
-        if done.exists():
-            return folder
-        with lock(self.store / f".{folder.name}.lock"):
-            if not done.exists():
-                folder.mkdir(parents=True, exist_ok=True)
-                make(folder)
-                write_text(
-                    done,
-                    json.dumps(
-                        {
-                            "recipe": self.recipe.name,
-                            "stage": name,
-                            "settings": settings,
-                            "seed": self.seed,
-                            "data": self.data.hash,
-                        },
-                        indent=1,
-                    )
-                    + "\n",
-                )
+        if not done.exists():
+            with alone(self.store / f".{folder.name}.lock"):
+                if not done.exists():
+                    folder.mkdir(parents=True, exist_ok=True)
+                    make(folder)
+                    remove_partials(folder)
+                    write_text(done, json.dumps(asked, indent=1) + "\n")
+        _check_stage(done, asked)
         return folder
 
 
@@ -113,17 +117,61 @@ def _plain(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "_", name)
 
 
-def write_predictions(
-    path: Path,  # ends in .npz
-    predictions: dict[str, Any],  # selection -> array, or name -> array
-) -> None:
-    """Writes the test predictions of each selection as small integers, whole or not at all."""
-    import numpy as np
+class _Stage(Schema):
+    recipe: str
+    stage: str
+    settings: dict[str, Any]
+    seed: int
+    data: str
 
-    arrays = {}
-    for selection, predicted in predictions.items():
-        parts = predicted if isinstance(predicted, dict) else {"predicted": predicted}
-        for name, values in parts.items():
-            key = selection if name == "predicted" else f"{selection}.{name}"
-            arrays[key] = np.asarray(values).astype(np.uint8)
-    write_arrays(path, arrays)
+
+def _check_stage(path: Path, asked: dict[str, Any]) -> None:
+    """Nothing; raises `AvbookError` where the file is of another stage or of none."""
+    from avbook.training.weights import differences, some_of
+
+    advice = f"remove {path.parent} to make the stage again"
+    found = read_json(path, _Stage, "a stage's description", advice)
+    found = {name: found[name] for name in asked}
+    differs = differences(found, json.loads(json.dumps(asked)), was="is", now="asked is")
+    if differs:
+        raise AvbookError(f"{path}: of another stage ({some_of(differs)}); {advice}")
+
+
+# -------------------------------------------------------------------------------- one at a time
+@contextmanager
+def alone(
+    path: Path,  # of the lock's own file, which goes when the block ends
+) -> Iterator[None]:
+    """No other process is in the block meanwhile; it waits before it.
+
+    Nobody waits where the filesystem has no locks, nor in a launch of several processes: those work
+    on one run together, and one that waited would be waited for. Raises `AvbookError` where the
+    folder cannot be written."""
+    with ExitStack() as held:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+                with suppress(AvbookError):  # no locks
+                    held.enter_context(lock(path))
+                    held.callback(_remove, path)  # while it is held: who waits sees it and retries
+        except OSError as error:
+            raise AvbookError(
+                f"{path.parent}: cannot be written ({error.strerror or error}); choose another"
+                " --out"
+            ) from None
+        yield
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink()
+
+
+def remove_partials(
+    folder: Path,
+    name: str = "*",  # of the file that was being written
+) -> None:
+    """Removes what a killed process had not written whole; nobody may be writing it now."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        for partial in folder.glob(f".{8 * '[0-9a-f]'}.{name}"):
+            _remove(partial)

@@ -14,7 +14,19 @@ from typing import Any
 
 from avbook.errors import AvbookError
 
-__all__ = ["option", "Option", "options_of", "hint", "as_word", "Threads", "Schedule"]
+__all__ = [
+    "option",
+    "Option",
+    "options_of",
+    "hint",
+    "as_word",
+    "shorten",
+    "WIDEST",
+    "Threads",
+    "Schedule",
+]
+
+WIDEST = 65_536  # the largest width of a layer; from such a one to another are 16 GiB of weights
 
 
 # --------------------------------------------------------------------------------------- declaring
@@ -73,9 +85,9 @@ class Option:
         that is no choice."""
         found = self._as_kind(value)
         if found is None or not self._allows(found):
-            near = hint(value, self.choices) if isinstance(value, str) else ""
+            near = hint(value[:100], self.choices) if isinstance(value, str) else ""
             raise AvbookError(
-                f"{owner}: option {self.name}={value!r}{near}: expected {self.expected}"
+                f"{owner}: option {self.name}={_shown(value)}{near}: expected {self.expected}"
             )
         return found
 
@@ -223,13 +235,29 @@ def as_word(
     return value if isinstance(value, str) else json.dumps(value)
 
 
+def shorten(
+    text: str,
+    most: int = 60,  # characters
+) -> str:
+    """The text, or its beginning with what its length is where a message would grow too long."""
+    return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
+
+
+def _shown(value: Any) -> str:
+    """A value as a message shows it."""
+    try:
+        return shorten(repr(value))
+    except ValueError:  # a whole number of more digits than Python writes
+        return "a number of thousands of digits"
+
+
 # -------------------------------------------------------------------------------- shared by recipes
 @dataclass(frozen=True)
 class Threads:
     """The option that every recipe has."""
 
     threads: int = option(
-        0, "CPU threads, which decide the order of sums; 0: PyTorch's choice", least=0
+        0, "CPU threads, which decide the order of sums; 0: PyTorch's choice", least=0, most=1024
     )
 
 

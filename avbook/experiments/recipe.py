@@ -7,6 +7,7 @@ both."""
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from avbook.errors import AvbookError
 from avbook.experiments.datasets import open_data
 from avbook.experiments.job import Job
-from avbook.experiments.options import Option, hint, options_of
+from avbook.experiments.options import Option, as_word, hint, options_of, shorten
 
 __all__ = ["Recipe", "resolve_settings", "parse_options", "pick"]
 
@@ -80,19 +81,50 @@ class Recipe:
 # ------------------------------------------------------------------------------------------ options
 def parse_options(
     pairs: list[str],  # each "name=value", as `--set` takes them
+    epochs: int | None = None,  # of the option `--epochs`; None: not given
 ) -> dict[str, Any]:
     """Names and values, each value read as JSON where it is JSON (`0.1`, `true`, `null`), as a word
-    otherwise."""
+    otherwise.
+
+    Raises `AvbookError` for a name that is given twice and for a number that no float can hold."""
     out: dict[str, Any] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals or not name or not text:
-            raise AvbookError(f"--set {pair!r}: expected name=value, for example --set tau=0.1")
-        try:
-            out[name] = json.loads(text)
-        except ValueError:  # no JSON, or a number of more digits than Python reads
-            out[name] = text
+            raise AvbookError(
+                f"--set {shorten(pair)!r}: expected name=value, for example --set tau=0.1"
+            )
+        if name in out:
+            raise AvbookError(f"--set {name}=… is given twice; expected it once")
+        out[name] = _read_value(name, text)
+    if epochs is not None:
+        if "epochs" in out:
+            raise AvbookError(
+                f"--epochs {epochs} and --set epochs={as_word(out['epochs'])} name the same option;"
+                " give one of them"
+            )
+        out["epochs"] = epochs
     return out
+
+
+def _read_value(name: str, text: str) -> Any:
+    def refuse(found: str) -> Any:
+        raise AvbookError(f"--set {name}={shorten(found)}: expected a finite number")
+
+    def real(found: str) -> float:
+        return float(found) if math.isfinite(float(found)) else refuse(found)
+
+    def whole(found: str) -> int:
+        return int(found) if len(found) < 400 else refuse(found)
+
+    try:
+        return json.loads(text, parse_constant=refuse, parse_float=real, parse_int=whole)
+    except AvbookError:
+        raise
+    except RecursionError:
+        raise AvbookError(f"--set {name}={shorten(text)}: nested too deeply") from None
+    except ValueError:  # no JSON: a word
+        return text
 
 
 def resolve_settings(

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
+from avbook.common.schema import read_json
 from avbook.errors import AvbookError
 from avbook.experiments.recipe import resolve_settings
 from avbook.experiments.recipes import find_recipe
+from avbook.experiments.schemas import RunRecord
 
-__all__ = ["Records", "read_record"]
+__all__ = ["Records", "read_record", "check_one_data_set"]
 
-_REQUIRED = {"recipe", "metrics", "seed", "data"}
 _ADVICE = "move it away or run with another --out"
 
 
+def read_record(path: str | os.PathLike) -> dict[str, Any]:
+    """A run record; raises `AvbookError` where the file is no record."""
+    return read_json(path, RunRecord, "a run record", _ADVICE)
+
+
+# ------------------------------------------------------------------------------------------ records
 class Records:
     """All run records under a folder, to be asked for by setting."""
 
@@ -34,10 +40,12 @@ class Records:
         options: dict[str, Any] | None = None,  # as `--set` would take them
         *,
         preset: str = "quick",
-        data: str | None = None,  # the data set's name; None: whichever, if all agree
+        data: str | None = None,  # the data set's hash or name; None: whichever, if all agree
     ) -> list[dict[str, Any]]:
-        """The records of one setting, ordered by seed; raises `AvbookError` where they are of
-        several data sets."""
+        """The records of one setting, ordered by seed, one a seed.
+
+        Raises `AvbookError` where they are of several data sets (one name may have stood for
+        several), or where two records of a seed differ in their scores."""
         _, changed = resolve_settings(find_recipe(recipe), preset, options or {})
         found = [
             r
@@ -45,29 +53,35 @@ class Records:
             if r["recipe"] == recipe
             and r["preset"] == preset
             and r["options"] == changed
-            and (data is None or r["data"]["name"] == data)
+            and (data is None or data in (r["data"]["hash"], r["data"]["name"]))
         ]
-        hashes = {r["data"]["hash"] for r in found}
-        if len(hashes) > 1:
-            names = sorted({f"{r['data']['name']} ({r['data']['hash']})" for r in found})
+        check_one_data_set(found, f"{self.folder}: records of {recipe} {changed}")
+        return _one_a_seed(found)
+
+
+def check_one_data_set(
+    records: list[dict[str, Any]],
+    what: str,  # that they are, for the message
+) -> None:
+    """Nothing; raises `AvbookError` where the records are of several data sets."""
+    hashes = {r["data"]["hash"] for r in records}
+    if len(hashes) > 1:
+        names = sorted({f"{r['data']['name']} ({r['data']['hash']})" for r in records})
+        raise AvbookError(
+            f"{what} come from {len(hashes)} data sets, {', '.join(names)}; name one with --data,"
+            " or move the others away"
+        )
+
+
+def _one_a_seed(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The records ordered by seed; of two that say the same, as copies of a folder have, the
+    first."""
+    by_seed: dict[int, dict[str, Any]] = {}
+    for record in records:
+        first = by_seed.setdefault(record["seed"], record)
+        if first["metrics"] != record["metrics"]:
             raise AvbookError(
-                f"{self.folder}: records of {recipe} {changed} come from {len(hashes)} data sets,"
-                f" {', '.join(names)}; name one with --data"
+                f"{first.get('path')} and {record.get('path')}: two records of seed"
+                f" {record['seed']} of one setting, with other scores; move one away"
             )
-        return sorted(found, key=lambda r: r["seed"])
-
-
-def read_record(path: Path) -> dict[str, Any]:
-    """A run record; raises `AvbookError` where the file is no record."""
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise AvbookError(f"{path}: no run record ({error}); {_ADVICE}") from None
-    if not isinstance(record, dict):
-        raise AvbookError(f"{path}: no run record (it holds no object); {_ADVICE}")
-    missing = sorted(_REQUIRED - record.keys())
-    if not missing and not (isinstance(record["data"], dict) and "kind" in record["data"]):
-        missing = ["data.kind"]
-    if missing:
-        raise AvbookError(f"{path}: no run record (it lacks {', '.join(missing)}); {_ADVICE}")
-    return record
+    return [by_seed[seed] for seed in sorted(by_seed)]

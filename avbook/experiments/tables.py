@@ -11,7 +11,7 @@ from typing import Any
 from avbook.common.files import write_text
 from avbook.common.markdown import markdown_table
 from avbook.errors import AvbookError
-from avbook.experiments.records import Records
+from avbook.experiments.records import Records, check_one_data_set
 from avbook.papers import ORDERING_CLAIMS
 from avbook.papers.schema import Cell, OrderingClaim, Table
 
@@ -99,7 +99,8 @@ def compare(
 
     "agrees" where the interval of the mean difference lies above zero, "disagrees" where it lies
     below, "undecided" where it holds zero or fewer than two seeds can be compared, "not run" where
-    no seed has a record of both."""
+    no seed has a record of both. Raises `AvbookError` where they are of several data sets."""
+    check_one_data_set([*better, *worse], "the records to compare")
     left = {r["seed"]: get_score(r, metric, selection) for r in better}
     right = {r["seed"]: get_score(r, metric, selection) for r in worse}
     shared = sorted(left.keys() & right.keys())
@@ -134,7 +135,7 @@ def table_rows(
     records: Records,
     *,
     preset: str = "quick",
-    data: str | None = None,
+    data: str | None = None,  # the data set's hash or name; None: whichever, if all agree
     selection: str | None = None,  # None: the table's own
     only: str | None = None,  # a column
     extra: dict[str, Any] | None = None,  # options every cell was run with besides its own
@@ -147,14 +148,15 @@ def table_rows(
     the precision of a class that is never predicted. On the world the absolute numbers are another
     task's, so a cell says "world" and the directions carry the verdicts."""
     out, selection = [], selection or table.selection
-    for cell in table.cells:
-        if only and cell.column != only:
-            continue
-        found = (
-            records.of(cell.recipe, {**cell.options, **(extra or {})}, preset=preset, data=data)
-            if cell.recipe and _known(cell)
-            else []
-        )
+    cells = [cell for cell in table.cells if not only or cell.column == only]
+    ours = [
+        records.of(cell.recipe, {**cell.options, **(extra or {})}, preset=preset, data=data)
+        if cell.recipe and _known(cell)
+        else []
+        for cell in cells
+    ]
+    check_one_data_set(sum(ours, []), f"{records.folder}: the records of table {table.key}")
+    for cell, found in zip(cells, ours):
         summary = summarise(get_score(r, cell.metric or table.metric, selection) for r in found)
         out.append(
             {
@@ -205,7 +207,7 @@ def ordering_rows(
     records: Records,
     *,
     preset: str = "quick",
-    data: str | None = None,
+    data: str | None = None,  # the data set's hash or name; None: whichever, if all agree
     selection: str | None = None,  # None: the claim's own
     only: str | None = None,
     extra: dict[str, Any] | None = None,

@@ -23,17 +23,17 @@ def trained(
     """The network of a finished run with the weights that validation chose, in eval mode, its data
     set and its record."""
     from avbook.experiments.datasets import data_dims, default_preset
+    from avbook.experiments.keys import record_path
     from avbook.experiments.recipe import resolve_settings
     from avbook.experiments.recipes import find_recipe
     from avbook.experiments.records import read_record
-    from avbook.experiments.runner import run_key
     from avbook.training.weights import load_weights
 
     recipe = find_recipe(recipe_name)
     preset = preset or default_preset(where)
     data = recipe.open_data(where)
     settings, changed = resolve_settings(recipe, preset, options or {})
-    path = Path(out) / recipe.name / run_key(recipe, preset, changed, data) / f"seed-{seed}.json"
+    path = record_path(out, recipe, preset, changed, data, seed)
     if not path.exists():
         raise AvbookError(
             f"{path}: no such record; run it first with `avbook run {recipe.name} --data {where}"

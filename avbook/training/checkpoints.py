@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import random
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from pydantic import ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
+from avbook.common.files import check_regular
+from avbook.common.schema import Schema
 from avbook.errors import AvbookError
 from avbook.training.device import seed_everything
 from avbook.training.protocols import Data, HasState, Method, Split
@@ -56,6 +60,7 @@ class Run:
     optimizer: Any
     sources: dict[str, Split]  # by split: where its batches come from
     identity: dict[str, Any]  # what must agree for this run to continue elsewhere
+    versions: dict[str, str] = field(default_factory=dict)  # read before the first epoch
     workers: int = 0
     file: Path | None = None  # the checkpoint
     epoch: int = 0  # finished epochs
@@ -68,7 +73,7 @@ class Run:
 def identity(
     net: nn.Module,
     method: Method,
-    data: Data,  # `kind`, `name` and `hash` are taken where it has them
+    data: Data,  # told by its `hash`; where it has none, by its `kind` and `name`
     options: dict[str, Any],  # the options of training that decide the numbers
 ) -> dict[str, Any]:
     """What must be the same for a cut-off run to continue: network, method, data and options, as
@@ -87,7 +92,7 @@ def identity(
         "weights": {name: list(tensor.shape) for name, tensor in net.state_dict().items()},
         "method": {"class": type(method).__name__, **_settings(method)},
         "data": {
-            **{key: getattr(data, key) for key in ("kind", "name", "hash") if hasattr(data, key)},
+            **{key: getattr(data, key) for key in _told_by(data)},
             **{name: len(getattr(data, name)) for name in ("train", "val", "test")},
         },
         "options": options,
@@ -95,6 +100,13 @@ def identity(
     return json.loads(
         json.dumps(described, default=str)
     )  # tuples become lists, as they do in the file
+
+
+def _told_by(data: Data) -> list[str]:
+    """The attributes that identify data: a copy of another name is the same data."""
+    if hasattr(data, "hash"):
+        return ["hash"]
+    return [key for key in ("kind", "name") if hasattr(data, key)]
 
 
 def _settings(thing: Any) -> dict[str, Any]:
@@ -171,12 +183,25 @@ def optimizer_tensors(
     return tensors, {"groups": state["param_groups"], "plain": plain}
 
 
+# moments of Adam and SGD that have their parameter's shape
+_LIKE_PARAMETER = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer")
+
+
 def restore_optimizer(
     optimizer: torch.optim.Optimizer,  # built as the one that was kept
     tensors: dict[str, Tensor],
     rest: dict[str, Any],
 ) -> None:
-    """Gives the optimiser the moments and groups that `optimizer_tensors` took from another."""
+    """Gives the optimiser the moments and groups that `optimizer_tensors` took from another.
+
+    Raises `ValueError` for moments of another shape than their parameter's: PyTorch's fused kernels
+    would read memory that is not theirs."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for key, tensor in tensors.items():
+        index, _, name = key.partition(".")
+        shape = parameters[int(index)].shape if name in _LIKE_PARAMETER else tensor.shape
+        if tensor.shape != shape or (name == "step" and tensor.numel() != 1):
+            raise ValueError(f"optimizer.{key} has the shape {tuple(tensor.shape)}")
     state: dict[int, dict[str, Any]] = {}
     for key, value in {**tensors, **rest["plain"]}.items():
         index, _, name = key.partition(".")
@@ -222,23 +247,77 @@ def save_run(run: Run) -> None:
             tensors |= {
                 f"look{epoch}.predictions.{name}": tensor for name, tensor in predicted.items()
             }
-        write_tensors(
-            run.file,
-            tensors,
-            {
-                "identity": run.identity,
-                "epoch": run.epoch,
-                "seconds": run.seconds,
-                "history": run.history,
-                "optimizer": optimizer,
-                "scaler": accelerator.scaler.state_dict() if accelerator.scaler else None,
-                "looks": {
-                    epoch: {"val": look.val, "test": look.test} for epoch, look in looks.items()
-                },
-                "kept": {name: look.epoch for name, look in run.kept.items()},
-            },
-        )
+        meta = {
+            "identity": run.identity,
+            "epoch": run.epoch,
+            "seconds": run.seconds,
+            "history": run.history,
+            "optimizer": optimizer,
+            "scaler": accelerator.scaler.state_dict() if accelerator.scaler else None,
+            "looks": {epoch: {"val": look.val, "test": look.test} for epoch, look in looks.items()},
+            "kept": {name: look.epoch for name, look in run.kept.items()},
+        }
+        _write(run.file, tensors, meta | {"sums": _sums(tensors, meta)})
     accelerator.wait_for_everyone()
+
+
+def _write(file: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
+    try:
+        write_tensors(file, tensors, meta)
+    except AvbookError as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            raise
+        # another process ended the same run meanwhile and removed the folder: it is made again
+        write_tensors(file, tensors, meta)
+
+
+def _sums(tensors: dict[str, Tensor], meta: dict[str, Any]) -> dict[str, int]:
+    """A checksum of each tensor with its shape and type, and under "" one of what stands beside."""
+    sums = {"": zlib.crc32(json.dumps(json.loads(json.dumps(meta)), sort_keys=True).encode())}
+    for name, tensor in tensors.items():
+        plain = tensor.detach().cpu().contiguous()
+        kind = f"{plain.dtype} {list(plain.shape)}".encode()
+        sums[name] = zlib.crc32(plain.reshape(-1).view(torch.uint8).numpy(), zlib.crc32(kind))
+    return sums
+
+
+# ---------------------------------------------------------------------------------------- resuming
+class _Part(Schema):
+    """Scores and parts of a loss may be NaN: there was nothing to count."""
+
+    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=True)
+
+
+class _Look(_Part):
+    val: dict[str, float]
+    test: dict[str, float]
+
+
+class _Entry(_Part):
+    epoch: int
+    loss: float
+    losses: dict[str, float]
+    val: float | None
+    test: float | None
+    lr: float
+    seconds: float
+
+
+class _Optimizer(_Part):
+    groups: list[dict[str, Any]]
+    plain: dict[str, Any]
+
+
+class _Checkpoint(_Part):
+    identity: dict[str, Any]
+    epoch: int = Field(ge=1)
+    seconds: float = Field(ge=0)
+    history: list[_Entry]
+    optimizer: _Optimizer
+    scaler: dict[str, Any] | None
+    looks: dict[str, _Look]
+    kept: dict[str, int]
+    sums: dict[str, int]
 
 
 def resume_run(
@@ -248,16 +327,17 @@ def resume_run(
     """Puts the run where its checkpoint left it, if there is one.
 
     Raises `AvbookError` naming what differs where the checkpoint is of another network, method,
-    data or options, or is further on."""
+    data or options, or is further on; and where it is not, to the last byte, what `save_run`
+    wrote."""
     if run.file is None or not run.file.exists():
         return
     if start_over:
         run.accelerator.wait_for_everyone()  # each has seen it
         if run.accelerator.is_main_process:
-            run.file.unlink()
+            run.file.unlink(missing_ok=True)
         return
-    tensors, meta = read_tensors(run.file)
-    found = differences(meta.get("identity", {}), run.identity)
+    tensors, meta = _read(run.file)
+    found = differences(meta["identity"], run.identity)
     if found:
         raise AvbookError(
             f"{run.file}: a checkpoint of another run: {some_of(found)}; use another folder, or"
@@ -268,7 +348,45 @@ def resume_run(
             f"{run.file}: {meta['epoch']} epochs are done, {run.options['epochs']} were asked; ask"
             " for more, or use another folder"
         )
+    try:
+        _restore(run, tensors, meta)
+    except torch.OutOfMemoryError:
+        raise
+    except (LookupError, TypeError, ValueError, RuntimeError) as error:
+        # whole, and yet not for this run: another version of PyTorch or avbook wrote it
+        raise _no_checkpoint(run.file, f"{type(error).__name__}: {error}") from error
 
+
+def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and the rest of a checkpoint, as they were written; raises `AvbookError` for anything
+    else."""
+    check_regular(file)
+    try:
+        tensors, meta = read_tensors(file)
+        _Checkpoint.model_validate(meta)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise _no_checkpoint(
+            file, f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}"
+        ) from None
+    except RecursionError:
+        raise _no_checkpoint(file, "nested too deeply") from None
+    sums = meta.pop("sums")
+    found = _sums(tensors, meta)
+    for name in [*sums, *(name for name in found if name not in sums)]:
+        if name not in found:
+            raise _no_checkpoint(file, f"it lacks {name}")
+        if sums.get(name) != found[name]:
+            raise _no_checkpoint(file, f"{name or 'its header'} is not what was written")
+    return tensors, meta
+
+
+def _no_checkpoint(file: Path, fault: str) -> AvbookError:
+    told = " ".join(fault.split())[:200]
+    return AvbookError(f"{file}: not a checkpoint of avbook ({told}); remove it to start over")
+
+
+def _restore(run: Run, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
     def under(prefix: str) -> dict[str, Tensor]:
         return {
             name[len(prefix) :]: tensor
@@ -276,21 +394,20 @@ def resume_run(
             if name.startswith(prefix)
         }
 
-    run.net.load_state_dict(under("net."))
+    looks = {}
+    for epoch, scores in meta["looks"].items():
+        predicted = under(f"look{epoch}.predictions.")
+        weights = under("net." if int(epoch) == meta["epoch"] else f"look{epoch}.weights.")
+        looks[int(epoch)] = EpochEval(
+            int(epoch), scores["val"], scores["test"], weights, predicted.get("", predicted)
+        )
+    kept = {name: looks[epoch] for name, epoch in meta["kept"].items()}
     restore_optimizer(run.optimizer, under("optimizer."), meta["optimizer"])
+    run.net.load_state_dict(under("net."))
     if isinstance(run.method, HasState):
         run.method.load_state_dict(under("method."))
     if run.accelerator.scaler and meta["scaler"]:
         run.accelerator.scaler.load_state_dict(meta["scaler"])
-    run.epoch, run.seconds, run.history = meta["epoch"], meta["seconds"], meta["history"]
-    looks = {}
-    for epoch, scores in meta["looks"].items():
-        predicted = under(f"look{epoch}.predictions.")
-        weights = under("net." if int(epoch) == run.epoch else f"look{epoch}.weights.")
-        looks[int(epoch)] = EpochEval(
-            int(epoch), scores["val"], scores["test"], weights, predicted.get("", predicted)
-        )
-    run.kept = {name: looks[epoch] for name, epoch in meta["kept"].items()}
     streams = under("rng.")
     if len(streams["torch"]) == run.accelerator.num_processes:
         restore_rng(
@@ -299,5 +416,7 @@ def resume_run(
         )
     else:  # other processes than then: a new place, as good as any, and still the seed's
         seed_everything(
-            (run.options["seed"] + 104729 * run.epoch) % 2**32, run.accelerator.process_index
+            (run.options["seed"] + 104729 * meta["epoch"]) % 2**32, run.accelerator.process_index
         )
+    run.epoch, run.seconds, run.history = meta["epoch"], meta["seconds"], meta["history"]
+    run.kept = kept

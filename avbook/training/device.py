@@ -24,6 +24,7 @@ from avbook.errors import AvbookError
 __all__ = [
     "default_device",
     "seed_everything",
+    "check_device",
     "start_accelerator",
     "cpu_has_bfloat16",
     "cpu_lstm_has_bfloat16",
@@ -66,15 +67,10 @@ def seed_everything(
         torch.use_deterministic_algorithms(True, warn_only=True)
 
 
-def start_accelerator(
-    device: str = "auto",  # "auto", "cpu", "cuda" or "mps"
-    precision: str = "no",  # "no", "bf16" or "fp16": what Accelerate's autocast computes in
-) -> Any:
-    """An `accelerate.Accelerator` on that device; raises `AvbookError` where the machine has no
-    such device, or no units for that precision."""
-    from accelerate import Accelerator
-    from accelerate.state import AcceleratorState
-
+def check_device(
+    device: str,  # "auto", "cpu", "cuda" or "mps"
+) -> None:
+    """Nothing; raises `AvbookError` where the machine has no such device."""
     here = {
         "auto": True,
         "cpu": True,
@@ -87,6 +83,18 @@ def start_accelerator(
             f"device {device!r}: {why}; expected one of"
             f" {', '.join(name for name in here if here[name])}"
         )
+
+
+def start_accelerator(
+    device: str = "auto",  # "auto", "cpu", "cuda" or "mps"
+    precision: str = "no",  # "no", "bf16" or "fp16": what Accelerate's autocast computes in
+) -> Any:
+    """An `accelerate.Accelerator` on that device; raises `AvbookError` where the machine has no
+    such device or precision."""
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    check_device(device)
     if precision not in ("no", "bf16", "fp16"):
         raise AvbookError(f"precision {precision!r}: expected 'no', 'bf16' or 'fp16'")
     AcceleratorState._reset_state(reset_partial_state=True)

@@ -348,6 +348,7 @@ def start_run(
                 f"the data's {name} split is empty; training needs rows in train, val and test"
             )
     lr_factor(options["schedule"], 1, options["epochs"])
+    installed = versions()  # what cannot be told is not found out after hours
     accelerator = start_accelerator(device, options["precision"])
     seed_everything(options["seed"], accelerator.process_index)
     net.to(accelerator.device)
@@ -378,6 +379,7 @@ def start_run(
         optimizer,
         sources,
         identity(net, method, data, decides),
+        installed,
         workers,
         file,
     )
@@ -476,7 +478,7 @@ def finish(run: Run) -> Result:
         seconds=run.seconds,
         peak_memory_mb=peak_memory_mb(device),
         device=device_name(device),
-        versions=versions(),
+        versions=run.versions,
         history=run.history,
         predictions={name: kept[name].predictions for name in SELECTIONS},
         weights=weights,

@@ -1,6 +1,8 @@
 """Stages: made once for all runs that agree in what they depend on, again after an interruption,
 apart for anything else."""
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,8 +10,9 @@ from pathlib import Path
 import pytest
 from processes import ROOT, wait_for
 
+from avbook.errors import AvbookError
 from avbook.experiments import job as stages
-from avbook.experiments.job import Job
+from avbook.experiments.job import Job, alone
 from avbook.experiments.options import Threads
 from avbook.experiments.recipe import Recipe
 
@@ -52,11 +55,90 @@ def test_an_interrupted_stage_is_made_again_in_its_folder(tmp_path):
 
     def make(folder):
         seen.append((folder / "half").exists())
+        (folder / ".0123abcd.weights.txt").touch()  # as a kill leaves it
 
     with pytest.raises(KeyboardInterrupt):
         job(tmp_path).stage("base", {}, cut_off)
-    job(tmp_path).stage("base", {}, make)
+    folder = job(tmp_path).stage("base", {}, make)
     assert seen == [True]
+    assert sorted(path.name for path in folder.iterdir()) == ["half", "stage.json"]
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name], "no lock is left"
+
+
+@pytest.mark.parametrize(
+    "name, value, said",
+    [
+        ("recipe", "tox", "recipe is tox, asked is toy"),
+        ("stage", "refine", "stage is refine"),
+        ("settings", {"lr": 2}, "settings.lr is 2, asked is 1"),
+        ("seed", 1, "seed is 1, asked is 0"),
+        ("data", "abd", "data is abd, asked is abc"),
+        ("settings", [], "settings is"),
+        ("seed", "0", "seed is '0'"),
+        ("data", ..., "it lacks data"),
+    ],
+)
+def test_a_stage_that_is_another_one_than_its_folder_says_is_refused(tmp_path, name, value, said):
+    def again(folder):
+        pytest.fail("made again")
+
+    folder = job(tmp_path).stage("base", {"lr": 1}, lambda folder: None)
+    told = json.loads((folder / "stage.json").read_text()) | {name: value}
+    told = {key: part for key, part in told.items() if part is not ...}
+    (folder / "stage.json").write_text(json.dumps(told))
+    with pytest.raises(AvbookError) as error:
+        job(tmp_path).stage("base", {"lr": 1}, again)
+    text = str(error.value)
+    assert said in text and text.startswith(f"{folder}/stage.json") and "\n" not in text
+    assert f"remove {folder}" in text
+
+
+def test_a_broken_description_is_one_line(tmp_path):
+    done = job(tmp_path).stage("base", {}, lambda folder: None) / "stage.json"
+    for text in (b"", b"{", b"\xff", b"[" * 10**6):
+        done.write_bytes(text)
+        with pytest.raises(AvbookError, match="stage.json: not a stage's description") as error:
+            job(tmp_path).stage("base", {}, lambda folder: None)
+        assert "\n" not in str(error.value)
+    done.unlink()
+    os.mkfifo(done)
+    with pytest.raises(AvbookError, match="stage.json: is a pipe"):
+        job(tmp_path).stage("base", {}, lambda folder: None)
+
+
+# ----------------------------------------------------------------------------------- one at a time
+def test_the_lock_goes_even_where_the_block_fails(tmp_path):
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt), alone(tmp_path / "a" / ".lock"):
+            assert (tmp_path / "a" / ".lock").exists()
+            raise KeyboardInterrupt
+        assert not list((tmp_path / "a").iterdir())
+
+
+def test_without_locks_nobody_waits(tmp_path, monkeypatch):
+    def none(path):
+        raise AvbookError("its filesystem has no locks")
+
+    monkeypatch.setattr(stages, "lock", none)
+    with alone(tmp_path / ".lock"):
+        pass
+    with pytest.raises(AvbookError, match="of the block"), alone(tmp_path / ".lock"):
+        raise AvbookError("of the block")
+
+
+def test_processes_of_one_launch_do_not_wait_for_each_other(tmp_path, monkeypatch):
+    monkeypatch.setattr(stages, "lock", lambda path: pytest.fail("taken"))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with alone(tmp_path / ".lock"):
+        pass
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(AvbookError, match="cannot be written .*choose another --out") as error:
+        with alone(tmp_path / "file" / ".lock"):
+            pass
+    assert "\n" not in str(error.value)
 
 
 MAKER = """

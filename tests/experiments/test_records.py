@@ -1,41 +1,124 @@
 """What is written beside a run, and what is no record."""
 
 import json
+import os
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
+from made_records import put
 from processes import ROOT
 
 from avbook.errors import AvbookError
-from avbook.experiments.job import write_predictions
+from avbook.experiments.keys import run_key
 from avbook.experiments.recipes import find_recipe
-from avbook.experiments.records import read_record
-from avbook.experiments.runner import _without_nan, run_key
+from avbook.experiments.records import Records, read_record
+from avbook.experiments.tables import compare, table_rows
+from avbook.papers import find_table
 
 
-def test_predictions_are_small_integers_without_pickle(tmp_path):
-    write_predictions(
-        tmp_path / "p.npz",
-        {"last": np.full((3, 10), 28), "val_selected": {"audio": np.ones((2, 2))}},
-    )
-    with np.load(tmp_path / "p.npz", allow_pickle=False) as arrays:
-        assert arrays["last"].dtype == np.uint8 and arrays["last"].max() == 28
-        assert "val_selected.audio" in arrays
+@pytest.fixture
+def record(tmp_path):
+    """A record, and the file it lies in."""
+    put(tmp_path, "psp-full", {}, 0, 70.0)
+    (path,) = tmp_path.glob("*/*/seed-0.json")
+    return json.loads(path.read_text()), path
 
 
 def test_what_is_no_record_is_named(tmp_path):
-    for text in ("{", json.dumps({"recipe": "x"}), "[]"):
-        (tmp_path / "seed-0.json").write_text(text)
-        with pytest.raises(AvbookError, match="seed-0.json"):
-            read_record(tmp_path / "seed-0.json")
+    path = tmp_path / "seed-0.json"
+    for text in (
+        b"{",
+        b"[]",
+        b"",
+        b'{"recipe": "x"}',
+        b"\xff\xfe",
+        b"[" * 10**6,
+        b'{"seed": NaN}',
+        b'{"seed": ' + 5000 * b"1" + b"}",
+    ):
+        path.write_bytes(text)
+        with pytest.raises(AvbookError, match="seed-0.json: not a run record") as error:
+            read_record(path)
+        assert "\n" not in str(error.value) and "move it away" in str(error.value)
 
 
-def test_a_figure_with_nothing_to_count_is_null_in_a_record():
-    assert _without_nan({"a": [float("nan"), 1.5], "b": (2, "x")}) == {
-        "a": [None, 1.5],
-        "b": [2, "x"],
-    }
+def test_what_is_no_file_is_named(tmp_path):
+    path = tmp_path / "seed-0.json"
+    os.mkfifo(path)
+    with pytest.raises(AvbookError, match="seed-0.json: is a pipe"):
+        read_record(path)
+
+
+@pytest.mark.parametrize(
+    "keys, value, said",
+    [
+        (("recipe",), 3, "recipe is 3"),
+        (("preset",), None, "preset is None"),
+        (("options",), [], "options is"),
+        (("seed",), "0", "seed is '0'"),
+        (("seed",), True, "seed is True"),
+        (("seed",), -1, "seed is -1"),
+        (("data",), "w", "data is 'w'"),
+        (("data", "hash"), 7, "data.hash is 7"),
+        (("data", "kind"), ..., "it lacks data.kind"),
+        (("metrics",), {}, "it lacks metrics.test"),
+        (("metrics", "test", "last"), ..., "it lacks metrics.test.last"),
+        (("metrics", "test", "last", "accuracy"), "70", "metrics.test.last.accuracy is '70'"),
+        (("command",), ..., "it lacks command"),
+        (("history",), [{"epoch": "1", "loss": 0}], "history.0.epoch is '1'"),
+        (("finished",), 2026, "finished is 2026"),
+    ],
+)
+def test_a_value_of_another_type_is_named(record, keys, value, said):
+    found, path = record
+    part = found
+    for key in keys[:-1]:
+        part = part[key]
+    if value is ...:
+        del part[keys[-1]]
+    else:
+        part[keys[-1]] = value
+    path.write_text(json.dumps(found))
+    with pytest.raises(AvbookError) as error:
+        Records(path.parents[2])
+    assert said in str(error.value) and "\n" not in str(error.value)
+
+
+def test_more_than_is_known_and_figures_with_nothing_to_count_are_fine(record):
+    found, path = record
+    found["of_tomorrow"] = {"a": [1, None]}
+    found["metrics"]["test"]["last"]["accuracy"] = None
+    path.write_text(json.dumps(found))
+    assert read_record(path) == found
+
+
+def test_records_are_of_one_data_set_and_one_a_seed(tmp_path):
+    put(tmp_path, "psp-full", {}, 0, 70.0, data="ave", hash="a")
+    put(tmp_path, "psp-full", {}, 1, 71.0, data="copy", hash="a")
+    put(tmp_path, "psp-full", {}, 0, 70.0, data="copy", hash="a")
+    assert [r["seed"] for r in Records(tmp_path).of("psp-full")] == [0, 1]
+    put(tmp_path, "psp-full", {}, 0, 50.0, data="ave", hash="b")  # the folder has changed since
+    records = Records(tmp_path)
+    for data in (None, "ave"):
+        with pytest.raises(AvbookError, match=r"2 data sets, ave \(a\), .*ave \(b\)"):
+            records.of("psp-full", data=data)
+    assert [r["seed"] for r in records.of("psp-full", data="a")] == [0, 1]
+    assert [r["seed"] for r in records.of("psp-full", data="b")] == [0]
+    put(tmp_path, "psp-full", {}, 1, 70.5, data="other copy", hash="a")
+    with pytest.raises(AvbookError, match="two records of seed 1 of one setting"):
+        Records(tmp_path).of("psp-full", data="a")
+
+
+def test_a_table_and_a_comparison_are_of_one_data_set(tmp_path):
+    put(tmp_path, "psp-full", {}, 0, 70.0, hash="a")
+    put(tmp_path, "psp-full", {"prune": "asp"}, 0, 60.0, hash="b")
+    records = Records(tmp_path)
+    with pytest.raises(AvbookError, match="table psp-1 come from 2 data sets"):
+        table_rows(find_table("psp-1"), records)
+    with pytest.raises(AvbookError, match="2 data sets"):
+        compare(records.of("psp-full"), records.of("psp-full", {"prune": "asp"}))
+    rows = table_rows(find_table("psp-1"), records, data="a")
+    assert [row["ours"] for row in rows if row["seeds"]] == [70.0]
 
 
 def test_every_stored_record_lies_where_its_run_would_be_looked_for():

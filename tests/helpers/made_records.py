@@ -1,6 +1,7 @@
 """Run records made up for a test."""
 
 import json
+import math
 
 
 def put(folder, recipe, options, seed, accuracy, kind="world", data="w", hash="h", preset="quick"):
@@ -9,7 +10,7 @@ def put(folder, recipe, options, seed, accuracy, kind="world", data="w", hash="h
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     scores = {
-        s: {"accuracy": accuracy + d}
+        s: {"accuracy": None if math.isnan(accuracy) else accuracy + d}
         for s, d in (("val_selected", 0), ("last", -1), ("test_selected", 1))
     }
     path.write_text(

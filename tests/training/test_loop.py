@@ -19,7 +19,7 @@ from tiny import Data, DictMethod, Method, Net, Split
 from torch import nn
 
 from avbook.errors import AvbookError
-from avbook.training import device as machine
+from avbook.training import checkpoints, device as machine, loop
 from avbook.training.batches import DeviceSplit, batches_of
 from avbook.training.checkpoints import EpochEval, restore_rng, rng_tensors
 from avbook.training.device import default_device, seed_everything
@@ -690,6 +690,178 @@ def test_a_truncated_checkpoint_is_named(tmp_path):
     with pytest.raises(AvbookError, match="not a whole safetensors file") as error:
         run(out=tmp_path, epochs=2)
     assert str(file) in one_line(error)
+
+
+def checkpoint(tmp_path) -> Path:
+    run(out=tmp_path, epochs=2, method=Interrupted())
+    return tmp_path / "state.safetensors"
+
+
+def refused(file: Path, said: str, options=()) -> None:
+    """The file is told not to be a checkpoint, and network and method are as they were."""
+    net, method = Net(), Interrupted()
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    with pytest.raises(AvbookError, match=said) as error:
+        run(net=net, method=method, out=file.parent, epochs=3, **dict(options))
+    text = one_line(error)
+    assert text.startswith(str(file)) and len(text) < len(str(file)) + 400, text
+    assert same_tensors(dict(net.state_dict()), before) and method._moving == 0
+
+
+NO_CHECKPOINT = "not a checkpoint of avbook .*remove it to start over"
+
+
+@pytest.mark.parametrize(
+    "key, values",
+    [
+        ("identity", [[], None]),
+        ("epoch", ["2", 2.5, True, 0, -1, None, 1]),
+        ("seconds", ["1", None, float("nan"), -1.0]),
+        ("history", [{}, "x", [1], [{"epoch": 1}], []]),
+        ("optimizer", [[], {}, {"groups": {}, "plain": {}}, {"groups": [], "plain": {}}]),
+        ("scaler", [1]),
+        ("looks", [[], {"1": {"val": 3}}, {"1": {"val": {"accuracy": "x"}, "test": {}}}, {}]),
+        ("kept", [{"last": "1"}, {"last": 9}, {}]),
+        ("sums", [{}, [], {"": 1}]),
+    ],
+)
+def test_a_checkpoint_whose_header_was_changed_is_refused(tmp_path, key, values):
+    file = checkpoint(tmp_path)
+    tensors, meta = read_tensors(file)
+    for value in values:
+        write_tensors(file, tensors, meta | {key: value})
+        refused(file, NO_CHECKPOINT)
+    write_tensors(file, tensors, {name: part for name, part in meta.items() if name != key})
+    refused(file, f"{NO_CHECKPOINT[:25]}.*{key}: Field required")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "net.out.weight",
+        "optimizer.0.exp_avg",
+        "optimizer.0.step",
+        "rng.torch",
+        "rng.numpy",
+        "rng.python",
+        "rng.gauss",
+        "method.moving",
+        "look2.predictions.",
+    ],
+)
+def test_a_checkpoint_whose_tensors_were_changed_is_refused(tmp_path, name):
+    file = checkpoint(tmp_path)
+    tensors, meta = read_tensors(file)
+    one = tensors[name]
+    flat = one.reshape(-1)
+    for other in (flat[:-1], one[None], one.double(), one + 1, torch.cat([flat, flat])):
+        if (other.dtype, other.shape) == (one.dtype, one.shape):
+            other = torch.zeros_like(one)
+        write_tensors(file, tensors | {name: other}, meta)
+        refused(file, f"{name} is not what was written")
+    write_tensors(file, {key: tensor for key, tensor in tensors.items() if key != name}, meta)
+    refused(file, f"it lacks {name}")
+    write_tensors(file, tensors | {"more": one}, meta)
+    refused(file, "more is not what was written")
+
+
+def test_a_whole_checkpoint_that_does_not_fit_is_refused(tmp_path):
+    """As another version might write it: the sums are right."""
+    file = checkpoint(tmp_path)
+    tensors, meta = read_tensors(file)
+    del meta["sums"]
+    changes = [
+        ({"optimizer.0.exp_avg": torch.ones(3)}, {}),
+        ({"optimizer.0.step": torch.ones(3)}, {}),
+        ({"optimizer.99.exp_avg": torch.ones(3)}, {}),
+        ({"optimizer.x.exp_avg": torch.ones(3)}, {}),
+        ({"rng.torch": torch.zeros(1, 7, dtype=torch.uint8)}, {}),
+        ({"rng.numpy": torch.zeros(1, 7)}, {}),
+        ({"rng.python": torch.zeros(1, 7)}, {}),
+        ({"net.out.weight": torch.ones(5, 5)}, {}),
+        ({}, {"kept": {"last": 7}}),
+        ({}, {"looks": {"two": {"val": {}, "test": {}}}}),
+        ({}, {"optimizer": {"groups": [], "plain": {}}}),
+    ]
+    for other, told in changes:
+        changed, header = tensors | other, meta | told
+        write_tensors(file, changed, header | {"sums": checkpoints._sums(changed, header)})
+        with pytest.raises(AvbookError, match=NO_CHECKPOINT) as error:
+            run(method=Interrupted(), out=tmp_path, epochs=3)
+        one_line(error)
+    write_tensors(file, tensors, meta | {"sums": checkpoints._sums(tensors, meta)})
+    run(method=Interrupted(), out=tmp_path, epochs=3)
+
+
+def test_bytes_changed_anywhere_in_a_checkpoint_are_seen(tmp_path):
+    file = checkpoint(tmp_path)
+    whole, rng = file.read_bytes(), np.random.default_rng(0)
+    for at in rng.integers(0, len(whole), 60):
+        file.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises(AvbookError, match="state.safetensors: ") as error:
+            run(method=Interrupted(), out=tmp_path, epochs=3)
+        one_line(error)
+    for at in rng.integers(0, len(whole), 20):
+        file.write_bytes(whole[:at])
+        with pytest.raises(AvbookError, match="not a whole safetensors file"):
+            run(method=Interrupted(), out=tmp_path, epochs=3)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_what_is_no_file_in_a_checkpoints_place(tmp_path):
+    os.mkfifo(tmp_path / "state.safetensors")
+    with pytest.raises(AvbookError, match="state.safetensors: is a pipe"):
+        run(out=tmp_path, epochs=1)
+
+
+def test_a_folder_that_another_process_removed_is_made_again(tmp_path, monkeypatch):
+    """Two processes on one run, where the filesystem has no locks: the first ends and tidies up."""
+    calls = []
+
+    def gone_once(*arguments):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise AvbookError("could not be written") from FileNotFoundError()
+        return write_tensors(*arguments)
+
+    monkeypatch.setattr(checkpoints, "write_tensors", gone_once)
+    result = run(out=tmp_path, epochs=3)
+    assert len(calls) == 4 and read_tensors(tmp_path / "state.safetensors")[1]["epoch"] == 3
+    assert numbers(result) == numbers(run(epochs=3))
+
+
+def test_data_of_another_name_and_the_same_content_is_the_same_data(tmp_path):
+    run(out=tmp_path, epochs=1)
+    copy = Data()
+    copy.name, copy.kind = "copy", "folder"
+    assert numbers(run(out=tmp_path, data=copy, epochs=2)) == numbers(run(epochs=2))
+    with pytest.raises(AvbookError, match="data.hash was one, now two"):
+        run(out=tmp_path, data=Data(hash="two"), epochs=3)
+
+
+def test_data_without_a_hash_is_told_by_its_name(tmp_path):
+    class Named(Data):
+        def __init__(self, name):
+            super().__init__()
+            del self.hash
+            self.name = name
+
+    run(out=tmp_path, data=Named("a"), epochs=1)
+    with pytest.raises(AvbookError, match="data.name was a, now b"):
+        run(out=tmp_path, data=Named("b"), epochs=2)
+
+
+def test_versions_are_read_before_the_first_epoch(tmp_path, monkeypatch):
+    class Untouched(Method):
+        def loss(self, net, batch):
+            raise AssertionError("trained")
+
+    def missing():
+        raise AvbookError("accelerate is not installed")
+
+    monkeypatch.setattr(loop, "versions", missing)
+    with pytest.raises(AvbookError, match="accelerate is not installed"):
+        run(method=Untouched(), out=tmp_path)
 
 
 def test_ctrl_c_from_outside(tmp_path):

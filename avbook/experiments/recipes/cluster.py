@@ -46,7 +46,7 @@ def _clip_features(job: Job) -> dict:
     (cmlcl,) = CMLCL_RECIPES
     store = job.store.parent.parent / cmlcl.name / "stages"
     folder = pretrain_stage(dataclasses.replace(job, recipe=cmlcl, store=store))
-    return {name: part.mean(1) for name, part in read_features(folder).items()}
+    return {name: part.mean(1) for name, part in read_features(job, folder).items()}
 
 
 def _round_of(job: Job, features: dict, labels):

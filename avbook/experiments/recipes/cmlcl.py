@@ -25,20 +25,20 @@ def _train_cmlcl(job: Job) -> tuple:
     from avbook.unsupervised.em import em
 
     represented = pretrain_stage(job)
-    features = read_features(represented)
+    features = read_features(job, represented)
     folders: dict[str, Path] = {"represent": represented}  # of the stages done so far
 
     def e_step(number, gamma):
         source = folders[f"localiser-{number - 1}"] if number > 1 else represented
         folder = labels_stage(job, source.name, features, gamma, number)
         folders[f"labels-{number}"] = folder
-        return read_labels(folder)
+        return read_labels(job, folder)
 
     def m_step(number, annotation):
         source = folders[f"labels-{number}"]
         folder = localiser_stage(job, source.name, features, annotation, number)
         folders[f"localiser-{number}"] = folder
-        return read_found(folder)
+        return read_found(job, folder)
 
     rounds = em(job.settings["rounds"], e_step, m_step)
     return record_of(job, rounds, folders)

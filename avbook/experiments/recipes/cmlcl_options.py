@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from avbook.experiments.options import Threads, option
+from avbook.experiments.options import WIDEST, Threads, option
 
 __all__ = ["CMLCLOptions", "ClusterOptions", "read_kl_cap"]
 
@@ -15,8 +15,10 @@ __all__ = ["CMLCLOptions", "ClusterOptions", "read_kl_cap"]
 class Backbone:
     """The network that gives the features."""
 
-    width: int = option(512, "d, width of a modality's features, a multiple of heads", least=1)
-    heads: int = option(4, "heads of the attention over time", least=1)
+    width: int = option(
+        512, "d, width of a modality's features, a multiple of heads", least=1, most=WIDEST
+    )
+    heads: int = option(4, "heads of the attention over time", least=1, most=WIDEST)
     s_attn: bool = option(True, "spatial attention (Eq. 1, 2); false: mean over positions")
     audio2visual: bool = option(
         True, "visual attention over time by both modalities (Eq. 4); false: by itself"
@@ -86,7 +88,7 @@ def read_kl_cap(
 class Categories:
     """How many groups are sought, and among how many neighbours."""
 
-    categories: int = option(28, "C, number of pseudo-categories", least=2)
+    categories: int = option(28, "C, number of pseudo-categories", least=2, most=WIDEST)
     k: int = option(30, "K, clips in the affinity set and in the repulsion set", least=1)
 
 

@@ -33,7 +33,7 @@ def record_of(
     history = [
         {
             "epoch": number,
-            "loss": told[f"localiser-{number}"]["history"][-1]["loss"],
+            "loss": _last_loss(told[f"localiser-{number}"]),
             "losses": {},
             "val": None,
             "test": entry["accuracy"],
@@ -53,6 +53,11 @@ def record_of(
     }
     seconds = sum(part["seconds"] for part in told.values())
     return result_of(job, val, test, len(rounds), seconds, history, _predictions(job, rounds)), more
+
+
+def _last_loss(told: dict[str, Any]) -> float | None:
+    """The loss of the last epoch that a stage tells of."""
+    return told["history"][-1].get("loss") if told["history"] else None
 
 
 def _score_rounds(job: Job, rounds: list) -> list[dict[str, float]]:

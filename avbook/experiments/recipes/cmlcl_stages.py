@@ -11,8 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from avbook.common.files import write_text
+from avbook.common.schema import Schema, read_json
+from avbook.errors import AvbookError
 from avbook.experiments.datasets import data_dims
 from avbook.experiments.job import Job
+from avbook.experiments.memory import check_memory
+from avbook.experiments.outputs import read_stage_tensors, without_nan
 from avbook.experiments.recipe import pick
 from avbook.experiments.recipes.cmlcl_options import (
     Backbone,
@@ -42,7 +46,13 @@ __all__ = [
 def pretrain_stage(job: Job) -> Path:
     """The stage `represent`: a backbone trained without labels, and its features."""
     settings = pick(job.settings, Backbone, Pretext, PretextFit, Batches)
-    return job.stage("represent", settings, lambda folder: _make_features(job, folder))
+
+    def make(folder: Path) -> None:
+        # SGD holds a weight, its gradient and one moment
+        check_memory(job.recipe.name, lambda: _backbone(job), job.device, copies=3)
+        _make_features(job, folder)
+
+    return job.stage("represent", settings, make)
 
 
 def unlabelled(
@@ -99,18 +109,26 @@ def _trained_backbone(job: Job, folder: Path) -> tuple:
 def _new_backbone(job: Job) -> tuple:
     """The backbone as initialised, and an empty history."""
     from avbook.training.device import seed_everything
-    from avbook.unsupervised.representation import AVBackbone
 
     seed_everything(job.seed)
+    return _backbone(job).eval(), []
+
+
+def _backbone(job: Job):
+    from avbook.unsupervised.representation import AVBackbone
+
     dims = pick(data_dims(job.data), ("visual_dim", "audio_dim"))
-    return AVBackbone(**dims, **_network_options(job.settings)).eval(), []
+    return AVBackbone(**dims, **_network_options(job.settings))
 
 
-def read_features(folder: Path) -> dict[str, Any]:
-    """The features of a finished stage, f̃ (N,T,D) by split."""
-    from avbook.training.weights import read_tensors
-
-    return read_tensors(folder / "features.safetensors")[0]
+def read_features(job: Job, folder: Path) -> dict[str, Any]:
+    """The features of a finished stage, f̃ (N,T,D) by split; raises `AvbookError` where they do not
+    belong to the job's data."""
+    s = job.settings
+    width = s["width"] * (2 if s["modality"] == "both" else 1)
+    seconds = data_dims(job.data)["seconds"]
+    shapes = {name: (len(split), seconds, width) for name, split in job.data.splits.items()}
+    return read_stage_tensors(folder / "features.safetensors", shapes)
 
 
 # ------------------------------------------------------------------------------------------ E step
@@ -154,13 +172,25 @@ def labels_stage(
     return job.stage(f"labels-{number}", {"from": source, **settings}, make)
 
 
-def read_labels(folder: Path):
+def read_labels(job: Job, folder: Path):
     """The `PseudoLabels` of a finished stage, without the network."""
-    from avbook.training.weights import read_tensors
     from avbook.unsupervised.label_contrast import PseudoLabels
 
-    tensors, _ = read_tensors(folder / "labels.safetensors")
-    return PseudoLabels(**tensors, sets=None, net=None, history=read_meta(folder)["history"])
+    clips, categories = len(job.data.train), job.settings["categories"]
+    path = folder / "labels.safetensors"
+    shapes = {"probabilities": (clips, categories), "labels": (clips,)}
+    tensors = read_stage_tensors(path, shapes)
+    if not 0 <= int(tensors["labels"].min()) <= int(tensors["labels"].max()) < categories:
+        raise AvbookError(
+            f"{path}: labels are not below {categories}; remove {folder} to make it again"
+        )
+    return PseudoLabels(
+        probabilities=tensors["probabilities"],
+        labels=tensors["labels"],
+        sets=None,
+        net=None,
+        history=read_meta(folder)["history"],
+    )
 
 
 # ------------------------------------------------------------------------------------------ M step
@@ -217,25 +247,38 @@ def _found_tensors(net, features: dict[str, Any]) -> dict[str, Any]:
     return tensors
 
 
-def read_found(folder: Path) -> dict[str, dict]:
+def read_found(job: Job, folder: Path) -> dict[str, dict]:
     """What the localiser of a finished stage gives, by split and name."""
-    from avbook.training.weights import read_tensors
-
+    categories, seconds = job.settings["categories"], data_dims(job.data)["seconds"]
+    shapes: dict[str, tuple] = {}
+    for split, part in job.data.splits.items():
+        clips = len(part)
+        shapes[f"{split}.gamma"] = (clips, seconds)
+        if split != "train":
+            shapes[f"{split}.segments"] = (clips, seconds, categories)
+            shapes[f"{split}.video"] = (clips, categories)
+    tensors = read_stage_tensors(folder / "found.safetensors", shapes)
     found: dict[str, dict] = {}
-    for key, tensor in read_tensors(folder / "found.safetensors")[0].items():
+    for key in shapes:
         split, name = key.split(".")
-        found.setdefault(split, {})[name] = tensor
+        found.setdefault(split, {})[name] = tensors[key]
     return found
 
 
 # ------------------------------------------------------------------------------------------- cost
+class _Told(Schema):
+    seconds: float
+    history: list[dict[str, float | None]]
+
+
 def read_meta(folder: Path) -> dict[str, Any]:
     """What a stage tells of itself: `seconds`, and a few epochs of its `history`."""
-    return json.loads((folder / "told.json").read_text(encoding="utf-8"))
+    advice = f"remove {folder} to make it again"
+    return read_json(folder / "told.json", _Told, "what its stage wrote", advice)
 
 
 def _write_meta(folder: Path, started: float, history: list[dict[str, Any]]) -> None:
-    told = {"seconds": time.perf_counter() - started, "history": _thinned(history)}
+    told = {"seconds": time.perf_counter() - started, "history": without_nan(_thinned(history))}
     write_text(folder / "told.json", json.dumps(told) + "\n")
 
 

@@ -14,11 +14,18 @@ from typing import Any
 
 import numpy as np
 
-from avbook.common.files import write_text
+from avbook.common.files import check_regular, write_text
 from avbook.common.options import check_choice
+from avbook.common.schema import Schema, read_json
 from avbook.errors import AvbookError
 from avbook.experiments.datasets import data_dims
-from avbook.experiments.job import Job, write_predictions
+from avbook.experiments.job import Job
+from avbook.experiments.outputs import (
+    check_shape,
+    read_predictions,
+    without_nan,
+    write_predictions,
+)
 from avbook.experiments.recipe import Recipe, pick
 from avbook.experiments.recipes.ma_options import (
     Contrast,
@@ -32,6 +39,7 @@ from avbook.experiments.recipes.ma_options import (
     RuleOptions,
     Targets,
 )
+from avbook.experiments.schemas import Epoch, Metrics
 
 __all__ = ["RECIPES", "predict_by_rule"]
 
@@ -74,14 +82,15 @@ def _train_ma(job: Job) -> tuple:
     if s["refine"] == "none":
         job.folder.mkdir(parents=True, exist_ok=True)
         for name in ("val_selected", "last"):
+            check_regular(base / f"{name}.safetensors")
             shutil.copy(base / f"{name}.safetensors", job.folder)
-        return _load_result(base), {}
+        return _load_result(job, base), {}
     refined = job.stage(
         "refine",
         {"base": base.name, **pick(s, Refining)},
         lambda folder: _refine_with_base(job, base, folder),
     )
-    result = _load_result(base)
+    result = _load_result(job, base)
     told = {"seconds": result.seconds, "epochs": result.epochs, "metrics": result.metrics}
     return _retrain(job, refined, {"base": told})
 
@@ -92,14 +101,26 @@ def _retrain(
     stages: dict[str, Any],  # what the record tells of the stages before
 ) -> tuple:
     """A model trained from scratch on the refined labels in a folder."""
-    from avbook.parsing.refinement import load_refinement, with_targets
+    from avbook.parsing.refinement import with_targets
     from avbook.training.device import seed_everything
 
+    data = with_targets(job.data, _load_refinement(job, refined))
+    told = _read_told(refined / "refine.json", _Told)
     seed_everything(job.seed)
     net, method = _build_ma(job.settings, data_dims(job.data))
-    result = job.fit(net, method, with_targets(job.data, load_refinement(refined)))
-    told = json.loads((refined / "refine.json").read_text(encoding="utf-8"))
-    return result, {"stages": {**stages, "refine": told}}
+    return job.fit(net, method, data), {"stages": {**stages, "refine": told}}
+
+
+def _load_refinement(job: Job, folder: Path):
+    from avbook.parsing.refinement import load_refinement
+
+    path = folder / "refinement.npz"
+    check_regular(path)
+    refinement = load_refinement(folder)
+    for name in ("labels", "audio", "visual"):
+        shape = (len(job.data.train), len(job.data.categories))
+        check_shape(path, name, getattr(refinement, name), shape)
+    return refinement
 
 
 def _make_base(job: Job, folder: Path) -> None:
@@ -108,20 +129,52 @@ def _make_base(job: Job, folder: Path) -> None:
     seed_everything(job.seed)
     net, method = _build_ma(job.settings, data_dims(job.data))
     result = job.fit(net, method, out=folder)
-    write_predictions(folder / "predictions.npz", result.predictions)
-    write_text(folder / "result.json", json.dumps(result.to_record()))
+    write_predictions(folder / "predictions.npz", result.predictions, job.made)
+    write_text(folder / "result.json", json.dumps(without_nan(result.to_record())))
 
 
-def _load_result(folder: Path):
-    from avbook.training.loop import Result
+def _load_result(job: Job, folder: Path):
+    """The `Result` of a base model, without its weights."""
+    from avbook.training.loop import SELECTIONS, Result
 
-    predictions: dict[str, Any] = {}
-    with np.load(folder / "predictions.npz", allow_pickle=False) as arrays:
-        for key in arrays:
-            selection, _, track = key.partition(".")
-            predictions.setdefault(selection, {})[track] = arrays[key]
-    record = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    return Result(**record, predictions=predictions, weights={})
+    path, test = folder / "predictions.npz", job.data.test
+    predictions = read_predictions(path, job.made)
+    for selection in SELECTIONS:
+        found = predictions.get(selection)
+        for track, labels in (("audio", test.audio_labels), ("visual", test.visual_labels)):
+            values = found.get(track) if isinstance(found, dict) else None
+            check_shape(path, f"{selection}.{track}", values, labels.shape)
+    record = _read_told(folder / "result.json", _Base)
+    return Result(
+        **{name: record[name] for name in _Base.model_fields}, predictions=predictions, weights={}
+    )
+
+
+class _Base(Schema):
+    """`Result.to_record()`."""
+
+    metrics: Metrics
+    epochs: dict[str, int]
+    seconds: float
+    peak_memory_mb: float
+    device: str
+    versions: dict[str, str]
+    history: list[Epoch]
+
+
+class _Told(Schema):
+    """What a refinement tells of itself."""
+
+    folder: str
+    seconds: float
+    labels: int
+    dropped: dict[str, int]
+    errors: dict[str, list[float]]
+
+
+def _read_told(path: Path, schema: type[Schema]) -> dict[str, Any]:
+    what = "what its stage wrote"
+    return read_json(path, schema, what, f"remove {path.parent} to make it again")
 
 
 # --------------------------------------------------------------------------------------- refinement
@@ -133,6 +186,7 @@ def _refine_with_base(job: Job, base: Path, folder: Path) -> None:
 
     started, s = time.perf_counter(), job.settings
     net, _ = _build_ma(s, data_dims(job.data))
+    check_regular(base / "last.safetensors")
     load_weights(net, base / "last.safetensors")
     net.to(default_device() if job.device == "auto" else job.device)
     found = refine(

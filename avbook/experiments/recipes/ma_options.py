@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from avbook.experiments.options import Schedule, Threads, option
+from avbook.experiments.options import WIDEST, Schedule, Threads, option
 
 __all__ = ["HANOptions", "MAOptions", "RuleOptions"]
 
@@ -13,8 +13,8 @@ __all__ = ["HANOptions", "MAOptions", "RuleOptions"]
 class Network:
     """HAN's network, which is MA's too."""
 
-    width: int = option(512, "d, width of everything after the first layers", least=1)
-    hidden: int = option(512, "width of the feed-forward step", least=1)
+    width: int = option(512, "d, width of everything after the first layers", least=1, most=WIDEST)
+    hidden: int = option(512, "width of the feed-forward step", least=1, most=WIDEST)
     dropout: float = option(0.1, "dropout in the attention and after it", least=0, below=1)
     average: str = option(
         "before",
@@ -78,7 +78,7 @@ class Refining:
         "modalities whose labels are refined (R of Table 2); truth, speech: without a network",
         choices=("both", "audio", "visual", "none", "truth", "speech"),
     )
-    partners: int = option(1, "videos with which each video swaps a track", least=1)
+    partners: int = option(1, "videos with which each video swaps a track", least=1, most=1000)
     errors: str = option(
         "code",
         "E_c over all videos (code) or those with the label (positives); none: E_c = 1",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from avbook.experiments.options import Schedule, option
+from avbook.experiments.options import WIDEST, Schedule, option
 from avbook.experiments.recipe import Recipe, pick
 
 __all__ = ["RECIPES"]
@@ -18,7 +18,7 @@ class AttentionSize:
     """The audio-guided attention."""
 
     attention_dim: int = option(
-        512, "width in which audio and visual features are compared", least=1
+        512, "width in which audio and visual features are compared", least=1, most=WIDEST
     )
 
 
@@ -26,16 +26,16 @@ class AttentionSize:
 class InputSizes:
     """The layers before PSP's Bi-LSTMs."""
 
-    bottleneck: int = option(256, "middle width of the two input layers", least=1)
-    width: int = option(128, "width that the input layers give the Bi-LSTMs", least=1)
+    bottleneck: int = option(256, "middle width of the two input layers", least=1, most=WIDEST)
+    width: int = option(128, "width that the input layers give the Bi-LSTMs", least=1, most=WIDEST)
 
 
 @dataclass(frozen=True)
 class HeadSizes:
     """The Bi-LSTMs and the classifier."""
 
-    hidden: int = option(128, "units of a Bi-LSTM in each direction", least=1)
-    head: int = option(64, "width of the classifier's hidden layer", least=1)
+    hidden: int = option(128, "units of a Bi-LSTM in each direction", least=1, most=WIDEST)
+    head: int = option(64, "width of the classifier's hidden layer", least=1, most=WIDEST)
 
 
 @dataclass(frozen=True)

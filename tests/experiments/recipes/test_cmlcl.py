@@ -3,6 +3,7 @@ hold what the tables ask for."""
 
 import copy
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from avbook.experiments.runner import run_seed
 from avbook.experiments.tables import get_score, table_rows
 from avbook.papers import EQUATIONS, ORDERING_CLAIMS, TABLES
 from avbook.papers.schema import implementations
-from avbook.training.weights import read_tensors
+from avbook.training.weights import read_tensors, write_tensors
 from avbook.unsupervised.clustering import group, nearest_mean, raw_features
 
 SHORT = {
@@ -66,13 +67,13 @@ def stages(out, recipe="cmlcl"):
 
 
 def without_cost(record):
-    """What must be the same however often a run was cut off: everything but times, memory and
-    the date."""
+    """What must be the same however often a run was cut off: everything but times, memory, the
+    date and the folder."""
     clean = lambda value: (
         {
             k: clean(v)
             for k, v in value.items()
-            if k not in ("seconds", "peak_memory_mb", "finished")
+            if k not in ("seconds", "peak_memory_mb", "finished", "command")
         }
         if isinstance(value, dict)
         else [clean(v) for v in value]
@@ -112,6 +113,39 @@ def test_a_record_holds_what_the_tables_ask_for(whole):
         "localiser-3",
     ]
     assert len(json.dumps(record, indent=1)) < 20_000
+
+
+STAGE_FILES = [
+    ("represent", "features.safetensors"),
+    ("labels-2", "labels.safetensors"),
+    ("localiser-3", "found.safetensors"),
+    ("labels-1", "told.json"),
+    ("localiser-2", "told.json"),
+]
+
+
+@pytest.mark.parametrize("stage, name", STAGE_FILES)
+def test_a_stages_file_that_is_missing_or_broken_is_one_line(data, whole, tmp_path, stage, name):
+    out = tmp_path / "runs"
+    shutil.copytree(whole[0], out)
+    next(out.glob("cmlcl/*/seed-0.json")).unlink()
+    (path,) = out.glob(f"cmlcl/stages/{stage}-*/{name}")
+    content = path.read_bytes()
+    broken = [b"", content[: len(content) // 2], b"{}", b"\xff" * 40, None]
+    if path.suffix == ".safetensors":
+        tensors, _ = read_tensors(path)
+        first = next(iter(tensors))
+        for other in (tensors[first][1:], tensors[first] * float("nan")):
+            write_tensors(path, tensors | {first: other}, {})
+            broken.append(path.read_bytes())
+    for spoilt in broken:
+        path.write_bytes(spoilt) if spoilt is not None else path.unlink()
+        with pytest.raises(AvbookError) as error:
+            run(data, out)
+        text = str(error.value)
+        assert str(path) in text and "\n" not in text and len(text) < len(str(path)) * 2 + 300, text
+    path.write_bytes(content)
+    assert without_cost(run(data, out)) == without_cost(whole[1])
 
 
 def test_predictions_relevance_and_every_rounds_labels_are_kept(whole, data):

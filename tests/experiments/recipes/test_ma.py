@@ -3,6 +3,7 @@ after an interruption."""
 
 import copy
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,57 @@ def test_cut_off_in_the_retraining_it_goes_on_from_there(data, tmp_path, monkeyp
     monkeypatch.setattr(refinement, "refine", refine)
     monkeypatch.setattr(recipes_ma, "_make_base", lambda *_: pytest.fail("the base stood already"))
     assert run(data, tmp_path / "cut")["metrics"] == whole["metrics"]
+
+
+@pytest.mark.parametrize(
+    "stage, name, refine",
+    [
+        ("base", "predictions.npz", "both"),
+        ("base", "result.json", "none"),
+        ("base", "last.safetensors", "none"),
+        ("refine", "refinement.npz", "both"),
+        ("refine", "refine.json", "both"),
+    ],
+)
+def test_a_stages_file_that_is_missing_or_broken_is_one_line(
+    data, tmp_path, whole_ma, stage, name, refine
+):
+    out = tmp_path / "runs"
+    shutil.copytree(whole_ma, out)
+    (path,) = out.glob(f"ma/stages/{stage}-*/{name}")
+    content = path.read_bytes()
+    spoilt = [b"", content[: len(content) // 2], b"{}", b"\xff" * 40, None]
+    if path.suffix == ".safetensors":
+        spoilt = [None]  # copied as it is; it is read by who asks for it
+    for other in spoilt:
+        path.write_bytes(other) if other is not None else path.unlink()
+        with pytest.raises(AvbookError) as error:
+            run(data, out, refine=refine)
+        text = str(error.value)
+        assert str(path) in text and "\n" not in text and len(text) < len(str(path)) * 2 + 400, text
+
+
+def test_predictions_of_a_stage_are_those_of_its_run(data, tmp_path, whole_ma):
+    out = tmp_path / "runs"
+    shutil.copytree(whole_ma, out)
+    (path,) = out.glob("ma/stages/base-*/predictions.npz")
+    with np.load(path) as file:
+        arrays = dict(file)
+    np.savez(path, **arrays | {"run": np.array('{"recipe": "ma", "seed": 1, "data": "x"}')})
+    with pytest.raises(AvbookError, match="predictions of another run .seed 1, expected 0"):
+        run(data, out, refine="none")
+    np.savez(path, **arrays | {"last.audio": arrays["last.audio"][1:]})
+    with pytest.raises(AvbookError, match="last.audio has the shape"):
+        run(data, out, refine="none")
+
+
+@pytest.fixture(scope="module")
+def whole_ma(data, tmp_path_factory):
+    """The stages of a finished run, without its record."""
+    out = tmp_path_factory.mktemp("whole")
+    run(data, out)
+    next(out.glob("ma/*/seed-0.json")).unlink()
+    return out
 
 
 def test_refined_by_the_truth_nothing_is_dropped_wrongly_and_nothing_missed(data, tmp_path):

@@ -7,8 +7,15 @@ from types import SimpleNamespace
 import pytest
 from processes import ROOT
 
+from avbook.experiments import job as stages
 from avbook.experiments.job import Job
 from avbook.experiments.recipes import cmlcl_stages, find_recipe, ma
+
+
+@pytest.fixture(autouse=True)
+def stages_are_what_their_folders_are_named(monkeypatch):
+    """Only their keys are looked at here."""
+    monkeypatch.setattr(stages, "_check_stage", lambda *_: None)
 
 
 class Looking(Job):
@@ -56,7 +63,7 @@ def test_every_refinement_of_ma_is_found_under_its_old_key(tmp_path, monkeypatch
     """Its key holds the base's, so that the base's is tested as well."""
     monkeypatch.setattr(ma, "_retrain", lambda job, refined, stages: refined)
     result = SimpleNamespace(seconds=0, epochs={}, metrics={})
-    monkeypatch.setattr(ma, "_load_result", lambda folder: result)
+    monkeypatch.setattr(ma, "_load_result", lambda job, folder: result)
     found = 0
     for record in records_with_stages("ma"):
         refined = ma._train_ma(job_beside_the_stages_of(record, tmp_path))
@@ -77,7 +84,9 @@ def test_clusters_of_learned_features_share_the_backbone_of_cmlcl(tmp_path, monk
     store = tmp_path / "cmlcl" / "stages"
     job = job_beside_the_stages_of(record, store)
     asked = []
-    monkeypatch.setattr(cluster, "read_features", lambda folder: asked.append(folder.name) or {})
+    monkeypatch.setattr(
+        cluster, "read_features", lambda job, folder: asked.append(folder.name) or {}
+    )
     job.recipe, job.store = find_recipe("cluster"), tmp_path / "cluster" / "stages"
     job.settings = {"features": "learned", **options}
     assert cluster._clip_features(job) == {}

@@ -1,0 +1,133 @@
+"""Files of a run and of its stages: written with what they are of, read with checks."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from avbook.common.files import check_regular, write_arrays
+from avbook.common.schema import Schema, parse_json
+from avbook.errors import AvbookError
+
+__all__ = [
+    "write_predictions",
+    "read_predictions",
+    "read_stage_tensors",
+    "check_shape",
+    "without_nan",
+]
+
+
+# -------------------------------------------------------------------------------------- predictions
+class _Made(Schema):
+    recipe: str
+    seed: int
+    data: str
+
+
+def write_predictions(
+    path: Path,  # ends in .npz
+    predictions: dict[str, Any],  # selection -> array, or name -> array
+    run: dict[str, Any],  # what they are of: recipe, seed, data (its hash)
+) -> None:
+    """Writes the test predictions of each selection as small integers, whole or not at all; under
+    `run`, as JSON, what they are of."""
+    arrays = {"run": np.array(json.dumps(run))}
+    for selection, predicted in predictions.items():
+        parts = predicted if isinstance(predicted, dict) else {"predicted": predicted}
+        for name, values in parts.items():
+            key = selection if name == "predicted" else f"{selection}.{name}"
+            arrays[key] = np.asarray(values).astype(np.uint8)
+    write_arrays(path, arrays)
+
+
+def read_predictions(
+    path: Path,  # as `write_predictions` left it
+    run: dict[str, Any] | None = None,  # what they must be of; None: whatever
+) -> dict[str, Any]:
+    """The predictions as `write_predictions` was given them: selection -> array, or name -> array.
+
+    Raises `AvbookError` where the file is missing, not whole, or of another run. Files of before
+    0.2.0 do not say what they are of, and are read."""
+    check_regular(path)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file}
+    except Exception as error:  # a cut-off archive raises one of many kinds
+        told = " ".join(str(error).split())[:100]
+        raise AvbookError(
+            f"{path}: not predictions of a run ({type(error).__name__}: {told}); remove it and run"
+            " again"
+        ) from None
+    made = arrays.pop("run", None)
+    if made is not None:
+        text = str(made) if made.dtype.kind == "U" and made.ndim == 0 else ""
+        found = parse_json(text, _Made, str(path), "predictions of a run", "run it again")
+        for name, value in (run or {}).items():
+            if found.get(name) != value:
+                raise AvbookError(
+                    f"{path}: predictions of another run ({name} {found.get(name)}, expected"
+                    f" {value}); move it away and run again"
+                )
+    predictions: dict[str, Any] = {}
+    for key, array in arrays.items():
+        selection, _, name = key.partition(".")
+        if name:
+            predictions.setdefault(selection, {})[name] = array
+        else:
+            predictions[selection] = array
+    return predictions
+
+
+# ------------------------------------------------------------------------------------------- stages
+def read_stage_tensors(
+    path: Path,  # in the folder of a finished stage
+    shapes: dict[str, tuple],  # of each tensor; None stands for any size
+) -> dict[str, Any]:
+    """The tensors of a stage's file; raises `AvbookError` where it is missing or not whole, lacks
+    one, or where one has another shape or a value that is not finite."""
+    from avbook.training.weights import read_tensors
+
+    check_regular(path)
+    tensors, _ = read_tensors(path)
+    for name, shape in shapes.items():
+        check_shape(path, name, tensors.get(name), shape)
+    return tensors
+
+
+def check_shape(
+    path: Path,  # that the values are from, a file in the folder of a finished stage
+    name: str,
+    values: Any,  # a tensor or an array; None: it is not there
+    shape: tuple,  # None stands for any size
+) -> None:
+    """Nothing; raises `AvbookError` where the values are missing, have another shape or are not
+    finite."""
+    if values is None:
+        fault = f"it lacks {name}"
+    elif len(values.shape) != len(shape) or any(
+        want is not None and have != want for have, want in zip(values.shape, shape)
+    ):
+        sizes = ", ".join("any" if want is None else str(want) for want in shape)
+        fault = f"{name} has the shape {tuple(values.shape)}, expected ({sizes})"
+    elif not np.isfinite(np.asarray(values)).all():
+        fault = f"{name} is not finite"
+    else:
+        return
+    raise AvbookError(
+        f"{path}: not as its stage wrote it ({fault}); remove {path.parent} to make it again"
+    )
+
+
+# ----------------------------------------------------------------------------------------- figures
+def without_nan(value: Any) -> Any:
+    """The same with null for every figure that has nothing to count: JSON knows no NaN."""
+    if isinstance(value, dict):
+        return {key: without_nan(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_nan(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

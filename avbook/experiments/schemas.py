@@ -1,0 +1,72 @@
+"""What the JSON files of a run must hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ConfigDict, Field
+
+from avbook.common.schema import Schema
+
+__all__ = ["RunRecord", "RecordedData", "Metrics", "TestScores", "Epoch"]
+
+Scores = dict[str, float | None]  # null: there was nothing to count
+
+
+class _Known(Schema):
+    """Other fields may stand there; `read_json` keeps them, and looking at them takes its time."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False)
+
+
+class RecordedData(_Known):
+    """The data set of a run."""
+
+    kind: str  # world, official or folder
+    name: str
+    hash: str
+
+
+class TestScores(_Known):
+    """The scores on test under each selection."""
+
+    __test__ = False  # pytest takes it for a test else
+
+    val_selected: Scores
+    last: Scores
+    test_selected: Scores
+
+
+class Metrics(_Known):
+    """The scores of a run."""
+
+    test: TestScores
+    val: Scores = {}
+
+
+class Epoch(_Known):
+    """One line of a history."""
+
+    epoch: int
+    loss: float | None
+    val: float | None = None
+    test: float | None = None
+
+
+class RunRecord(_Known):
+    """What a record must hold, so that a table and a figure can be made of it."""
+
+    recipe: str
+    preset: str
+    options: dict[str, Any]
+    seed: int = Field(ge=0)
+    data: RecordedData
+    metrics: Metrics
+    command: str
+    settings: dict[str, Any] = {}
+    epochs: dict[str, int] = {}
+    seconds: float = 0.0
+    device: str = ""
+    versions: dict[str, str] = {}
+    history: list[Epoch] = []
+    finished: str = ""
