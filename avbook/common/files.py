@@ -71,11 +71,15 @@ def os_fault(
     error: OSError,
 ) -> AvbookError:
     """The error as one line: the file, what the system says, and what to do about that."""
-    where = path or error.filename2 or error.filename or "a file"
+    where = path or error.filename2 or error.filename or "writing"
     if isinstance(where, bytes):
         where = os.fsdecode(where)
-    told = error.strerror or " ".join(map(str, error.args)) or type(error).__name__
-    advice = ADVICE.get(error.errno or 0, "check that the path is right and the disk works")
+    number = error.errno
+    hidden = re.search(r"errno = (\d+)", str(error))  # HDF5's own words
+    if not number and hidden:
+        number = int(hidden[1])
+    told = os.strerror(number) if number else str(error) or type(error).__name__
+    advice = ADVICE.get(number or 0, "check that the path is right and the disk works")
     return AvbookError(f"{where}: {told}; {advice}")
 
 
@@ -88,8 +92,9 @@ def check_regular(
         found = os.stat(path)
     except FileNotFoundError:
         if os.path.islink(path):
+            aim = os.readlink(os.fspath(path))
             raise AvbookError(
-                f"{path}: a link to {os.readlink(path)}, which is not there; mend the link"
+                f"{path}: a link to {aim}, which is not there; mend the link"
             ) from None
         raise AvbookError(f"{path}: no such file") from None
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name

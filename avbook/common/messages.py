@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import TextIO
 
 __all__ = ["one_line", "tell", "show_note"]
@@ -35,10 +36,8 @@ def tell(
     text: object,
 ) -> None:
     """Prints "avbook: …", one line on standard error; a terminal that is gone hears nothing."""
-    try:
+    with suppress(OSError, ValueError):  # ValueError: it is closed
         print(f"avbook: {one_line(text)}", file=sys.stderr, flush=True)
-    except (OSError, ValueError):  # ValueError: it is closed
-        pass
 
 
 def show_note(

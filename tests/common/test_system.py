@@ -138,7 +138,8 @@ def test_a_worker_that_dies_is_one_line():
         os.kill(os.getpid(), signal.SIGKILL)
 
     before = children()
-    with pytest.raises(AvbookError, match=r"a worker died \(SIGKILL.*use --jobs 1; the same command cont") as caught:
+    said = r"^a worker died \(SIGKILL.*memory: use --jobs 1; the same command continues$"
+    with pytest.raises(AvbookError, match=said) as caught:
         list(in_processes(die, range(3), 2))
     assert "\n" not in str(caught.value) and children() == before
 
