@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any
 
 import typer
@@ -127,7 +128,7 @@ def world(
         progress=sys.stderr.isatty(),
         **options,
     )
-    typer.echo(f"wrote {folder}: check it with `avbook data check {folder}`")
+    typer.echo(one_line(f"wrote {folder}: check it with `avbook data check {quote(str(folder))}`"))
 
 
 @data_app.command("check")
@@ -170,7 +171,7 @@ def data_pack(
     from avbook.data.packs import pack_folder
 
     check_writable(out)
-    typer.echo(f"packed {pack_folder(folder, out, progress=sys.stderr.isatty())}")
+    typer.echo(one_line(f"packed {pack_folder(folder, out, progress=sys.stderr.isatty())}"))
 
 
 @app.command()
@@ -312,6 +313,7 @@ def demo(
 ):
     """The main job: train PSP and its ablations on the world, print Table 1 beside the paper's,
     draw what was learnt."""
+    from avbook.cli import running
     from avbook.show.demo import draw_figures
 
     table(
@@ -326,5 +328,7 @@ def demo(
         out=out,
         dry=False,
     )
+    if running.rank():
+        return
     for path in draw_figures(data, out):
-        typer.echo(f"drawn: {path}")
+        typer.echo(one_line(f"drawn: {path}"))

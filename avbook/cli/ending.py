@@ -50,6 +50,9 @@ def run_to_an_end(
 def _replace_hooks() -> None:
     """What Python prints by itself is a line as well."""
     warnings.showwarning = show_note
+    # Python's own helper removes what a killed worker left to it, and would report it at length
+    filters = [os.environ.get("PYTHONWARNINGS"), "ignore:resource_tracker:UserWarning"]
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, filters))
     sys.unraisablehook = _note_unraisable
     threading.excepthook = _note_thread
 

@@ -40,14 +40,14 @@ KINDS = {
 
 
 NO_SPACE = "free some space, or choose another folder"
-NOT_ALLOWED = "choose a folder that may be written to (a file that may be read)"
+NOT_ALLOWED = "change its permissions, or choose another place"
 OCCUPIED = "something is there already: choose another name, or remove it first"
 ADVICE = {
     errno.ENOSPC: NO_SPACE,
     errno.EDQUOT: NO_SPACE,
     errno.EACCES: NOT_ALLOWED,
     errno.EPERM: NOT_ALLOWED,
-    errno.EROFS: NOT_ALLOWED,
+    errno.EROFS: "choose a folder that can be written to",
     errno.ENOTEMPTY: OCCUPIED,
     errno.EEXIST: OCCUPIED,
     errno.ENOENT: "it is not there, or its folder is not: was it removed, or moved?",

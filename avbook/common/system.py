@@ -85,7 +85,7 @@ def in_processes(
         finished = True
     except BrokenProcessPool as error:
         raise AvbookError(
-            f"a worker died ({_why_broken(error)}), perhaps for want of memory: {remedy}"
+            f"a worker died, perhaps for want of memory: {remedy} ({_why_broken(error)})"
         ) from error
     except (OSError, NotImplementedError):
         if handed_out:  # raised by a call
