@@ -113,7 +113,7 @@ def check_writable(
     the folder in which it would be made) may not be written to."""
     folder = Path(folder)
     try:
-        while not os.path.lexists(folder) and folder != folder.parent:
+        while not _stands(folder) and folder != folder.parent:
             folder = folder.parent
         if not folder.is_dir():
             kind = "a link to nothing" if folder.is_symlink() else "a file"
@@ -122,6 +122,14 @@ def check_writable(
             pass
     except OSError as error:
         raise os_fault(folder, error) from None
+
+
+def _stands(path: Path) -> bool:
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def read_bytes(

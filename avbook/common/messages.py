@@ -21,15 +21,16 @@ def one_line(
         words = " ".join(str(text).split())
     except Exception as error:  # an exception whose own message cannot be made
         words = f"({type(error).__name__} while its message was made)"
-    line = "".join(c if c.isprintable() else _escape(c) for c in words[: 20 * most])
+    line = _escaped(words if len(words) <= 2 * most else words[:most] + words[-most:])
     if len(line) <= most:
         return line
     tail = most // 4  # the end says what to do
     return f"{line[: most - tail - 3]} … {line[-tail:]}"
 
 
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")
+def _escaped(text: str) -> str:
+    parts = [c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text]
+    return "".join(parts)
 
 
 def tell(

@@ -178,9 +178,12 @@ def _stop(executor: Any, kill: bool) -> None:
     workers = list(executor._processes.values()) if kill else []
     for process in workers:
         _kill(process)
-    if kill:  # so that half a result, sent by one that is dead, comes to an end
-        with suppress(OSError, AttributeError):
-            executor._result_queue._writer.close()
+    reader = executor._executor_manager_thread
+    if kill and reader is not None:
+        reader.join(PATIENCE)
+        if reader.is_alive():  # it waits for the rest of what one that is dead began to send
+            with suppress(OSError, AttributeError):
+                executor._result_queue._writer.close()
     executor.shutdown()
     for process in workers:  # where not all could be started, loky waits for none
         process.join()

@@ -40,8 +40,8 @@ class SourceRecord(Schema):
     heard: Bits
     seen: Bits
     size: Share
-    tempo: float
-    phase: float
+    tempo: Annotated[float, Field(ge=0.05, le=20)]
+    phase: Annotated[float, Field(ge=-1000, le=1000)]
     motion: Share
     x: Share
     y: Share
@@ -54,8 +54,8 @@ class ClipRecord(Schema):
     id: str
     sources: list[SourceRecord]
     seed: Seed
-    lead: float
-    snr_db: float
+    lead: Annotated[float, Field(ge=-0.9, le=0.9)]
+    snr_db: Annotated[float, Field(ge=-200, le=200)]
     shake: Share
     split: str
     seconds: Seconds
