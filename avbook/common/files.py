@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
+import re
 import secrets
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from avbook.errors import AvbookError
 
 __all__ = [
+    "os_fault",
     "check_regular",
+    "check_writable",
     "read_bytes",
     "written_whole",
     "folder_written_whole",
     "remove_unfinished",
+    "remove_unfinished_files",
     "write_text",
     "write_arrays",
 ]
@@ -31,6 +37,50 @@ KINDS = {
     stat.S_IFBLK: "a device",
     stat.S_IFSOCK: "a socket",
 }
+
+
+NO_SPACE = "free some space, or choose another folder"
+NOT_ALLOWED = "change its permissions, or choose another place"
+OCCUPIED = "something is there already: choose another name, or remove it first"
+ADVICE = {
+    errno.ENOSPC: NO_SPACE,
+    errno.EDQUOT: NO_SPACE,
+    errno.EACCES: NOT_ALLOWED,
+    errno.EPERM: NOT_ALLOWED,
+    errno.EROFS: "choose a folder that can be written to",
+    errno.ENOTEMPTY: OCCUPIED,
+    errno.EEXIST: OCCUPIED,
+    errno.ENOENT: "it is not there, or its folder is not: was it removed, or moved?",
+    errno.ENOTDIR: "a part of its path is a file: choose another folder",
+    errno.EISDIR: "expected a file",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EFBIG: "the file system, or a limit, allows no file of that size: choose another folder",
+    errno.ELOOP: "its links lead round in a circle: mend them",
+    errno.EMFILE: "raise `ulimit -n`, or run fewer at once",
+    errno.ENFILE: "close other programs, or run fewer at once",
+    errno.ENOMEM: "free some memory, or run fewer at once",
+    errno.EIO: "the disk or the network reports a fault: check it, then try again",
+    errno.ESTALE: "the network's folder has gone: mount it again",
+    errno.EBUSY: "another program uses it: close that first",
+    errno.ETXTBSY: "another program uses it: close that first",
+}
+
+
+def os_fault(
+    path: str | os.PathLike | None,  # what was read or written; None: what the error names
+    error: OSError,
+) -> AvbookError:
+    """The error as one line: the file, what the system says, and what to do about that."""
+    where = path or error.filename2 or error.filename or "writing"
+    if isinstance(where, bytes):
+        where = os.fsdecode(where)
+    number = error.errno
+    hidden = re.search(r"errno = (\d+)", str(error))  # HDF5's own words
+    if not number and hidden:
+        number = int(hidden[1])
+    told = os.strerror(number) if number else str(error) or type(error).__name__
+    advice = ADVICE.get(number or 0, "check that the path is right and the disk works")
+    return AvbookError(f"{where}: {told}; {advice}")
 
 
 def check_regular(
@@ -54,6 +104,32 @@ def check_regular(
         kind = KINDS.get(stat.S_IFMT(found.st_mode), "no regular file")
         raise AvbookError(f"{path}: is {kind}; expected a file")
     return found
+
+
+def check_writable(
+    folder: str | os.PathLike,  # need not exist yet
+) -> None:
+    """Nothing, and leaves nothing; raises `AvbookError` where the folder is a file, or where it (or
+    the folder in which it would be made) may not be written to."""
+    folder = Path(folder)
+    try:
+        while not _stands(folder) and folder != folder.parent:
+            folder = folder.parent
+        if not folder.is_dir():
+            kind = "a link to nothing" if folder.is_symlink() else "a file"
+            raise AvbookError(f"{folder}: is {kind}; expected a folder: choose another")
+        with tempfile.TemporaryFile(dir=folder):  # has no name where the system can do that
+            pass
+    except OSError as error:
+        raise os_fault(folder, error) from None
+
+
+def _stands(path: Path) -> bool:
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def read_bytes(
@@ -120,6 +196,26 @@ def remove_unfinished(
     path = Path(path)
     for partial in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
         shutil.rmtree(partial, ignore_errors=True)
+
+
+UNFINISHED = r"\.[0-9a-f]{8}\."  # begins the name of what `written_whole` has not finished
+
+
+def remove_unfinished_files(
+    path: str | os.PathLike,  # a file as `written_whole` took it, or a folder: all directly in it
+) -> None:
+    """Removes what processes that were killed left of files that were written whole. Only for a
+    caller that holds the lock of what writes there: nobody may be writing now."""
+    path = Path(path)
+    folder, name = (path, ".+") if path.is_dir() else (path.parent, re.escape(path.name))
+    try:
+        found = [entry for entry in os.scandir(folder) if not entry.is_dir(follow_symlinks=False)]
+    except OSError:  # there is no such folder, so nothing is left in it
+        return
+    for entry in found:
+        if re.fullmatch(UNFINISHED + name, entry.name):
+            with suppress(OSError):
+                os.unlink(entry.path)
 
 
 def write_text(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import atexit
+import ctypes
 import errno
 import multiprocessing
 import os
+import pickle
 import re
 import signal
 import threading
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +22,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
+from avbook.common.messages import show_note
 from avbook.errors import AvbookError
 
 __all__ = ["cores", "in_processes", "lock", "cache_folder"]
@@ -33,6 +36,9 @@ def cores() -> int:
 
 
 # --------------------------------------------------------------------------------- worker processes
+REMEDY = "use --jobs 1; the same command continues"
+
+
 def in_processes(
     call: Callable[[Any], Any],  # of one item; it, the items and the results are pickled
     items: Iterable,
@@ -41,6 +47,7 @@ def in_processes(
     threads: int | None = None,  # that each worker's libraries use; None: its share of the cores
     ordered: bool = True,  # False: results in the order in which they are ready
     at_once: int | None = None,  # items handed out together; None: all
+    remedy: str = REMEDY,  # what to do where a worker dies
 ) -> Generator[Any, None, None]:
     """The result of the call for each item. A slow reader holds at most `at_once` results.
 
@@ -53,43 +60,98 @@ def in_processes(
         yield from map(call, items)
         return
 
-    from joblib import Parallel, delayed, parallel_config
-    from joblib.externals.loky import get_reusable_executor
+    from joblib.externals.loky import ProcessPoolExecutor
 
-    with parallel_config("loky", inner_max_num_threads=threads):
-        pool = Parallel(
-            n_jobs=workers,
-            return_as="generator" if ordered else "generator_unordered",
-            batch_size=1,
-            max_nbytes=None,  # arrays go through pipes, not through files that outlive a crash
-        )
-    children = set(multiprocessing.active_children())
-    results = executor = None
+    executor: Any = None
+    handed_out = finished = False
+    step = at_once or len(items)
     try:
-        for start in range(0, len(items), at_once or len(items)):
-            some = items[start : start + (at_once or len(items))]
-            with _interrupts_held():
-                results = pool(delayed(_in_worker)(call, item, os.getpid()) for item in some)
-                executor = get_reusable_executor(reuse=True)  # the one it uses
-            # not `yield from`, so that `_stop` closes them
-            for result in results:  # noqa: UP028
+        with _signals_held():
+            executor = ProcessPoolExecutor(
+                workers,
+                initializer=_begin_worker,
+                initargs=(os.getpid(), _in_main_thread(), warnings.showwarning is show_note),
+                env=_environment(workers, threads),
+            )
+        for start in range(0, len(items), step):
+            with _signals_held():
+                futures = [
+                    executor.submit(_in_worker, call, item) for item in items[start : start + step]
+                ]
+            handed_out = True
+            # not `yield from`, so that an end of the reading comes to `_stop` here
+            for result in _results(futures, ordered, executor):  # noqa: UP028
                 yield result
+        finished = True
     except BrokenProcessPool as error:
         raise AvbookError(
-            f"a worker process ended early ({_why_broken(error)}); was it stopped, or is memory"
-            " short? Run it again, with fewer processes if need be"
+            f"a worker died, perhaps for want of memory: {remedy} ({_why_broken(error)})"
         ) from error
     except (OSError, NotImplementedError):
-        if results is not None:  # raised by a call
+        if handed_out:  # raised by a call
             raise
     finally:
-        _stop(results, executor, set(multiprocessing.active_children()) - children)
-    if results is None:  # no more processes, pipes or semaphores to be had
+        _stop(executor, kill=not finished)
+    if not handed_out:  # no more processes, pipes or semaphores to be had
         yield from map(call, items)
 
 
+PATIENCE = 5  # seconds in which loky should have noticed that a worker is dead
+
+
+def _results(futures: list, ordered: bool, executor: Any) -> Iterator:
+    """The results in order, or each when it is ready.
+
+    A worker that is killed while it sends a result leaves loky waiting for the rest of it, for
+    ever: what loky does not notice is noticed here."""
+    seen_dead = 0.0
+    while futures:
+        ready = wait(futures[:1] if ordered else futures, PATIENCE / 5, FIRST_COMPLETED).done
+        for future in ready:
+            futures.remove(future)
+            yield future.result()
+        codes = [process.exitcode for process in list(executor._processes.values())]
+        dead = [code for code in codes if code is not None]
+        if ready or not dead:
+            seen_dead = 0.0
+        elif not seen_dead:
+            seen_dead = time.monotonic()
+        elif time.monotonic() > seen_dead + PATIENCE:
+            raise BrokenProcessPool(f"exit code {dead[0]}")
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+THREADS = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+
+
+def _environment(workers: int, threads: int | None) -> dict[str, str]:
+    """What a worker's environment has of its own: threads of its libraries, and no report of
+    Python's on a crash, which this process tells in a line."""
+    share = str(max(cores() // workers, 1))
+    found = {name: str(threads or os.environ.get(name, share)) for name in THREADS}
+    return found | {"PYTHONFAULTHANDLER": os.environ.get("PYTHONFAULTHANDLER", "")}
+
+
+SIGNALS = [
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP")  # Ctrl-C, a kill, a terminal that is closed
+    if hasattr(signal, name)
+]
+
+
 @contextmanager
-def _interrupts_held() -> Iterator[None]:
+def _signals_held() -> Iterator[None]:
     """Processes that start in the block never see Ctrl-C (this one stops them); it sees it after.
 
     A terminal sends Ctrl-C to all of them, and each would print where it was."""
@@ -102,39 +164,67 @@ def _interrupts_held() -> Iterator[None]:
 
     for tracker in (resource_tracker, loky_tracker):  # a start of theirs would let it through again
         tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _stop(results: Any, executor: Any, started: set) -> None:
-    """Ends the workers; joblib would keep them for minutes, with all that they hold."""
+def _stop(executor: Any, kill: bool) -> None:
+    """Ends the workers, at once or when they have nothing to do, and waits until they are gone."""
     if executor is None:
-        for process in started:
-            process.terminate()
-            process.join()
         return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # joblib's, that there were tasks left
-        results.close()
+    workers = list(executor._processes.values()) if kill else []
+    for process in workers:
+        _kill(process)
+    reader = executor._executor_manager_thread
+    if kill and reader is not None:
+        reader.join(PATIENCE)
+        if reader.is_alive():  # it waits for the rest of what one that is dead began to send
+            with suppress(OSError, AttributeError):
+                executor._result_queue._writer.close()
     executor.shutdown()
-    # joblib forgets its folders at exit, which a child of multiprocessing never reaches
-    folders = getattr(executor, "_temp_folder_manager", None)
-    for forget in list(getattr(folders, "_finalizers", {}).values()):
-        forget()
-        atexit.unregister(forget)
+    for process in workers:  # where not all could be started, loky waits for none
+        process.join()
+
+
+def _kill(process: Any) -> None:
+    if os.name != "posix":
+        process.terminate()
+    elif process.exitcode is None:  # else the number may be another's by now
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
 
 
 WATCH = "ends with its parent"  # the name of a thread in each worker
 
 
-def _in_worker(call: Callable[[Any], Any], item: Any, parent: int) -> Any:
-    watched = any(thread.name == WATCH for thread in threading.enumerate())
-    if os.name == "posix" and os.getpid() != parent and not watched:
-        threading.Thread(target=_end_with, args=(parent,), name=WATCH, daemon=True).start()
-    return call(item)
+def _begin_worker(
+    parent: int,
+    by_main_thread: bool,  # whether the parent's main thread starts this process
+    notes: bool,  # whether warnings are told in a line
+) -> None:
+    """What a worker does first."""
+    if notes:
+        warnings.showwarning = show_note
+    if os.name != "posix" or os.getpid() == parent:
+        return
+    if by_main_thread:
+        _be_killed_with_parent()
+    threading.Thread(target=_end_with, args=(parent,), name=WATCH, daemon=True).start()
+    # held while it was started; Ctrl-C stays so
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, set(SIGNALS) - {signal.SIGINT})
+
+
+def _be_killed_with_parent() -> None:
+    """Asks Linux to kill this process with its parent (with the thread that started it, to be
+    exact), since a watching thread waits for compiled code that keeps Python's lock."""
+    with suppress(OSError, AttributeError):  # another system
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
+
+
+PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 
 
 def _end_with(parent: int) -> None:
@@ -142,6 +232,19 @@ def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)
+
+
+def _in_worker(call: Callable[[Any], Any], item: Any) -> Any:
+    from joblib.externals.loky.backend.reduction import dumps
+
+    try:
+        return call(item)
+    except Exception as error:
+        try:  # one that cannot be sent would be taken for the death of the worker
+            pickle.loads(dumps(error))
+        except Exception:
+            raise RuntimeError(f"{type(error).__name__}: {error}") from error
+        raise
 
 
 def _why_broken(error: BrokenProcessPool) -> str:
@@ -160,6 +263,7 @@ NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP}
 def lock(
     path: str | os.PathLike,  # of the lock's own file; its folder is made
     busy: str | None = None,  # the error where another process holds it; None: wait for it
+    remove: bool = False,  # the file as well, in the end
 ) -> Iterator[None]:
     """Held between processes while the block runs; the system frees it if the process dies.
 
@@ -169,6 +273,9 @@ def lock(
     held = FileLock(path)
     try:
         held.acquire(timeout=-1 if busy is None else 0)
+        while not _is_at(held, path):  # the one before removed the file of which this is the lock
+            held.release()
+            held.acquire(timeout=-1 if busy is None else 0)
     except Timeout:
         raise AvbookError(str(busy)) from None
     except (OSError, NotImplementedError) as error:
@@ -182,8 +289,22 @@ def lock(
     try:
         yield
     finally:
+        if remove:  # before it is let go, or it might be another's already
+            with suppress(OSError):  # Windows removes no file that is open
+                path.unlink()
         with suppress(OSError):  # the file may have gone with its folder
             held.release()
+
+
+def _is_at(held: FileLock, path: Path) -> bool:
+    """Whether the lock is on the file that stands at the path now."""
+    descriptor = getattr(getattr(held, "_context", None), "lock_file_fd", None)
+    if not isinstance(descriptor, int) or os.name != "posix":
+        return True
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def cache_folder(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
+from avbook.common.files import written_whole
 from avbook.errors import AvbookError
 
 __all__ = ["clip_figure", "clips_figure", "draw_figures", "trained", "pick_example"]
@@ -36,8 +38,8 @@ def trained(
     path = record_path(out, recipe, preset, changed, data, seed)
     if not path.exists():
         raise AvbookError(
-            f"{path}: no such record; run it first with `avbook run {recipe.name} --data {where}"
-            f" --seed {seed} --out {out}`"
+            f"{path}: no such record; run it first with `avbook run {recipe.name} --data"
+            f" {quote(where)} --seed {seed} --out {quote(str(out))}`"
         )
     if recipe.build is None:
         raise AvbookError(f"recipe {recipe.name}: has no network; expected one that trains one")
@@ -178,13 +180,14 @@ def draw_figures(
 
     net, data, record = trained("psp-full", where, out)
     folder = Path(out) / "figures"
-    folder.mkdir(parents=True, exist_ok=True)
     drawn: list[Path] = []
 
     def keep(figure, name: str) -> None:
-        figure.savefig(folder / f"{name}.png", dpi=150, bbox_inches="tight", facecolor="white")
+        path = folder / f"{name}.png"
+        with written_whole(path) as partial:
+            figure.savefig(partial, dpi=150, bbox_inches="tight", facecolor="white")
         plt.close(figure)
-        drawn.append(folder / f"{name}.png")
+        drawn.append(path)
 
     history = {name: [entry[name] for entry in record["history"]] for name in ("val", "test")}
     keep(

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import re
 import shutil
+from collections.abc import Iterator
 from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from avbook.common.files import folder_written_whole, remove_unfinished
+from avbook.common.files import (
+    check_writable,
+    folder_written_whole,
+    os_fault,
+    read_bytes,
+    remove_unfinished,
+)
 from avbook.common.options import is_whole
+from avbook.common.schema import parse_json, read_json
 from avbook.common.system import cache_folder, cores, in_processes, lock
 from avbook.data.annotations import read_ave_orders
 from avbook.data.events import SECONDS
@@ -33,6 +43,7 @@ from avbook.world.clips import (
     sample_background,
     sample_scripts,
 )
+from avbook.world.records import ClipRecord, WorldInfo
 from avbook.world.video import render_frames
 from avbook.world.writers import FILES, feature_shapes
 
@@ -138,6 +149,7 @@ def _computed(clips, task, dims, workers):
         workers,
         threads=1,
         at_once=2 * BLOCK * workers,
+        remedy="start it again when more memory is free",
     )
     with _one_thread(), contextlib.closing(features):
         for start in range(0, len(clips), BLOCK):
@@ -159,8 +171,13 @@ def _computed(clips, task, dims, workers):
             yield start, block
 
 
+def _check_seed(seed):
+    if not is_whole(seed) or not 0 <= seed < 2**32:
+        raise AvbookError(f"seed {seed!r}: expected a whole number from 0 to 2**32 - 1")
+
+
 def _checked_size(task, size):
-    if size not in SIZES[task]:
+    if not isinstance(size, str) or size not in SIZES[task]:
         raise AvbookError(
             f"size {size!r}: unknown for task '{task}'; expected one of {', '.join(SIZES[task])}"
         )
@@ -282,22 +299,44 @@ def write_world(
     """The folder, filled with the task's official files, the scripts of all clips and `world.json`.
 
     Written to a temporary sibling first, which takes the name only when complete and goes when
-    anything stops the work. Raises AvbookError for bad input, an occupied folder and a full
+    anything stops the work (with the next success, where this process was killed). Raises
+    AvbookError for bad input, an occupied folder, one that another process is writing, and a full
     disk."""
-    out, dims = Path(out).expanduser().absolute(), world_dims(task, visual_dim, motion_dim)
+    dims = world_dims(task, visual_dim, motion_dim)
     _checked_size(task, size)
-    if not is_whole(seed) or seed < 0:
-        raise AvbookError(f"seed {seed!r}: expected a whole number, 0 or more")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise AvbookError(f"{out}: exists already; choose another folder, or remove this one first")
+    _check_seed(seed)
+    if annotations is not None:
+        annotations = Path(annotations).expanduser()
+        if annotations.exists() and not annotations.is_dir():
+            raise AvbookError(
+                f"{annotations}: is a file; expected the folder with the annotation files"
+            )
+    with _writing(out) as out:
+        if os.path.lexists(out) and (not out.is_dir() or any(out.iterdir())):
+            raise AvbookError(
+                f"{out}: exists already; choose another folder, or remove this one first"
+            )
+        return _write(out, task, size, int(seed), dims, annotations, workers, progress)
+
+
+@contextlib.contextmanager
+def _writing(out, wait: bool = False) -> Iterator[Path]:
+    """The absolute path of a world that no other process writes meanwhile, and that none of those
+    that were killed has left half-written; an OSError of the block as one line."""
+    out = Path(out).expanduser().absolute()
+    busy = None if wait else f"{out}: another process is writing this world; wait for it"
+    check_writable(out.parent)
     try:
-        with folder_written_whole(out) as folder:
-            _fill(folder, task, size, int(seed), dims, annotations, workers, progress)
+        with lock(out.with_name(f".{out.name}.lock"), busy, remove=True):
+            remove_unfinished(out)
+            yield out
     except OSError as error:
-        raise AvbookError(
-            f"{out}: could not be written ({error}); nothing was left behind; "
-            "free some space or choose another folder"
-        ) from error
+        raise os_fault(out, error) from error
+
+
+def _write(out, task, size, seed, dims, annotations, workers, progress):
+    with folder_written_whole(out) as folder:
+        _fill(folder, task, size, seed, dims, annotations, workers, progress)
     return out
 
 
@@ -320,31 +359,21 @@ def world_folder(
     `write_world` does."""
     dims = world_dims(task, visual_dim, motion_dim)
     _checked_size(task, size)
+    _check_seed(seed)
     cache = cache_folder(cache)
     widths = "x".join(str(dim) for dim in list(dims.values())[1:])
-    name = f"{task}-{size}-seed{seed}-{widths}-v{CONTENT}"
-    folder = cache / name
-    if (folder / "world.json").is_file():
+    folder = cache / f"{task}-{size}-seed{int(seed)}-{widths}-v{CONTENT}"
+    if (folder / "world.json").is_file():  # needs no lock, so that a cache may be read-only
         return folder
     try:
-        with lock(cache / f".{name}.lock"):
+        with _writing(folder, wait=True):
             if not (folder / "world.json").is_file():
-                remove_unfinished(folder)
                 shutil.rmtree(folder, ignore_errors=True)
-                write_world(
-                    folder,
-                    task,
-                    size,
-                    seed=seed,
-                    visual_dim=visual_dim,
-                    motion_dim=motion_dim,
-                    workers=workers,
-                    progress=progress,
-                )
-    except OSError as error:
-        raise AvbookError(
-            f"{cache}: {error}; set AVBOOK_CACHE to a folder that can be written"
-        ) from error
+                _write(folder, task, size, int(seed), dims, None, workers, progress)
+    except AvbookError as error:
+        if not str(error).startswith(str(cache)):
+            raise
+        raise AvbookError(f"{error}; AVBOOK_CACHE=FOLDER names another") from error.__cause__
     return folder
 
 
@@ -354,15 +383,12 @@ def open_world(
     """What `world.json` says of the folder: task, size, seed, dims, counts. Raises AvbookError
     without a good one."""
     path = Path(folder) / "world.json"
-    try:
-        info = json.loads(path.read_text(encoding="utf-8"))
-    except OSError:
+    if not os.path.lexists(path):
         raise AvbookError(
             f"{path}: missing; expected a folder that write_world or world_folder made"
-        ) from None
-    except ValueError as error:
-        raise AvbookError(f"{path}: not JSON ({error}); build the world again") from None
-    if not isinstance(info, dict) or info.get("kind") != "world" or info.get("version") != VERSION:
+        )
+    info = read_json(path, WorldInfo, "a world's description", "build the world again")
+    if info["kind"] != "world" or info["version"] != VERSION:
         raise AvbookError(f"{path}: not a world of layout {VERSION}; build it again")
     return info
 
@@ -372,21 +398,27 @@ def open_clip(
     id: str | int,  # video id, or row
 ) -> Clip:
     """The script of one clip, for `render_frames` and `render_sound`. Raises AvbookError if no row
-    has the id, or several."""
+    has the id, or several, and for a row that is no script."""
     open_world(folder)
-    lines = (Path(folder) / "scripts.jsonl").read_text(encoding="utf-8").splitlines()
-    rows = (
-        [int(id)]
-        if isinstance(id, (int, np.integer))
-        else [i for i, line in enumerate(lines) if f'"id": "{id}"' in line]
-    )
+    path = Path(folder) / "scripts.jsonl"
+    lines = read_bytes(path).splitlines()
+    if is_whole(id):
+        rows = [int(id)]
+    else:
+        key = f'"id": {json.dumps(str(id))}'.encode()
+        rows = [i for i, line in enumerate(lines) if key in line]
     if len(rows) > 1:
         raise AvbookError(
             f"{folder}: id {id!r} stands in rows {', '.join(map(str, rows))}; pass the row instead"
         )
     if not rows or not 0 <= rows[0] < len(lines):
-        raise AvbookError(
-            f"{folder}: no clip {id!r} among {len(lines)}; ids look like"
-            f" {json.loads(lines[0])['id']!r}"
-        )
-    return clip_from_record(json.loads(lines[rows[0]]))
+        some = re.search(rb'"id": "([A-Za-z0-9_-]+)"', lines[0]) if lines else None
+        alike = f"; ids look like {some[1].decode()!r}" if some else ""
+        raise AvbookError(f"{folder}: no clip {id!r} among {len(lines)}{alike}")
+    where = f"{path}: line {rows[0] + 1}"
+    advice = "build the world again"
+    record = parse_json(lines[rows[0]], ClipRecord, where, "the script of a clip", advice)
+    try:
+        return clip_from_record(record)
+    except AvbookError as error:
+        raise AvbookError(f"{where}: {error}; {advice}") from None

@@ -8,10 +8,12 @@ __all__ = ['SNR_DB', 'OFF_SCREEN', 'IN_SILENCE', 'DECOYS', 'INTRUDERS', 'Source'
 
 # %% ../../nbs/appendix_world/01_clips.ipynb #c003
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
+from ..common.options import is_whole
 from avbook.data.annotations import (
     known_class,
     read_annotations,
@@ -180,8 +182,8 @@ def clip_from_record(
 ) -> Clip:
     """The clip of a record. Raises AvbookError where fields are missing or unknown."""
 
-    def mask(bits) -> np.ndarray:
-        return np.array([int(bit) for bit in bits], bool)
+    def mask(bits) -> list[int]:
+        return [int(bit) for bit in bits]
 
     try:
         sources = [
@@ -189,10 +191,12 @@ def clip_from_record(
             for one in record["sources"]
         ]
         return Clip(**record | {"sources": tuple(sources), "labels": tuple(record["labels"])})
-    except (TypeError, KeyError) as error:
+    except AvbookError:
+        raise
+    except (TypeError, KeyError, ValueError) as error:
+        id = record.get("id", "?") if isinstance(record, dict) else "?"
         raise AvbookError(
-            f"record of clip {record.get('id', '?')!r}: {error}; "
-            "expected the fields of Clip and Source"
+            f"record of clip {id!r}: {error}; expected the fields of Clip and Source"
         ) from None
 
 # %% ../../nbs/appendix_world/01_clips.ipynb #c028
@@ -242,6 +246,12 @@ def _recording(rng):
     )
 
 # %% ../../nbs/appendix_world/01_clips.ipynb #c030
+def _check_whole(**values):
+    for name, value in values.items():
+        if not is_whole(value) or value < 0:
+            raise AvbookError(f"{name}={value!r}: expected a whole number, 0 or more")
+
+
 def _shares(weights):
     weights = np.asarray(weights, float)
     return weights / weights.sum()
@@ -253,6 +263,8 @@ def _apportion(total, weights, least=0):
     weights = np.asarray(weights, float)
     least = least if total >= least * len(weights) else 0
     spare = np.maximum(_shares(weights) * total - least, 0)
+    if not spare.any():  # none is left to share out, as where total is 0
+        return np.full(len(weights), int(least))
     ideal = least + (total - least * len(weights)) * _shares(spare)
     counts = np.floor(ideal).astype(int)
     counts[np.argsort(counts - ideal, kind="stable")[: total - counts.sum()]] += 1
@@ -357,7 +369,8 @@ def sample_background(
     seed: int = 0,
 ) -> list[Clip]:
     """Clips without an event, the weak setting's negatives: nothing is heard and seen at once. No
-    labels; all in `train`."""
+    labels; all in `train`. Raises AvbookError for a number below 0."""
+    _check_whole(n=n, seed=seed)
     clips = []
     for i in range(n):
         rng = _random(seed, "background", i)
@@ -441,15 +454,18 @@ def _sample_llp(n, seed, splits):
 # %% ../../nbs/appendix_world/01_clips.ipynb #c050
 def _splits(task, n, splits):
     spec = find_spec(task)
+    _check_whole(n=n)
     if splits is None and n == spec.clips:
         splits = spec.splits.values()
     elif splits is None:
         splits = [int(k) for k in _apportion(n, (0.68, 0.12, 0.20))]
-    if sum(splits) != n or min(splits) < 0:
-        raise AvbookError(
-            f"splits {tuple(splits)}: they add up to {sum(splits)}; expected {n} clips"
-        )
-    return tuple(splits)
+    splits = tuple(splits) if isinstance(splits, Iterable) else (splits,)
+    if len(splits) != len(SPLITS):
+        raise AvbookError(f"splits {splits}: expected three numbers, of {', '.join(SPLITS)}")
+    _check_whole(**dict(zip(SPLITS, splits)))
+    if sum(splits) != n:
+        raise AvbookError(f"splits {splits}: they add up to {sum(splits)}; expected {n} clips")
+    return splits
 
 
 def sample_scripts(
@@ -465,6 +481,7 @@ def sample_scripts(
     AVE clips come grouped by class, as the rows of Annotations.txt are; LLP clips by split.
     Raises AvbookError for an unknown task, and splits that do not add up to `n`.
     """
+    _check_whole(seed=seed)
     splits = _splits(task, n, splits)
     sample = {"ave": _sample_ave, "llp": _sample_llp}[task]
     return sample(n, seed, splits)
@@ -532,5 +549,6 @@ def read_scripts(
     AVE: the event is Annotations.txt's; what happens around it is drawn. LLP: val and test follow
     the two evaluation files; for train only the weak labels are real, and spans are drawn given
     them. Raises AvbookError on missing or malformed files."""
+    _check_whole(seed=seed)
     read = {"ave": _read_ave, "llp": _read_llp}[find_spec(task).task]
     return read(folder, seed)

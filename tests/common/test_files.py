@@ -8,12 +8,16 @@ import pytest
 
 from avbook.common import files
 from avbook.common.files import (
+    check_writable,
     folder_written_whole,
+    os_fault,
     remove_unfinished,
+    remove_unfinished_files,
     write_arrays,
     write_text,
     written_whole,
 )
+from avbook.errors import AvbookError
 
 
 def names(folder):
@@ -84,3 +88,71 @@ def test_what_killed_processes_left_goes_and_nothing_else(tmp_path):
         (tmp_path / ".w1.0123abcd.partial").mkdir()
     remove_unfinished(tmp_path / "w[1]")
     assert not partial.exists() and names(tmp_path) == [".w1.0123abcd.partial", "w[1]"]
+
+
+def test_what_killed_processes_left_of_files_goes_and_nothing_else(tmp_path):
+    with written_whole(tmp_path / "a[1].json") as partial:
+        partial.write_text("x")
+        for name in (".0123abcd.a[1].json", ".0123abcd.b.json"):
+            (tmp_path / name).write_text("half")
+        (tmp_path / ".git").mkdir()
+        for name in (".hidden.json", "0123abcd.a", ".0123abcd-a", ".0123abcd.folder"):
+            (tmp_path / name).mkdir() if "folder" in name else (tmp_path / name).touch()
+    remove_unfinished_files(tmp_path / "a[1].json")
+    assert ".0123abcd.a[1].json" not in names(tmp_path) and ".0123abcd.b.json" in names(tmp_path)
+    remove_unfinished_files(tmp_path)
+    kept = [".0123abcd-a", ".0123abcd.folder", ".git", ".hidden.json", "0123abcd.a", "a[1].json"]
+    assert names(tmp_path) == kept
+    remove_unfinished_files(tmp_path / "no such" / "folder")
+
+
+@pytest.mark.parametrize(
+    "code, advice",
+    [
+        (errno.ENOSPC, "free some space"),
+        (errno.EDQUOT, "free some space"),
+        (errno.EACCES, "permissions"),
+        (errno.EROFS, "can be written to"),
+        (errno.ENOTEMPTY, "something is there already"),
+        (errno.EEXIST, "something is there already"),
+        (errno.ENAMETOOLONG, "shorter name"),
+        (errno.ENOENT, "it is not there"),
+        (errno.EMFILE, "ulimit"),
+        (errno.ENOTTY, "check that the path is right"),
+    ],
+)
+def test_the_advice_fits_the_fault(code, advice):
+    told = str(os_fault("here", OSError(code, os.strerror(code), "elsewhere")))
+    assert told.startswith(f"here: {os.strerror(code)}; ") and advice in told
+    for other, text in files.ADVICE.items():
+        assert text == files.ADVICE.get(code) or text not in told, other
+
+
+def test_the_file_is_the_errors_own_where_none_is_named():
+    assert str(os_fault(None, OSError(errno.EIO, "", b"a"))).startswith("a: ")
+    assert str(os_fault(None, OSError(errno.EIO, "", "a", None, "b"))).startswith("b: ")
+    hdf5 = OSError("Can't write data (file write failed: errno = 28, error message = '...')")
+    assert "free some space" in str(os_fault("a.h5", hdf5))
+    assert str(os_fault("a", OSError("as it says"))).startswith("a: as it says; ")
+
+
+def test_a_folder_that_could_be_made_is_writable_and_is_not_made(tmp_path):
+    for path in (tmp_path, tmp_path / "new" / "folder"):
+        check_writable(path)
+    assert names(tmp_path) == []
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("nowhere")
+    for name, said in (("file", "is a file"), ("file/x", "is a file"), ("link", "link to nothing")):
+        with pytest.raises(AvbookError, match=said):
+            check_writable(tmp_path / name)
+    with pytest.raises(AvbookError, match="shorter name"):
+        check_writable(tmp_path / ("a" * 300))
+
+
+def test_a_folder_that_may_not_be_written_to_is_one_line(tmp_path, monkeypatch):
+    def refused(**options):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(files.tempfile, "TemporaryFile", refused)
+    with pytest.raises(AvbookError, match="Permission denied; change its permissions"):
+        check_writable(tmp_path / "new")

@@ -138,9 +138,38 @@ def test_a_worker_that_dies_is_one_line():
         os.kill(os.getpid(), signal.SIGKILL)
 
     before = children()
-    with pytest.raises(AvbookError, match=r"ended early \(.*SIGKILL") as caught:
+    said = r"^a worker died, perhaps .*: use --jobs 1; the same command continues \(SIGKILL"
+    with pytest.raises(AvbookError, match=said) as caught:
         list(in_processes(die, range(3), 2))
     assert "\n" not in str(caught.value) and children() == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_worker_that_dies_in_the_middle_of_its_answer_is_noticed(monkeypatch):
+    def half_an_answer(n):
+        frame = sys._getframe()
+        while "result_queue" not in frame.f_locals:
+            frame = frame.f_back
+        os.write(frame.f_locals["result_queue"]._writer.fileno(), b"\x00\x00\x10\x00 and no more")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(system, "PATIENCE", 0.5)
+    before = children()
+    with pytest.raises(AvbookError, match="a worker died"):
+        list(in_processes(half_an_answer, range(2), 2))
+    assert children() == before
+
+
+def test_an_exception_that_cannot_be_sent_is_not_taken_for_a_death():
+    def fail(n):
+        class Particular(Exception):
+            def __init__(self, one, two):
+                super().__init__(f"{one} and {two}")
+
+        raise Particular("this", "that")
+
+    with pytest.raises(RuntimeError, match="^Particular: this and that$"):
+        list(in_processes(fail, range(2), 2))
 
 
 def test_a_function_that_workers_cannot_have_is_one_line():
@@ -148,7 +177,7 @@ def test_a_function_that_workers_cannot_have_is_one_line():
         def __reduce__(self):
             return os.path.join, (1,)  # a TypeError where it is unpickled
 
-    with pytest.raises(AvbookError, match=r"ended early \(.*TypeError.*\)") as caught:
+    with pytest.raises(AvbookError, match=r"a worker died, .* \(.*TypeError.*\)") as caught:
         list(in_processes(lambda n: n, [Local(), Local()], 2))
     assert "\n" not in str(caught.value)
 
@@ -190,9 +219,15 @@ from avbook.common.system import in_processes
 
 here = Path(sys.argv[1])
 
+def wait(n):
+    (here / f"worker-{os.getpid()}").touch()
+    time.sleep(1000)
+
 def call(n):
     (here / f"worker-{os.getpid()}").touch()
     while sys.argv[2] == "wait": time.sleep(0.05)
+    if sys.argv[2] == "compute": max(range(10**15))  # compiled code that keeps Python's lock
+    if sys.argv[2] == "nest": list(in_processes(wait, range(2), 2))
     return bytes(300_000)
 
 print(sum(len(result) for result in in_processes(call, range(20), 2)))
@@ -207,18 +242,26 @@ def test_a_child_of_a_fork_server_and_a_script_without_a_guard(tmp_path):
 
 
 @linux
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_stopped_from_outside_no_process_stays(tmp_path, how):
+@pytest.mark.parametrize(
+    "how, what, count",
+    [
+        (signal.SIGINT, "wait", 2),
+        (signal.SIGKILL, "wait", 2),
+        (signal.SIGKILL, "compute", 2),
+        (signal.SIGKILL, "nest", 6),
+    ],
+)
+def test_stopped_from_outside_no_process_stays(tmp_path, how, what, count):
     """Ctrl-C reaches all processes of a terminal; a kill reaches one."""
     process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(tmp_path), "wait"],
+        [sys.executable, "-c", SCRIPT, str(tmp_path), what],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
-    wait_for(lambda: len(list(tmp_path.glob("worker-*"))) == 2, process)
+    wait_for(lambda: len(list(tmp_path.glob("worker-*"))) == count, process)
     workers = [int(path.name.partition("-")[2]) for path in tmp_path.glob("worker-*")]
     assert all(runs(pid) for pid in workers)
     if how == signal.SIGINT:
@@ -271,6 +314,51 @@ def test_the_lock_of_a_process_that_died_is_free(tmp_path):
     holder.wait()
     with lock(tmp_path / "new" / "lock", busy="held by the dead"):
         pass
+
+
+def test_the_file_of_a_lock_goes_with_it_where_asked(tmp_path):
+    with lock(tmp_path / "lock", remove=True):
+        assert (tmp_path / "lock").exists()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no file that is open is removed there")
+def test_the_lock_of_a_file_that_was_removed_meanwhile_is_none(tmp_path, monkeypatch):
+    acquire, came = system.FileLock.acquire, []
+
+    def late(self, *args, **kwargs):
+        acquire(self, *args, **kwargs)
+        came.append(1)
+        if len(came) == 1:  # the one before lets go, and another begins
+            (tmp_path / "lock").unlink()
+        elif len(came) == 2:
+            (tmp_path / "lock").unlink()
+            (tmp_path / "lock").touch()
+
+    monkeypatch.setattr(system.FileLock, "acquire", late)
+    with lock(tmp_path / "lock", remove=True):
+        assert len(came) == 3
+
+
+CROWD = """
+import os, sys
+from pathlib import Path
+from avbook.common.system import lock
+
+here = Path(sys.argv[1])
+for _ in range(40):
+    with lock(here / "lock", remove=True):
+        os.close(os.open(here / "inside", os.O_CREAT | os.O_EXCL))
+        os.unlink(here / "inside")
+"""
+
+
+def test_a_lock_that_is_removed_still_lets_one_in_at_a_time(tmp_path):
+    crowd = [
+        subprocess.Popen([sys.executable, "-c", CROWD, str(tmp_path)], cwd=ROOT) for _ in range(3)
+    ]
+    assert [process.wait(PATIENCE) for process in crowd] == [0, 0, 0]
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP])

@@ -174,6 +174,12 @@ def avbook_command(*words: str) -> None:
     main()
 
 
+def patched_command(code: str, *words: str) -> None:
+    """The same after some lines of Python, which put something else in the place of a function."""
+    exec(code, {})
+    avbook_command(*words)
+
+
 def script(path: str, *words: str) -> None:
     """A Python script, as if it had been called with these words."""
     sys.argv = [path, *words]

@@ -3,7 +3,9 @@ many who ask."""
 
 import errno
 import hashlib
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +17,8 @@ import numpy as np
 import pytest
 from processes import PATIENCE, ROOT, wait_for
 
+from avbook.common import files
+from avbook.common.system import lock
 from avbook.data.annotations import read_annotations, read_spans, read_videos
 from avbook.data.ave import AVE
 from avbook.data.events import AVE_CATEGORIES, ave_labels
@@ -379,7 +383,7 @@ def test_a_worker_that_dies_is_reported(tmp_path, few, monkeypatch):
         os._exit(3)
 
     said = refused_by_workers(tmp_path, monkeypatch, dies)
-    assert "a worker process ended early" in said and "\n" not in said
+    assert "a worker died" in said and "start it again" in said and "--jobs" not in said
 
 
 def test_a_worker_that_fails_is_reported(tmp_path, few, monkeypatch):
@@ -425,9 +429,7 @@ def test_an_occupied_folder_is_left_alone(tmp_path, quick):
 
 def test_the_cache_builds_once_and_by_kind(tmp_path, quick, monkeypatch):
     first = world_folder("ave", "tiny", cache=tmp_path)
-    monkeypatch.setattr(
-        world, "write_world", lambda *args, **kwargs: pytest.fail("built a second time")
-    )
+    monkeypatch.setattr(world, "_write", lambda *args, **kwargs: pytest.fail("built a second time"))
     assert world_folder("ave", "tiny", cache=tmp_path) == first
     monkeypatch.setenv("AVBOOK_CACHE", str(tmp_path))
     assert world_folder("ave", "tiny") == first
@@ -440,6 +442,35 @@ def test_another_version_of_the_content_makes_another_world(tmp_path, quick, mon
     first = world_folder("ave", "tiny", cache=tmp_path)
     monkeypatch.setattr(world, "CONTENT", world.CONTENT + 1)
     assert world_folder("ave", "tiny", cache=tmp_path) != first
+
+
+def test_a_cache_that_is_full_or_read_only_is_one_line(tmp_path, quick, monkeypatch):
+    first = world_folder("ave", "tiny", cache=tmp_path)
+
+    def refused(*args, **kwargs):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(files.tempfile, "TemporaryFile", refused)
+    assert world_folder("ave", "tiny", cache=tmp_path) == first, "what is there can be read"
+    with pytest.raises(AvbookError) as error:
+        world_folder("ave", "tiny", seed=1, cache=tmp_path)
+    said = str(error.value)
+    assert said.startswith(f"{tmp_path}: Read-only") and "AVBOOK_CACHE=FOLDER" in said
+    assert leftovers(tmp_path) == [first.name]
+
+
+def test_a_folder_has_one_writer_at_a_time(tmp_path, quick):
+    with lock(tmp_path / ".w.lock"):
+        with pytest.raises(AvbookError, match="another process is writing this world; wait for it"):
+            write_world(tmp_path / "w", "ave", "tiny")
+    stale, others = tmp_path / ".w.1a2b3c4d.partial", tmp_path / ".v.1a2b3c4d.partial"
+    for folder in (stale, others):
+        folder.mkdir()
+    write_world(tmp_path / "w", "ave", "tiny")
+    assert leftovers(tmp_path) == [others.name, "w"], "what a killed process left goes, and no more"
+    with pytest.raises(AvbookError, match="exists already"):
+        write_world(tmp_path / "w", "ave", "tiny")
+    assert leftovers(tmp_path) == [others.name, "w"]
 
 
 def test_leftovers_of_a_killed_build_go(tmp_path, quick):
@@ -503,9 +534,7 @@ def test_two_builders_at_once_make_one_world(tmp_path):
     assert (
         said[0][0] == said[1][0] and len((tmp_path / "log").read_text().split()) == 12 + 1
     )  # each clip rendered once
-    assert [p.name for p in (tmp_path / "cache").iterdir() if not p.name.startswith(".")] == [
-        Path(said[0][0].strip()).name
-    ]
+    assert leftovers(tmp_path / "cache") == [Path(said[0][0].strip()).name]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
@@ -516,7 +545,20 @@ def test_interrupted_with_control_c_nothing_stays(tmp_path, workers):
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode != 0 and err.count("Traceback") == 1, err
-    assert all(path.name.endswith(".lock") for path in (tmp_path / "cache").iterdir())
+    assert leftovers(tmp_path / "cache") == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_where_a_builder_is_killed_one_that_waits_builds(tmp_path):
+    first = builder(tmp_path, 0.3)
+    wait_for((tmp_path / "log").exists, first)
+    others = [builder(tmp_path, 0) for _ in range(2)]
+    wait_for(lambda: len(list(tmp_path.glob("ready-*"))) == 3, others[0])
+    first.kill()
+    first.communicate()
+    said = [process.communicate(timeout=PATIENCE)[0].strip() for process in others]
+    assert [process.returncode for process in others] == [0, 0] and said[0] == said[1]
+    assert leftovers(tmp_path / "cache") == [Path(said[0]).name]
 
 
 # ---- bad input
@@ -534,6 +576,9 @@ def test_interrupted_with_control_c_nothing_stays(tmp_path, workers):
         ({"motion_dim": 5}, "AVE has no motion features"),
         ({"seed": -1}, "seed -1"),
         ({"seed": "x"}, "seed 'x'"),
+        ({"seed": 2**32}, "from 0 to 2**32 - 1"),
+        ({"size": None}, "expected one of tiny"),
+        ({"annotations": "/dev/null"}, "is a file; expected the folder"),
         ({"annotations": "/no/such/folder"}, "missing Annotations.txt, train_order.h5"),
     ],
 )
@@ -545,15 +590,94 @@ def test_bad_input(tmp_path, options, says):
 
 def test_what_is_no_world_is_not_opened(tmp_path):
     for text, says in (
-        (None, "missing"),
-        ("{", "not JSON"),
-        ("[]", "not a world"),
-        ('{"kind": "world", "version": 99}', "not a world"),
+        (None, "missing; expected a folder that write_world"),
+        (b"{", "no JSON"),
+        (b"\xff\xfe", "no JSON"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b"[]", "it holds no object"),
+        (b'{"kind": "world", "version": 99}', "it lacks task"),
     ):
         if text is not None:
-            (tmp_path / "world.json").write_text(text)
+            (tmp_path / "world.json").write_bytes(text)
         with pytest.raises(AvbookError, match=says):
             open_world(tmp_path)
+
+
+def test_what_lies_in_a_files_place_is_not_opened(tmp_path, tiny):
+    shutil.copytree(tiny["ave"], tmp_path / "w", symlinks=True)
+    for name, call in (("scripts.jsonl", open_clip), ("world.json", lambda w, _: open_world(w))):
+        path = tmp_path / "w" / name
+        path.unlink()
+        os.mkfifo(path)
+        with pytest.raises(AvbookError, match="is a pipe; expected a file"):
+            call(tmp_path / "w", 0)
+        path.unlink()
+        path.symlink_to("nowhere")
+        with pytest.raises(AvbookError, match="a link to nowhere"):
+            call(tmp_path / "w", 0)
+
+
+OTHERS = [None, True, -1, 1.5, 10**30, "x", "", [], {}, [None], {"x": None}]
+
+
+def changed(record, path, values):
+    """Copies of the record with another value, or none, at each place."""
+    for key in record if isinstance(record, dict) else range(len(record)):
+        here = [*path, key]
+        if isinstance(record, dict):
+            yield here, {name: value for name, value in record.items() if name != key}
+        for value in values:
+            copy = dict(record) if isinstance(record, dict) else list(record)
+            copy[key] = value
+            yield here, copy
+        if isinstance(record[key], (dict, list)):
+            for place, inner in changed(record[key], here, values):
+                copy = dict(record) if isinstance(record, dict) else list(record)
+                copy[key] = inner
+                yield place, copy
+
+
+def test_scripts_and_descriptions_of_other_values_are_read_or_refused_in_a_line(tmp_path, tiny):
+    refused = accepted = 0
+    lines = (tiny["ave"] / "scripts.jsonl").read_text().splitlines()
+    info = json.loads((tiny["ave"] / "world.json").read_text())
+    (tmp_path / "world.json").write_text(json.dumps(info))
+    for _, record in changed(json.loads(lines[0]), [], OTHERS):
+        (tmp_path / "scripts.jsonl").write_text(json.dumps(record) + "\n")
+        try:
+            render_sound(open_clip(tmp_path, 0))
+            accepted += 1
+        except AvbookError as error:
+            assert "\n" not in str(error)
+            refused += 1
+    for _, other in changed(info, [], OTHERS):
+        (tmp_path / "world.json").write_text(json.dumps(other))
+        try:
+            assert open_world(tmp_path) == other
+            accepted += 1
+        except AvbookError as error:
+            assert "\n" not in str(error)
+            refused += 1
+    assert refused > 200 and accepted > 10
+
+
+@pytest.mark.parametrize(
+    "line, says",
+    [
+        (b"", "among 0"),
+        (b"\xff\n", "line 1: not the script of a clip"),
+        (b"[" * 100_000 + b"\n", "nested too deeply"),
+        (b'{"id": NaN}\n', "NaN"),
+        (b'{"id": ' + b"9" * 5000 + b"}\n", "not the script of a clip"),
+    ],
+)
+def test_a_line_that_is_no_script_is_refused(tmp_path, tiny, line, says):
+    shutil.copy(tiny["ave"] / "world.json", tmp_path)
+    (tmp_path / "scripts.jsonl").write_bytes(line)
+    with pytest.raises(AvbookError, match=says):
+        open_clip(tmp_path, 0)
+    with pytest.raises(AvbookError, match="no clip None"):
+        open_clip(tmp_path, None)
 
 
 def test_dims_by_task():

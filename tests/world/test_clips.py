@@ -180,6 +180,61 @@ def test_what_is_before_does_not_depend_on_how_many_follow():
     assert [clip_record(clip) for clip in few] == [clip_record(clip) for clip in many[:5]]
 
 
+@pytest.mark.parametrize("task", ["ave", "llp"])
+@pytest.mark.parametrize("splits", [(40, 0, 0), (0, 40, 0), (0, 1, 39), (28, 12, 0), (0, 0, 0)])
+def test_a_split_may_be_empty(task, splits):
+    clips = sample_scripts(task, sum(splits), 0, splits)
+    found = [sum(clip.split == split for clip in clips) for split in ("train", "val", "test")]
+    assert tuple(found) == splits
+
+
+@pytest.mark.parametrize(
+    "values, says",
+    [
+        ({"n": -1}, "n=-1: expected a whole number"),
+        ({"n": 4.0}, "n=4.0: expected a whole number"),
+        ({"n": "4"}, "n='4': expected a whole number"),
+        ({"seed": -1}, "seed=-1: expected a whole number"),
+        ({"seed": None}, "seed=None: expected a whole number"),
+        ({"splits": (5, 0, -1)}, "test=-1: expected a whole number"),
+        ({"splits": (4.0, 0, 0)}, "train=4.0: expected a whole number"),
+        ({"splits": (4, 1, 0)}, "add up to 5; expected 4 clips"),
+        ({"splits": (4, 0)}, "expected three numbers, of train, val, test"),
+        ({"splits": 4}, "expected three numbers"),
+    ],
+)
+def test_numbers_of_clips_that_make_no_sense(values, says):
+    with pytest.raises(AvbookError) as error:
+        sample_scripts(**{"task": "ave", "n": 4, "splits": None} | values)
+    assert says in str(error.value)
+    if "splits" not in values:
+        with pytest.raises(AvbookError, match="expected a whole number"):
+            sample_background(**{"n": 4} | values)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sources": 5},
+        {"sources": [5]},
+        {"sources": [{}]},
+        {"labels": None},
+        {"seconds": "10"},
+        {"lead": "x"},
+        {"nothing": 1},
+        {"sources": [{"category": "Dog", "heard": "01x", "seen": "010"}]},
+        {"sources": [{"category": "Dog", "heard": "012", "seen": "010"}]},
+    ],
+)
+def test_a_record_that_is_none_is_one_line(change):
+    record = clip_record(sample_background(1)[0])
+    with pytest.raises(AvbookError) as error:
+        clip_from_record(record | change)
+    assert "\n" not in str(error.value)
+    with pytest.raises(AvbookError, match="record of clip '\\?'"):
+        clip_from_record([record])
+
+
 def test_ave_sampler_follows_the_real_counts(sampled_ave):
     counts = count_ave(sampled_ave, AVE_CATEGORIES)
     assert counts["videos"] == AVE_COUNTS["videos"]

@@ -1,0 +1,36 @@
+"""The `avbook` command: make the world, check and pack data, train a recipe, fill a table."""
+
+import sys
+from typing import Any
+
+__all__ = ["main", "app"]
+
+
+def main() -> None:
+    """Runs the command named on the command line."""
+    from avbook.cli.signals import STOPPED, Signals, Stopped
+
+    signals = Signals()
+    try:
+        signals.listen()
+        from avbook.cli.ending import run_to_an_end
+
+        run_to_an_end(signals, _run)
+    except Stopped:  # while that was loaded
+        signals.ignore()
+        print(f"avbook: {STOPPED}", file=sys.stderr)
+        raise SystemExit(signals.code) from None
+
+
+def _run(words: list[str]) -> None:
+    from avbook.cli.commands import app
+
+    app(words)
+
+
+def __getattr__(name: str) -> Any:
+    if name != "app":  # which loads typer: `main` hears Ctrl-C before that
+        raise AttributeError(f"module 'avbook.cli' has no attribute {name!r}")
+    from avbook.cli.commands import app
+
+    return app

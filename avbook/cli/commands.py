@@ -1,0 +1,334 @@
+"""The commands: their words, their help, and what each calls."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from shlex import quote
+from typing import Annotated, Any
+
+import typer
+import typer.core
+
+from avbook.cli.ending import TRACEBACK, Carried
+from avbook.common.files import check_writable
+from avbook.common.messages import one_line
+from avbook.errors import AvbookError
+
+
+class _Commands(typer.core.TyperGroup):
+    """Lets `ending` see the errors that typer would end in a way of its own."""
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except (EOFError, OSError) as error:
+            raise Carried from error
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help=(
+        "Three papers on audio-visual events, rebuilt, run and checked.\n\nStart with `avbook"
+        " demo`, which trains on the embedded world and shows what came out. `avbook COMMAND"
+        " --help` explains each command with examples."
+    ),
+)
+data_app = typer.Typer(
+    no_args_is_help=True, help="Check a folder of official files, or pack it for fast reading."
+)
+app.add_typer(data_app, name="data")
+
+_WHERE = "`world`, `world:SIZE`, `world:SIZE:SEED` or a folder with the official files or a pack"
+Where = Annotated[str, typer.Option("--data", help=f"What to train on: {_WHERE}.")]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        help=(
+            "`quick` (small, about a minute) or `paper` (released sizes and schedule). Default:"
+            " quick on the world, paper on a folder."
+        )
+    ),
+]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="NAME=VALUE", help="Change an option of the recipe; may be given often."
+    ),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Jobs = Annotated[
+    int,
+    typer.Option(
+        min=0, help="Runs side by side, a process each; 0: as many as there are cores (1 on a GPU)."
+    ),
+]
+Out = Annotated[Path, typer.Option(help="Where run records are kept and found.")]
+MOST_SEEDS = 10_000
+LARGEST_SEED = 2**32 - 1
+
+
+@app.callback()
+def options(
+    traceback: Annotated[
+        bool,
+        typer.Option(
+            TRACEBACK,
+            help="Show the whole traceback of a fault, not one line; so does AVBOOK_TRACEBACK=1.",
+        ),
+    ] = False,
+):  # `ending` sees to it
+    pass
+
+
+@app.command()
+def world(
+    out: Annotated[Path, typer.Argument(help="The folder to write; must not exist yet.")],
+    like: Annotated[
+        str, typer.Option(help="ave (one event a clip) or llp (several, heard and seen apart).")
+    ] = "ave",
+    size: Annotated[
+        str, typer.Option(help="tiny (64 clips), small (1,000), ave (4,143) or llp (11,849).")
+    ] = "small",
+    annotations: Annotated[
+        Path | None,
+        typer.Option(
+            help=(
+                "Follow these real annotations second by second: a folder with AVE's"
+                " Annotations.txt and *_order.h5, or LLP's CSVs."
+            )
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Same seed, same bytes.")] = 0,
+    visual_dim: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Channels of the visual features; the official AVE features have 512, LLP's 2048.",
+        ),
+    ] = None,
+):
+    """Write the embedded audio-visual world to a folder, in the official file layout.
+
+    Example: `avbook world my-world --size small`, then `avbook run psp-full --data my-world
+    --preset quick`."""
+    from avbook.world.build import write_world
+
+    options = {} if visual_dim is None else {"visual_dim": visual_dim}
+    folder = write_world(
+        out,
+        task=like,
+        size=size,
+        annotations=annotations,
+        seed=seed,
+        progress=sys.stderr.isatty(),
+        **options,
+    )
+    typer.echo(one_line(f"wrote {folder}: check it with `avbook data check {quote(str(folder))}`"))
+
+
+@data_app.command("check")
+def data_check(
+    folder: Annotated[
+        Path, typer.Argument(help="A folder with the official AVE or LLP files, or a pack.")
+    ],
+):
+    """Say what is wrong with a data folder: missing files, shapes, NaN, splits. Exit code 1 if
+    anything is.
+
+    Example: `avbook data check ~/AVE`
+    """
+    from avbook.data.packs import check_folder
+
+    findings = check_folder(folder)
+    for finding in findings:
+        typer.echo(one_line(f"{finding.level}: {finding.file}: {finding.message}"))
+    errors = sum(finding.level == "error" for finding in findings)
+    if errors:
+        raise AvbookError(
+            f"{folder}: {errors} error{'s' * (errors != 1)} found, listed above; mend them before"
+            " you train"
+        )
+    typer.echo(f"{folder}: no errors, {len(findings)} note{'s' * (len(findings) != 1)}")
+
+
+@data_app.command("pack")
+def data_pack(
+    folder: Annotated[Path, typer.Argument(help="A folder with the official AVE or LLP files.")],
+    out: Annotated[
+        Path, typer.Argument(help="The pack to write; an interrupted one is continued.")
+    ],
+):
+    """Turn official files into memory-mapped float16 arrays once, with checksums; training on the
+    pack reads less and faster.
+
+    Example: `avbook data pack ~/AVE ~/AVE.pack`, then `avbook run psp-full --data ~/AVE.pack`
+    """
+    from avbook.data.packs import pack_folder
+
+    check_writable(out)
+    typer.echo(one_line(f"packed {pack_folder(folder, out, progress=sys.stderr.isatty())}"))
+
+
+@app.command()
+def run(
+    recipe: Annotated[str, typer.Argument(help="Such as psp-full; `avbook recipes` lists them.")],
+    data: Where = "world",
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=1, max=MOST_SEEDS, help="How many seeds, from 0.", show_default="1"),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=LARGEST_SEED, help="Just this seed.")
+    ] = None,
+    preset: Preset = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Short for --set epochs=N.")] = None,
+    set_: Sets = None,
+    device: Device = "auto",
+    jobs: Jobs = 0,
+    out: Out = Path("runs"),
+):
+    """Train a recipe over seeds and keep a record of each.
+
+    A finished run is not repeated, one that was cut off continues. Examples: `avbook run psp-full
+    --seeds 3`, `avbook run psp-full --data ~/AVE.pack --set tau=0.1`"""
+    from avbook.cli import printing, running
+    from avbook.experiments.recipe import parse_options
+
+    if seed is not None and seeds is not None:
+        raise AvbookError(
+            f"--seed {seed} --seeds {seeds}: use one of them: --seed for that seed alone, --seeds"
+            " for so many from 0"
+        )
+    options = parse_options(set_ or [])
+    if epochs is not None:
+        if "epochs" in options:
+            raise AvbookError(
+                f"--epochs {epochs} and --set epochs={options['epochs']}: use one of them"
+            )
+        options["epochs"] = epochs
+    outcomes = running.run_all(
+        [
+            {"recipe": recipe, "options": options, "seed": s}
+            for s in ([seed] if seed is not None else range(seeds or 1))
+        ],
+        running.Where(data, preset, device, jobs, out),
+        printing.say_outcome,
+        progress=sys.stderr.isatty(),
+    )
+    if running.rank() == 0:
+        printing.print_scores([outcome.record for outcome in outcomes])
+
+
+@app.command()
+def table(
+    keys: Annotated[list[str], typer.Argument(help="Tables of the papers, such as psp-1.")],
+    data: Where = "world",
+    seeds: Annotated[int, typer.Option(min=1, max=MOST_SEEDS, help="How many seeds a cell.")] = 3,
+    only: Annotated[str | None, typer.Option(help="Just this column, such as full.")] = None,
+    preset: Preset = None,
+    set_: Sets = None,
+    device: Device = "auto",
+    jobs: Jobs = 0,
+    out: Out = Path("runs"),
+    dry: Annotated[
+        bool, typer.Option("--dry", help="Run nothing: show what stands in the records.")
+    ] = False,
+):
+    """Run what a paper's table still lacks, print it beside ours, write it as CSV and Markdown.
+
+    Cells shared by several tables are run once; an interrupted table continues. Example: `avbook
+    table psp-1 --only full --seeds 3`"""
+    from avbook.cli import printing, running
+    from avbook.common.files import write_text
+    from avbook.experiments import tables as ledger
+    from avbook.experiments.recipe import parse_options
+    from avbook.papers import find_table
+
+    extra = parse_options(set_ or [])
+    tables = [find_table(key) for key in keys]
+    where = running.Where(data, preset, device, jobs, out)
+    cells = running.cells_of(tables, only)
+    tasks = [
+        {"recipe": cell.recipe, "options": {**cell.options, **extra}, "seed": s}
+        for s in range(seeds)
+        for cell in cells
+    ]
+    if dry:
+        running.check(tasks, where, writes=True)
+    else:
+        outcomes = running.run_all(tasks, where, printing.say_trained, writes=True)
+        read = sum(outcome.read for outcome in outcomes)
+        printing.say_totals(len(outcomes) - read, read, out)
+    if running.rank():
+        return
+    records, shown = ledger.Records(out), set()
+    for found in tables:
+        options: dict[str, Any] = {
+            "preset": str(where.preset),
+            "data": running.data_name(data, found),
+            "only": only,
+            "extra": extra,
+        }
+        rows = ledger.table_rows(found, records, **options)
+        directions = ledger.ordering_rows(found.key, records, **options)
+        printing.print_table(found, rows, directions)
+        ledger.write_csv(out / f"{found.key}.csv", rows)
+        write_text(out / f"{found.key}.md", ledger.to_markdown(found, rows, directions))
+        typer.echo(one_line(f"written: {out / found.key}.csv and .md"))
+        for cell, row in zip((c for c in found.cells if not only or c.column == only), rows):
+            shown |= {(cell.recipe, str(cell.options), seed) for seed in row["seeds"]}
+    if dry:
+        printing.say_totals(0, len(shown), out)
+
+
+@app.command()
+def recipes(
+    name: Annotated[
+        str | None, typer.Argument(help="Show this recipe's options, such as psp-full.")
+    ] = None,
+):
+    """List the recipes, or the options of one with ranges and meanings.
+
+    Example: `avbook recipes psp-full`, then `avbook run psp-full --set tau=0.1`"""
+    from avbook.cli import printing
+    from avbook.experiments.recipes import RECIPES, find_recipe
+
+    if name is None:
+        printing.print_recipes(list(RECIPES.values()))
+    else:
+        printing.print_options(find_recipe(name))
+
+
+@app.command()
+def demo(
+    out: Out = Path("runs"),
+    data: Where = "world",
+    seeds: Annotated[int, typer.Option(min=1, max=MOST_SEEDS)] = 1,
+    jobs: Jobs = 0,
+):
+    """The main job: train PSP and its ablations on the world, print Table 1 beside the paper's,
+    draw what was learnt."""
+    from avbook.cli import running
+    from avbook.show.demo import draw_figures
+
+    table(
+        ["psp-1"],
+        data=data,
+        seeds=seeds,
+        only="full",
+        preset=None,
+        set_=None,
+        device="auto",
+        jobs=jobs,
+        out=out,
+        dry=False,
+    )
+    if running.rank():
+        return
+    for path in draw_figures(data, out):
+        typer.echo(one_line(f"drawn: {path}"))

@@ -1,0 +1,156 @@
+"""What `run`, `table` and `demo` share: what was typed is checked, then all runs are started."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from avbook.common.files import check_writable
+from avbook.common.system import cores
+from avbook.errors import AvbookError
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+@dataclass
+class Where:
+    """On which data, how and to where a command runs its recipes."""
+
+    data: str  # as `--data` takes it
+    preset: str | None  # None: quick on the world, paper on a folder
+    device: str
+    jobs: int  # 0: as many as there are cores, 1 on a GPU
+    out: Path
+
+    def __post_init__(self) -> None:
+        from avbook.experiments.datasets import default_preset
+
+        self.preset = self.preset or default_preset(self.data)
+
+
+def run_all(
+    tasks: list[dict[str, Any]],  # each with recipe, options and seed
+    where: Where,
+    report: Callable[[Any, int, int], None],  # told of each outcome: it, how many there are, of all
+    *,
+    writes: bool = False,  # whether the command writes more than records
+    progress: bool = True,
+) -> list:
+    """The outcomes of the tasks, in their order: records that were read, and runs."""
+    from avbook.experiments.recipes import find_recipe
+    from avbook.experiments.runner import run_outcomes
+
+    check(tasks, where, writes)
+    jobs = _count_jobs(where)
+    for recipe in {(found := find_recipe(task["recipe"])).task: found for task in tasks}.values():
+        recipe.open_data(where.data)  # the world is made once, before any worker asks for it
+    common = {
+        "preset": where.preset,
+        "device": where.device,
+        "out": str(where.out),
+        "progress": progress,
+    }
+    return run_outcomes(
+        [{**task, **common} for task in tasks],
+        where.data,
+        jobs=jobs,
+        report=report if rank() == 0 else lambda outcome, done, of: None,
+    )
+
+
+def check(tasks: list[dict[str, Any]], where: Where, writes: bool) -> None:
+    """Raises `AvbookError` for what can be told before any data is read: an option, a device, a
+    folder."""
+    from avbook.experiments.recipe import resolve_settings
+    from avbook.experiments.recipes import find_recipe
+
+    for task in tasks:
+        resolve_settings(find_recipe(task["recipe"]), str(where.preset), task["options"])
+    _check_device(where.device)
+    if writes or not all(_may_be_read(task, where.out) for task in tasks):
+        check_writable(where.out)
+
+
+def _may_be_read(task: dict[str, Any], out: Path) -> bool:
+    """Whether a record of the recipe and seed stands there, of whichever setting: then nothing may
+    have to be written, as where records were shared and cannot be."""
+    return any(out.glob(f"{task['recipe']}/*/seed-{task['seed']}.json"))
+
+
+def _check_device(device: str) -> None:
+    if device not in DEVICES:
+        raise AvbookError(f"--device {device}: expected one of {', '.join(DEVICES)}")
+    if device in ("auto", "cpu"):
+        return
+    import torch
+
+    here = torch.cuda if device == "cuda" else torch.backends.mps
+    if not here.is_available():
+        raise AvbookError(f"--device {device}: this machine has none; expected auto or cpu")
+
+
+def _count_jobs(where: Where) -> int:
+    distributed = _number("WORLD_SIZE", 1) > 1
+    if not where.jobs:
+        return 1 if distributed or not _on_cpu(where.device) else cores()
+    if distributed and where.jobs > 1:
+        raise AvbookError(
+            f"--jobs {where.jobs} under accelerate launch: expected 1, since its processes already"
+            " share each run"
+        )
+    return where.jobs
+
+
+def rank() -> int:
+    """Which of several processes of a launcher this is; the first one prints."""
+    return _number("RANK", 0)
+
+
+def _number(variable: str, default: int) -> int:
+    text = os.environ.get(variable) or str(default)
+    try:
+        return int(text)
+    except ValueError:
+        raise AvbookError(
+            f"{variable}={text}: expected a whole number, as `accelerate launch` sets it; unset it"
+        ) from None
+
+
+def _on_cpu(device: str) -> bool:
+    if device != "auto":
+        return device == "cpu"
+    from avbook.training.device import default_device
+
+    return default_device().type == "cpu"
+
+
+# ------------------------------------------------------------------------------------------ tables
+def cells_of(tables: list, only: str | None) -> list:
+    """The cells to run, each setting once; raises `AvbookError` for a column that a table has
+    not."""
+    from avbook.experiments.recipes import RECIPES
+
+    for table in tables:
+        if only and only not in table.columns:
+            raise AvbookError(
+                f"table {table.key} has no column {only!r}: expected one of"
+                f" {', '.join(table.columns)}"
+            )
+    found = {}
+    for table in tables:
+        for cell in table.cells:
+            if cell.recipe in RECIPES and (not only or cell.column == only):
+                found[cell.recipe, str(cell.options)] = cell
+    return list(found.values())
+
+
+def data_name(where: str, table) -> str | None:
+    """The name that records give the data; None for a table without a recipe."""
+    from avbook.experiments.datasets import open_data
+    from avbook.experiments.recipes import RECIPES
+
+    task = next((RECIPES[cell.recipe].task for cell in table.cells if cell.recipe in RECIPES), None)
+    return task and open_data(where, task).name
