@@ -1,7 +1,7 @@
 """Spoilt inputs into every command and loader, and a table of what came of them.
 
-    python tests/faults/attack.py --inputs 2000 --seed 3
-    python tests/faults/attack.py --seed 3 --only "load ave" --number 17    one of them again
+python tests/faults/attack.py --inputs 2000 --seed 3
+python tests/faults/attack.py --seed 3 --only "load ave" --number 17    one of them again
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import re
 import shutil
 import sys
 import tempfile
@@ -20,12 +21,9 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = "1"
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "helpers")]
 
-from forked import LIBRARIES  # noqa: E402
 from targets import TARGETS, Target, examine  # noqa: E402
-from valid_inputs import INPUTS, in_layers  # noqa: E402
+from valid_inputs import import_all, make_inputs  # noqa: E402
 from watchdog import ODD, RIGHT, WRONG, Outcome, outcomes  # noqa: E402
-
-SHOWN = 6  # findings of a kind that are printed
 
 
 def main() -> int:
@@ -36,6 +34,7 @@ def main() -> int:
     parser.add_argument("--number", type=int, help="one input of it")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--patience", type=float, default=20, help="seconds until a call hangs")
+    parser.add_argument("--shown", type=int, default=6, help="places of a kind that are listed")
     asked = parser.parse_args()
     import_all()
     targets = [target for target in TARGETS if asked.only in (None, target.name)]
@@ -52,21 +51,7 @@ def main() -> int:
     if asked.number is not None:
         print(*(f"{outcome.kind}: {outcome.what}\n{outcome.said}" for _, outcome in found))
     print_table(found)
-    return print_findings(found, asked.seed)
-
-
-def import_all() -> None:
-    """Everything that calls need, so that their forks have it."""
-    import importlib
-    import pkgutil
-
-    import avbook
-
-    for name in LIBRARIES:
-        importlib.import_module(name)
-    for module in pkgutil.walk_packages(avbook.__path__, "avbook."):
-        if not module.name.startswith("avbook.__main__"):
-            importlib.import_module(module.name)
+    return print_findings(found, asked.seed, asked.shown)
 
 
 def deal(targets: list[Target], inputs: int, seed: int) -> list[tuple[str, int]]:
@@ -79,21 +64,6 @@ def deal(targets: list[Target], inputs: int, seed: int) -> list[tuple[str, int]]
     ]
     random.Random(seed).shuffle(cases)
     return cases
-
-
-def make_inputs(names: set[str], folder: Path, processes: int) -> None:
-    """The valid inputs; raises where one cannot be made."""
-    folder.mkdir()
-    for layer in in_layers(names):
-        made = outcomes(layer, partial(made_input, folder=folder), processes=processes, patience=1800)
-        for name, outcome in made:
-            if outcome.kind != "accepted":
-                raise RuntimeError(f"the valid input {name} was not made: {outcome.said}")
-
-
-def made_input(name: str, folder: Path) -> Outcome:
-    INPUTS[name](folder / name)
-    return Outcome("accepted")
 
 
 def one(case: tuple[str, int], seed: int, inputs: Path, scratch: Path) -> Outcome:
@@ -115,7 +85,8 @@ def print_table(found: list[tuple[tuple[str, int], Outcome]]) -> None:
     counts: dict[str, Counter] = defaultdict(Counter)
     for (name, _), outcome in found:
         counts[name][outcome.kind] += 1
-    kinds = [k for k in (*RIGHT, *ODD, *WRONG) if k in (*RIGHT, *WRONG[:5]) or any(counts[n][k] for n in counts)]
+    always = (*RIGHT, *WRONG[:6])
+    kinds = [k for k in (*RIGHT, *ODD, *WRONG) if k in always or any(counts[n][k] for n in counts)]
     width = max(len(name) for name in [*counts, "all"])
     print(f"{'':{width}}  inputs  " + "  ".join(f"{kind:>9}" for kind in kinds))
     for target in [t for t in TARGETS if t.name in counts]:
@@ -128,25 +99,38 @@ def _line(name: str, row: Counter, kinds: list[str], width: int) -> str:
     return f"{name:{width}}  {row.total():6}  " + "  ".join(f"{row[kind]:9}" for kind in kinds)
 
 
-def print_findings(found: list[tuple[tuple[str, int], Outcome]], seed: int) -> int:
-    """The first findings of each kind, one of a place, and how to see them again; 1 where there is
-    one that no input may cause."""
+def print_findings(
+    found: list[tuple[tuple[str, int], Outcome]],
+    seed: int,
+    shown: int,  # places of a kind
+) -> int:
+    """The findings of each kind, one of a place, and how to see them again; 1 where there is one
+    that no input may cause."""
     for kind in (*WRONG, *ODD):
         these = [(case, outcome) for case, outcome in found if outcome.kind == kind]
         by_place: dict[str, list] = defaultdict(list)
         for case, outcome in sorted(these, key=lambda pair: pair[0]):
-            place = outcome.said.split(":")[0] if kind == "traceback" else outcome.said[:60]
-            by_place[f"{case[0]}: {place}" if kind != "traceback" else outcome.said.split("): ")[0]].append(
-                (case, outcome)
-            )
+            by_place[_place(case[0], outcome)].append((case, outcome))
         if these:
             print(f"\n{kind}: {len(these)} inputs, {len(by_place)} places")
-        for group in sorted(by_place.values(), key=len, reverse=True)[:SHOWN]:
+        for group in sorted(by_place.values(), key=len, reverse=True)[:shown]:
             (name, number), outcome = group[0]
-            print(f"  {len(group)} × {outcome.said[:230]}")
-            print(f"      {outcome.what[:200]}")
-            print(f"      python tests/faults/attack.py --seed {seed} --only {name!r} --number {number}")
+            print(f"  {len(group)} × {name}: {outcome.said[:230]}")
+            print(f"      {outcome.what[:100]} … {outcome.what[-100:]}" if len(outcome.what) > 210
+                  else f"      {outcome.what}")  # fmt: skip
+            print(
+                f"      python tests/faults/attack.py --seed {seed} --only {name!r}"
+                f" --number {number}"
+            )
     return int(any(outcome.kind in WRONG for _, outcome in found))
+
+
+def _place(target: str, outcome: Outcome) -> str:
+    """What findings of one cause have in common: the line that raised, else the target and how the
+    message begins, folders and numbers apart."""
+    if outcome.kind == "traceback":
+        return outcome.said.split("): ")[0]
+    return target + re.sub(r"/tmp/\S+/|\d+", "", outcome.said)[:50]
 
 
 if __name__ == "__main__":

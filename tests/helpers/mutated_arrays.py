@@ -1,4 +1,4 @@
-"""What may be wrong with a file of arrays, at random: HDF5, NumPy, safetensors and PyTorch files, and
+"""What may be wrong with arrays, at random: in HDF5, NumPy, safetensors and PyTorch files, and in
 dicts of weights."""
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ def odd_values(array: np.ndarray, rng: random.Random) -> tuple[np.ndarray, str]:
             if kind == "row":
                 array[row] = value
             else:
-                array[row].reshape(-1)[rng.randrange(array[row].size)] = value if array.ndim > 1 else 0
+                array[row].reshape(-1)[rng.randrange(array[row].size)] = (
+                    value if array.ndim > 1 else 0
+                )
                 if array.ndim == 1:
                     array[row] = value
     return array, f"{kind} value {value}"
@@ -52,7 +54,9 @@ def odd_values(array: np.ndarray, rng: random.Random) -> tuple[np.ndarray, str]:
 
 def odd_shape(array: np.ndarray, rng: random.Random) -> tuple[np.ndarray, str]:
     """The array with rows or axes that are too few or too many."""
-    kind = rng.choice(["fewer", "more", "permuted", "flat", "axis", "none", "scalar", "turned", "cut"])
+    kind = rng.choice(
+        ["fewer", "more", "permuted", "flat", "axis", "none", "scalar", "turned", "cut"]
+    )
     if not array.ndim or not array.size:
         return np.zeros((3, 3), np.float32), "3 by 3"
     if kind == "fewer":
@@ -168,7 +172,8 @@ def _external_device(file: h5py.File, name: str, array: np.ndarray) -> None:
 
 
 def _circle(file: h5py.File, name: str, array: np.ndarray) -> None:
-    file.create_group(name)["again"] = file[name]
+    group = file.create_group(name)
+    group["again"] = group
 
 
 def _type(file: h5py.File, name: str, array: np.ndarray) -> None:
@@ -247,7 +252,11 @@ def mutate_npy(path: Path, rng: random.Random) -> str:
         np.save(made, array)
         data = made.getvalue()
         shape = str(array.shape).encode()
-        other = {"huge": b"(%d, 8)" % MANY, "negative": b"(-1, 8)", "long": b"(" + b"9" * 60 + b",)"}
+        other = {
+            "huge": b"(%d, 8)" % MANY,
+            "negative": b"(-1, 8)",
+            "long": b"(" + b"9" * 60 + b",)",
+        }
         if kind == "version":
             data = data[:6] + bytes([9, 9]) + data[8:]
         else:
@@ -355,7 +364,9 @@ def _other_tensors(path: Path, rng: random.Random) -> str:
     elif kind == "gone":
         del tensors[name]
     elif kind == "more":
-        tensors[rng.choice(["extra", "", name + ".x", "net.extra"])] = torch.full((3,), float("nan"))
+        tensors[rng.choice(["extra", "", name + ".x", "net.extra"])] = torch.full(
+            (3,), float("nan")
+        )
     elif kind == "renamed":
         tensors[rng.choice(["x", name + "x", "module." + name])] = tensors.pop(name)
     else:
@@ -379,9 +390,9 @@ def mutate_weights(weights: dict, rng: random.Random, mark: Path) -> tuple[objec
     name = rng.choice(sorted(weights))
     array = np.asarray(weights[name])
     odd = {
-        "a list": array.tolist(), "a word": "x", "a float": 0.5, "None": None, "a dict": {"a": array},
-        "a set": {1}, "objects": np.array([object()]), "an Evil": Evil(mark), "int8": array.astype("i1"),
-        "bool": array > 0, "complex": array.astype("c8"), "words": np.array(["a"]),
+        "a list": array.tolist(), "a word": "x", "a float": 0.5, "None": None, "a set": {1},
+        "a dict": {"a": array}, "objects": np.array([object()]), "an Evil": Evil(mark),
+        "int8": array.astype("i1"), "bool": array > 0, "complex": array.astype("c8"), "words": np.array(["a"]),
         "float64": array.astype("f8"), "empty": array[:0], "scalar": np.float32(1),
         "sparse": torch.eye(3).to_sparse(), "meta": torch.empty(array.shape, device="meta"),
         "bf16": torch.tensor(array).bfloat16(), "grad": torch.tensor(array, requires_grad=True),
@@ -413,12 +424,14 @@ def mutate_weights(weights: dict, rng: random.Random, mark: Path) -> tuple[objec
         "nested": lambda: {"state_dict": weights, "epoch": 3},
         "model": lambda: {"model": weights, "optimizer": {"state": {}}},
         "both": lambda: {**weights, "module." + name: array},
-        "list": lambda: list(weights.items()), "None": lambda: None, "module": lambda: nn.Linear(2, 2),
-        "path": lambda: mark.parent / "nowhere.pt", "word": lambda: "psp-full", "bytes": lambda: b"x",
+        "list": lambda: list(weights.items()), "None": lambda: None, "bytes": lambda: b"x",
+        "module": lambda: nn.Linear(2, 2), "path": lambda: mark.parent / "nowhere.pt",
+        "word": lambda: "psp-full",
         "array": lambda: array, "empty": dict, "keys only": lambda: dict.fromkeys(weights),
         "ordered": lambda: nn.ParameterDict({k.replace(".", "_"): torch.tensor(np.asarray(w))
                                              for k, w in weights.items()}),
-        "number": lambda: 7, "all NaN": lambda: {k: np.full_like(w, np.nan) for k, w in weights.items()},
+        "number": lambda: 7,
+        "all NaN": lambda: {k: np.full_like(w, np.nan) for k, w in weights.items()},
         "all int8": lambda: {k: np.asarray(w).astype("i1") for k, w in weights.items()},
         "deep": lambda: {"state_dict": {"state_dict": {"model": weights}}},
     }  # fmt: skip

@@ -57,7 +57,11 @@ def mutate(path: Path, rng: random.Random) -> str:
 def mutate_bytes(path: Path, rng: random.Random) -> str:
     """Bytes changed, taken out or put in."""
     data = bytearray(path.read_bytes())
-    at = rng.randrange(len(data) + 1) if rng.random() < 0.5 else rng.randrange(min(len(data), 200) + 1)
+    at = (
+        rng.randrange(len(data) + 1)
+        if rng.random() < 0.5
+        else rng.randrange(min(len(data), 200) + 1)
+    )
     kind = rng.choice(["flip", "cut", "insert", "zero", "noise", "double", "empty", "grow", "swap"])
     some = rng.randbytes(rng.choice([1, 2, 8, 64, 1000]))
     if kind == "flip":
@@ -139,8 +143,8 @@ PLACES: dict[str, Callable[[Path, bytes], object]] = {
 
 # -------------------------------------------------------------------------------------------- lines
 WORDS = [
-    "", " ", "x", "-1", "0", "10", "11", "3.5", "9.0", "1e3", "nan", "inf", "-inf", "+3", "٣", "0x1",
-    "1_0", DIGITS, "-" + DIGITS, "x" * 100_000, '"Dog"', "Dog,Dog", "Gong", "\x00", "\ufeff", "é",
+    "", " ", "x", "-1", "0", "10", "11", "3.5", "9.0", "1e3", "nan", "inf", "-inf", "+3", "٣",
+    "0x1", "1_0", DIGITS, "-" + DIGITS, "x" * 100_000, '"Dog"', "Dog,Dog", "Gong", "\x00", "\ufeff", "é",
     "../../etc/passwd", "/etc/passwd", "a" * 11, "&", "\t", ",", "%s", "{}", "None", "true",
 ]  # fmt: skip
 
@@ -155,8 +159,8 @@ def mutate_lines(path: Path, rng: random.Random) -> str:
     field = rng.randrange(len(fields))
     word = rng.choice(WORDS)
     kind = rng.choice(
-        ["field", "field", "field", "add", "lose", "again", "gone", "shuffle", "quote", "crlf", "bom",
-         "utf-16", "latin-1", "half", "many", "blank", "separator", "one line"]
+        ["field", "field", "field", "add", "lose", "again", "gone", "shuffle", "quote", "crlf",
+         "bom", "utf-16", "latin-1", "half", "many", "blank", "separator", "one line"]
     )  # fmt: skip
     if kind == "field":
         fields[field] = word

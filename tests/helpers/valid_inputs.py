@@ -3,15 +3,20 @@ they cut off."""
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from forked import LIBRARIES
 from made_folders import write_ave, write_llp
 from made_records import put
+from processes import PATIENCE
 from tiny import Data, Method, Net
-from watchdog import command
+from watchdog import Outcome, command, outcomes
 
 QUICK = ("--preset", "quick", "--jobs", "1")
 _CMLCL = ("represent_epochs=2", "categories=4", "k=2", "width=16")
@@ -35,7 +40,7 @@ def run_words(recipe: str, data: Path | str, out: Path | str) -> list[str]:
     return ["run", recipe, "--data", str(data), *QUICK, *sets, "--out", str(out)]
 
 
-# ------------------------------------------------------------------------------------ how it is made
+# ----------------------------------------------------------------------------------- how it is made
 def _pack(name: str) -> Callable[[Path], None]:
     def make(folder: Path) -> None:
         from avbook.data.packs import pack_folder
@@ -79,8 +84,8 @@ def _table(folder: Path) -> None:
                     data.hash)  # fmt: skip
 
 
-def _world(folder: Path) -> None:
-    """A world whose scripts are real and whose features are not."""
+def fast_world() -> None:
+    """From now on this process builds worlds whose scripts are real and whose features are not."""
     from avbook.world import build, writers
 
     def features(clip, task, dims):
@@ -89,6 +94,12 @@ def _world(folder: Path) -> None:
         return {k: rng.standard_normal(shape).astype(np.float32) for k, shape in shapes.items()}
 
     build.clip_features = features
+
+
+def _world(folder: Path) -> None:
+    from avbook.world import build
+
+    fast_world()
     build.SIZES["ave"]["tiny"] = (7, 2, 3)
     build.write_world(folder, "ave", "tiny", visual_dim=2, workers=1)
 
@@ -147,3 +158,29 @@ def in_layers(names: set[str]) -> list[list[str]]:
         layers.append(ready)
         wanted -= set(ready)
     return layers
+
+
+def import_all() -> None:
+    """Everything that calls need, so that forks of this process have it."""
+    import avbook
+
+    for name in LIBRARIES:
+        importlib.import_module(name)
+    for module in pkgutil.walk_packages(avbook.__path__, "avbook."):
+        if module.name != "avbook.__main__":
+            importlib.import_module(module.name)
+
+
+def make_inputs(names: set[str], folder: Path, processes: int) -> None:
+    """The valid inputs of these names; raises where one cannot be made."""
+    folder.mkdir()
+    make = partial(_made, folder=folder)
+    for layer in in_layers(names):
+        for name, outcome in outcomes(layer, make, processes=processes, patience=PATIENCE):
+            if outcome.kind != "accepted":
+                raise RuntimeError(f"the valid input {name} was not made: {outcome.said}")
+
+
+def _made(name: str, folder: Path) -> Outcome:
+    INPUTS[name](folder / name)
+    return Outcome("accepted")

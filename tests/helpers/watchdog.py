@@ -13,7 +13,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from pathlib import Path
 
@@ -23,10 +23,13 @@ from avbook.errors import AvbookError
 
 # what is right: the input was used, refused in one line, or the words were wrong usage
 RIGHT = ("accepted", "refused", "usage")
-# one line, but not of a kind that avbook foresaw; or a refusal of many lines
-ODD = ("unexpected", "untidy")
+# one line, but of a fault that avbook did not foresee, or longer than anybody reads
+ODD = ("unexpected", "long")
 # what no input may do
-WRONG = ("traceback", "hang", "died", "silent", "disagree", "leftover", "different", "orphan")
+WRONG = (
+    *("traceback", "hang", "died", "silent", "disagree", "leftover", "untidy"),
+    *("different", "orphan"),
+)
 LONGEST = 2000  # characters of a message that counts as one line
 MEMORY = 4 * 2**30  # bytes that a call may take beyond what its process has
 
@@ -42,7 +45,7 @@ class Outcome:
     kills: int = 0  # that found the process alive
 
 
-# ------------------------------------------------------------------------------------ many processes
+# ----------------------------------------------------------------------------------- many processes
 def outcomes(
     cases: Iterable,  # pickled
     examine: Callable[..., Outcome],  # of one case
@@ -86,7 +89,7 @@ class _Worker:
         theirs.close()
 
     def give(self, case) -> None:
-        self.case, self.started = case, time.monotonic()
+        self.case, self.started, self.noted = case, time.monotonic(), ""
         self.pipe.send(case)
 
     def answer(self) -> Outcome | None:
@@ -96,6 +99,8 @@ class _Worker:
         if self.pipe.poll():
             try:
                 found = self.pipe.recv()
+                if isinstance(found, str):
+                    self.noted, found = "; ".join(filter(None, [self.noted, found])), None
             except EOFError:
                 self.process.join()
                 found = Outcome("died", f"the process ended with {self.process.exitcode}")
@@ -105,8 +110,8 @@ class _Worker:
             self.kill()
         if found is not None:
             self.case = None
-            if not found.seconds:
-                found = Outcome(found.kind, found.said, found.what, spent, found.kills)
+            what = found.what or self.noted
+            found = replace(found, what=what, seconds=found.seconds or spent)
         return found
 
     def kill(self) -> None:
@@ -125,7 +130,17 @@ def _where(pid: int) -> str:
     return ""
 
 
+_PARENT: list = []  # the pipe to it
+
+
+def note(what: str) -> None:
+    """Tells what was done to the input ahead of the call, which may never come back."""
+    for pipe in _PARENT:
+        pipe.send(what)
+
+
 def _serve(pipe, examine: Callable[..., Outcome]) -> None:
+    _PARENT[:] = [pipe]
     os.setsid()  # so that it is killed with what it started
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -167,9 +182,10 @@ def tried(call: Callable, *arguments) -> tuple[Outcome, object]:
 
 def refusal(message: str) -> Outcome:
     """A refusal: in one line, or untidy."""
-    if "\n" in message or len(message) > LONGEST or not message.strip():
-        return Outcome("untidy", f"{message.count(chr(10)) + 1} lines, {len(message)} characters:"
-                       f" {message[:100]!r}")
+    if "\n" in message or not message.strip():
+        return Outcome("untidy", f"{message.count(chr(10)) + 1} lines: {message[:100]!r}")
+    if len(message) > LONGEST:
+        return Outcome("long", f"{len(message)} characters: {message[:100]!r}")
     return Outcome("refused", message)
 
 
@@ -177,7 +193,11 @@ def blame(error: BaseException, inside: str = "avbook") -> str:
     """The exception, and the last line of the package that it came through."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if f"/{inside}/" in frame.filename] or frames[-1:]
-    place = f" ({inside}{ours[-1].filename.rpartition(f'/{inside}')[2]}:{ours[-1].lineno})" if ours else ""
+    place = (
+        f" ({inside}{ours[-1].filename.rpartition(f'/{inside}')[2]}:{ours[-1].lineno})"
+        if ours
+        else ""
+    )
     return f"{type(error).__name__}{place}: {' '.join(str(error).split())[:160]}"
 
 
@@ -189,6 +209,7 @@ def command(
 ) -> tuple[int, str, str]:
     """Exit code, standard output and standard error of the avbook command, in a fork of this
     process; a negative code is a signal's."""
+    note(" ".join(word[:40] if word.isalnum() else repr(word[:40]) for word in words))
     pid = start_command(*words, cwd=cwd, environment=environment, log=cwd / "said")
     _, status = os.waitpid(pid, 0)
     out, err = ((cwd / f"said.{end}").read_text(errors="replace") for end in ("out", "err"))
@@ -219,8 +240,8 @@ def start_command(
         for descriptor, end in ((1, "out"), (2, "err")):
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
             os.dup2(os.open(f"{log}.{end}", flags), descriptor)
-        sys.stdout = open(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
-        sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
+        sys.stdout = os.fdopen(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
+        sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
         before()
         code = _exit_code(words)
         sys.stdout.flush()
@@ -278,6 +299,5 @@ def blame_of(err: str) -> str:
 
 def worst(*found: Outcome) -> Outcome:
     """The worst of several outcomes; of equal ones the first."""
-    order = (*RIGHT, *ODD, *WRONG)
-    rank = {kind: (kind in WRONG, kind in ODD, -order.index(kind)) for kind in order}
-    return max(found, key=lambda outcome: rank[outcome.kind])
+    order = (*RIGHT, *ODD, *reversed(WRONG))
+    return max(found, key=lambda outcome: order.index(outcome.kind))
