@@ -29,7 +29,7 @@ NO_SUID, REMOUNT, PRIVATE = (
 )  # MS_NOSUID, MS_REMOUNT, MS_PRIVATE | MS_REC
 
 
-# ------------------------------------------------------------------------ a file system of one's own
+# ----------------------------------------------------------------------- a file system of one's own
 def _libc(name: str, *arguments) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if getattr(libc, name)(*arguments):

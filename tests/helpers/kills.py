@@ -1,5 +1,5 @@
-"""Commands that are cut off, by SIGKILL at random moments or by a full disk, and continued: they must
-leave what an uninterrupted command leaves."""
+"""Commands that are cut off, by SIGKILL at random moments or by a full disk, and then continued:
+they must leave what an uninterrupted command leaves."""
 
 from __future__ import annotations
 

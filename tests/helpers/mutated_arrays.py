@@ -392,7 +392,8 @@ def mutate_weights(weights: dict, rng: random.Random, mark: Path) -> tuple[objec
     odd = {
         "a list": array.tolist(), "a word": "x", "a float": 0.5, "None": None, "a set": {1},
         "a dict": {"a": array}, "objects": np.array([object()]), "an Evil": Evil(mark),
-        "int8": array.astype("i1"), "bool": array > 0, "complex": array.astype("c8"), "words": np.array(["a"]),
+        "int8": array.astype("i1"), "bool": array > 0,
+        "complex": array.astype("c8"), "words": np.array(["a"]),
         "float64": array.astype("f8"), "empty": array[:0], "scalar": np.float32(1),
         "sparse": torch.eye(3).to_sparse(), "meta": torch.empty(array.shape, device="meta"),
         "bf16": torch.tensor(array).bfloat16(), "grad": torch.tensor(array, requires_grad=True),

@@ -48,7 +48,7 @@ def mutate(path: Path, rng: random.Random) -> str:
     draw = rng.random()
     if kinds and draw < 0.65 and path.is_file():
         return rng.choice(kinds)(path, rng)
-    if draw < 0.9 and path.is_file():
+    if draw < 0.88 and path.is_file():
         return mutate_bytes(path, rng)
     return mutate_place(path, rng)
 
@@ -91,7 +91,7 @@ def mutate_bytes(path: Path, rng: random.Random) -> str:
 # -------------------------------------------------------------------------------------------- place
 def mutate_place(path: Path, rng: random.Random) -> str:
     """Something else in the file's place."""
-    kind = rng.choice(list(PLACES))
+    kind = rng.choice([*PLACES, "pipe", "pipe", "endless", "folder"])
     if path.is_symlink() or path.is_file():
         kept = path.read_bytes() if path.is_file() else b""
         path.unlink()
@@ -144,8 +144,8 @@ PLACES: dict[str, Callable[[Path, bytes], object]] = {
 # -------------------------------------------------------------------------------------------- lines
 WORDS = [
     "", " ", "x", "-1", "0", "10", "11", "3.5", "9.0", "1e3", "nan", "inf", "-inf", "+3", "٣",
-    "0x1", "1_0", DIGITS, "-" + DIGITS, "x" * 100_000, '"Dog"', "Dog,Dog", "Gong", "\x00", "\ufeff", "é",
-    "../../etc/passwd", "/etc/passwd", "a" * 11, "&", "\t", ",", "%s", "{}", "None", "true",
+    "0x1", "1_0", DIGITS, "-" + DIGITS, "x" * 100_000, '"Dog"', "Dog,Dog", "Gong", "\x00",
+    "\ufeff", "é", "../../etc/passwd", "/etc/passwd", "a" * 11, "&", "\t", ",", "%s", "{}", "None", "true",
 ]  # fmt: skip
 
 
