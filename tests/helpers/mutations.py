@@ -145,7 +145,8 @@ PLACES: dict[str, Callable[[Path, bytes], object]] = {
 WORDS = [
     "", " ", "x", "-1", "0", "10", "11", "3.5", "9.0", "1e3", "nan", "inf", "-inf", "+3", "٣",
     "0x1", "1_0", DIGITS, "-" + DIGITS, "x" * 100_000, '"Dog"', "Dog,Dog", "Gong", "\x00",
-    "\ufeff", "é", "../../etc/passwd", "/etc/passwd", "a" * 11, "&", "\t", ",", "%s", "{}", "None", "true",
+    "\ufeff", "é", "../../etc/passwd", "/etc/passwd", "a" * 11, "&", "\t", ",", "%s",
+    "{}", "None", "true",
 ]  # fmt: skip
 
 
