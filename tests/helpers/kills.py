@@ -149,7 +149,10 @@ class Process:
         self.code = os.waitstatus_to_exitcode(status)
 
     def outcome(self) -> Outcome:
-        return told(self.code, Path(f"{self.log}.err").read_text(errors="replace"))
+        """What came of it; what Python's own watcher of semaphores says, when a worker was killed,
+        is left out."""
+        lines = Path(f"{self.log}.err").read_text(errors="replace").splitlines()
+        return told(self.code, "\n".join(line for line in lines if "resource_tracker" not in line))
 
     def workers(self) -> list[int]:
         """Processes that it started to compute for it."""
