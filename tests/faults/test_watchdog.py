@@ -2,12 +2,14 @@
 difference are each told apart from what is right."""
 
 import json
+import multiprocessing
 import os
 import random
 import time
 from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from full_disk import Counter, fail_writes
@@ -60,6 +62,39 @@ def test_a_process_that_dies_does_not_take_the_others_along():
         *("accepted", "accepted"),
     ]
     assert "3" in found["ends"].said and "KeyError" in found["fails"].said
+
+
+def watches(pipe):
+    """Has two processes that hang, tells their numbers, and hangs with them."""
+
+    def examine(case):
+        pipe.send(os.getpid())
+        while True:
+            time.sleep(1)
+
+    list(outcomes([1, 2], examine, processes=2, patience=PATIENCE))
+
+
+def test_its_processes_end_with_it():
+    """Killed itself, it leaves none behind; each of them holds the other's pipe."""
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+    watcher = context.Process(target=watches, args=(theirs,))
+    watcher.start()
+    workers = [ours.recv(), ours.recv()]
+    watcher.kill()
+    watcher.join()
+    end = time.monotonic() + PATIENCE
+    while any(running(pid) for pid in workers):
+        assert time.monotonic() < end, f"still there: {workers}"
+        time.sleep(0.05)
+
+
+def running(pid):
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_more_memory_than_any_machine_has_is_an_exception():

@@ -3,6 +3,7 @@ them."""
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import resource
@@ -84,7 +85,7 @@ class _Worker:
         context = multiprocessing.get_context("fork")
         self.pipe, theirs = context.Pipe()
         self.patience, self.case, self.alive = patience, None, True
-        self.process = context.Process(target=_serve, args=(theirs, examine))
+        self.process = context.Process(target=_serve, args=(theirs, examine, os.getpid()))
         self.process.start()
         theirs.close()
 
@@ -139,7 +140,17 @@ def note(what: str) -> None:
         pipe.send(what)
 
 
-def _serve(pipe, examine: Callable[..., Outcome]) -> None:
+def end_with_parent(parent: int) -> None:
+    """From now on the kernel kills this process when its parent dies, even while it hangs."""
+    kill_me = 1  # PR_SET_PDEATHSIG
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(kill_me, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before
+        os._exit(1)
+
+
+def _serve(pipe, examine: Callable[..., Outcome], parent: int) -> None:
+    end_with_parent(parent)
     _PARENT[:] = [pipe]
     os.setsid()  # so that it is killed with what it started
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -227,11 +238,12 @@ def start_command(
     before: Callable[[], None] = lambda: None,  # called in the process, ahead of the command
 ) -> int:
     """The number of a forked process that runs the avbook command."""
-    pid = os.fork()
+    parent, pid = os.getpid(), os.fork()
     if pid:
         return pid
     code = 70
     try:
+        end_with_parent(parent)
         if session:
             os.setsid()
         signal.signal(signal.SIGINT, signal.default_int_handler)
