@@ -30,6 +30,9 @@ HEAVY = {
     "pages.test_readme": 17,
     "training.test_loop": 14,
     "parsing.test_ma": 11,
+    "faults.test_mutations": 25,
+    "faults.test_full_disk": 20,
+    "faults.test_kills": 15,
 }
 SEED = int(os.environ.get("AVBOOK_TEST_SEED", "0"))  # `make soak` tries others
 
