@@ -14,8 +14,10 @@ from forked import avbook_command, patched_command, run_forked
 from made_records import put
 from processes import PATIENCE, ROOT, wait_for
 
+from avbook.data.ave import AVE
 from avbook.experiments.options import as_word
 from avbook.experiments.recipes import RECIPES, find_recipe
+from avbook.world.build import world_folder
 
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 
@@ -154,7 +156,7 @@ def test_wrong_usage_ends_in_two():
         (("world", "/dev/null/w"), "is a file; expected a folder"),
         (("world", "a" * 300), "choose a shorter name"),
         (("run", "psp-full", "--seed", "1", "--seeds", "3"), "use one of them"),
-        (("run", "psp-full", "--epochs", "3", "--set", "epochs=4"), "use one of them"),
+        (("run", "psp-full", "--epochs", "3", "--set", "epochs=4"), "give one of them"),
         (("run", "psp-full", "--device", "gpu", "--data", "/no/such"), "auto, cpu, cuda, mps"),
         (("run", "psp-full", "--out", "/dev/null", "--data", "/no/such"), "is a file"),
         (("run", "psp-full", "--out", "/dev/null/x", "--data", "/no/such"), "is a file"),
@@ -455,8 +457,9 @@ def test_a_table_tells_how_many_it_read_and_how_many_it_ran(tmp_path):
 
 
 def test_a_dry_table_has_read_everything(tmp_path):
+    content = AVE(world_folder("ave", "tiny")).hash
     for seed in range(3):
-        put(tmp_path / "r", "psp-full", {}, seed, 70.0, data="world-ave-tiny-0")
+        put(tmp_path / "r", "psp-full", {}, seed, 70.0, data="another name", hash=content)
     said = avbook(
         "table", "psp-1", "--dry", "--data", "world:tiny", "--out", "r", cwd=tmp_path
     ).stderr

@@ -204,13 +204,7 @@ def run(
             f"--seed {seed} --seeds {seeds}: use one of them: --seed for that seed alone, --seeds"
             " for so many from 0"
         )
-    options = parse_options(set_ or [])
-    if epochs is not None:
-        if "epochs" in options:
-            raise AvbookError(
-                f"--epochs {epochs} and --set epochs={options['epochs']}: use one of them"
-            )
-        options["epochs"] = epochs
+    options = parse_options(set_ or [], epochs)
     outcomes = running.run_all(
         [
             {"recipe": recipe, "options": options, "seed": s}
@@ -270,7 +264,7 @@ def table(
     for found in tables:
         options: dict[str, Any] = {
             "preset": str(where.preset),
-            "data": running.data_name(data, found),
+            "data": running.data_hash(data, found),
             "only": only,
             "extra": extra,
         }

@@ -147,10 +147,10 @@ def cells_of(tables: list, only: str | None) -> list:
     return list(found.values())
 
 
-def data_name(where: str, table) -> str | None:
-    """The name that records give the data; None for a table without a recipe."""
+def data_hash(where: str, table) -> str | None:
+    """The hash under which records are of the data; None for a table without a recipe."""
     from avbook.experiments.datasets import open_data
     from avbook.experiments.recipes import RECIPES
 
     task = next((RECIPES[cell.recipe].task for cell in table.cells if cell.recipe in RECIPES), None)
-    return task and open_data(where, task).name
+    return task and open_data(where, task).hash

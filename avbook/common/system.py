@@ -310,9 +310,13 @@ def _is_at(held: FileLock, path: Path) -> bool:
 def cache_folder(
     given: str | os.PathLike | None = None,  # None: $AVBOOK_CACHE, else the user's cache folder
 ) -> Path:
-    """The folder in which worlds and hashes are kept; it need not exist yet."""
-    return (
-        Path(given or os.environ.get("AVBOOK_CACHE") or user_cache_path("avbook"))
-        .expanduser()
-        .absolute()
-    )
+    """The folder in which worlds and hashes are kept; it need not exist yet. Raises `AvbookError`
+    where the system knows no home for this user."""
+    folder = Path(given or os.environ.get("AVBOOK_CACHE") or user_cache_path("avbook"))
+    try:
+        return folder.expanduser().absolute()
+    except RuntimeError:
+        raise AvbookError(
+            f"{folder}: this user has no home folder; set AVBOOK_CACHE to a folder that can be"
+            " written to"
+        ) from None
