@@ -19,10 +19,10 @@ SHOWN = 60  # characters of a value that a message repeats
 
 
 class Schema(BaseModel):
-    """What a JSON object must hold: fields of exactly these types, numbers that are finite; others
-    may stand beside them."""
+    """What a JSON object must hold: fields of exactly these types, numbers that are finite, words
+    of at most 4,096 characters; others may stand beside them."""
 
-    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
+    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False, str_max_length=4096)
 
 
 def read_json(

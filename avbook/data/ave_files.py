@@ -150,7 +150,7 @@ def one_hot(
 ) -> bool:
     """Whether every segment of the labels has one 1 and zeros; an error in the report if not."""
     zeros_and_ones = np.isin(labels, (0, 1)).all((1, 2))  # (N,); NaN is neither
-    one_each = (labels.sum(2) == 1).all(1)  # (N,)
+    one_each = ((labels == 1).sum(2) == 1).all(1)  # (N,)
     wrong = np.flatnonzero(~(zeros_and_ones & one_each))
     if len(wrong):
         report.error(

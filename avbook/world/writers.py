@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,11 +27,39 @@ def feature_shapes(
     return {name: (*lead[name], dim) for name, dim in dims.items()}
 
 
+# HDF5 crashes Python when it ends after a write of its own has failed, as on a full disk: so it
+# writes to memory, or only the header of a file, and everything larger is written by Python
 def _write_h5(path, array, name=AVE_DATASET):
     import h5py
 
-    with h5py.File(path, "w") as file:
+    image = io.BytesIO()
+    with h5py.File(image, "w") as file:
         file[name] = array
+    path.write_bytes(image.getvalue())
+
+
+class _FeatureFile:
+    """An h5 file with one dataset of float32, whose rows are put where HDF5 will look for them."""
+
+    def __init__(self, path: Path, shape: tuple[int, ...]):
+        import h5py
+
+        plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plan.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+        plan.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        with h5py.File(path, "w") as file:
+            space = h5py.h5s.create_simple(shape)
+            made = h5py.h5d.create(file.id, AVE_DATASET.encode(), h5py.h5t.IEEE_F32LE, space, plan)
+            self.offset = made.get_offset()
+        self.row_bytes = 4 * math.prod(shape[1:])
+        self.file = path.open("r+b", buffering=0)
+
+    def write(self, start: int, rows: np.ndarray) -> None:
+        """Puts the rows behind the first `start`."""
+        data = memoryview(np.ascontiguousarray(rows, "<f4")).cast("B")
+        self.file.seek(self.offset + start * self.row_bytes)
+        while data:
+            data = data[self.file.write(data) :]
 
 
 class AveFiles:
@@ -43,8 +73,6 @@ class AveFiles:
         orders: Mapping[str, list[int]],  # split -> its row numbers
         dims: dict[str, int],  # as `world_dims` gives them
     ):
-        import h5py
-
         self.n = len(clips)
         self._write_labels(folder, clips, len(negatives))
         for split, order in orders.items():
@@ -52,23 +80,15 @@ class AveFiles:
         lines = "".join(f"{_ave_row(clip)}\n" for clip in clips)
         (folder / AVE_SPEC.span_files["both"]).write_text(lines, encoding="utf-8")
         shapes = feature_shapes(AVE_SPEC.task, dims)
-        self.files = []
-        self.clips: dict[str, h5py.Dataset] = {}
-        self.background: dict[str, h5py.Dataset] = {}
+        self.clips: dict[str, _FeatureFile] = {}
+        self.background: dict[str, _FeatureFile] = {}
         for feature in AVE_SPEC.features:
             shape = shapes[feature.name]
-            for datasets, name, count in (
+            for files, name, count in (
                 (self.clips, feature.file, self.n),
                 (self.background, feature.background_file, len(negatives)),
             ):
-                file = h5py.File(folder / name, "w")
-                self.files.append(file)
-                datasets[feature.name] = file.create_dataset(
-                    AVE_DATASET,
-                    (count, *shape),
-                    np.float32,
-                    chunks=(1, *shape) if count else None,  # a clip is a chunk
-                )
+                files[feature.name] = _FeatureFile(folder / name, (count, *shape))
 
     def _write_labels(self, folder, clips, negatives):
         """The label files: of segments, of clips, and of as many background clips."""
@@ -93,15 +113,14 @@ class AveFiles:
         for name, array in block.items():
             cut = int(np.clip(self.n - start, 0, len(array)))  # the background clips begin here
             if cut:
-                self.clips[name][start : start + cut] = array[:cut]
+                self.clips[name].write(start, array[:cut])
             if cut < len(array):
-                begin = max(start - self.n, 0)
-                self.background[name][begin : begin + len(array) - cut] = array[cut:]
+                self.background[name].write(max(start - self.n, 0), array[cut:])
 
     def close(self) -> None:
         """Closes the feature files."""
-        for file in self.files:
-            file.close()
+        for feature_file in (*self.clips.values(), *self.background.values()):
+            feature_file.file.close()
 
 
 def _ave_row(clip):

@@ -109,7 +109,9 @@ def wrong_in_results(folder: Path) -> str:
                 json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
             elif path.suffix == ".npz":
                 with np.load(path, allow_pickle=False) as file:
-                    assert all(file[name].dtype == np.uint8 for name in file)
+                    told = json.loads(str(file["run"]))
+                    assert told["recipe"] in path.parts
+                    assert all(file[name].dtype == np.uint8 for name in file if name != "run")
             elif wrong := not_finite(load_file(path), path.name):
                 return wrong
         except Exception as error:
