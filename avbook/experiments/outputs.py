@@ -18,6 +18,7 @@ __all__ = [
     "read_predictions",
     "read_stage_tensors",
     "check_shape",
+    "check_labels",
     "without_nan",
 ]
 
@@ -118,7 +119,23 @@ def check_shape(
         fault = f"{name} is not finite"
     else:
         return
-    raise AvbookError(
+    raise _not_as_written(path, fault)
+
+
+def check_labels(
+    path: Path,  # this and the next: see `check_shape`
+    name: str,
+    values: Any,
+    shape: tuple,
+) -> None:
+    """Nothing; raises `AvbookError` also where a value is neither 0 nor 1, or no whole number."""
+    check_shape(path, name, values, shape)
+    if values.dtype.kind not in "biu" or not np.isin(values, (0, 1)).all():
+        raise _not_as_written(path, f"{name} is {values.dtype}, expected 0 and 1 as whole numbers")
+
+
+def _not_as_written(path: Path, fault: str) -> AvbookError:
+    return AvbookError(
         f"{path}: not as its stage wrote it ({fault}); remove {path.parent} to make it again"
     )
 

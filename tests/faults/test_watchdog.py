@@ -111,7 +111,7 @@ def raises(error):
     "error, kind",
     [
         (AvbookError("file: found 3; expected 4; mend it"), "refused"),
-        (AvbookError("two\nlines"), "untidy"),
+        (AvbookError("two\nlines"), "refused"),
         (AvbookError("x" * 5000), "long"),
         (KeyError("x"), "traceback"),
         (MemoryError(), "traceback"),
@@ -206,7 +206,8 @@ def test_weights_and_results_that_are_not_finite(tmp_path):
     run = tmp_path / "psp-full" / "key"
     run.mkdir(parents=True)
     (run / "seed-0.json").write_text('{"metrics": 1.0}')
-    np.savez(run / "seed-0.npz", last=np.zeros(3, np.uint8))
+    told = np.array(json.dumps({"recipe": "psp-full"}))
+    np.savez(run / "seed-0.npz", run=told, last=np.zeros(3, np.uint8))
     save_file({"w": torch.ones(3)}, run / "seed-0.safetensors")
     assert wrong_in_results(tmp_path) == ""
     for name, spoil in (

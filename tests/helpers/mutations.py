@@ -92,6 +92,8 @@ def mutate_bytes(path: Path, rng: random.Random) -> str:
 def mutate_place(path: Path, rng: random.Random) -> str:
     """Something else in the file's place."""
     kind = rng.choice([*PLACES, "pipe", "pipe", "endless", "folder"])
+    if not path.parent.is_dir():  # another mutation took its folder
+        return "place, gone"
     if path.is_symlink() or path.is_file():
         kept = path.read_bytes() if path.is_file() else b""
         path.unlink()

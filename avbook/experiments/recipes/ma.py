@@ -21,6 +21,7 @@ from avbook.errors import AvbookError
 from avbook.experiments.datasets import data_dims
 from avbook.experiments.job import Job
 from avbook.experiments.outputs import (
+    check_labels,
     check_shape,
     read_predictions,
     without_nan,
@@ -119,7 +120,7 @@ def _load_refinement(job: Job, folder: Path):
     refinement = load_refinement(folder)
     for name in ("labels", "audio", "visual"):
         shape = (len(job.data.train), len(job.data.categories))
-        check_shape(path, name, getattr(refinement, name), shape)
+        check_labels(path, name, getattr(refinement, name), shape)
     return refinement
 
 
