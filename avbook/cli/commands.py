@@ -116,8 +116,10 @@ def world(
 
     Example: `avbook world my-world --size small`, then `avbook run psp-full --data my-world
     --preset quick`."""
+    from avbook.common.system import start_trackers
     from avbook.world.build import write_world
 
+    start_trackers()
     options = {} if visual_dim is None else {"visual_dim": visual_dim}
     folder = write_world(
         out,

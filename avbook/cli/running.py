@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from avbook.common.files import check_writable
-from avbook.common.system import cores
+from avbook.common.system import cores, start_trackers
 from avbook.errors import AvbookError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -45,6 +45,7 @@ def run_all(
 
     check(tasks, where, writes)
     jobs = _count_jobs(where)
+    start_trackers()
     for recipe in {(found := find_recipe(task["recipe"])).task: found for task in tasks}.values():
         recipe.open_data(where.data)  # the world is made once, before any worker asks for it
     common = {

@@ -25,7 +25,7 @@ from platformdirs import user_cache_path
 from avbook.common.messages import show_note
 from avbook.errors import AvbookError
 
-__all__ = ["cores", "in_processes", "lock", "cache_folder"]
+__all__ = ["cores", "in_processes", "start_trackers", "lock", "cache_folder"]
 
 
 def cores() -> int:
@@ -150,6 +150,26 @@ SIGNALS = [
 ]
 
 
+def start_trackers() -> None:
+    """Starts the processes in which Python and loky note what a killed process would leave.
+
+    They ignore Ctrl-C and a kill by themselves; started here, they outlive a closed terminal too,
+    to which they would otherwise be lost before the processes that need them."""
+    if not hasattr(signal, "pthread_sigmask"):
+        return
+    from multiprocessing import resource_tracker
+
+    from joblib.externals.loky.backend import resource_tracker as loky_tracker
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        for tracker in (resource_tracker, loky_tracker):
+            with suppress(OSError):  # no more processes to be had
+                tracker.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 @contextmanager
 def _signals_held() -> Iterator[None]:
     """Processes that start in the block never see Ctrl-C (this one stops them); it sees it after.
@@ -158,12 +178,7 @@ def _signals_held() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    from multiprocessing import resource_tracker
-
-    from joblib.externals.loky.backend import resource_tracker as loky_tracker
-
-    for tracker in (resource_tracker, loky_tracker):  # a start of theirs would let it through again
-        tracker.ensure_running()
+    start_trackers()  # in the block, a start of theirs would let Ctrl-C through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield

@@ -211,6 +211,35 @@ def test_workers_never_see_control_c():
     assert (done.stdout, done.stderr) == ("[True, True] False\n", "")
 
 
+TRACKED = """
+import os, signal, time
+from multiprocessing import RLock
+from avbook.common.system import in_processes, start_trackers
+
+start_trackers()
+held = RLock()  # as tqdm has one
+signal.signal(signal.SIGHUP, lambda *_: None)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+results = in_processes(lambda n: n, range(4), 2, at_once=2)
+next(results)
+os.killpg(0, signal.SIGHUP)
+try: list(results)
+except Exception as error: print(type(error).__name__)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="signals of POSIX")
+def test_a_closed_terminal_does_not_take_pythons_helpers(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", TRACKED],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+    )
+    assert (done.stdout, done.stderr) == ("AvbookError\n", "")
+
+
 # a script without `if __name__ == "__main__"`, as in a notebook
 SCRIPT = """
 import os, sys, time
