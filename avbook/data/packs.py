@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -196,14 +196,9 @@ def _finished(out: Path, plan: dict) -> Path:
 def _alone(out: Path) -> Iterator[None]:
     """Keeps a second process from writing the same pack; its file stands beside the pack, which is
     renamed while it is held, and goes with the work."""
-    path = out.with_name(f".{out.name}.lock")
     busy = f"{out}: another process is writing this pack; wait for it, or stop it"
-    with lock(path, busy):
-        try:
-            yield
-        finally:
-            with suppress(OSError):  # Windows removes no file that is open
-                path.unlink()
+    with lock(out.with_name(f".{out.name}.lock"), busy, remove=True):
+        yield
 
 
 def _start(partial: Path, plan: dict) -> None:

@@ -38,6 +38,9 @@ def _write_h5(path, array, name=AVE_DATASET):
     path.write_bytes(image.getvalue())
 
 
+HEADER = 4096  # bytes: more than HDF5 writes beside the one dataset
+
+
 class _FeatureFile:
     """An h5 file with one dataset of float32, whose rows are put where HDF5 will look for them."""
 
@@ -48,6 +51,8 @@ class _FeatureFile:
         plan.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
         plan.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
         plan.set_obj_track_times(False)  # the same bytes at any time
+        with path.open("wb") as place:  # where there is no room HDF5 would say so less well
+            place.truncate(4 * math.prod(shape) + HEADER)
         with h5py.File(path, "w") as file:
             space = h5py.h5s.create_simple(shape)
             made = h5py.h5d.create(file.id, AVE_DATASET.encode(), h5py.h5t.IEEE_F32LE, space, plan)
