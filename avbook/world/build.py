@@ -365,6 +365,11 @@ def world_folder(
     folder = cache / f"{task}-{size}-seed{int(seed)}-{widths}-v{CONTENT}"
     if (folder / "world.json").is_file():  # needs no lock, so that a cache may be read-only
         return folder
+    other = "set AVBOOK_CACHE to a folder that can be written to"
+    try:
+        check_writable(cache)
+    except AvbookError as error:
+        raise AvbookError(f"{cache}: cannot hold a world ({error}); {other}") from None
     try:
         with _writing(folder, wait=True):
             if not (folder / "world.json").is_file():
@@ -373,7 +378,7 @@ def world_folder(
     except AvbookError as error:
         if not str(error).startswith(str(cache)):
             raise
-        raise AvbookError(f"{error}; AVBOOK_CACHE=FOLDER names another") from error.__cause__
+        raise AvbookError(f"{error}; or {other}") from error.__cause__
     return folder
 
 

@@ -455,7 +455,8 @@ def test_a_cache_that_is_full_or_read_only_is_one_line(tmp_path, quick, monkeypa
     with pytest.raises(AvbookError) as error:
         world_folder("ave", "tiny", seed=1, cache=tmp_path)
     said = str(error.value)
-    assert said.startswith(f"{tmp_path}: Read-only") and "AVBOOK_CACHE=FOLDER" in said
+    assert said.startswith(f"{tmp_path}: cannot hold a world") and "Read-only" in said
+    assert "set AVBOOK_CACHE to a folder that can be written to" in said and "\n" not in said
     assert leftovers(tmp_path) == [first.name]
 
 
