@@ -64,9 +64,10 @@ def check_one_data_set(
     what: str,  # that they are, for the message
 ) -> None:
     """Nothing; raises `AvbookError` where the records are of several data sets."""
-    hashes = {r["data"]["hash"] for r in records}
+    told = [r["data"] for r in records if "data" in r]  # scores made by hand are of none
+    hashes = {data["hash"] for data in told}
     if len(hashes) > 1:
-        names = sorted({f"{r['data']['name']} ({r['data']['hash']})" for r in records})
+        names = sorted({f"{data['name']} ({data['hash']})" for data in told})
         raise AvbookError(
             f"{what} come from {len(hashes)} data sets, {', '.join(names)}; name one with --data,"
             " or move the others away"

@@ -9,7 +9,8 @@ from forked import run_forked, script
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from avbook.data.annotations import read_annotations, read_spans, read_videos
-from avbook.data.stores import read_h5, read_npy
+from avbook.data.h5_files import read_h5
+from avbook.data.npy_files import read_npy
 from avbook.data.validation import read_manifest
 from avbook.errors import AvbookError
 from avbook.experiments.options import as_word
