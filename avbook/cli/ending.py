@@ -8,6 +8,7 @@ import sys
 import threading
 import traceback
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -60,6 +61,10 @@ def _replace_hooks() -> None:
 def _take_traceback(words: list[str]) -> list[str]:
     """The words with --traceback before the command's name, where typer expects it."""
     end = words.index("--") if "--" in words else len(words)
+    names = Counter(word.partition("=")[0] for word in words[:end] if word.startswith("--"))
+    for name, times in names.items():
+        if times > 1 and name not in ("--set", TRACEBACK):
+            raise AvbookError(f"{name} is given {times} times; expected it once")
     if TRACEBACK not in words[:end]:
         return words
     os.environ["AVBOOK_TRACEBACK"] = "1"

@@ -89,8 +89,10 @@ class AVE(Dataset):
             }
         known = [tables.labels.astype(np.uint8), tables.background.astype(np.uint8)]
         contents = [*known, tables.ids, *tables.orders.values()]
-        self._keep(tables.description, contents, tables.stores, tables.scans)
+        options = ["drop_shared"] if drop_shared else []
+        self._keep(tables.description, contents, tables.stores, tables.scans, options)
         ids, labels, orders = split_rows(tables, weak, drop_shared)
         for name, rows in orders.items():
             arrays = {"labels": labels[rows], "video_labels": labels[rows].mean(1)}
             setattr(self, name, AVESplit(name, ids[rows], rows, self.stores, arrays))
+        self._keep_splits()

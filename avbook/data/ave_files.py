@@ -73,7 +73,7 @@ def read_ave(
 ) -> AVETables:
     """What the folder holds; what is wrong with it goes to the report, so that one look finds
     everything."""
-    description = describe_folder(report, AVE_SPEC.categories)
+    description = describe_folder(report, AVE_SPEC)
     tables = AVETables(description, read_features(report, description))
     clips, seconds = None, AVE_SPEC.seconds
     for name in AVE_SPEC.feature_files:
@@ -361,7 +361,7 @@ def note_weak(report: ValidationReport, tables: AVETables) -> None:
         if found is not None:
             compare_video_labels(report, file, found, tables.labels)
     missing = [file for name, file in BACKGROUND_FEATURES.items() if name not in tables.stores]
-    if not len(tables.background):
+    if not report.has(BACKGROUND_LABELS):
         missing.append(BACKGROUND_LABELS)
     if missing:
         report.note(

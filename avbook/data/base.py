@@ -166,21 +166,45 @@ class Dataset:
     val: Split
     test: Split
 
-    hash: str  # of everything that training reads, the same for a folder and its pack
-
     def _keep(
         self,
         description: FolderDescription,  # what the folder says of itself
         contents: list[np.ndarray],  # labels, names and row numbers, in a fixed order
         features: dict[str, ArrayStore],  # as they lie in the folder, by name
         scans: Mapping[str, Scan],  # what they are, by name
+        options: list[str] | None = None,  # those of the loader that leave clips out
     ) -> None:
         """Notes what `kind` and `name` are told from, and `hash`, which is of all of the data."""
         self.categories, self._description = description.categories, description
         self._origins = {name: features[name] for name in self.spec.feature_files}
         extractor = (description.world or {}).get("extractor")
-        words = [self.spec.name, self.categories, extractor]
-        self.hash = content_hash(words, contents, scans)
+        words = [self.spec.name, self.categories, extractor, *(options or [])]
+        self._content = content_hash(words, contents, scans)
+
+    def _keep_splits(self) -> None:
+        """Notes the splits as they were made: others give another hash."""
+        self._made = self._split_digest()
+
+    def _split_digest(self) -> str:
+        digest = hashlib.sha256()
+        for name, split in self.splits.items():
+            digest.update(f"{name} {len(split)}".encode())
+            for array in (split.rows, *(split.arrays[key] for key in sorted(split.arrays))):
+                digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+    @property
+    def hash(self) -> str:
+        """Twelve characters for everything that training reads, the same for a folder and its pack;
+        others where a split was replaced or its labels were changed in memory."""
+        digest = self._split_digest()
+        if digest == self._made:
+            return self._content
+        return hashlib.sha256(f"{self._content} {digest}".encode()).hexdigest()[:12]
+
+    @hash.setter
+    def hash(self, told: str) -> None:  # by who changed the splits and knows what they are now
+        self._content, self._made = told, self._split_digest()
 
     @property
     def kind(self) -> str:

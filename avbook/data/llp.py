@@ -69,3 +69,4 @@ class LLP(Dataset):
             for modality, known in tables.dense.get(name, {}).items():
                 arrays[f"{modality}_labels"] = known
             setattr(self, name, LLPSplit(name, tables.ids(name), rows, self.stores, arrays))
+        self._keep_splits()

@@ -64,7 +64,7 @@ def read_llp(
 ) -> LLPTables:
     """What the folder holds; what is wrong with it goes to the report, so that one look finds
     everything."""
-    tables = LLPTables(describe_folder(report, LLP_SPEC.categories))
+    tables = LLPTables(describe_folder(report, LLP_SPEC))
     categories = tables.description.categories
     for split, file in LISTS.items():
         videos = report.read_rows(file, read_videos, categories)
@@ -191,7 +191,7 @@ def open_clips(
     usual = Counter(stamps[file][0] for file in files).most_common(1)[0][0]
     typical = next(file for file in files if stamps[file][0] == usual)
     first = report.attempt(f"{folder}/{typical}", read_npy, path / typical)
-    return None if first is None else NpyFolderStore(path, ids, first.shape, first.dtype)
+    return None if first is None else NpyFolderStore(path, ids, first.shape, first.dtype, stamps)
 
 
 # ------------------------------------------------------------------------------ what is odd, noted
@@ -220,6 +220,19 @@ def match_spans(report: ValidationReport, tables: LLPTables) -> None:
                 f"only {matched} of its {len(spans)} rows name a clip: it has {other!r}, the lists"
                 f" have {names[0]!r}",
             )
+
+
+def check_truth(report: ValidationReport, tables: LLPTables) -> None:
+    """An error where no second of a split is marked, a warning where none is in one modality: its
+    scores would have nothing to count."""
+    for split in ("val", "test"):
+        marked = {m: bool(dense.any()) for m, dense in tables.dense.get(split, {}).items()}
+        if len(marked) < 2 or not tables.names[split]:
+            continue
+        for modality, file in LLP_SPEC.span_files.items():
+            if not marked[modality]:
+                say = report.warn if any(marked.values()) else report.error
+                say(file, f"marks no second of the {len(tables.names[split])} clips of {split}")
 
 
 def note_spans(report: ValidationReport, tables: LLPTables) -> None:
@@ -269,6 +282,7 @@ def check_llp(
     tables.scans = judge_features(report, tables.description, tables.stores, fresh)
     if len(tables.names) == len(SPLITS):  # else every row would be of an unlisted clip
         match_spans(report, tables)
+        check_truth(report, tables)
         note_spans(report, tables)
     if "train" not in tables.dense and "train" in tables.names:
         report.note(

@@ -23,7 +23,8 @@ from avbook.data.ave_files import check_ave
 from avbook.data.description import PACK_FILE, PACK_VERSION, read_manifest, read_world
 from avbook.data.layout import SUBFOLDERS, locate
 from avbook.data.llp_files import check_llp
-from avbook.data.spec import AVE_SPEC, LLP_SPEC, SPECS
+from avbook.data.scan import LARGEST, SMALLEST
+from avbook.data.spec import AVE_SPEC, LLP_SPEC, SPECS, DatasetSpec
 from avbook.data.stores import (
     BLOCK_BYTES,
     ArrayStore,
@@ -39,7 +40,6 @@ __all__ = ["check_folder", "pack_folder", "task_of"]
 
 PROGRESS = "progress.jsonl"
 CHECKS: dict[str, Callable[..., Any]] = {"ave": check_ave, "llp": check_llp}
-LARGEST = float(np.finfo(np.float16).max)  # 65504
 SMALL = 64 * 2**20  # files up to this size go along with a pack as they are
 
 
@@ -52,14 +52,20 @@ def task_of(
     described = (read_manifest(folder) or read_world(folder) or {}).get("task")
     if described in SPECS:
         return described
-    for spec in SPECS.values():
-        if any(os.path.lexists(locate(folder, file)) for file in spec.files):
-            return spec.task
+    found = [spec for spec in SPECS.values() if _share(folder, spec)]
+    if found:
+        return max(found, key=lambda spec: _share(folder, spec)).task
     raise AvbookError(
         f"{folder}: has neither AVE's files ({', '.join(AVE_SPEC.feature_files.values())}, …) nor"
         f" LLP's ({LLP_SPEC.split_files['train']}, {LLP_SPEC.feature_files['audio']}/, …); expected"
         " the folder that holds them"
     )
+
+
+def _share(folder: Path, spec: DatasetSpec) -> float:
+    """The share of the task's files that the folder has."""
+    there = [os.path.lexists(locate(folder, file)) for file in spec.files]
+    return sum(there) / len(there)
 
 
 def check_folder(
@@ -71,11 +77,14 @@ def check_folder(
     Raises `AvbookError` only when there is no such folder."""
     report = ValidationReport(Path(folder))
     try:
-        task = task_of(folder)
+        tasks = {task_of(folder)}
     except AvbookError as error:
         file, _, message = str(error).removeprefix(f"{folder}").lstrip("/\\").partition(": ")
         return [Issue("error", file or ".", message)]
-    CHECKS[task](report, fresh=True)
+    # a folder may have the files of both
+    tasks |= {spec.task for spec in SPECS.values() if _share(Path(folder), spec) > 0.5}
+    for task in sorted(tasks):
+        CHECKS[task](report, fresh=True)
     return report.findings
 
 
@@ -340,6 +349,13 @@ def _half(rows: ArrayStore, start: int, stop: int) -> tuple[memoryview, float]:
     values = torch.from_numpy(block)
     low, high = (float(end) for end in torch.aminmax(values))  # NaN when there is one
     largest = max(-low, high)
+    tiny = np.abs(block).reshape(len(block), -1).max(1)
+    tiny = np.flatnonzero((tiny > 0) & (tiny < SMALLEST))
+    if len(tiny) and largest <= LARGEST:
+        raise AvbookError(
+            f"{rows.where(start + int(tiny[0]))} holds no value above {SMALLEST:.2g}, below which"
+            " float16 loses digits: scale the features first, or use the official files as they are"
+        )
     if not largest <= LARGEST:
         checked_block(rows, start, block)
         row = start + int(np.abs(block).reshape(len(block), -1).max(1).argmax())

@@ -32,6 +32,7 @@ SCAN_FILE = ".avbook-scan.json"
 VERSION = 1  # of what a scan finds, and of its file
 SETTLED = 2 * 10**9  # ns: a file that changed later than this before a scan may change unseen
 LARGEST = float(np.finfo(np.float16).max)  # 65504
+SMALLEST = float(np.finfo(np.float16).tiny)  # 6.1e-05: below it float16 loses digits
 LARGEST_ARRAY = 10**12  # bytes; a file with holes may claim any number
 SLOW = 2**30  # bytes that are worth a progress bar
 NAMED = 3  # rows that are remembered by number
@@ -162,14 +163,17 @@ def scan_rows(
 
 
 def _look_at(block: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[bytes]]:
-    """For each row: whether it is finite, whether it is constant, and a digest of its float16."""
+    """For each row: whether it is finite, whether it is constant, and a digest of its float16, or
+    of its float32 where float16 cannot hold its size."""
     import torch
 
-    values = torch.from_numpy(native(block)).reshape(len(block), -1)
-    low, high = (end.double().numpy() for end in torch.aminmax(values, dim=1))  # NaN where one is
-    single = values.float()
+    # as they are read: a float64 may be larger than any float32
+    single = torch.from_numpy(native(block)).reshape(len(block), -1).float()
+    low, high = (end.numpy() for end in torch.aminmax(single, dim=1))  # NaN where one is
     half = single.half().numpy().astype("<f2", copy=False)
-    beyond = np.maximum(-low, high) > LARGEST  # float16 would make infinities of them
+    largest = np.maximum(-low, high)
+    # float16 would make infinities of the ones, and zeros of the others
+    beyond = (largest > LARGEST) | ((largest < SMALLEST) & (largest > 0))
     digests = []
     for at in range(len(block)):
         row = single[at].numpy().astype("<f4", copy=False) if beyond[at] else half[at]

@@ -261,11 +261,20 @@ class H5Store(ArrayStore):
 
 
 class NpyFolderStore(ArrayStore):
-    """Rows that lie in a folder as ID.npy, one file per clip, all of one shape and type."""
+    """Rows that lie in a folder as ID.npy, one file per clip, all of one shape and type. A read
+    raises `AvbookError` where a file has changed since its stamp was taken."""
 
-    def __init__(self, folder: Path, ids, row_shape: tuple[int, ...], dtype: np.dtype):
+    def __init__(
+        self,
+        folder: Path,
+        ids,
+        row_shape: tuple[int, ...],
+        dtype: np.dtype,
+        stamps: dict[str, tuple[int, int, int]] | None = None,  # by file; None: not looked at
+    ):
         self.path, self.ids = Path(folder), np.asarray(ids)
         self.shape, self.dtype = (len(self.ids), *map(int, row_shape)), np.dtype(dtype)
+        self.stamps = stamps or {}
 
     def row_name(self, row: int) -> str:
         return f"{self.ids[row]}.npy"
@@ -282,7 +291,14 @@ class NpyFolderStore(ArrayStore):
     def one(self, name: str) -> np.ndarray:
         """The array of one clip, its shape checked."""
         path = self.path / f"{name}.npy"
+        stamp = self.stamps.get(path.name)
+        if stamp is not None and stamp[0] >= 0:
+            _check_unchanged(path, stamp)
         array = read_npy(path)
+        if array.dtype.itemsize > self.dtype.itemsize:
+            raise AvbookError(
+                f"{path}: {array.dtype}, but most clips are {self.dtype}; write all of them alike"
+            )
         if array.shape != self.shape[1:]:
             raise AvbookError(
                 f"{path}: {array.dtype} {array.shape}, but most clips have {self.shape[1:]};"

@@ -17,6 +17,7 @@ from avbook.data.annotations import read_categories
 from avbook.data.description import PACK_FILE, WORLD_FILE, read_manifest, read_world
 from avbook.data.layout import locate
 from avbook.data.scan import Rows, Scan
+from avbook.data.spec import DatasetSpec
 from avbook.data.stores import ArrayStore, NpyFolderStore
 from avbook.errors import AvbookError
 
@@ -173,14 +174,20 @@ class FolderDescription:
 
 def describe_folder(
     report: ValidationReport,  # where the findings go
-    own: tuple[str, ...],  # the class list of the data set it is the layout of
+    spec: DatasetSpec,  # whose layout it is
 ) -> FolderDescription:
     """What `categories.txt`, `pack.json` and `world.json` say; a file that cannot be used is an
     error in the report, and counts as missing."""
-    folder = report.folder
+    folder, own = report.folder, spec.categories
     manifest = report.attempt(PACK_FILE, read_manifest, folder)
     categories = report.attempt("categories.txt", read_categories, folder, own)
     world = report.attempt(WORLD_FILE, read_world, folder)
+    for file, told in ((PACK_FILE, manifest), (WORLD_FILE, world)):
+        task = (told or {}).get("task")
+        if task not in (None, spec.task):
+            report.error(
+                file, f"says task {task!r}; expected {spec.task!r} for {spec.name}'s files"
+            )
     return FolderDescription(categories or own, manifest, world)
 
 

@@ -11,8 +11,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
-from avbook.common.files import write_text
+from avbook.common.files import read_bytes, write_text
 from avbook.common.schema import Schema, read_json
 from avbook.common.system import lock
 from avbook.errors import AvbookError
@@ -108,7 +109,8 @@ class Job:
                     folder.mkdir(parents=True, exist_ok=True)
                     make(folder)
                     remove_partials(folder)
-                    write_text(done, json.dumps(asked, indent=1) + "\n")
+                    told = {**asked, "files": _checksums(folder)}
+                    write_text(done, json.dumps(told, indent=1) + "\n")
         _check_stage(done, asked)
         return folder
 
@@ -123,6 +125,16 @@ class _Stage(Schema):
     settings: dict[str, Any]
     seed: int
     data: str
+    files: dict[str, int] = {}  # name -> crc32
+
+
+def _checksums(folder: Path) -> dict[str, int]:
+    """By name, the checksum of each file that a stage wrote; a checkpoint has its own."""
+    return {
+        path.name: crc32(read_bytes(path))
+        for path in sorted(folder.iterdir())
+        if path.is_file() and path.name not in ("stage.json", "state.safetensors")
+    }
 
 
 def _check_stage(path: Path, asked: dict[str, Any]) -> None:
@@ -131,10 +143,18 @@ def _check_stage(path: Path, asked: dict[str, Any]) -> None:
 
     advice = f"remove {path.parent} to make the stage again"
     found = read_json(path, _Stage, "a stage's description", advice)
+    sums = found.get("files", {})
     found = {name: found[name] for name in asked}
     differs = differences(found, json.loads(json.dumps(asked)), was="is", now="asked is")
     if differs:
         raise AvbookError(f"{path}: of another stage ({some_of(differs)}); {advice}")
+    for name, expected in sums.items():
+        if not os.path.lexists(path.with_name(name)):
+            raise AvbookError(f"{path.with_name(name)}: is missing; {advice}")
+        if crc32(read_bytes(path.with_name(name))) != expected:
+            raise AvbookError(
+                f"{path.with_name(name)}: not what its stage wrote (checksum); {advice}"
+            )
 
 
 # -------------------------------------------------------------------------------- one at a time

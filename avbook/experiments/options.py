@@ -265,11 +265,11 @@ class Threads:
 class _Steps:
     epochs: int = option(300, "passes over the training split", least=1)
     batch_size: int = option(128, "clips in a step", least=1)
-    lr: float = option(1e-3, "learning rate of Adam in the first epoch", above=0)
+    lr: float = option(1e-3, "learning rate of Adam in the first epoch", above=0, most=10)
     decay_every: int = option(60, "epochs from one decay of the learning rate to the next", least=1)
     decay: float = option(0.8, "factor of a decay", above=0, most=1)
     decay_until: int = option(170, "no decay after so many epochs", least=0)
-    weight_decay: float = option(0.0, "weight decay of Adam", least=0)
+    weight_decay: float = option(0.0, "weight decay of Adam", least=0, most=10)
     precision: str = option(
         "no", "floats of the forward pass: no is float32", choices=("no", "bf16", "fp16")
     )

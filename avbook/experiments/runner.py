@@ -119,6 +119,12 @@ def run_one(
     `AvbookError` for options that make no sense, a network that memory cannot hold, and a record or
     checkpoint that is broken or of something else."""
     settings, changed = resolve_settings(recipe, preset, options or {})
+    weak = recipe.open.get("weak", False)
+    if getattr(data, "weak", weak) != weak:  # the background clips would be trained on, or missed
+        raise AvbookError(
+            f"{recipe.name}: found data opened with weak={not weak}; expected weak={weak}, as"
+            f" find_recipe({recipe.name!r}).open_data(folder) opens it"
+        )
     if not is_whole(seed) or not 0 <= seed < 2**32:
         raise AvbookError(f"seed {seed!r}: expected a whole number from 0 to 2**32 - 1")
     run = _Run(recipe, preset, settings, changed, data, int(seed), Path(out), str(device), where)

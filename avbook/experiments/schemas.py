@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
@@ -11,6 +11,7 @@ from avbook.common.schema import Schema
 __all__ = ["RunRecord", "RecordedData", "Metrics", "TestScores", "Epoch"]
 
 Scores = dict[str, float | None]  # null: there was nothing to count
+SomeScores = Annotated[Scores, Field(min_length=1)]
 
 
 class _Known(Schema):
@@ -32,9 +33,9 @@ class TestScores(_Known):
 
     __test__ = False  # pytest takes it for a test else
 
-    val_selected: Scores
-    last: Scores
-    test_selected: Scores
+    val_selected: SomeScores
+    last: SomeScores
+    test_selected: SomeScores
 
 
 class Metrics(_Known):

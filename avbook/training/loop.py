@@ -43,7 +43,12 @@ from avbook.training.protocols import (
     Method,
     Split,
 )
-from .weights import load_weights, save_weights, write_tensors  # noqa: F401
+from avbook.training.weights import (  # noqa: F401
+    load_weights,
+    save_weights,
+    some_of,
+    write_tensors,
+)
 
 # %% auto #0
 __all__ = ['SELECTIONS', 'shuffled_batches', 'update_best', 'lr_factor', 'shard_batch', 'make_optimizer', 'train_epoch',
@@ -222,8 +227,7 @@ def what_went_wrong(run: Run, batches: list, losses: Tensor) -> str:
         )
     else:
         cause = (
-            f"the data of this batch is finite; try a smaller lr than {run.options['lr']:g},"
-            " clip=1.0"
+            f"the data of this batch is finite; try a smaller lr than {run.options['lr']:g}"
         )
         cause += "" if run.options["precision"] == "no" else ", or precision='no'"
     where = f"epoch {run.epoch + 1}, step {step + 1} of {len(batches)}"
@@ -298,6 +302,12 @@ def evaluate_epoch(run: Run) -> EpochEval:
                 f" {', '.join(found)})"
             )
     weights = {name: tensor.detach().clone() for name, tensor in run.net.state_dict().items()}
+    broken = [name for name, tensor in weights.items() if not tensor.isfinite().all()]
+    if broken:
+        raise AvbookError(
+            f"epoch {run.epoch}: the weights are not finite ({some_of(broken)}); try a smaller lr"
+            f" than {run.options['lr']:g}, or less weight_decay"
+        )
     return EpochEval(run.epoch, scores["val"], scores["test"], weights, predictions)
 
 # %% ../../nbs/1_problem/07_loop.ipynb #c080

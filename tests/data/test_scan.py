@@ -130,6 +130,18 @@ def test_values_beyond_float16_still_tell_rows_apart(tmp_path):
     assert AVE(folder).hash != before
 
 
+def test_other_splits_and_labels_in_memory_give_another_hash(tmp_path):
+    folder = write_ave(tmp_path / "ave")[0]
+    whole = AVE(folder)
+    before = whole.hash
+    assert AVE(folder, drop_shared=True).hash != before == AVE(folder, weak=True).hash
+    whole.train.arrays["labels"][0, 0] = np.roll(whole.train.arrays["labels"][0, 0], 1)
+    assert whole.hash != before
+    cut = AVE(folder)
+    cut.train = cut.train.subset(range(5))
+    assert cut.hash not in (before, whole.hash)
+
+
 # ------------------------------------------------------------------------------------- what is kept
 def test_the_second_start_reads_no_features(tmp_path, settled, counted):
     folder = write_ave(tmp_path / "ave")[0]

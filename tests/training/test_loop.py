@@ -957,6 +957,13 @@ def test_a_loss_that_is_no_number_is_placed_and_nothing_is_written_over(tmp_path
     )
 
 
+def test_weights_that_are_no_numbers_after_the_last_step_are_not_kept(tmp_path):
+    """One step of a huge size: its loss was finite, and nothing comes after it to show."""
+    with pytest.raises(AvbookError, match="epoch 1: the weights are not finite .*smaller lr"):
+        run(epochs=1, batch_size=64, lr=1e38, weight_decay=1e38, out=tmp_path)
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
 def test_data_that_is_no_number_is_blamed():
     data = Data()
     data.train.x[17, 3, 2] = float("inf")

@@ -130,6 +130,11 @@ def test_predictions_of_a_stage_are_those_of_its_run(data, tmp_path, whole_ma):
     with np.load(path) as file:
         arrays = dict(file)
     np.savez(path, **arrays | {"run": np.array('{"recipe": "ma", "seed": 1, "data": "x"}')})
+    with pytest.raises(AvbookError, match=r"predictions.npz: not what its stage wrote \(checksum"):
+        run(data, out, refine="none")
+    stage = json.loads(path.with_name("stage.json").read_text())
+    assert {"predictions.npz", "result.json"} <= stage.pop("files").keys()
+    path.with_name("stage.json").write_text(json.dumps(stage))  # as before it had checksums
     with pytest.raises(AvbookError, match="predictions of another run .seed 1, expected 0"):
         run(data, out, refine="none")
     np.savez(path, **arrays | {"last.audio": arrays["last.audio"][1:]})
