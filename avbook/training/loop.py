@@ -226,9 +226,7 @@ def what_went_wrong(run: Run, batches: list, losses: Tensor) -> str:
             " folder"
         )
     else:
-        cause = (
-            f"the data of this batch is finite; try a smaller lr than {run.options['lr']:g}"
-        )
+        cause = f"the data of this batch is finite; try a smaller lr than {run.options['lr']:g}"
         cause += "" if run.options["precision"] == "no" else ", or precision='no'"
     where = f"epoch {run.epoch + 1}, step {step + 1} of {len(batches)}"
     return f"{where}: the loss is {losses[step].item()}; {cause}"
