@@ -287,7 +287,8 @@ def told(code: int, err: str) -> Outcome:
         return Outcome("usage")
     if code != 1:
         return Outcome("died", f"exit code {code}: {err[-200:]!r}")
-    said = [line for line in lines if line.startswith("avbook: ")]
+    noted = [line for line in lines if line.startswith("avbook: note: ")]  # a warning is no fault
+    said = [line for line in lines if line.startswith("avbook: ") and line not in noted]
     if len(said) != 1 or said != lines[-1:]:
         return Outcome("untidy", f"exit code 1 and {len(lines)} lines: {err[-200:]!r}")
     if said[0].startswith("avbook: unexpected"):
