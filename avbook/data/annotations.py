@@ -106,7 +106,7 @@ def wanted(
     return paths
 
 
-MOST_CLASSES = 10_000
+MOST_CLASSES, LONGEST_NAME = 10_000, 200
 LONGEST = 2**26  # bytes of an annotation file; LLP's largest has 0.4 million
 MARKS = {  # how a text in another encoding than UTF-8 begins; spreadsheets write such
     codecs.BOM_UTF16_LE: "utf-16",
@@ -196,6 +196,11 @@ def _ends(onset: str, offset: str, seconds: int) -> tuple[int, int]:
 def _check_class(name: str, categories: tuple[str, ...]) -> None:
     if not name:
         raise AvbookError("names no class (an empty field); expected one, or the line taken out")
+    if len(name) > LONGEST_NAME:
+        raise AvbookError(
+            f"{name[:60]!r} … of {len(name):,} characters is no class; expected one of"
+            f" {len(categories)}"
+        )
     try:
         class_index(name, categories)
     except AvbookError as error:
