@@ -15,6 +15,7 @@ from typing import NoReturn
 from avbook.cli.signals import STOPPED, Signals, Stopped
 from avbook.common.files import os_fault
 from avbook.common.messages import one_line, show_note, tell
+from avbook.common.system import lacks_memory
 from avbook.errors import AvbookError
 
 TRACEBACK = "--traceback"  # also AVBOOK_TRACEBACK=1
@@ -126,7 +127,7 @@ def _in_a_line(error: BaseException) -> str:
         return one_line(error)
     if isinstance(error, OSError) and (error.errno or "errno = " in str(error)):  # or HDF5's
         return one_line(os_fault(None, error))
-    if _lacks_memory(error):
+    if lacks_memory(error):
         told = f" ({one_line(error, 200)})" if str(error) else ""
         return (
             f"out of memory{told}; use smaller sizes or batches, fewer --jobs, or a machine with"
@@ -136,14 +137,6 @@ def _in_a_line(error: BaseException) -> str:
     return (
         f"unexpected: {type(error).__name__}{' ' * bool(told)}{told}; run again with {TRACEBACK}"
         " for all of it"
-    )
-
-
-def _lacks_memory(error: BaseException) -> bool:
-    """Also torch's, which is a RuntimeError on a processor."""
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError)
-        and ("out of memory" in str(error) or "can't allocate memory" in str(error))
     )
 
 

@@ -12,8 +12,6 @@ from avbook.common.files import check_writable
 from avbook.common.system import cores, start_trackers
 from avbook.errors import AvbookError
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
-
 
 @dataclass
 class Where:
@@ -70,7 +68,10 @@ def check(tasks: list[dict[str, Any]], where: Where, writes: bool) -> None:
 
     for task in tasks:
         resolve_settings(find_recipe(task["recipe"]), str(where.preset), task["options"])
-    _check_device(where.device)
+    if where.device not in ("auto", "cpu"):  # for those PyTorch need not be loaded yet
+        from avbook.training.device import check_device
+
+        check_device(where.device)
     if writes or not all(_may_be_read(task, where.out) for task in tasks):
         check_writable(where.out)
 
@@ -79,18 +80,6 @@ def _may_be_read(task: dict[str, Any], out: Path) -> bool:
     """Whether a record of the recipe and seed stands there, of whichever setting: then nothing may
     have to be written, as where records were shared and cannot be."""
     return any(out.glob(f"{task['recipe']}/*/seed-{task['seed']}.json"))
-
-
-def _check_device(device: str) -> None:
-    if device not in DEVICES:
-        raise AvbookError(f"--device {device}: expected one of {', '.join(DEVICES)}")
-    if device in ("auto", "cpu"):
-        return
-    import torch
-
-    here = torch.cuda if device == "cuda" else torch.backends.mps
-    if not here.is_available():
-        raise AvbookError(f"--device {device}: this machine has none; expected auto or cpu")
 
 
 def _count_jobs(where: Where) -> int:

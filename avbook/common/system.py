@@ -22,10 +22,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
-from avbook.common.messages import show_note
+from avbook.common.messages import one_line, show_note
 from avbook.errors import AvbookError
 
-__all__ = ["cores", "in_processes", "start_trackers", "lock", "cache_folder"]
+__all__ = ["cores", "lacks_memory", "in_processes", "start_trackers", "lock", "cache_folder"]
 
 
 def cores() -> int:
@@ -33,6 +33,17 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def lacks_memory(
+    error: BaseException,
+) -> bool:
+    """Whether it was raised because memory ended: Python's, NumPy's, or torch's RuntimeError."""
+    words = one_line(error).lower()
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError)
+        and ("out of memory" in words or "can't allocate memory" in words)
+    )
 
 
 # --------------------------------------------------------------------------------- worker processes

@@ -18,6 +18,7 @@ from zlib import crc32
 
 import numpy as np
 
+from avbook.common.files import os_fault
 from avbook.common.system import lock
 from avbook.data.ave_files import check_ave
 from avbook.data.description import PACK_FILE, PACK_VERSION, read_manifest, read_world
@@ -125,10 +126,7 @@ def pack_folder(
                 " all; free some and run the same command again, it goes on where it stopped (or"
                 " delete that folder)"
             ) from None
-        raise AvbookError(
-            f"{error.filename or partial}: {error.strerror or error}; choose a folder that can be"
-            " written to"
-        ) from None
+        raise os_fault(error.filename or partial, error) from None
     return out
 
 

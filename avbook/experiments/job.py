@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-from avbook.common.files import read_bytes, write_text
+from avbook.common.files import read_bytes, remove_unfinished_files, write_text
 from avbook.common.schema import Schema, read_json
 from avbook.common.system import lock
 from avbook.errors import AvbookError
 
-__all__ = ["Job", "alone", "remove_partials"]
+__all__ = ["Job", "alone", "remove_leftovers"]
 
 
 @dataclass
@@ -108,7 +108,7 @@ class Job:
                 if not done.exists():
                     folder.mkdir(parents=True, exist_ok=True)
                     make(folder)
-                    remove_partials(folder)
+                    remove_leftovers(folder)
                     told = {**asked, "files": _checksums(folder)}
                     write_text(done, json.dumps(told, indent=1) + "\n")
         _check_stage(done, asked)
@@ -169,11 +169,9 @@ def alone(
     folder cannot be written."""
     with ExitStack() as held:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+            if not _launched_together():
                 with suppress(AvbookError):  # no locks
-                    held.enter_context(lock(path))
-                    held.callback(_remove, path)  # while it is held: who waits sees it and retries
+                    held.enter_context(lock(path, remove=True))
         except OSError as error:
             raise AvbookError(
                 f"{path.parent}: cannot be written ({error.strerror or error}); choose another"
@@ -182,16 +180,14 @@ def alone(
         yield
 
 
-def _remove(path: Path) -> None:
-    with suppress(OSError):
-        path.unlink()
-
-
-def remove_partials(
-    folder: Path,
-    name: str = "*",  # of the file that was being written
+def remove_leftovers(
+    path: Path,  # a file, or a folder of files, that this process alone writes
 ) -> None:
-    """Removes what a killed process had not written whole; nobody may be writing it now."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        for partial in folder.glob(f".{8 * '[0-9a-f]'}.{name}"):
-            _remove(partial)
+    """Removes what a killed process had not written whole."""
+    if not _launched_together():
+        remove_unfinished_files(path)
+
+
+def _launched_together() -> bool:
+    """Whether several processes of a launcher work on one run."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from avbook.common.system import lacks_memory
 from avbook.errors import AvbookError
 
 __all__ = ["check_memory", "memory_of", "told_out_of_memory"]
@@ -68,11 +69,9 @@ def told_out_of_memory(
     """Turns what NumPy and PyTorch raise where memory ends into an `AvbookError`."""
     try:
         yield
-    except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is a RuntimeError
+    except (MemoryError, RuntimeError) as error:
         said = str(error)
-        if not isinstance(error, MemoryError) and not any(
-            words in said.lower() for words in ("out of memory", "can't allocate memory")
-        ):
+        if not lacks_memory(error):
             raise
         told = said.strip().splitlines()[0][:150] if said.strip() else type(error).__name__
         raise AvbookError(

@@ -18,7 +18,7 @@ from avbook.common.options import is_whole
 from avbook.common.system import in_processes
 from avbook.errors import AvbookError
 from avbook.experiments.datasets import data_dims
-from avbook.experiments.job import Job, alone, remove_partials
+from avbook.experiments.job import Job, alone, remove_leftovers
 from avbook.experiments.keys import command, record_path, run_key
 from avbook.experiments.memory import check_memory, told_out_of_memory
 from avbook.experiments.outputs import without_nan, write_predictions
@@ -252,7 +252,8 @@ def _remove_leftovers(path: Path) -> None:
     """Removes what only a run that is cut off needs, and what killed ones had not written whole."""
     if _is_main_process():
         shutil.rmtree(path.with_suffix(""), ignore_errors=True)
-        remove_partials(path.parent, f"{path.stem}.*")
+        for ending in (".npz", ".safetensors", ".json"):
+            remove_leftovers(path.with_suffix(ending))
 
 
 def _is_main_process() -> bool:

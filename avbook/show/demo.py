@@ -24,28 +24,24 @@ def trained(
 ):
     """The network of a finished run with the weights that validation chose, in eval mode, its data
     set and its record."""
-    from avbook.experiments.datasets import data_dims, default_preset
+    from avbook.experiments.datasets import default_preset
     from avbook.experiments.keys import record_path
+    from avbook.experiments.models import load_model
     from avbook.experiments.recipe import resolve_settings
     from avbook.experiments.recipes import find_recipe
     from avbook.experiments.records import read_record
-    from avbook.training.weights import load_weights
 
     recipe = find_recipe(recipe_name)
     preset = preset or default_preset(where)
     data = recipe.open_data(where)
-    settings, changed = resolve_settings(recipe, preset, options or {})
+    _, changed = resolve_settings(recipe, preset, options or {})
     path = record_path(out, recipe, preset, changed, data, seed)
     if not path.exists():
         raise AvbookError(
             f"{path}: no such record; run it first with `avbook run {recipe.name} --data"
             f" {quote(where)} --seed {seed} --out {quote(str(out))}`"
         )
-    if recipe.build is None:
-        raise AvbookError(f"recipe {recipe.name}: has no network; expected one that trains one")
-    net, _ = recipe.build(settings, data_dims(data))
-    load_weights(net, path.with_suffix(".safetensors"))
-    return net.eval(), data, read_record(path)
+    return load_model(path), data, read_record(path)
 
 
 def pick_example(

@@ -14,7 +14,7 @@ from typing import Any
 from numpy.lib.npyio import NpzFile
 from torch import Tensor, nn
 
-from avbook.common.files import check_regular, written_whole
+from avbook.common.files import check_regular, os_fault, written_whole
 from avbook.errors import AvbookError
 from avbook.training.state_dicts import (
     FORMS,
@@ -64,9 +64,7 @@ def write_tensors(
         with written_whole(path) as partial:
             partial.write_bytes(save(plain, metadata={"format": "pt", "avbook": json.dumps(meta)}))
     except OSError as error:
-        raise AvbookError(
-            f"{path}: could not be written ({error}); free some space or choose another folder"
-        ) from error
+        raise os_fault(path, error) from error
     return path
 
 

@@ -25,6 +25,7 @@ from avbook.common.options import is_whole
 from avbook.common.schema import parse_json, read_json
 from avbook.common.system import cache_folder, cores, in_processes, lock
 from avbook.data.annotations import read_ave_orders
+from avbook.data.description import WORLD_FILE
 from avbook.data.events import SECONDS
 from avbook.data.spec import AVE_SPEC, SPECS, SPLITS, find_spec
 from avbook.errors import AvbookError
@@ -279,7 +280,7 @@ def _fill(folder, task, size, seed, dims, annotations, workers, progress):
         "seconds": SECONDS,
         "counts": counts,
     }
-    (folder / "world.json").write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
+    (folder / WORLD_FILE).write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
 
 
 def write_world(
@@ -363,7 +364,7 @@ def world_folder(
     cache = cache_folder(cache)
     widths = "x".join(str(dim) for dim in list(dims.values())[1:])
     folder = cache / f"{task}-{size}-seed{int(seed)}-{widths}-v{CONTENT}"
-    if (folder / "world.json").is_file():  # needs no lock, so that a cache may be read-only
+    if (folder / WORLD_FILE).is_file():  # needs no lock, so that a cache may be read-only
         return folder
     other = "set AVBOOK_CACHE to a folder that can be written to"
     try:
@@ -372,7 +373,7 @@ def world_folder(
         raise AvbookError(f"{cache}: cannot hold a world ({error}); {other}") from None
     try:
         with _writing(folder, wait=True):
-            if not (folder / "world.json").is_file():
+            if not (folder / WORLD_FILE).is_file():
                 shutil.rmtree(folder, ignore_errors=True)
                 _write(folder, task, size, int(seed), dims, None, workers, progress)
     except AvbookError as error:
@@ -387,7 +388,7 @@ def open_world(
 ) -> dict:
     """What `world.json` says of the folder: task, size, seed, dims, counts. Raises AvbookError
     without a good one."""
-    path = Path(folder) / "world.json"
+    path = Path(folder) / WORLD_FILE
     if not os.path.lexists(path):
         raise AvbookError(
             f"{path}: missing; expected a folder that write_world or world_folder made"

@@ -116,7 +116,7 @@ def test_the_lock_goes_even_where_the_block_fails(tmp_path):
 
 
 def test_without_locks_nobody_waits(tmp_path, monkeypatch):
-    def none(path):
+    def none(path, **how):
         raise AvbookError("its filesystem has no locks")
 
     monkeypatch.setattr(stages, "lock", none)
@@ -165,12 +165,15 @@ def test_who_asks_while_a_stage_is_made_waits_for_it(tmp_path, monkeypatch):
 
     taken = stages.lock
 
-    def lock(path):
+    def lock(path, **how):
         (tmp_path / "go on").touch()  # only now may the other process finish
-        return taken(path)
+        return taken(path, **how)
 
     monkeypatch.setattr(stages, "lock", lock)
     with subprocess.Popen([sys.executable, "-c", MAKER, str(tmp_path)], cwd=ROOT) as other:
-        wait_for((tmp_path / "making").exists, other)
-        folder = job(tmp_path).stage("base", {}, not_again)
+        try:
+            wait_for((tmp_path / "making").exists, other)
+            folder = job(tmp_path).stage("base", {}, not_again)
+        finally:
+            (tmp_path / "go on").touch()
     assert (folder / "weights.txt").read_text() == "w" and other.returncode == 0

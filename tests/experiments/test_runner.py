@@ -191,7 +191,7 @@ def test_of_five_starts_one_trains_and_the_others_wait_and_read(folder, tmp_path
 
 
 def test_without_locks_a_run_is_made_all_the_same(data, tmp_path, monkeypatch):
-    def none(path):
+    def none(path, **how):
         raise AvbookError("its filesystem has no locks")
 
     monkeypatch.setattr(stages, "lock", none)

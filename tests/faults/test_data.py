@@ -7,22 +7,12 @@ import re
 import h5py
 import numpy as np
 import pytest
-from made_folders import write_ave, write_h5, write_llp
+from made_folders import write_ave, write_h5
 
 from avbook.data.ave import AVE
 from avbook.data.llp import LLP
 from avbook.data.packs import check_folder, pack_folder
 from avbook.errors import AvbookError
-
-
-@pytest.fixture
-def ave(tmp_path):
-    return write_ave(tmp_path / "ave")[0]
-
-
-@pytest.fixture
-def llp(tmp_path):
-    return write_llp(tmp_path / "llp")[0]
 
 
 def refused(load, folder, file, *words):

@@ -917,9 +917,7 @@ def test_a_checkpoint_cut_off_in_the_writing_leaves_the_old_one(
         with pytest.raises(raised) as error:
             run(out=tmp_path, epochs=3)
     if raised is AvbookError:
-        assert "state.safetensors: could not be written" in one_line(
-            error
-        ) and "No space left" in str(error.value)
+        assert "state.safetensors: No space left on device; free some space" in one_line(error)
     assert (tmp_path / "state.safetensors").read_bytes() == before
     assert not [file for file in tmp_path.iterdir() if file.name.startswith(".")]
     assert numbers(run(out=tmp_path, epochs=3)) == numbers(run(epochs=3))
@@ -927,7 +925,7 @@ def test_a_checkpoint_cut_off_in_the_writing_leaves_the_old_one(
 
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(AvbookError, match="could not be written"):
+    with pytest.raises(AvbookError, match="w.safetensors: (Not a directory|File exists); "):
         write_tensors(tmp_path / "file" / "w.safetensors", {"w": torch.ones(1)}, {})
 
 
