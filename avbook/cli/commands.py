@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from shlex import quote
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 import typer.core
@@ -222,9 +222,33 @@ def run(
 
 @app.command()
 def table(
-    keys: Annotated[list[str], typer.Argument(help="Tables of the papers, such as psp-1.")],
+    keys: Annotated[
+        list[str],
+        typer.Argument(
+            help="Tables, such as psp-1, or a paper, such as psp, for all of its tables."
+        ),
+    ],
     data: Where = "world",
-    seeds: Annotated[int, typer.Option(min=1, max=MOST_SEEDS, help="How many seeds a cell.")] = 3,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=MOST_SEEDS,
+            help="How many seeds a cell.",
+            show_default="3; 10 with --undecided",
+        ),
+    ] = None,
+    undecided: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            max=MOST_SEEDS,
+            help=(
+                "So many seeds for the directions that --seeds leave undecided, and for no others;"
+                " the book's rule is 20."
+            ),
+        ),
+    ] = None,
     only: Annotated[str | None, typer.Option(help="Just this column, such as full.")] = None,
     preset: Preset = None,
     set_: Sets = None,
@@ -235,51 +259,29 @@ def table(
         bool, typer.Option("--dry", help="Run nothing: show what stands in the records.")
     ] = False,
 ):
-    """Run what a paper's table still lacks, print it beside ours, write it as CSV and Markdown.
+    """Run what a paper's tables still lack, print them beside ours, write them as CSV and Markdown.
 
-    Cells shared by several tables are run once; an interrupted table continues. Example: `avbook
-    table psp-1 --only full --seeds 3`"""
-    from avbook.cli import printing, running
-    from avbook.common.files import write_text
-    from avbook.experiments import tables as ledger
+    Cells shared by several tables are run once; what was interrupted continues. Examples: `avbook
+    table psp-1 --only full --seeds 3`; `avbook table psp ma --undecided 20`: 10 seeds for every
+    cell, 20 for the directions that these leave undecided"""
+    from avbook.cli import printing, running, tables as work
     from avbook.experiments.recipe import parse_options
-    from avbook.papers import find_table
+    from avbook.papers import find_tables
 
     extra = parse_options(set_ or [])
-    tables = [find_table(key) for key in keys]
+    tables = find_tables(keys)
+    seeds = work.count_seeds(seeds, undecided)
     where = running.Where(data, preset, device, jobs, out)
-    cells = running.cells_of(tables, only)
-    tasks = [
-        {"recipe": cell.recipe, "options": {**cell.options, **extra}, "seed": s}
-        for s in range(seeds)
-        for cell in cells
-    ]
     if dry:
-        running.check(tasks, where, writes=True)
+        settings = [cell.setting for cell in work.cells_of(tables, only)]
+        running.check(work.tasks_of(settings, range(seeds), extra), where, writes=True)
     else:
-        outcomes = running.run_all(tasks, where, printing.say_trained, writes=True)
-        read = sum(outcome.read for outcome in outcomes)
-        printing.say_totals(len(outcomes) - read, read, out)
+        work.run_tables(tables, where, seeds, undecided, only, extra)
     if running.rank():
         return
-    records, shown = ledger.Records(out), set()
-    for found in tables:
-        options: dict[str, Any] = {
-            "preset": str(where.preset),
-            "data": running.data_hash(data, found),
-            "only": only,
-            "extra": extra,
-        }
-        rows = ledger.table_rows(found, records, **options)
-        directions = ledger.ordering_rows(found.key, records, **options)
-        printing.print_table(found, rows, directions)
-        ledger.write_csv(out / f"{found.key}.csv", rows)
-        write_text(out / f"{found.key}.md", ledger.to_markdown(found, rows, directions))
-        typer.echo(one_line(f"written: {out / found.key}.csv and .md"))
-        for cell, row in zip((c for c in found.cells if not only or c.column == only), rows):
-            shown |= {(cell.recipe, str(cell.options), seed) for seed in row["seeds"]}
+    shown = work.show_tables(tables, where, only, extra)
     if dry:
-        printing.say_totals(0, len(shown), out)
+        printing.say_totals(0, shown, out)
 
 
 @app.command()
@@ -316,6 +318,7 @@ def demo(
         ["psp-1"],
         data=data,
         seeds=seeds,
+        undecided=None,
         only="full",
         preset=None,
         set_=None,

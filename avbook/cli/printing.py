@@ -42,6 +42,30 @@ def say_totals(
     _say(f"{ran} run now, {read} read from {out}")
 
 
+def say_undecided(
+    claims: int,  # directions that the first seeds leave undecided
+    seeds: int,  # so many
+    most: int,  # that their settings get
+    runs: int,
+) -> None:
+    """How many directions get more seeds, on standard error."""
+    _say(
+        f"{claims} direction{'s' * (claims != 1)} undecided on {seeds} seeds"
+        + (f": {runs} more runs, up to {most} seeds" if runs else "")
+    )
+
+
+def say_left_out(
+    told: list[dict[str, Any]],  # what each of the records says of its data
+    out: Path,  # where they lie
+) -> None:
+    """That records in the folder are of other data, and of which, on standard error; nothing where
+    there are none."""
+    names = {f"{data['name']} ({data['hash']})" for data in told}
+    if names:
+        _say(f"left out: {len(told)} records in {out} of other data, {', '.join(sorted(names))}")
+
+
 def _say(text: str) -> None:
     typer.echo(one_line(text), err=True)
 
@@ -147,6 +171,27 @@ def print_table(
                 ledger.format_number(d["paper"], True),
                 ledger.gap_text(d).replace("[", r"\["),
                 str(d["seeds"]),
-                d["verdict"],
+                ledger.verdict_text(d),
             )
         console.print(claims)
+
+
+def print_verdicts(
+    directions: list[dict[str, Any]],  # from `ordering_rows`
+) -> None:
+    """How many of the directions have each verdict."""
+    from collections import Counter
+
+    if not directions:
+        return
+    count = Counter(direction["verdict"] for direction in directions)
+    told = ", ".join(
+        f"{count[verdict]} {words}"
+        for verdict, words in (
+            ("agrees", "agree"),
+            ("disagrees", "disagree"),
+            ("undecided", "undecided"),
+            ("not run", "not run"),
+        )
+    )
+    typer.echo(f"directions: {len(directions)} in all, {told}")

@@ -115,32 +115,3 @@ def _on_cpu(device: str) -> bool:
     from avbook.training.device import default_device
 
     return default_device().type == "cpu"
-
-
-# ------------------------------------------------------------------------------------------ tables
-def cells_of(tables: list, only: str | None) -> list:
-    """The cells to run, each setting once; raises `AvbookError` for a column that a table has
-    not."""
-    from avbook.experiments.recipes import RECIPES
-
-    for table in tables:
-        if only and only not in table.columns:
-            raise AvbookError(
-                f"table {table.key} has no column {only!r}: expected one of"
-                f" {', '.join(table.columns)}"
-            )
-    found = {}
-    for table in tables:
-        for cell in table.cells:
-            if cell.recipe in RECIPES and (not only or cell.column == only):
-                found[cell.recipe, str(cell.options)] = cell
-    return list(found.values())
-
-
-def data_hash(where: str, table) -> str | None:
-    """The hash under which records are of the data; None for a table without a recipe."""
-    from avbook.experiments.datasets import open_data
-    from avbook.experiments.recipes import RECIPES
-
-    task = next((RECIPES[cell.recipe].task for cell in table.cells if cell.recipe in RECIPES), None)
-    return task and open_data(where, task).hash

@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import Any
 
 from avbook.errors import AvbookError
+from avbook.experiments.directions import compare
 from avbook.experiments.recipe import resolve_settings
 from avbook.experiments.recipes import RECIPES, find_recipe
 from avbook.experiments.records import Records
@@ -19,10 +20,10 @@ from avbook.experiments.tables import (
     SELECTIONS,
     Summary,
     bound,
-    compare,
     format_number,
     get_score,
     summarise,
+    verdict_notes,
     with_spread,
 )
 from avbook.papers import FIGURES, ORDERING_CLAIMS, TABLES
@@ -111,12 +112,13 @@ def claim_rows(
     shown: dict[str, str] | None = None,
 ) -> list[dict[str, Any]]:
     """One dict a claim and what it was tried on: paper, kind, claim, source, printed, ours, low,
-    high, seeds, data, tried, protocol, verdict, command.
+    high, seeds, data, tried, protocol, verdict, excludes, paper_gap_inside, command.
 
     A cell claims a number on the official data, so elsewhere its verdict is "not run", though ours
-    stands beside it. A direction is judged wherever both settings were run, as `ledger.compare`
-    does: on the world with the small settings of the quick preset, and apart from it with the
-    paper's. A figure is "shown" where a page draws its like."""
+    stands beside it. A direction is judged wherever both settings were run, as `compare` does: on
+    the world with the small settings of the quick preset, and apart from it with the paper's. An
+    undecided one says what it excludes, and each says whether the paper's gap lies inside ours. A
+    figure is "shown" where a page draws its like."""
     found = Claims(records)
     out = []
     for table in TABLES.values():
@@ -154,6 +156,8 @@ def _row(
         "tried": "",
         "protocol": "",
         "verdict": "not run",
+        "excludes": None,  # points that an undecided gap stays below
+        "paper_gap_inside": None,  # whether our interval of a gap holds the paper's
         "command": "",
         "mark": "",
         "place": "",
@@ -230,6 +234,8 @@ def _direction_rows(claim, found: Claims) -> list[dict[str, Any]]:
                     tried=_TRIED[data[0], data[2]],
                     protocol=SELECTIONS[claim.selection] + ", seed by seed",
                     verdict=result.verdict,
+                    excludes=result.excludes,
+                    paper_gap_inside=result.holds(claim.paper_gap),
                     command=f"{_command(better)}\n{_command(worse)}",
                 )
             )
@@ -360,7 +366,7 @@ def _html_row(row: dict[str, Any], base: str) -> str:
         interval,
         str(row["seeds"] or ""),
         how,
-        row["verdict"],
+        "<br>".join([row["verdict"], *(f"<small>{note}</small>" for note in verdict_notes(row))]),
     )
     keys = (
         row["claim"],

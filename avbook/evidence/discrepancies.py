@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from avbook.common.markdown import markdown_table
+from avbook.experiments.directions import compare
 from avbook.experiments.recipe import resolve_settings
 from avbook.experiments.recipes import find_recipe
 from avbook.experiments.records import Records
-from avbook.experiments.tables import Summary, compare, format_gap
+from avbook.experiments.tables import Summary, format_gap
 from avbook.papers import find_table
 from avbook.papers.schema import Cell, Table
 from avbook.show.pages import Heading, Page, source

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,19 @@ class Records:
         self.folder = Path(folder)
         self.paths = sorted(self.folder.glob("*/*/seed-*.json"))
         self.all = [read_record(path) | {"path": str(path)} for path in self.paths]
+
+    @classmethod
+    def of_runs(
+        cls,
+        folder: str | os.PathLike,  # where the records lie
+        outcomes: Iterable[Any],  # of runs: each a record and its path
+    ) -> Records:
+        """The records of these runs alone, whatever else lies in the folder."""
+        found = cls.__new__(cls)
+        found.folder, outcomes = Path(folder), list(outcomes)
+        found.paths = [outcome.path for outcome in outcomes]
+        found.all = [outcome.record | {"path": str(outcome.path)} for outcome in outcomes]
+        return found
 
     def of(
         self,

@@ -12,20 +12,19 @@ from avbook.common.files import write_text
 from avbook.common.markdown import markdown_table
 from avbook.errors import AvbookError
 from avbook.experiments.records import Records, check_one_data_set
-from avbook.papers import ORDERING_CLAIMS
-from avbook.papers.schema import Cell, OrderingClaim, Table
+from avbook.papers.schema import Cell, Table
 
 __all__ = [
     "Summary",
     "summarise",
-    "compare",
-    "Comparison",
+    "get_score",
     "table_rows",
-    "ordering_rows",
     "format_gap",
     "with_interval",
     "with_spread",
     "format_cell",
+    "verdict_notes",
+    "verdict_text",
     "caption",
     "split_levels",
     "layout",
@@ -78,38 +77,6 @@ def _t_quantile(freedom: int) -> float:
     from scipy.stats import t
 
     return float(t.ppf(0.975, freedom))
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Two settings on the same seeds: the mean of the differences, its 95 % interval, and what that
-    says of a claim."""
-
-    gap: Summary | None
-    verdict: str  # agrees | disagrees | undecided | not run
-
-
-def compare(
-    better: list[dict[str, Any]],  # records of the setting that is claimed to be better
-    worse: list[dict[str, Any]],
-    metric: str = "accuracy",
-    selection: str = "val_selected",
-) -> Comparison:
-    """Whether one setting beats another, seed by seed.
-
-    "agrees" where the interval of the mean difference lies above zero, "disagrees" where it lies
-    below, "undecided" where it holds zero or fewer than two seeds can be compared, "not run" where
-    no seed has a record of both. Raises `AvbookError` where they are of several data sets."""
-    check_one_data_set([*better, *worse], "the records to compare")
-    left = {r["seed"]: get_score(r, metric, selection) for r in better}
-    right = {r["seed"]: get_score(r, metric, selection) for r in worse}
-    shared = sorted(left.keys() & right.keys())
-    gap = summarise(left[s] - right[s] for s in shared)
-    if gap is None:
-        return Comparison(None, "undecided" if shared else "not run")
-    if gap.n == 1 or gap.low <= 0 <= gap.high:
-        return Comparison(gap, "undecided")
-    return Comparison(gap, "agrees" if gap.low > 0 else "disagrees")
 
 
 def get_score(
@@ -200,60 +167,6 @@ def _cell_verdict(cell: Cell, found: list[dict], summary: Summary | None) -> str
     if cell.value is None or summary.n == 1:
         return "undecided"
     return "agrees" if summary.low <= cell.value <= summary.high else "disagrees"
-
-
-def ordering_rows(
-    prefix: str,  # a table's key, such as "psp-1", or a paper's, "psp"
-    records: Records,
-    *,
-    preset: str = "quick",
-    data: str | None = None,  # the data set's hash or name; None: whichever, if all agree
-    selection: str | None = None,  # None: the claim's own
-    only: str | None = None,
-    extra: dict[str, Any] | None = None,
-) -> list[dict[str, Any]]:
-    """One dict a stated direction: claim, source, the paper's gap, ours with interval, seeds,
-    verdict."""
-    out = []
-    for claim in ORDERING_CLAIMS:
-        if not claim.key.startswith(prefix + "-") or (
-            only and f"-{only}-" not in claim.key and not claim.text.endswith(f"({only})")
-        ):
-            continue
-        result = _judge(claim, records, preset, data, selection or claim.selection, extra or {})
-        gap = result.gap
-        out.append(
-            {
-                "claim": claim.text,
-                "source": claim.source,
-                "paper": claim.paper_gap,
-                "ours": gap.mean if gap else None,
-                "low": gap.low if gap else None,
-                "high": gap.high if gap else None,
-                "seeds": gap.n if gap else 0,
-                "verdict": result.verdict,
-            }
-        )
-    return out
-
-
-def _judge(
-    claim: OrderingClaim,
-    records: Records,
-    preset: str,
-    data: str | None,
-    selection: str,
-    extra: dict,
-) -> Comparison:
-    from avbook.experiments.recipes import RECIPES
-
-    if claim.better[0] not in RECIPES or claim.worse[0] not in RECIPES:
-        return Comparison(None, "not run")
-    better, worse = (
-        records.of(recipe, {**options, **extra}, preset=preset, data=data)
-        for recipe, options in (claim.better, claim.worse)
-    )
-    return compare(better, worse, claim.metric, selection)
 
 
 # ------------------------------------------------------------------------------------------ showing
@@ -414,7 +327,8 @@ def to_markdown(
         rows = []
         for claim in directions:
             gap = format_number(claim["paper"], True)
-            rows.append((claim["claim"], gap, gap_text(claim), claim["seeds"], claim["verdict"]))
+            told = (claim["claim"], gap, gap_text(claim), claim["seeds"], verdict_text(claim))
+            rows.append(told)
         names = ("claim", "paper's gap", "ours [95 %]", "seeds", "verdict")
         lines += ["", markdown_table(names, rows, right=(1, 2, 3))]
     return "\n".join(lines) + "\n"
@@ -433,6 +347,30 @@ def format_cell(cell: dict[str, Any] | None) -> tuple[str, str]:
 def gap_text(direction: dict[str, Any]) -> str:
     """A difference with its interval, or a dash."""
     return with_interval(direction["ours"], direction["low"], direction["high"])
+
+
+def verdict_notes(
+    direction: dict[str, Any],  # from `ordering_rows` or `claim_rows`
+) -> list[str]:
+    """What stands behind a direction's verdict: the size of a gap that an undecided one excludes,
+    and that the paper's gap lies inside our interval, where it does.
+
+    The size is rounded up, so that the sentence is true of the figure it shows."""
+    notes = []
+    if direction["excludes"] is not None:
+        points = math.ceil(round(10 * direction["excludes"], 6)) / 10
+        notes.append(f"less than {points:.1f} points either way")
+    if direction["paper_gap_inside"]:
+        notes.append("paper's gap inside")
+    return notes
+
+
+def verdict_text(
+    direction: dict[str, Any],  # from `ordering_rows`
+) -> str:
+    """A verdict with its notes, such as "undecided (less than 1.2 points either way)"."""
+    notes = "; ".join(verdict_notes(direction))
+    return direction["verdict"] + (f" ({notes})" if notes else "")
 
 
 def provenance(cells: list[dict[str, Any]]) -> str:

@@ -5,11 +5,13 @@ A paper's number stands in its own file (`psp`, `ma`, `cmlcl`) and nowhere else.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from avbook.errors import AvbookError
 from avbook.papers import cmlcl, ma, psp
 from avbook.papers.schema import PAPERS, Figure, OrderingClaim, Table
 
-__all__ = ["EQUATIONS", "TABLES", "ORDERING_CLAIMS", "FIGURES", "find_table"]
+__all__ = ["EQUATIONS", "TABLES", "ORDERING_CLAIMS", "FIGURES", "find_table", "find_tables"]
 
 _FILES = {"psp": psp, "ma": ma, "cmlcl": cmlcl}
 
@@ -30,5 +32,18 @@ def find_table(
 ) -> Table:
     """The table with this key; raises `AvbookError` naming the known keys."""
     if key not in TABLES:
-        raise AvbookError(f"table {key!r} is not known: expected one of {', '.join(TABLES)}")
+        raise AvbookError(
+            f"table {key!r} is not known: expected one of {', '.join([*PAPERS, *TABLES])}"
+        )
     return TABLES[key]
+
+
+def find_tables(
+    keys: Iterable[str],  # each a table's, such as "psp-1", or a paper's, such as "psp"
+) -> list[Table]:
+    """The tables of these keys, each once; a paper's key stands for all of its tables."""
+    found: dict[str, Table] = {}
+    for key in keys:
+        tables = _FILES[key].TABLES.values() if key in _FILES else [find_table(key)]
+        found |= {table.key: table for table in tables}
+    return list(found.values())

@@ -118,6 +118,29 @@ def test_two_states_of_one_data_set_are_refused(tmp_path):
         claim_rows(Records(tmp_path))
 
 
+def test_an_undecided_row_says_what_it_excludes_and_any_where_the_papers_gap_lies(tmp_path):
+    for seed, gap in enumerate((-4.0, 6.0, 1.0)):  # 1 ± 12.42; the paper's: 4.1
+        put(tmp_path, "psp-full", {}, seed, 60.0 + gap)
+        put(tmp_path, "psp-full", {"prune": "none"}, seed, 60.0)
+        put(tmp_path, "psp-full", {"prune": "asp"}, seed, 58.1 + gap + seed / 10)  # 1.8 ± 0.25
+        put(tmp_path, "psp-full", {"prune": "wpsp"}, seed, 50.0 + gap + seed / 10)
+    rows = claim_rows(Records(tmp_path))
+    cells = {cells[0]: cells[-1] for cells in Table(to_html(rows)).rows if cells}
+    for key, excludes, inside, said in (
+        ("no-psp", 13.42, True, "undecidedless than 13.5 points either waypaper's gap inside"),
+        ("asp", None, True, "agreespaper's gap inside"),
+        ("wpsp", None, False, "agrees"),
+        ("sapsp", None, None, "not run"),
+    ):
+        found = row(rows, f"psp-1-full-{key}")
+        assert found["excludes"] == pytest.approx(excludes, abs=0.01)
+        assert found["paper_gap_inside"] is inside
+        assert cells[f"{found['claim']}{found['source']} · direction"] == said
+    told = {line["claims"]: line for line in totals(rows) if line["tried on"]}
+    # WPSP is the τ = 0 of Table 3 as well
+    assert told["directions"]["agrees"] == 3 and told["directions"]["undecided"] == 1
+
+
 def test_the_ledger_says_what_the_tables_say():
     records = Records(ROOT / "nbs/records")
     rows = claim_rows(records)

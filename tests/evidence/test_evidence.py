@@ -16,9 +16,10 @@ import pytest
 from made_records import put
 from processes import ROOT
 
+from avbook.experiments.directions import compare
 from avbook.experiments.recipe import parse_options
 from avbook.experiments.records import Records
-from avbook.experiments.tables import compare, get_score, summarise
+from avbook.experiments.tables import get_score, summarise
 from avbook.papers import find_table
 from avbook.show.pages import read_pages, source
 

@@ -9,10 +9,11 @@ from made_records import put
 from processes import ROOT
 
 from avbook.errors import AvbookError
+from avbook.experiments.directions import compare
 from avbook.experiments.keys import run_key
 from avbook.experiments.recipes import find_recipe
 from avbook.experiments.records import Records, read_record
-from avbook.experiments.tables import compare, table_rows
+from avbook.experiments.tables import table_rows
 from avbook.papers import find_table
 
 

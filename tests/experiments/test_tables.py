@@ -10,8 +10,9 @@ from scipy import stats
 from avbook import papers
 from avbook.errors import AvbookError
 from avbook.experiments import tables as ledger
+from avbook.experiments.directions import compare
 from avbook.experiments.records import Records
-from avbook.experiments.tables import compare, ordering_rows, summarise, table_rows, to_markdown
+from avbook.experiments.tables import summarise, table_rows, to_markdown
 
 TABLE = papers.find_table("psp-1")
 
@@ -233,32 +234,6 @@ def test_only_official_data_is_judged_against_the_papers_number(tmp_path):
         put(tmp_path, "psp-full", {"prune": "asp"}, seed, accuracy + 4, kind="official")
     by_row = {r["row"]: r["verdict"] for r in table_rows(TABLE, Records(tmp_path), only="full")}
     assert by_row["PSP"] == "agrees" and by_row["ASP"] == "disagrees"
-
-
-@pytest.mark.parametrize(
-    "gaps, verdict",
-    [
-        ((2, 3, 2.5), "agrees"),
-        ((-2, -3, -2.5), "disagrees"),
-        ((-2, 3, 0.5), "undecided"),
-        ((2,), "undecided"),
-        ((), "not run"),
-    ],
-)
-def test_a_direction_is_judged_seed_by_seed(tmp_path, gaps, verdict):
-    for seed, gap in enumerate(gaps):
-        put(
-            tmp_path, "psp-full", {"prune": "none"}, seed, 60.0 + 7 * seed
-        )  # seeds differ by more than the gap: pairing must matter
-        put(tmp_path, "psp-full", {}, seed, 60.0 + 7 * seed + gap)
-    claims = ordering_rows("psp-1", Records(tmp_path), only="full")
-    assert len(claims) == 4
-    claim = claims[0]
-    assert (
-        claim["claim"] == "PSP beats w/o PSP (full)"
-        and claim["verdict"] == verdict
-        and claim["paper"] == 4.1
-    )
 
 
 def test_records_of_two_data_sets_are_not_mixed(tmp_path):

@@ -1,0 +1,167 @@
+"""Directions: claims that one setting beats another, judged seed by seed on run records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from avbook.experiments.records import Records, check_one_data_set
+from avbook.experiments.tables import Summary, get_score, summarise
+from avbook.papers import ORDERING_CLAIMS
+from avbook.papers.schema import OrderingClaim
+
+__all__ = [
+    "FIRST_SEEDS",
+    "LAST_SEEDS",
+    "Comparison",
+    "compare",
+    "ordering_rows",
+    "ordering_claims",
+    "undecided_claims",
+]
+
+# the book's rule: every direction is tried with so many seeds, and those that are still undecided
+# with so many in all; fixed on 2026-11-28, before the runs that it asks for
+FIRST_SEEDS, LAST_SEEDS = 10, 20
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two settings on the same seeds: the mean of the differences, its 95 % interval, and what that
+    says of a claim."""
+
+    gap: Summary | None
+    verdict: str  # agrees | disagrees | undecided | not run
+
+    @property
+    def excludes(self) -> float | None:
+        """The points that an undecided gap stays below, whichever setting is ahead: the larger
+        bound of its interval. None for other verdicts, and without an interval."""
+        if self.verdict != "undecided" or self.gap is None or self.gap.n == 1:
+            return None
+        return max(abs(self.gap.low), abs(self.gap.high))
+
+    def holds(
+        self,
+        gap: float | None,  # points, such as the paper's
+    ) -> bool | None:
+        """Whether a gap lies inside the interval; None where either is missing."""
+        if gap is None or self.gap is None or self.gap.n == 1:
+            return None
+        return self.gap.low <= gap <= self.gap.high
+
+
+def compare(
+    better: list[dict[str, Any]],  # records of the setting that is claimed to be better
+    worse: list[dict[str, Any]],
+    metric: str = "accuracy",
+    selection: str = "val_selected",
+) -> Comparison:
+    """Whether one setting beats another, seed by seed.
+
+    "agrees" where the interval of the mean difference lies above zero, "disagrees" where it lies
+    below, "undecided" where it holds zero or fewer than two seeds can be compared, "not run" where
+    no seed has a record of both. Raises `AvbookError` where they are of several data sets."""
+    check_one_data_set([*better, *worse], "the records to compare")
+    left = {r["seed"]: get_score(r, metric, selection) for r in better}
+    right = {r["seed"]: get_score(r, metric, selection) for r in worse}
+    shared = sorted(left.keys() & right.keys())
+    gap = summarise(left[s] - right[s] for s in shared)
+    if gap is None:
+        return Comparison(None, "undecided" if shared else "not run")
+    if gap.n == 1 or gap.low <= 0 <= gap.high:
+        return Comparison(gap, "undecided")
+    return Comparison(gap, "agrees" if gap.low > 0 else "disagrees")
+
+
+def ordering_claims(
+    prefix: str,  # a table's key, such as "psp-1", or a paper's, "psp"
+    only: str | None = None,  # a column
+) -> list[OrderingClaim]:
+    """The directions that a table or a paper states, in its order."""
+    return [
+        claim
+        for claim in ORDERING_CLAIMS
+        if claim.key.startswith(f"{prefix}-")
+        and (not only or f"-{only}-" in claim.key or claim.text.endswith(f"({only})"))
+    ]
+
+
+def ordering_rows(
+    prefix: str,  # a table's key, such as "psp-1", or a paper's, "psp"
+    records: Records,
+    *,
+    preset: str = "quick",
+    data: str | None = None,  # the data set's hash or name; None: whichever, if all agree
+    selection: str | None = None,  # None: the claim's own
+    only: str | None = None,
+    extra: dict[str, Any] | None = None,
+) -> list[dict[str, Any]]:
+    """One dict a stated direction: claim, source, the paper's gap, ours with interval, seeds,
+    verdict, what an undecided one excludes, and whether the paper's gap lies inside our interval.
+    """
+    out = []
+    for claim in ordering_claims(prefix, only):
+        result = _judge(claim, records, preset, data, selection, extra or {})
+        gap = result.gap
+        out.append(
+            {
+                "claim": claim.text,
+                "source": claim.source,
+                "paper": claim.paper_gap,
+                "ours": gap.mean if gap else None,
+                "low": gap.low if gap else None,
+                "high": gap.high if gap else None,
+                "seeds": gap.n if gap else 0,
+                "verdict": result.verdict,
+                "excludes": result.excludes,
+                "paper_gap_inside": result.holds(claim.paper_gap),
+            }
+        )
+    return out
+
+
+def undecided_claims(
+    claims: Iterable[OrderingClaim],
+    records: Records,
+    first: int,  # how many seeds, from 0, are looked at
+    *,
+    preset: str = "quick",
+    data: str | None = None,  # as in `ordering_rows`
+    extra: dict[str, Any] | None = None,
+) -> list[OrderingClaim]:
+    """The directions that their first seeds leave undecided.
+
+    Later seeds are not looked at, though their records may stand: where the runs of more seeds were
+    cut off, the same directions are found again, and none is dropped because it happened to be
+    decided in between."""
+    return [
+        claim
+        for claim in claims
+        if _judge(claim, records, preset, data, None, extra or {}, first).verdict == "undecided"
+    ]
+
+
+def _judge(
+    claim: OrderingClaim,
+    records: Records,
+    preset: str,
+    data: str | None,
+    selection: str | None,  # None: the claim's own
+    extra: dict[str, Any],
+    first: int | None = None,  # only so many seeds, from 0
+) -> Comparison:
+    from avbook.experiments.recipes import RECIPES
+
+    if claim.better[0] not in RECIPES or claim.worse[0] not in RECIPES:
+        return Comparison(None, "not run")
+    better, worse = (
+        [
+            record
+            for record in records.of(recipe, {**options, **extra}, preset=preset, data=data)
+            if first is None or record["seed"] < first
+        ]
+        for recipe, options in (claim.better, claim.worse)
+    )
+    return compare(better, worse, claim.metric, selection or claim.selection)
