@@ -21,8 +21,9 @@ class Encoder(nn.Module):
     """Both modalities of a clip, each second knowing its neighbours: `attention` (B,T,P), `v_lstm`
     and `a_lstm` (B,T,2·hidden).
 
-    `forward(audio (B,T,da), visual (B,T,H,W,dv))`; no gradient reaches the features.
-    """
+    `forward(audio (B,T,da), visual (B,T,H,W,dv))`; no gradient reaches the features. With one
+    modality the other's features are not read and nothing is built for them: `a_lstm` alone, or
+    `v_lstm` alone, of the mean over the positions, since the attention needs the sound."""
 
     def __init__(
         self,
@@ -37,35 +38,48 @@ class Encoder(nn.Module):
         width: int = 128,  # what the layers give the Bi-LSTMs
         hidden: int = 128,  # units of a Bi-LSTM in each direction
         self_attention: bool = False,  # attend over time within each modality before the Bi-LSTMs
+        modality: str = "both",  # "audio" or "visual": only that one
     ):
         super().__init__()
         check_choice("inputs", inputs, ("raw", "one-layer", "two-layer"))
+        check_choice("modality", modality, ("both", "audio", "visual"))
+        self.modality = modality
+        audio, visual = modality != "visual", modality != "audio"
         a_width = width if inputs == "two-layer" else audio_dim
         v_width = visual_dim if inputs == "raw" else width
+        two = inputs == "two-layer"
         self.audio_in = (
-            _two_layers(audio_dim, bottleneck, width) if inputs == "two-layer" else nn.Identity()
+            _two_layers(audio_dim, bottleneck, width) if audio and two else nn.Identity()
         )
-        self.attention = AudioGuidedAttention(a_width, visual_dim, positions, attention_dim)
-        if inputs == "raw":
+        if audio and visual:
+            self.attention = AudioGuidedAttention(a_width, visual_dim, positions, attention_dim)
+        if not visual or inputs == "raw":
             self.visual_in: nn.Module = nn.Identity()
         elif inputs == "one-layer":
             self.visual_in = nn.Linear(visual_dim, width)
         else:
             self.visual_in = _two_layers(visual_dim, bottleneck, width)
-        self.audio_self = SelfAttention(a_width) if self_attention else nn.Identity()
-        self.visual_self = SelfAttention(v_width) if self_attention else nn.Identity()
-        self.lstm_audio = nn.LSTM(a_width, hidden, batch_first=True, bidirectional=True)
-        self.lstm_visual = nn.LSTM(v_width, hidden, batch_first=True, bidirectional=True)
+        self.audio_self = SelfAttention(a_width) if audio and self_attention else nn.Identity()
+        self.visual_self = SelfAttention(v_width) if visual and self_attention else nn.Identity()
+        if audio:
+            self.lstm_audio = nn.LSTM(a_width, hidden, batch_first=True, bidirectional=True)
+        if visual:
+            self.lstm_visual = nn.LSTM(v_width, hidden, batch_first=True, bidirectional=True)
 
     def forward(self, audio, visual):
-        a = self.audio_in(audio.detach())  # (B, T, a_width)
-        attended, attention = self.attention(a, visual)  # (B, T, dv), (B, T, P)
-        v = self.visual_in(attended)  # (B, T, v_width)
-        v_lstm, a_lstm = (
-            run_lstm(self.lstm_visual, self.visual_self(v)),
-            run_lstm(self.lstm_audio, self.audio_self(a)),
-        )
-        return {"attention": attention, "v_lstm": v_lstm, "a_lstm": a_lstm}
+        out = {}
+        if self.modality != "visual":
+            a = self.audio_in(audio.detach())  # (B, T, a_width)
+        if self.modality == "both":
+            seen, out["attention"] = self.attention(a, visual)  # (B, T, dv), (B, T, P)
+        elif self.modality == "visual":
+            seen = visual.detach().flatten(2, -2).mean(2)  # (B, T, dv)
+        if self.modality != "audio":
+            v = self.visual_in(seen)  # (B, T, v_width)
+            out["v_lstm"] = run_lstm(self.lstm_visual, self.visual_self(v))
+        if self.modality != "visual":
+            out["a_lstm"] = run_lstm(self.lstm_audio, self.audio_self(a))
+        return out
 
 # %% ../../nbs/2_supervised/02_avel.ipynb #c024
 def _two_layers(inputs, middle, outputs):
@@ -145,7 +159,12 @@ class AVEL(nn.Module):
 
     Beside the head's and the encoder's outputs: `fusion` (B,T,4·hidden), and `similarity_avps`
     (B,T), the cosine of both modalities, for PSP's pair-similarity loss. The defaults are AVEL's
-    released sizes; `inputs="two-layer"` and `head_bias=False` give it PSP's."""
+    released sizes; `inputs="two-layer"` and `head_bias=False` give it PSP's.
+
+    With one modality: its Bi-LSTM and the head on `fusion` (B,T,2·hidden); `attention`,
+    `similarity_avps` and the other's output are left out. The picture alone is the mean over its
+    positions: AVEL's authors released no network with one modality, and without the sound nothing
+    says which position matters."""
 
     def __init__(
         self,
@@ -164,20 +183,33 @@ class AVEL(nn.Module):
         weighting: bool = False,  # weak: PSP's weighting branch
         weighting_relu: bool = True,  # weak: ReLU before its sigmoid
         pool: str = "mean",  # weak: "mean" as in Eq. 6 of PSP, "max" as in AVEL's released code
+        modality: str = "both",  # "audio" or "visual": a baseline that knows one modality
     ):
         super().__init__()
         self.encoder = Encoder(
-            audio_dim, visual_dim, positions, attention_dim, inputs, bottleneck, width, hidden
+            audio_dim,
+            visual_dim,
+            positions,
+            attention_dim,
+            inputs,
+            bottleneck,
+            width,
+            hidden,
+            modality=modality,
         )
+        fused = (4 if modality == "both" else 2) * hidden
         self.head = AVEHead(
-            4 * hidden, categories, head, head_bias, weak, weighting, weighting_relu, pool
+            fused, categories, head, head_bias, weak, weighting, weighting_relu, pool
         )
 
     def forward(self, batch):
         out = self.encoder(batch["audio"], batch["visual"])
-        similarity = F.cosine_similarity(out["v_lstm"], out["a_lstm"], dim=-1)  # (B, T)
-        fusion = torch.relu(torch.cat([out["a_lstm"], out["v_lstm"]], -1))  # (B, T, 4·hidden)
-        return out | {"fusion": fusion, "similarity_avps": similarity} | self.head(fusion)
+        similarity, tracks = {}, [out[name] for name in ("a_lstm", "v_lstm") if name in out]
+        if len(tracks) == 2:
+            cosine = F.cosine_similarity(out["v_lstm"], out["a_lstm"], dim=-1)  # (B, T)
+            similarity = {"similarity_avps": cosine}
+        fusion = torch.relu(torch.cat(tracks, -1))  # (B, T, 4·hidden), or 2·hidden
+        return out | {"fusion": fusion} | similarity | self.head(fusion)
 
 # %% ../../nbs/2_supervised/02_avel.ipynb #c050
 class AVEMethod:

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from ..common.options import check_choice
 from ..common.tensors import xavier_linear
+from ..errors import AvbookError
 from ..papers.schema import paper
 from .avel import AVEHead, AVEMethod, Encoder
 
@@ -334,6 +335,11 @@ class PSPMethod(AVEMethod):
         loss, parts = super().loss_of(out, batch, training)
         if self.weak or not self.lam:
             return loss, parts
+        if "similarity_avps" not in out:
+            raise AvbookError(
+                f"lam={self.lam:g}: the pair-similarity loss compares both modalities, and this"
+                " network has one; expected lam=0"
+            )
         targets = (
             self.stale(batch["labels"])
             if self.stale is not None and training

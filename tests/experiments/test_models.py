@@ -135,6 +135,7 @@ def test_the_network_predicts_what_the_run_predicted(run, tmp_path, name, says):
     [
         ("psp-full", {"prune": "none"}),
         ("psp-full", {"prune": "sapsp", "inputs": "raw"}),
+        ("avel-full", {"modality": "visual", "lam": 0.0}),
         ("han", {"modality": "audio", "pool": "mean"}),
         ("ma", {"refine": "none"}),
     ],

@@ -200,3 +200,81 @@ def test_avel_puts_sound_before_picture():
         out["fusion"], torch.relu(torch.cat([out["a_lstm"], out["v_lstm"]], -1))
     )
     torch.testing.assert_close(out["scores"], net.head(out["fusion"])["scores"])
+
+
+# ------------------------------------------------------------------------------ one modality alone
+ONE = pytest.mark.parametrize("modality, other", [("audio", "visual"), ("visual", "audio")])
+
+
+@ONE
+@pytest.mark.parametrize("inputs", ["raw", "one-layer", "two-layer"])
+def test_one_modality_has_no_layer_of_the_other(modality, other, inputs):
+    net = AVEL(**SMALL, categories=2, inputs=inputs, modality=modality)
+    names = [name for name, _ in net.named_parameters()]
+    assert any(modality in name for name in names)
+    assert not any(other in name or "attention" in name for name in names)
+    assert net.head.hidden.in_features == 2 * SMALL["hidden"]
+    own = getattr(net.encoder, f"{modality}_in")
+    layers = {"raw": (0, 0), "one-layer": (0, 1), "two-layer": (2, 2)}[inputs]
+    assert sum(isinstance(m, nn.Linear) for m in own.modules()) == layers[modality == "visual"]
+
+
+@ONE
+@pytest.mark.parametrize("weak", [False, True])
+def test_one_modality_gives_its_own_outputs_and_never_reads_the_other(modality, other, weak):
+    batch = clip_batch()
+    net = AVEL(**SMALL, categories=2, weak=weak, weighting=weak, modality=modality)
+    out = net(batch)
+    head = {"scores"} | ({"phi", "video_scores"} if weak else set())
+    assert set(out) == {f"{modality[0]}_lstm", "fusion"} | head
+    assert out["fusion"].shape == (3, 4, 6) and out["scores"].shape == (3, 4, 3)
+    without = net(batch | {other: torch.full_like(batch[other], math.nan)})
+    assert all(torch.equal(out[name], without[name]) for name in out)
+    batch[modality] = batch[modality] + 1
+    assert not torch.equal(net(batch)["scores"], out["scores"])
+
+
+@ONE
+def test_every_weight_of_one_modality_gets_a_gradient(modality, other):
+    net = AVEL(**SMALL, categories=2, head=8, inputs="two-layer", modality=modality)
+    AVEMethod().loss(net, clip_batch())[0].backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
+
+
+def test_the_picture_alone_is_the_mean_over_its_positions():
+    batch, net = clip_batch(), AVEL(**SMALL, categories=2, modality="visual")
+    flat = batch["visual"].flatten(2, 3)  # (B, T, P, dv)
+    mean = flat.mean(2, keepdim=True).expand_as(flat)
+    for visual in (flat, flat[:, :, [2, 0, 3, 1]], mean):
+        torch.testing.assert_close(net(batch | {"visual": visual}), net(batch))
+
+
+def test_one_modality_with_self_attention_attends_within_it_alone():
+    batch, net = clip_batch(), Encoder(**SMALL, self_attention=True, modality="audio")
+    assert not any("visual" in name for name, _ in net.named_parameters())
+    net(batch["audio"], None)["a_lstm"].sum().backward()
+    assert all(p.grad is not None for p in net.audio_self.parameters())
+
+
+def test_both_modalities_is_the_default_and_no_other_word_is_known():
+    batch, nets = clip_batch(), []
+    for options in ({}, {"modality": "both"}):
+        torch.manual_seed(0)
+        nets.append(AVEL(**SMALL, categories=2, **options))
+    default, both = (net.state_dict() for net in nets)
+    assert list(default) == list(both) and all(torch.equal(default[k], both[k]) for k in both)
+    assert list(nets[0](batch)) == [
+        "attention", "v_lstm", "a_lstm", "fusion", "similarity_avps", "scores",
+    ]  # fmt: skip
+    with pytest.raises(AvbookError, match="modality='sound': expected 'both', 'audio' or 'visual'"):
+        AVEL(modality="sound")
+
+
+@pytest.mark.parametrize("literal", [False, True])
+def test_the_pair_similarity_loss_refuses_one_modality_in_one_line(literal):
+    batch, net = clip_batch(), AVEL(**SMALL, categories=2, modality="audio")
+    loss, parts = PSPMethod(lam=0, literal=literal).loss(net, batch)
+    assert torch.equal(loss, AVEMethod().loss(net, batch)[0]) and list(parts) == ["ce"]
+    with pytest.raises(AvbookError, match="lam=10: .*compares both modalities.*lam=0") as told:
+        PSPMethod(lam=10, literal=literal).loss(net, batch)
+    assert "\n" not in str(told.value)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from avbook.errors import AvbookError
 from avbook.experiments.options import WIDEST, Schedule, option
 from avbook.experiments.recipe import Recipe, pick
 
@@ -36,6 +37,17 @@ class HeadSizes:
 
     hidden: int = option(128, "units of a Bi-LSTM in each direction", least=1, most=WIDEST)
     head: int = option(64, "width of the classifier's hidden layer", least=1, most=WIDEST)
+
+
+@dataclass(frozen=True)
+class Modality:
+    """Which modalities AVEL has."""
+
+    modality: str = option(
+        "both",
+        "the modalities that the network has; one alone: no attention, and lam must be 0",
+        choices=("both", "audio", "visual"),
+    )
 
 
 @dataclass(frozen=True)
@@ -122,12 +134,12 @@ class PSPWeak(
 
 
 @dataclass(frozen=True)
-class AVELFull(AttentionSize, HeadSizes, PairLoss, Schedule):
+class AVELFull(AttentionSize, HeadSizes, Modality, PairLoss, Schedule):
     """The options of `avel-full`."""
 
 
 @dataclass(frozen=True)
-class AVELWeak(AttentionSize, HeadSizes, Weighting, Loader, WeakSchedule):
+class AVELWeak(AttentionSize, HeadSizes, Modality, Weighting, Loader, WeakSchedule):
     """The options of `avel-weak`."""
 
 
@@ -148,7 +160,12 @@ def _build_psp(weak: bool, settings: dict[str, Any], dims: dict[str, int]) -> tu
 def _build_avel(weak: bool, settings: dict[str, Any], dims: dict[str, int]) -> tuple:
     from avbook.supervised.avel import AVEL
 
-    groups = [AttentionSize, HeadSizes]
+    if settings["modality"] != "both" and settings.get("lam"):  # told before the first batch
+        raise AvbookError(
+            f"modality={settings['modality']} and lam={settings['lam']:g}: the pair-similarity loss"
+            " compares both modalities; expected lam=0 with one of them"
+        )
+    groups = [AttentionSize, HeadSizes, Modality]
     if weak:
         groups.append(Weighting)
     net = AVEL(weak=weak, **pick(dims, _DIMS), **pick(settings, *groups))
