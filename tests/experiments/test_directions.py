@@ -2,11 +2,15 @@
 
 import math
 
+import numpy as np
 import pytest
 from made_records import put
+from scipy.stats import ttest_1samp
 
 from avbook import papers
 from avbook.experiments.directions import (
+    FIRST_SEEDS,
+    LAST_SEEDS,
     Comparison,
     compare,
     ordering_claims,
@@ -128,3 +132,22 @@ def test_only_the_first_seeds_say_whether_a_direction_is_undecided(tmp_path):
     put(tmp_path, "psp-full", {"prune": "wpsp"}, 3, 60.0)
     found = undecided_claims(claims, Records(tmp_path), 3)
     assert [claim.key for claim in found] == ["psp-1-full-no-psp"], "seed 3 is not looked at"
+
+
+def test_how_often_the_rule_decides_where_there_is_no_gap():
+    """As the ledger's page says; the t-test of its simulation decides as `compare` does."""
+    draws = np.random.default_rng(1).standard_normal((200_000, LAST_SEEDS))
+    looks = [
+        ttest_1samp(draws[:, :seeds], 0, axis=1).pvalue < 0.05
+        for seeds in (FIRST_SEEDS, LAST_SEEDS)
+    ]
+    assert 0.083 < (looks[0] | looks[1]).mean() < 0.087  # 0.085; sampling error 0.0006
+    for seeds, decided in zip((FIRST_SEEDS, LAST_SEEDS), looks):
+        for row in range(300):
+            runs = [
+                {"seed": seed, "metrics": {"test": {"last": {"accuracy": accuracy}}}}
+                for seed, accuracy in enumerate(draws[row, :seeds])
+            ]
+            even = [{**run, "metrics": {"test": {"last": {"accuracy": 0}}}} for run in runs]
+            verdict = compare(runs, even, selection="last").verdict
+            assert (verdict != "undecided") == decided[row]
