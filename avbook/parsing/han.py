@@ -197,8 +197,11 @@ class HAN(nn.Module):
     From `audio` (B,T,da), `visual_2d` (B,8T,d2), `visual_3d` (B,T,d3): `segment_audio`,
     `segment_visual` (B,T,C), `video_audio`, `video_visual`, `video` (B,C); and what leads there:
     `f_a`, `f_v` (B,T,d) before the attention, `f_a_hat`, `f_v_hat` after it, and the pooling's
-    `frame_attention`, `modality_attention` (B,T,2,C). A net with one modality leaves out what
-    belongs to the other."""
+    `frame_attention`, `modality_attention` (B,T,2,C).
+
+    With one modality the other's features are not read, have no layers, and their outputs are left
+    out: its track gathers from itself alone, and `video` is its own clip's probability. The cross
+    attention and the pooling's `modality` layer stand unused."""
 
     def __init__(
         self,
@@ -279,8 +282,8 @@ def decode_predictions(
     filter: str = "video",
     threshold: float = 0.5,  # of seconds and clips
 ) -> dict[str, torch.Tensor]:
-    """The events of each second: `audio`, `visual` (B,T,C) of 0 and 1. A modality that the network
-    does not know stays silent."""
+    """The events of each second: `audio`, `visual` (B,T,C) of 0 and 1. For a modality that
+    the network does not have, no event is predicted."""
     found = {}
     for name in ("audio", "visual"):
         segments = out.get("segment_" + name)  # (B, T, C)
@@ -344,7 +347,8 @@ class HANMethod:
 
     def score(self, predicted, split):
         """The ten percentages of `metrics.llp_scores` for predictions (N,T,C) on a split whose
-        seconds are labelled."""
+        seconds are labelled. For a network with one modality, the other's scores and those of both
+        at once are of predicting nothing."""
         from avbook.metrics.llp import llp_scores
 
         return llp_scores(

@@ -249,7 +249,7 @@ def refine(
     batch_size: int = 256,
 ) -> Refinement:
     """The labels of each modality, found by exchanging tracks between videos that share no label.
-    The net is left in its mode.
+    The net is left in its mode. Raises `AvbookError` where it has one modality only.
 
     Each track goes through its own part of the net once; a swap costs only what the two tracks say
     to each other."""
@@ -265,6 +265,11 @@ def refine(
     net.eval()
     try:
         tracks, everyone = encode_all(net, split, batch_size), np.arange(len(labels))
+        if not {"own_a", "own_v"} <= set(tracks):
+            raise AvbookError(
+                f"{type(net).__name__} with one modality has no tracks to exchange; expected"
+                " modality='both'"
+            )
         before = dict(
             zip(
                 ("audio", "visual"),

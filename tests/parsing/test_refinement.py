@@ -305,6 +305,9 @@ def test_which_modality_is_refined(forty):
     )
     with pytest.raises(AvbookError, match="refine='all'"):
         refine(net, forty, "abcdefg", modality="all")
+    for one in ("audio", "visual"):
+        with pytest.raises(AvbookError, match="HAN with one modality .* modality='both'"):
+            refine(small(modality=one), forty, "abcdefg")
 
 
 def test_the_net_is_left_in_its_mode(forty):

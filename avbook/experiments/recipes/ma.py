@@ -68,6 +68,7 @@ def _train_ma(job: Job) -> tuple:
     """base → refine → retrain. Without refinement the base is the result; refinement by the truth
     or by a rule needs none."""
     s = job.settings
+    _check_modality(s)
     if s["refine"] in ("truth", "speech"):
         refined = job.stage(
             "refine",
@@ -94,6 +95,23 @@ def _train_ma(job: Job) -> tuple:
     result = _load_result(job, base)
     told = {"seconds": result.seconds, "epochs": result.epochs, "metrics": result.metrics}
     return _retrain(job, refined, {"base": told})
+
+
+def _check_modality(s: dict[str, Any]) -> None:
+    """Nothing; raises `AvbookError` where one modality is asked for what only both can do."""
+    if s["modality"] == "both":
+        return
+    if s["contrast"]:
+        raise AvbookError(
+            f"modality={s['modality']} and contrast=true: the contrast compares both modalities;"
+            " expected contrast=false with one of them"
+        )
+    if s["refine"] in ("both", "audio", "visual"):
+        raise AvbookError(
+            f"modality={s['modality']} and refine={s['refine']}: the labels are refined by"
+            " exchanging tracks of both modalities; expected refine=none, truth or speech with one"
+            " of them"
+        )
 
 
 def _retrain(

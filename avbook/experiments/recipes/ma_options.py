@@ -28,7 +28,9 @@ class Network:
     )
     normalise: bool = option(False, "the video's pooling weights sum to 1; false: as released")
     modality: str = option(
-        "both", "the modalities that the network has", choices=("both", "audio", "visual")
+        "both",
+        "the modalities that the network has; one alone predicts no event in the other",
+        choices=("both", "audio", "visual"),
     )
 
 

@@ -45,7 +45,7 @@ class Modality:
 
     modality: str = option(
         "both",
-        "the modalities that the network has; one alone: no attention, and lam must be 0",
+        "the modalities that the network has; one alone: no attention, no pair-similarity loss",
         choices=("both", "audio", "visual"),
     )
 

@@ -178,6 +178,41 @@ def test_predictions_of_both_tracks_are_kept(data, tmp_path):
         )
 
 
+@pytest.mark.parametrize("modality, other", [("audio", "visual"), ("visual", "audio")])
+def test_one_modality_scores_in_the_other_what_predicting_nothing_scores(
+    data, tmp_path, modality, other
+):
+    alone = run(data, tmp_path, "han", modality=modality, epochs=8, threshold=0.2)
+    nothing = run_seed(
+        find_recipe("rule"), data, seed=0, preset="quick", out=tmp_path, progress=False
+    )
+    found, least = (record["metrics"]["test"]["last"] for record in (alone, nothing))
+    for level in ("segment", "event"):
+        for name in (other, "av"):
+            assert found[f"{level}_{name}"] == least[f"{level}_{name}"]
+        assert found[f"{level}_{modality}"] != least[f"{level}_{modality}"]
+
+
+@pytest.mark.parametrize(
+    "options, told",
+    [
+        ({}, "contrast=true: .* expected contrast=false"),
+        ({"contrast": False}, "refine=both: .* expected refine=none, truth or speech"),
+        ({"contrast": False, "refine": "visual"}, "refine=visual: .* expected refine=none"),
+    ],
+)
+def test_ma_with_one_modality_is_refused_what_only_both_can_do(data, tmp_path, options, told):
+    with pytest.raises(AvbookError, match="modality=audio and " + told) as error:
+        run(data, tmp_path, modality="audio", **options)
+    assert "\n" not in str(error.value) and not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_ma_with_one_modality_trains_without_the_contrast(data, tmp_path):
+    for refine in ("none", "speech"):
+        record = run(data, tmp_path, modality="visual", contrast=False, refine=refine)
+        assert set(record["history"][0]["losses"]) == {"visual", "video"}
+
+
 def test_refined_by_one_rule_the_picture_loses_speech_and_nothing_else(data, tmp_path):
     record = run(data, tmp_path, refine="speech")
     kept = load_refinement(tmp_path / "ma" / record["stages"]["refine"]["folder"])
