@@ -45,9 +45,9 @@ class Encoder(nn.Module):
         check_choice("modality", modality, ("both", "audio", "visual"))
         self.modality = modality
         audio, visual = modality != "visual", modality != "audio"
-        a_width = width if inputs == "two-layer" else audio_dim
-        v_width = visual_dim if inputs == "raw" else width
         two = inputs == "two-layer"
+        a_width = width if two else audio_dim
+        v_width = visual_dim if inputs == "raw" else width
         self.audio_in = (
             _two_layers(audio_dim, bottleneck, width) if audio and two else nn.Identity()
         )
@@ -186,17 +186,8 @@ class AVEL(nn.Module):
         modality: str = "both",  # "audio" or "visual": a baseline that knows one modality
     ):
         super().__init__()
-        self.encoder = Encoder(
-            audio_dim,
-            visual_dim,
-            positions,
-            attention_dim,
-            inputs,
-            bottleneck,
-            width,
-            hidden,
-            modality=modality,
-        )
+        sizes = audio_dim, visual_dim, positions, attention_dim, inputs, bottleneck, width, hidden
+        self.encoder = Encoder(*sizes, modality=modality)
         fused = (4 if modality == "both" else 2) * hidden
         self.head = AVEHead(
             fused, categories, head, head_bias, weak, weighting, weighting_relu, pool
