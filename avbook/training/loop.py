@@ -285,7 +285,9 @@ def evaluate(
 def evaluate_epoch(run: Run) -> EpochEval:
     """The epoch's scores on validation and test with its weights and test predictions."""
     scores, predictions, device, monitor = {}, None, run.accelerator.device, run.method.monitor
-    batch_size = run.options["batch_size"] * (1 if device.type == "cpu" else 4)
+    # without gradients there is room for more rows at a time
+    batch_size = run.options["batch_size"]
+    batch_size = max(batch_size, 128) if device.type == "cpu" else 4 * batch_size
     for name in ("val", "test"):
         predictions = predict_all(
             run.net, run.method, run.sources[name], batch_size, device, run.accelerator, run.workers
