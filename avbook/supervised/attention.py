@@ -52,7 +52,7 @@ class AudioGuidedAttention(nn.Module):
             0, pixels.shape[:2]
         )  # (BT, P, attention_dim)
         g = torch.relu_(self.audio(audio)).flatten(0, 1)  # (BT, attention_dim)
-        units = torch.tanh(self.visual_units(u) + self.audio_units(g).unsqueeze(2))  # (BT, P, P)
+        units = self.visual_units(u).add_(self.audio_units(g).unsqueeze(2)).tanh_()  # (BT, P, P)
         weights = self.score(units).squeeze(2).softmax(-1)  # (BT, P)
         attended = torch.bmm(weights.unsqueeze(1), pixels.to(weights.dtype)).view(
             batch, seconds, -1
