@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import random
+import time
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +32,7 @@ __all__ = [
     "optimizer_tensors",
     "restore_optimizer",
     "save_run",
+    "write_waiting",
     "resume_run",
 ]
 
@@ -67,6 +70,11 @@ class Run:
     seconds: float = 0.0  # spent on them
     history: list[dict[str, Any]] = field(default_factory=list)
     kept: dict[str, EpochEval] = field(default_factory=dict)
+    waiting: tuple[dict[str, Tensor], dict[str, Any]] | None = (
+        None  # a checkpoint yet to be written
+    )
+    saved: int = 0  # finished epochs in the file
+    saved_at: float = -math.inf  # when this process last wrote it, in seconds of a clock
 
 
 # ----------------------------------------------------------------------------------------- identity
@@ -214,8 +222,12 @@ def restore_optimizer(
 
 
 # ----------------------------------------------------------------------------------------- one file
-def save_run(run: Run) -> None:
-    """Writes the run's checkpoint, whole or not at all (the first process does, for all)."""
+def save_run(
+    run: Run,
+    every: float = 0.0,  # seconds from one writing to the next; meanwhile the checkpoint waits
+) -> None:
+    """Takes the run's checkpoint, and writes it whole or not at all, as `write_waiting` does, if
+    the last one is old enough (the first process does, for all)."""
     accelerator = run.accelerator
     streams = {
         name: state[None] for name, state in rng_tensors(accelerator.device).items()
@@ -226,7 +238,6 @@ def save_run(run: Run) -> None:
             for name, state in streams.items()
         }
     if accelerator.is_main_process:
-        assert run.file is not None
         moments, optimizer = optimizer_tensors(run.optimizer)
         tensors = {f"net.{name}": tensor for name, tensor in run.net.state_dict().items()}
         tensors |= {f"optimizer.{name}": tensor for name, tensor in moments.items()}
@@ -235,6 +246,8 @@ def save_run(run: Run) -> None:
             tensors |= {
                 f"method.{name}": tensor for name, tensor in run.method.state_dict().items()
             }
+        # copies: training goes on while they wait
+        tensors = {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
         looks = {look.epoch: look for look in run.kept.values()}
         for epoch, look in looks.items():
             if epoch != run.epoch:
@@ -251,14 +264,25 @@ def save_run(run: Run) -> None:
             "identity": run.identity,
             "epoch": run.epoch,
             "seconds": run.seconds,
-            "history": run.history,
+            "history": [*run.history],
             "optimizer": optimizer,
             "scaler": accelerator.scaler.state_dict() if accelerator.scaler else None,
             "looks": {epoch: {"val": look.val, "test": look.test} for epoch, look in looks.items()},
             "kept": {name: look.epoch for name, look in run.kept.items()},
         }
+        run.waiting = tensors, meta
+        if time.monotonic() - run.saved_at >= every:
+            write_waiting(run)
+
+
+def write_waiting(run: Run) -> None:
+    """Writes the checkpoint that `save_run` took and left waiting, if there is one."""
+    waiting, run.waiting = run.waiting, None
+    if waiting is not None:
+        assert run.file is not None
+        tensors, meta = waiting
         _write(run.file, tensors, meta | {"sums": _sums(tensors, meta)})
-    accelerator.wait_for_everyone()
+        run.saved, run.saved_at = meta["epoch"], time.monotonic()
 
 
 def _write(file: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
@@ -419,4 +443,4 @@ def _restore(run: Run, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None
             (run.options["seed"] + 104729 * meta["epoch"]) % 2**32, run.accelerator.process_index
         )
     run.epoch, run.seconds, run.history = meta["epoch"], meta["seconds"], meta["history"]
-    run.kept = kept
+    run.kept, run.saved = kept, run.epoch

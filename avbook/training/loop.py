@@ -21,7 +21,14 @@ from tqdm import tqdm
 
 from ..errors import AvbookError
 from .batches import batches_of, source_of
-from .checkpoints import EpochEval, Run, identity, resume_run, save_run
+from avbook.training.checkpoints import (
+    EpochEval,
+    Run,
+    identity,
+    resume_run,
+    save_run,
+    write_waiting,
+)
 from avbook.training.device import (
     all_reduce_gradients,
     broadcast_weights,
@@ -403,24 +410,27 @@ def train(run: Run, progress: bool) -> None:
         total=epochs, initial=run.epoch, unit="epoch", disable=None if progress and main else True
     )
     try:
-        while run.epoch < epochs:
-            entry = one_epoch(run)
-            shown = {
-                name: f"{entry[name]:.4g}" for name in ("loss", "val") if entry[name] is not None
-            }
-            bar.set_postfix(shown, refresh=False)
-            bar.update()
-            if run.file is not None:
-                save_run(run)
-            finished = run.epoch
+        try:
+            while run.epoch < epochs:
+                entry = one_epoch(run)
+                shown = {
+                    name: f"{entry[name]:.4g}"
+                    for name in ("loss", "val")
+                    if entry[name] is not None
+                }
+                bar.set_postfix(shown, refresh=False)
+                bar.update()
+                if run.file is not None:
+                    save_run(run, every=10)  # seconds
+                finished = run.epoch
+        finally:
+            write_waiting(run)
     except KeyboardInterrupt:
         stands = "nothing was kept" + (
             ", since no folder was given (out=…)" if run.file is None else ""
         )
-        if run.file is not None and finished:
-            stands = (
-                f"{run.file} holds the {finished} finished epochs; the same call goes on from there"
-            )
+        if run.file is not None and run.saved:
+            stands = f"{run.file} holds the {run.saved} finished epochs; the same call goes on from there"
         if main:
             print(
                 f"\ninterrupted in epoch {min(finished + 1, epochs)} of {epochs}: {stands}",

@@ -588,6 +588,33 @@ def test_a_run_that_was_cut_off_continues_to_the_same_numbers(
     assert same_tensors(dict(net.state_dict()), whole.weights["val_selected"])
 
 
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, ZeroDivisionError])
+def test_of_short_epochs_the_newest_checkpoint_waits_and_is_written_in_the_end(
+    tmp_path, monkeypatch, stop
+):
+    """Whatever ends the run, the file holds all finished epochs, each as it was then."""
+    written, whole = [], run(epochs=5)
+
+    def note(path, tensors, meta):
+        written.append(meta["epoch"])
+        return write_tensors(path, tensors, meta)
+
+    class Stopped(Method):
+        def epoch_start(self, net, epoch):
+            if epoch == 4:
+                with torch.no_grad():  # what training does next is not in the checkpoint
+                    next(net.parameters()).add_(1.0)
+                raise stop
+
+    Stopped.__name__ = "Method"
+    monkeypatch.setattr(checkpoints, "write_tensors", note)
+    with pytest.raises(stop):
+        run(method=Stopped(), out=tmp_path, epochs=5)
+    assert written == [1, 3]
+    assert numbers(run(out=tmp_path, epochs=5)) == numbers(whole)
+    assert written == [1, 3, 4, 5]
+
+
 def test_a_finished_run_is_read_and_not_repeated(tmp_path):
     class Untouched(Method):
         def loss(self, net, batch):
@@ -826,7 +853,7 @@ def test_a_folder_that_another_process_removed_is_made_again(tmp_path, monkeypat
 
     monkeypatch.setattr(checkpoints, "write_tensors", gone_once)
     result = run(out=tmp_path, epochs=3)
-    assert len(calls) == 4 and read_tensors(tmp_path / "state.safetensors")[1]["epoch"] == 3
+    assert len(calls) == 3 and read_tensors(tmp_path / "state.safetensors")[1]["epoch"] == 3
     assert numbers(result) == numbers(run(epochs=3))
 
 
