@@ -87,7 +87,10 @@ class SpatialAttention(nn.Module):
         wanted = (
             torch.relu(self.audio(upcast_half(audio))).flatten(0, -2) * self.score.weight
         )  # (BT, d)
-        seen = torch.relu_(self.visual(pixels))  # (BT, HW, d)
+        # in place before the axes are split: after it, autograd would copy the map several times
+        seen = torch.relu_(self.visual(pixels.flatten(0, 1))).unflatten(
+            0, pixels.shape[:2]
+        )  # (BT, HW, d)
         scores = torch.bmm(seen, wanted.unsqueeze(2)).squeeze(
             2
         )  # W_av(sound ⊙ picture), without a second map of d channels
