@@ -51,7 +51,7 @@ class AudioGuidedAttention(nn.Module):
         u = torch.relu_(self.visual(pixels.flatten(0, 1))).unflatten(
             0, pixels.shape[:2]
         )  # (BT, P, attention_dim)
-        g = torch.relu_(self.audio(audio)).flatten(0, 1)  # (BT, attention_dim)
+        g = torch.relu(self.audio(audio)).flatten(0, 1)  # (BT, attention_dim)
         units = self.visual_units(u).add_(self.audio_units(g).unsqueeze(2)).tanh_()  # (BT, P, P)
         weights = self.score(units).squeeze(2).softmax(-1)  # (BT, P)
         attended = torch.bmm(weights.unsqueeze(1), pixels.to(weights.dtype)).view(

@@ -127,7 +127,7 @@ class AVEHead(nn.Module):
         self.weak, self.weighting_relu, self.pool = weak, weighting_relu, pool
 
     def forward(self, fusion):
-        scores = self.score(torch.relu_(self.hidden(fusion)))  # (B, T, C+1)
+        scores = self.score(torch.relu(self.hidden(fusion)))  # (B, T, C+1)
         if not self.weak:
             return {"scores": scores}
         out = {}
