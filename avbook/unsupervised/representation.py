@@ -345,9 +345,13 @@ class PretextMethod(UnsupervisedMethod, nn.Module):
         form: str = "soft",
         momentum: float = 0.9,  # of the memory banks
         sgd_momentum: float = 0.9,  # of the optimiser; the paper says "SGD" and no more
+        # the banks at first: "random" unit vectors, or "features", what the network gives before
+        # it has learnt anything (see `fill_banks`); the paper does not say
+        bank: str = "random",
     ):
         super().__init__()
         check_choice("views", views, ("none", "dropout"))
+        check_choice("bank", bank, ("random", "features"))
         check_choice("positives", positives, ("own", "cross"))
         check_choice("form", form, ("soft", "hard", "videos"))
         if not tau > 0 or not 0 <= momentum < 1 or not 0 <= sgd_momentum < 1:
@@ -357,18 +361,32 @@ class PretextMethod(UnsupervisedMethod, nn.Module):
             )
         self.views, self.momentum, self.sgd_momentum = views, momentum, sgd_momentum
         self.positives, self.tau, self.dec, self.form = positives, tau, dec, form
+        self.bank = bank
         self.ins = tuple(
             name for name, wanted in (("audio", ins_audio), ("visual", ins_visual)) if wanted
         )
         self.banks = nn.ModuleDict({name: MemoryBank(n, dim) for name in ("audio", "visual")})
 
-    def loss(self, net, batch):
+    def vectors(self, net, batch, views):
+        """The unit vector (B,d) of each video, by modality."""
         out = net(batch)
-        x = {
-            name: pooled(out[f"{name[0]}_attn"], self.views, net.training)
+        return {
+            name: pooled(out[f"{name[0]}_attn"], views, net.training)
             for name in self.banks
             if f"{name[0]}_attn" in out
         }
+
+    @torch.no_grad()
+    def fill_banks(self, net, split, batch_size=128):
+        """Puts every video's vector into the banks, as the network gives it now, from all its
+        seconds."""
+        for rows in torch.arange(len(split)).split(batch_size):
+            batch = split.batch(rows.tolist())
+            for name, vectors in self.vectors(net, batch, "none").items():
+                self.banks[name].update(batch["rows"], vectors, momentum=0.0)
+
+    def loss(self, net, batch):
+        x = self.vectors(net, batch, self.views)
         rows = batch["rows"]
         self.to(rows.device)
         terms = pretext_terms(
@@ -451,6 +469,8 @@ def pretrain(
     method = PretextMethod(len(train), net.hidden, **options)
     if watch is not None:
         method.epoch_start = watch
+    if method.bank == "features":
+        method.fill_banks(net, UnlabelledSplit(train))
     first = UnlabelledSplit(
         train.subset([0])
     )  # `fit` wants clips to judge epochs by; here nothing is judged

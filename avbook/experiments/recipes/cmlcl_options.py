@@ -57,6 +57,11 @@ class Pretext:
     )
     momentum: float = option(0.9, "share of the old vector in the memory banks", least=0, below=1)
     sgd_momentum: float = option(0.9, "momentum of SGD", least=0, below=1)
+    bank: str = option(
+        "random",
+        "memory banks at first: random, or the features of the untrained backbone",
+        choices=("random", "features"),
+    )
 
 
 @dataclass(frozen=True)
