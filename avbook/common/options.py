@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from numbers import Integral
+from typing import Any
 
 from avbook.errors import AvbookError
 
-__all__ = ["is_whole", "check_choice", "check_int"]
+__all__ = ["is_whole", "check_choice", "check_int", "check_seed"]
 
 
 def is_whole(
@@ -35,3 +36,11 @@ def check_int(
     for name, (value, least) in options.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise AvbookError(f"{name}={value!r}: expected a whole number, at least {least}")
+
+
+def check_seed(
+    seed: Any,
+) -> None:
+    """Nothing; raises `AvbookError` where it is no whole number from 0 to 2**32 - 1."""
+    if not is_whole(seed) or not 0 <= seed < 2**32:
+        raise AvbookError(f"seed {seed!r}: expected a whole number from 0 to 2**32 - 1")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from avbook.common.files import write_text
-from avbook.common.options import is_whole
+from avbook.common.options import check_seed
 from avbook.common.system import in_processes
 from avbook.errors import AvbookError
 from avbook.experiments.datasets import data_dims
@@ -125,8 +125,7 @@ def run_one(
             f"{recipe.name}: found data opened with weak={not weak}; expected weak={weak}, as"
             f" find_recipe({recipe.name!r}).open_data(folder) opens it"
         )
-    if not is_whole(seed) or not 0 <= seed < 2**32:
-        raise AvbookError(f"seed {seed!r}: expected a whole number from 0 to 2**32 - 1")
+    check_seed(seed)
     run = _Run(recipe, preset, settings, changed, data, int(seed), Path(out), str(device), where)
     outcome = run.stored()
     if outcome is None or _has_leftovers(outcome.path, run.lock_file):

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from avbook.common.options import is_whole
+from avbook.common.options import check_seed
 from avbook.errors import AvbookError
 
 __all__ = [
@@ -55,8 +55,7 @@ def seed_everything(
 ) -> None:
     """Seeds torch, NumPy and Python, and asks CUDA for deterministic kernels where there are
     any."""
-    if not is_whole(seed) or not 0 <= seed < 2**32:
-        raise AvbookError(f"seed {seed!r}: expected a whole number from 0 to 2**32 - 1")
+    check_seed(seed)
     own = (int(seed) + 7919 * process) % 2**32
     random.seed(own)
     np.random.seed(own)

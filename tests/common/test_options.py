@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from avbook.common.options import check_choice, check_int, is_whole
+from avbook.common.options import check_choice, check_int, check_seed, is_whole
 from avbook.errors import AvbookError
 
 
@@ -25,3 +25,13 @@ def test_a_choice_names_those_there_are():
     check_choice("inputs", "raw", ("raw", "two-layer"))
     with pytest.raises(AvbookError, match="inputs='rwa': expected 'raw' or 'two-layer'"):
         check_choice("inputs", "rwa", ("raw", "two-layer"))
+
+
+def test_a_seed_is_a_whole_number_that_numpy_takes():
+    for seed in (0, np.int64(7), 2**32 - 1):
+        check_seed(seed)
+    for seed in (-1, 2**32, 1.0, True, "0", None):
+        with pytest.raises(
+            AvbookError, match=r"^seed .*: expected a whole number from 0 to 2\*\*32"
+        ):
+            check_seed(seed)
