@@ -430,7 +430,10 @@ def train(run: Run, progress: bool) -> None:
             ", since no folder was given (out=…)" if run.file is None else ""
         )
         if run.file is not None and run.saved:
-            stands = f"{run.file} holds the {run.saved} finished epochs; the same call goes on from there"
+            stands = (
+                f"{run.file} holds the {run.saved} finished epochs; the same call goes on from"
+                " there"
+            )
         if main:
             print(
                 f"\ninterrupted in epoch {min(finished + 1, epochs)} of {epochs}: {stands}",
