@@ -389,16 +389,9 @@ class PretextMethod(UnsupervisedMethod, nn.Module):
         x = self.vectors(net, batch, self.views)
         rows = batch["rows"]
         self.to(rows.device)
-        terms = pretext_terms(
-            x,
-            {name: bank.vectors for name, bank in self.banks.items()},
-            rows,
-            self.positives,
-            self.tau,
-            self.dec,
-            self.ins,
-            self.form,
-        )
+        banks = {name: bank.vectors for name, bank in self.banks.items()}
+        how = self.positives, self.tau, self.dec, self.ins, self.form
+        terms = pretext_terms(x, banks, rows, *how)
         if net.training:
             for name, vectors in x.items():
                 self.banks[name].update(rows, vectors.detach(), self.momentum)
