@@ -331,6 +331,8 @@ SIGNALS = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGHUP] if hasattr(signal, 
 STOPPED_HERE = """
 import os, signal, sys
 
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it, in children too
+
 class Stop:
     def find_spec(self, name, path=None, target=None):
         if name == {name!r}:

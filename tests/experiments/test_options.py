@@ -255,6 +255,7 @@ def test_the_parts_of_cmlcl_take_every_choice_and_no_other():
         "views": lambda views: PretextMethod(4, 8, **pick(quick | {"views": views}, Pretext)),
         "positives": lambda positives: PretextMethod(4, 8, positives=positives),
         "form": lambda form: PretextMethod(4, 8, form=form),
+        "bank": lambda bank: PretextMethod(4, 8, bank=bank),
         "search": lambda search: contrastive_sets(x, 1, method=search),
         "gamma": lambda gamma: relevance(x, gamma),
         "strangers": lambda strangers: LocaliseMethod(strangers),
