@@ -98,7 +98,8 @@ def clips_figure(
     import matplotlib.pyplot as plt
 
     heights = [1.25 + 0.3 * len(rows) for _, rows, _ in clips]
-    figure = plt.figure(figsize=(9, sum(heights)))
+    # by hand, since the legends beside the frames would squeeze a layout that makes room for them
+    figure = plt.figure(figsize=(9, sum(heights)), layout="none")
     blocks = figure.add_gridspec(
         len(clips),
         1,
