@@ -43,7 +43,10 @@ data_app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 
-_WHERE = "`world`, `world:SIZE`, `world:SIZE:SEED` or a folder with the official files or a pack"
+_WHERE = (
+    "`world`, `world:SIZE`, `world:SIZE:SEED:FEATURES` or a folder with the official files or a"
+    " pack"
+)
 Where = Annotated[str, typer.Option("--data", help=f"What to train on: {_WHERE}.")]
 Preset = Annotated[
     str | None,
@@ -104,6 +107,15 @@ def world(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Same seed, same bytes.")] = 0,
+    features: Annotated[
+        str,
+        typer.Option(
+            help=(
+                "The extractors' filters: random, or trained with the labels of other pictures and"
+                " sounds."
+            )
+        ),
+    ] = "random",
     visual_dim: Annotated[
         int | None,
         typer.Option(
@@ -127,10 +139,47 @@ def world(
         size=size,
         annotations=annotations,
         seed=seed,
+        features=features,
         progress=sys.stderr.isatty(),
         **options,
     )
     typer.echo(one_line(f"wrote {folder}: check it with `avbook data check {quote(str(folder))}`"))
+
+
+@app.command()
+def extractors(
+    out: Annotated[Path, typer.Argument(help="The folder to write; must not exist yet.")],
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Of the corpus and the weights.")
+    ] = 0,
+    examples: Annotated[
+        int | None, typer.Option(min=100, help="Of each kind in the corpus; default 12,000.")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Of each network; default as the shipped ones.")
+    ] = None,
+):
+    """Train the world's extractors on their corpus of pictures and sounds, and compare them with
+    the ones that the package carries.
+
+    Example: `avbook extractors mine`, then
+    `AVBOOK_EXTRACTORS=mine/extractors.safetensors avbook world my-world --features trained`
+    """
+    from dataclasses import replace
+
+    from avbook.common.system import start_trackers
+    from avbook.world.training import TrainingOptions, compare_extractors, train_extractors
+
+    start_trackers()
+    options = TrainingOptions(seed=seed)
+    if examples is not None:
+        options = replace(options, pictures=examples, sounds=examples)
+    if epochs is not None:
+        options = options.with_epochs(epochs)
+    train_extractors(out, options, progress=sys.stderr.isatty(), say=typer.echo)
+    for line in compare_extractors(out):
+        typer.echo(one_line(line))
+    typer.echo(one_line(f"wrote {out}"))
 
 
 @data_app.command("check")

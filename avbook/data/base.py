@@ -177,8 +177,7 @@ class Dataset:
         """Notes what `kind` and `name` are told from, and `hash`, which is of all of the data."""
         self.categories, self._description = description.categories, description
         self._origins = {name: features[name] for name in self.spec.feature_files}
-        extractor = (description.world or {}).get("extractor")
-        words = [self.spec.name, self.categories, extractor, *(options or [])]
+        words = [self.spec.name, self.categories, self.filters, *(options or [])]
         self._content = content_hash(words, contents, scans)
 
     def _keep_splits(self) -> None:
@@ -219,6 +218,12 @@ class Dataset:
             if (shape[0], shape[-1]) != (self.spec.clips, feature.channels):
                 return "folder"
         return "official"
+
+    @property
+    def filters(self) -> dict[str, str] | None:
+        """Which trained extractors a world's features come from, as `world.json` says: "filters"
+        and their "weights"; None for random ones and for other data."""
+        return (self._description.world or {}).get("features")
 
     @property
     def name(self) -> str:
@@ -278,6 +283,8 @@ def folder_name(
         parts = [str(world[key]) for key in ("task", "size", "seed") if world.get(key) is not None]
         if world.get("scripts") == "annotations":
             parts.append("annotations")
+        if world.get("features"):
+            parts.append(world["features"]["filters"])
         return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(["world", *parts]))
     name = (manifest or {}).get("source") or Path(folder).resolve().name
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "folder"

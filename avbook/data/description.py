@@ -41,11 +41,17 @@ class _Manifest(_Version):
     files: dict[str, _CopiedFile]
 
 
+class _Filters(Schema):
+    filters: str
+    weights: str
+
+
 class _World(Schema):
     task: str | None = None
     size: str | None = None
     seed: int | None = None
     scripts: str | None = None
+    features: _Filters | None = None
 
 
 def read_manifest(

@@ -12,7 +12,7 @@ __all__ = ["open_data", "default_preset", "data_dims"]
 
 
 def open_data(
-    where: str,  # "world", "world:SIZE", "world:SIZE:SEED" or a folder
+    where: str,  # "world", "world:SIZE", "world:SIZE:SEED[:FEATURES]" or a folder
     task: str = "ave",  # "ave" or "llp"
     **options,  # passed to the loader, such as weak=True
 ):
@@ -54,12 +54,13 @@ def _world(where: str, task: str) -> Path:
     _, *parts = where.split(":")
     size = parts[0] if parts else "small"
     seed = parts[1] if len(parts) > 1 else "0"
-    if len(parts) > 2 or not seed.isdecimal() or len(seed) > 18:
+    if len(parts) > 3 or not seed.isdecimal() or len(seed) > 18:
         raise AvbookError(
-            f"--data {shorten(where)}: expected world, world:SIZE or world:SIZE:SEED, for example"
-            " world:small:1"
+            f"--data {shorten(where)}: expected world, world:SIZE, world:SIZE:SEED or"
+            " world:SIZE:SEED:FEATURES, for example world:small:1 or world:small:0:trained"
         )
-    return world_folder(task, size=size, seed=int(seed))
+    features = parts[2] if len(parts) > 2 else "random"
+    return world_folder(task, size=size, seed=int(seed), features=features)
 
 
 def default_preset(where: str) -> str:

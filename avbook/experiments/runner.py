@@ -77,7 +77,8 @@ class _Run:
             "preset": self.preset,
             "seed": self.seed,
             "settings": self.settings,
-            "data": {"kind": self.data.kind, "name": self.data.name, "hash": self.data.hash},
+            "data": {"kind": self.data.kind, "name": self.data.name, "hash": self.data.hash}
+            | ({"features": self.data.filters} if self.data.filters else {}),
         }
 
     def stored(self) -> Outcome | None:

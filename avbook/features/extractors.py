@@ -184,6 +184,8 @@ class AudioExtractor:
     All sums are exact, so the result does not depend on batch size, threads or the order of adding.
     No label is used."""
 
+    seed: int | None
+
     def __init__(
         self,
         dim: int = 128,  # length of a feature vector
@@ -200,6 +202,10 @@ class AudioExtractor:
             zeros,
             keep=0.12,
         )
+
+    def _features(self, patches: torch.Tensor) -> torch.Tensor:
+        """(n, dim) of log-mel patches (n, 96, 64)."""
+        return self._mix(quantities(patches, self._bank))
 
     def __call__(
         self,
@@ -219,9 +225,7 @@ class AudioExtractor:
             -1, PATCH, BANDS
         )
         with torch.no_grad():
-            vectors = [
-                self._mix(quantities(some, self._bank)) for some in patches.split(32) if len(some)
-            ]
+            vectors = [self._features(some) for some in patches.split(32) if len(some)]
         return (
             torch.cat([torch.zeros(0, self.dim), *vectors])
             .reshape(*sound.shape[:-2], self.dim)
@@ -409,6 +413,7 @@ class _PictureExtractor:
     comes back."""
 
     name: str
+    seed: int | None
     zeros = 0.65  # share of zeros aimed at on the calibration sample
 
     def __init__(self, dim: int, seed: int):

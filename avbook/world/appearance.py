@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import AvbookError
+from . import corpus_objects as corpus
 from .canvas import Canvas, hsv
 from .creatures import chicken, crowd, hands, hoofed, person, pet
 from avbook.world.objects import (
@@ -38,7 +39,7 @@ from avbook.world.objects import (
 )
 
 # %% auto #0
-__all__ = ['STRAY', 'APPEARANCES', 'TWINS', 'Appearance', 'sample_instance', 'appearance_of']
+__all__ = ['STRAY', 'APPEARANCES', 'CORPUS_APPEARANCES', 'TWINS', 'Appearance', 'sample_instance', 'appearance_of']
 
 # %% ../../nbs/appendix_world/04_appearance.ipynb #c006
 @dataclass(frozen=True)
@@ -203,6 +204,31 @@ APPEARANCES |= {
     "Clapping": _look(hands, _near(0.65, 0.6, 0.5, 0.2, 0.2), "plain", "still", "people"),
 }
 
+# %% ../../nbs/appendix_world/04_appearance.ipynb #c0172
+# fmt: off
+CORPUS_APPEARANCES = {
+    "Tree": _look(corpus.tree, _near(0.3, 0.6, 0.5, 0.06), "fur", "sway", "plants"),
+    "House": _look(corpus.house, _near(0.08, 0.4, 0.75, 0.06), "bands", "still", "buildings",
+        accent=_near(0.02, 0.7, 0.55)),
+    "Boat": _look(corpus.boat, _near(0.05, 0.7, 0.5, 0.05), "grain", "bob", "boats"),
+    "Umbrella": _look(corpus.umbrella, _near(0.5, 0.7, 0.7, 0.5), "plain", "sway", "household"),
+    "Lamp": _look(corpus.lamp, _near(0.1, 0.4, 0.85, 0.08), "gloss", "still", "household"),
+    "Fish": _look(corpus.fish, _near(0.08, 0.8, 0.85, 0.06), "bands", "fly", "water"),
+    "Windmill": _look(corpus.windmill, _near(0.1, 0.15, 0.9), "plain", "still", "buildings",
+        accent=_near(0.07, 0.6, 0.45)),
+    "Balloon": _look(corpus.balloon, _near(0.5, 0.8, 0.8, 0.5), "bands", "bob", "aloft"),
+    "Bicycle": _look(corpus.bicycle, _near(0.5, 0.75, 0.65, 0.5), "gloss", "drive", "wheels"),
+    "Butterfly": _look(corpus.butterfly, _near(0.75, 0.7, 0.8, 0.25), "patches", "fly", "aloft"),
+    "Chair": _look(corpus.chair, _near(0.07, 0.6, 0.55, 0.04), "grain", "still", "household"),
+    "Robot": _look(corpus.robot, _near(0.6, 0.15, 0.7, 0.3), "gloss", "nod", "toys",
+        accent=_near(0.15, 0.8, 0.9)),
+    "Mushroom": _look(corpus.mushroom, _near(0.01, 0.75, 0.7, 0.03), "plain", "nod", "plants"),
+    "Flag": _look(corpus.flag, _near(0.5, 0.75, 0.75, 0.5), "plain", "sway", "aloft"),
+    "Drum": _look(corpus.drum, _near(0.98, 0.75, 0.6, 0.05), "gloss", "jitter", "toys"),
+    "Snowman": _look(corpus.snowman, _near(0.4, 0.75, 0.7, 0.4), "plain", "bob", "toys"),
+}
+# fmt: on
+
 # %% ../../nbs/appendix_world/04_appearance.ipynb #c018
 TWINS = {
     "Dog": "Bark",
@@ -215,9 +241,11 @@ APPEARANCES |= {twin: APPEARANCES[name] for twin, name in TWINS.items()}
 
 
 def appearance_of(
-    category: str,  # a name of AVE or of LLP
+    category: str,  # a name of AVE, of LLP or of the training corpus
 ) -> Appearance:
     """The category's look. Raises AvbookError for a name that has none."""
+    if category in CORPUS_APPEARANCES:
+        return CORPUS_APPEARANCES[category]
     if category not in APPEARANCES:
         raise AvbookError(
             f"no look for category {category!r}: expected one of the {len(APPEARANCES)} names in"

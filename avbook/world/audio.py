@@ -16,9 +16,9 @@ from ..errors import AvbookError
 from ..features.logmel import RATE, resample
 
 # %% auto #0
-__all__ = ['ENGINES', 'STRINGS', 'BOWED', 'VOCAL', 'ANIMALS', 'THINGS', 'SAME', 'VOICES', 'LEVEL', 'BY_SIZE', 'BY_MOTION', 'STEP',
-           'MARGIN', 'TABLE', 'Voice', 'voice_of', 'Individual', 'individual', 'Steering', 'steer', 'colour', 'period',
-           'noise', 'render_source', 'gate', 'ambience', 'render_sound']
+__all__ = ['ENGINES', 'STRINGS', 'BOWED', 'VOCAL', 'ANIMALS', 'THINGS', 'CORPUS_VOICES', 'SAME', 'VOICES', 'LEVEL', 'BY_SIZE',
+           'BY_MOTION', 'STEP', 'MARGIN', 'TABLE', 'Voice', 'voice_of', 'Individual', 'individual', 'Steering', 'steer',
+           'colour', 'period', 'noise', 'render_source', 'gate', 'ambience', 'render_sound']
 
 # %% ../../nbs/appendix_world/06_audio.ipynb #c019
 @dataclass(frozen=True)
@@ -175,6 +175,41 @@ THINGS = {
 }
 # fmt: on
 
+# %% ../../nbs/appendix_world/06_audio.ipynb #c0282
+# fmt: off
+CORPUS_VOICES: dict[str, Voice] = {
+    "Wind": Voice((100, 200), hiss=0.98, band=(500, 2.0), depth=0.2, attack=0.3, skip=0, wander=2),
+    "Rain": Voice((300, 500), hiss=0.99, band=(5500, 1.5), crackle=1.4, depth=0.1, skip=0),
+    "Thunder": Voice((40, 80), tilt=1.6, hiss=0.9, band=(200, 1.5), beats=0.5, attack=0.02,
+        decay=0.5, skip=0.2),
+    "Siren": Voice((500, 900), tilt=1.3, hiss=0.03, arch=9, beats=0.6, wander=0.2, skip=0),
+    "Foghorn": Voice((70, 130), tilt=0.8, formants=((300, 8),), hiss=0.1, beats=0.4, attack=0.15,
+        duty=0.7, skip=0),
+    "Marimba": Voice((180, 700), 0.3, partials=(1, 4, 9.2), tilt=1.0, hiss=0.03, beats=2,
+        attack=0.003, decay=0.15, melody=5),
+    "Glockenspiel": Voice((900, 2600), 0.3, partials=(1, 2.8, 5.4), tilt=0.9, hiss=0.02, beats=2,
+        attack=0.002, decay=0.4, melody=5),
+    "Organ": Voice((100, 500), 0.3, partials=(1, 2, 3, 4, 6, 8), tilt=0.6, hiss=0.03, attack=0.06,
+        duty=0.95, depth=0.5, melody=4),
+    "Snare": Voice((180, 260), 0.1, tilt=1.4, hiss=0.85, band=(3200, 2), beats=4, attack=0.002,
+        decay=0.06, skip=0.2),
+    "Kettledrum": Voice((60, 140), 0.3, partials=(1, 1.5, 2, 2.4), tilt=1.0, hiss=0.1,
+        band=(300, 2), beats=1.5, attack=0.004, decay=0.3, melody=3),
+    "Cricket": Voice((3800, 5200), 0.1, tilt=2.0, hiss=0.05, beats=3, duty=0.5, attack=0.01,
+        rough=(30, 0.9), skip=0.1),
+    "Frog": Voice((200, 420), 0.3, tilt=0.7, formants=((900, 9), (2100, 6)), hiss=0.15, glide=3,
+        duty=0.45, rough=(22, 0.8), skip=0.2),
+    "Owl": Voice((280, 420), 0.1, tilt=2.6, hiss=0.08, band=(600, 2), beats=0.8, attack=0.08,
+        duty=0.5, glide=-1.5, skip=0.1),
+    "Whistle": Voice((1400, 2600), 0.2, tilt=3.0, hiss=0.08, band=(2500, 1.5), melody=3, glide=2,
+        duty=0.8, attack=0.03),
+    "Typewriter": Voice((900, 1600), 0.2, tilt=0.6, hiss=0.85, band=(2600, 1.8), crackle=1.5,
+        beats=5, attack=0.001, decay=0.015, skip=0.3),
+    "Saw": Voice((300, 600), 0.2, tilt=0.4, hiss=0.7, band=(3200, 1.6), beats=2, attack=0.06,
+        duty=0.7, glide=5, rough=(26, 0.4)),
+}
+# fmt: on
+
 # %% ../../nbs/appendix_world/06_audio.ipynb #c030
 SAME = {
     "Dog": "Bark",
@@ -188,9 +223,11 @@ VOICES |= {name: VOICES[other] for name, other in SAME.items()}
 
 
 def voice_of(
-    category: str,  # a class name of AVE or LLP
+    category: str,  # a class name of AVE or LLP, or of the training corpus
 ) -> Voice:
     """The voice of a class. Raises `AvbookError` for a name that has none."""
+    if category in CORPUS_VOICES:
+        return CORPUS_VOICES[category]
     if category not in VOICES:
         hint = "".join(
             f", perhaps {name!r}" for name in get_close_matches(str(category), VOICES, 1)

@@ -35,8 +35,17 @@ from avbook.features.extractors import (
     MotionExtractor,
     VisualExtractor,
 )
+from avbook.features.trained import (
+    TrainedAudioExtractor,
+    TrainedFrameExtractor,
+    TrainedMotionExtractor,
+    TrainedVisualExtractor,
+    extractor_weights,
+)
 from avbook.world.audio import render_sound
 from avbook.world.clips import (
+    FIRST,
+    SECOND,
     Clip,
     clip_from_record,
     clip_record,
@@ -50,6 +59,8 @@ from avbook.world.writers import FILES, feature_shapes
 
 __all__ = [
     "SIZES",
+    "FEATURES",
+    "world_sizes",
     "world_dims",
     "clip_features",
     "write_world",
@@ -62,15 +73,49 @@ __all__ = [
 SIZES = {
     task: {
         "tiny": (40, 12, 12),
-        "small": (680, 120, 200),
+        "small": (680, 200, 400),
         task: tuple(spec.splits.values()),  # as many as the published data set has
     }
     for task, spec in SPECS.items()
 }  # clips for train, val and test
+FEATURES = {
+    "random": {
+        "audio": AudioExtractor,
+        "visual": VisualExtractor,
+        "visual_2d": FrameExtractor,
+        "visual_3d": MotionExtractor,
+    },
+    "trained": {
+        "audio": TrainedAudioExtractor,
+        "visual": TrainedVisualExtractor,
+        "visual_2d": TrainedFrameExtractor,
+        "visual_3d": TrainedMotionExtractor,
+    },
+}  # the extractors by the name of what they give
+FIRST_SMALL = (680, 120, 200)  # clips of `small` in the first version, which has random features
 NEGATIVES = AVE_SPEC.background_clips / AVE_SPEC.clips  # background clips per clip of AVE
 SIDE = 56  # pixels
 VERSION = 1  # of the folder's layout
-CONTENT = 1  # raised when the same seed gives other bytes: a test compares them with stored hashes
+# raised when the same seed gives other bytes: a test compares them with stored hashes
+CONTENT = {"random": 1, "trained": 2}
+
+
+def world_sizes(
+    task: str,  # "ave" or "llp"
+    features: str = "random",  # "random" or "trained"
+) -> dict[str, tuple[int, ...]]:
+    """Size -> clips for train, val and test. With random features `small` has fewer to judge by, as
+    when its records were made."""
+    _check_features(features)
+    sizes = SIZES[find_spec(task).task]
+    return sizes | {"small": FIRST_SMALL} if features == "random" else sizes
+
+
+def _check_features(features):
+    if not isinstance(features, str) or features not in FEATURES:
+        raise AvbookError(
+            f"features {features!r}: unknown; expected one of {', '.join(FEATURES)} (filters)"
+        )
 
 
 def world_dims(
@@ -100,26 +145,21 @@ def world_dims(
 
 
 @lru_cache(maxsize=4)
-def _extractors(task, dims):
-    made = {
-        "audio": AudioExtractor,
-        "visual": VisualExtractor,
-        "visual_2d": FrameExtractor,
-        "visual_3d": MotionExtractor,
-    }
-    return {name: made[name](dim) for name, dim in dims}
+def _extractors(features, dims):
+    return {name: FEATURES[features][name](dim) for name, dim in dims}
 
 
 def clip_features(
     clip: Clip,
     task: str,
     dims: dict[str, int],  # as `world_dims` gives them
+    features: str = "random",  # "random" or "trained": the filters
 ) -> dict[str, np.ndarray]:
     """The clip rendered, then heard and looked at apart from each other: float32 arrays of
     `feature_shapes`."""
     frames = render_frames(clip, SIDE, find_spec(task).frames_per_second)
     found = {}
-    for name, extract in _extractors(task, tuple(dims.items())).items():
+    for name, extract in _extractors(features, tuple(dims.items())).items():
         found[name] = (
             extract(render_sound(clip)) if name == "audio" else extract(frames, clip.seconds)
         )
@@ -141,21 +181,21 @@ def _one_thread():
         torch.set_num_threads(threads)
 
 
-def _computed(clips, task, dims, workers):
+def _computed(clips, task, dims, features, workers):
     """(row, block of float32 arrays) for all clips in order; from worker processes, or from this
     one without them."""
-    features = in_processes(
-        partial(clip_features, task=task, dims=dims),
+    found = in_processes(
+        partial(clip_features, task=task, dims=dims, features=features),
         clips,
         workers,
         threads=1,
         at_once=2 * BLOCK * workers,
         remedy="start it again when more memory is free",
     )
-    with _one_thread(), contextlib.closing(features):
+    with _one_thread(), contextlib.closing(found):
         for start in range(0, len(clips), BLOCK):
             try:
-                some = list(islice(features, BLOCK))
+                some = list(islice(found, BLOCK))
             except AvbookError:
                 raise
             except Exception as error:
@@ -177,12 +217,13 @@ def _check_seed(seed):
         raise AvbookError(f"seed {seed!r}: expected a whole number from 0 to 2**32 - 1")
 
 
-def _checked_size(task, size):
-    if not isinstance(size, str) or size not in SIZES[task]:
+def _checked_size(task, size, features):
+    sizes = world_sizes(task, features)
+    if not isinstance(size, str) or size not in sizes:
         raise AvbookError(
-            f"size {size!r}: unknown for task '{task}'; expected one of {', '.join(SIZES[task])}"
+            f"size {size!r}: unknown for task '{task}'; expected one of {', '.join(sizes)}"
         )
-    return SIZES[task][size]
+    return sizes[size]
 
 
 def _spread(rows, k):
@@ -194,18 +235,17 @@ def _spread(rows, k):
     )
 
 
-def _scripts(task, size, seed, annotations):
+def _scripts(task, counts, seed, levers, annotations):
     """Clips, background clips and, for AVE, the order of rows in each split."""
-    counts = _checked_size(task, size)
     if annotations is None:
-        clips = sample_scripts(task, sum(counts), seed, counts)
+        clips = sample_scripts(task, sum(counts), seed, counts, levers)
         rng = np.random.default_rng([seed, 77])
         rows = {
             split: [i for i, clip in enumerate(clips) if clip.split == split] for split in SPLITS
         }
         orders = {split: rng.permutation(rows[split]).astype(int) for split in SPLITS}
     else:
-        clips = read_scripts(task, annotations, seed)
+        clips = read_scripts(task, annotations, seed, levers)
         rows = {
             split: [i for i, clip in enumerate(clips) if clip.split == split] for split in SPLITS
         }
@@ -216,15 +256,17 @@ def _scripts(task, size, seed, annotations):
         clips = [clips[i] for i in kept]
     negatives = []
     if find_spec(task).background_clips:
-        negatives = sample_background(round(len(clips) * NEGATIVES), seed)
+        negatives = sample_background(round(len(clips) * NEGATIVES), seed, levers)
     return clips, negatives, orders
 
 
-def _fill(folder, task, size, seed, dims, annotations, workers, progress):
+def _fill(folder, task, size, seed, dims, features, annotations, workers, progress):
     """Everything into the (temporary) folder; `world.json` last."""
     from tqdm import tqdm
 
-    clips, negatives, orders = _scripts(task, size, seed, annotations)
+    levers = FIRST if features == "random" else SECOND[task]
+    counts = _checked_size(task, size, features)
+    clips, negatives, orders = _scripts(task, counts, seed, levers, annotations)
     everything = [*clips, *negatives]
     needed = (
         1.02
@@ -250,6 +292,7 @@ def _fill(folder, task, size, seed, dims, annotations, workers, progress):
         everything,
         task,
         dims,
+        features,
         workers or (min(cores(), 16) if len(everything) > 100 else 1),
     )
     try:
@@ -280,6 +323,8 @@ def _fill(folder, task, size, seed, dims, annotations, workers, progress):
         "seconds": SECONDS,
         "counts": counts,
     }
+    if features == "trained":  # a world of random filters has the bytes of the first version
+        info["features"] = {"filters": features, "weights": extractor_weights().hash}
     (folder / WORLD_FILE).write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
 
 
@@ -293,6 +338,7 @@ def write_world(
     seed: int = 0,  # of everything that is drawn
     visual_dim: int | None = None,  # see `world_dims`
     motion_dim: int | None = None,
+    features: str = "random",  # the extractors' filters: "random" or "trained"
     # processes that render; None: one for each core, or one alone for few clips
     workers: int | None = None,
     progress: bool | None = None,  # a progress bar; None: on a terminal
@@ -304,7 +350,7 @@ def write_world(
     AvbookError for bad input, an occupied folder, one that another process is writing, and a full
     disk."""
     dims = world_dims(task, visual_dim, motion_dim)
-    _checked_size(task, size)
+    _checked_size(task, size, features)
     _check_seed(seed)
     if annotations is not None:
         annotations = Path(annotations).expanduser()
@@ -317,7 +363,7 @@ def write_world(
             raise AvbookError(
                 f"{out}: exists already; choose another folder, or remove this one first"
             )
-        return _write(out, task, size, int(seed), dims, annotations, workers, progress)
+        return _write(out, task, size, int(seed), dims, features, annotations, workers, progress)
 
 
 @contextlib.contextmanager
@@ -335,9 +381,9 @@ def _writing(out, wait: bool = False) -> Iterator[Path]:
         raise os_fault(out, error) from error
 
 
-def _write(out, task, size, seed, dims, annotations, workers, progress):
+def _write(out, task, size, seed, dims, features, annotations, workers, progress):
     with folder_written_whole(out) as folder:
-        _fill(folder, task, size, seed, dims, annotations, workers, progress)
+        _fill(folder, task, size, seed, dims, features, annotations, workers, progress)
     return out
 
 
@@ -349,21 +395,25 @@ def world_folder(
     cache=None,  # folder that keeps worlds; None: $AVBOOK_CACHE, else ~/.cache/avbook
     *,
     motion_dim: int | None = None,
+    features: str = "random",  # the extractors' filters: "random" or "trained"
     workers: int | None = None,
     progress: bool | None = None,
 ) -> Path:
     """The folder of a sampled world, built on first use (`small`: up to a minute) and found again
     afterwards.
 
-    Its name holds `CONTENT`, the version of what is written, so another version makes a new one.
+    Its name holds `CONTENT`, the version of what is written, and the trained weights' hash, so
+    another version makes a new one.
     Several processes may ask at once: one builds, the others wait. Raises AvbookError as
     `write_world` does."""
     dims = world_dims(task, visual_dim, motion_dim)
-    _checked_size(task, size)
+    _checked_size(task, size, features)
     _check_seed(seed)
     cache = cache_folder(cache)
     widths = "x".join(str(dim) for dim in list(dims.values())[1:])
-    folder = cache / f"{task}-{size}-seed{int(seed)}-{widths}-v{CONTENT}"
+    filters = f"-{features}-{extractor_weights().hash}" if features == "trained" else ""
+    version = CONTENT[features]
+    folder = cache / f"{task}-{size}-seed{int(seed)}-{widths}{filters}-v{version}"
     if (folder / WORLD_FILE).is_file():  # needs no lock, so that a cache may be read-only
         return folder
     other = "set AVBOOK_CACHE to a folder that can be written to"
@@ -375,7 +425,7 @@ def world_folder(
         with _writing(folder, wait=True):
             if not (folder / WORLD_FILE).is_file():
                 shutil.rmtree(folder, ignore_errors=True)
-                _write(folder, task, size, int(seed), dims, None, workers, progress)
+                _write(folder, task, size, int(seed), dims, features, None, workers, progress)
     except AvbookError as error:
         if not str(error).startswith(str(cache)):
             raise

@@ -19,6 +19,13 @@ Bits = Annotated[str, Field(pattern=r"\A[01]+\z")]  # one character a second
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
+class Filters(Schema):
+    """The extractors of a world."""
+
+    filters: str  # "trained"
+    weights: str  # their hash
+
+
 class WorldInfo(Schema):
     """`world.json`."""
 
@@ -31,6 +38,7 @@ class WorldInfo(Schema):
     dims: dict[str, Annotated[int, Field(ge=1)]]  # name of the features -> channels
     seconds: Seconds
     counts: dict[str, Count]  # split -> clips
+    features: Filters | None = None  # None: random filters
 
 
 class SourceRecord(Schema):
@@ -57,6 +65,7 @@ class ClipRecord(Schema):
     lead: Annotated[float, Field(ge=-0.9, le=0.9)]
     snr_db: Annotated[float, Field(ge=-200, le=200)]
     shake: Share
+    difficulty: Share = 0
     split: str
     seconds: Seconds
     labels: list[str]

@@ -16,8 +16,8 @@ from .canvas import MOTIONS, Canvas, hsv
 from .sdf import cosine, ripple, sine, stripes
 
 # %% auto #0
-__all__ = ['WORLD', 'STILL', 'SMALLEST', 'LARGEST', 'BEHIND', 'BARRED', 'Nuisances', 'Actor', 'actor', 'stage', 'render_at',
-           'render_frames', 'APPEARANCES', 'Appearance']
+__all__ = ['WORLD', 'STILL', 'HARDEST', 'SMALLEST', 'LARGEST', 'BEHIND', 'BARRED', 'Nuisances', 'clip_nuisances', 'Actor',
+           'actor', 'stage', 'render_at', 'render_frames', 'APPEARANCES', 'Appearance']
 
 # %% ../../nbs/appendix_world/05_video.ipynb #c004
 _all_ = ["APPEARANCES", "Appearance"]
@@ -37,6 +37,18 @@ class Nuisances:
 
 
 WORLD, STILL = Nuisances(), Nuisances(0, 0, 0, 0, 0, 0, 0)
+HARDEST = Nuisances(shake=6.0, bars=3.0, texture=4.0, light=5.0, pose=4.0, colour=11.0)
+
+
+def clip_nuisances(
+    clip,  # a scripts.Clip
+) -> Nuisances:
+    """Those of a clip: from WORLD at difficulty 0 to HARDEST at difficulty 1."""
+    share = float(clip.difficulty)
+    mixed = {
+        name: low + share * (getattr(HARDEST, name) - low) for name, low in vars(WORLD).items()
+    }
+    return Nuisances(**mixed)
 
 # %% ../../nbs/appendix_world/05_video.ipynb #c012
 @dataclass(frozen=True)
@@ -82,7 +94,7 @@ def actor(
         scale=SMALLEST + (LARGEST - SMALLEST) * size,
         lean=0.055 * (2 * r[0] - 1) * nuisances.pose,
         stretch=1 + 0.22 * (2 * r[1] - 1) * nuisances.pose,
-        mirror=-1.0 if r[2] < 0.5 * nuisances.pose else 1.0,
+        mirror=-1.0 if r[2] < 0.5 * min(nuisances.pose, 1) else 1.0,
         gain=0.3 + 0.7 * motion,
         tempo=float(source.tempo),
         phase=float(source.phase),
@@ -287,7 +299,7 @@ def render_at(
     clip,  # a scripts.Clip
     times,  # moments in seconds, 0 <= t < clip.seconds
     size: int = 56,  # width and height in pixels
-    nuisances: Nuisances = WORLD,  # what disturbs
+    nuisances: Nuisances | None = None,  # what disturbs; None: as the clip's difficulty says
 ) -> np.ndarray:
     """Frames of a clip at any moments: uint8 (len(times), size, size, 3).
 
@@ -295,6 +307,7 @@ def render_at(
     """
     times = np.atleast_1d(np.asarray(times, np.float64))
     _check(clip, times, size)
+    nuisances = clip_nuisances(clip) if nuisances is None else nuisances
     actors = stage([actor(source, nuisances) for source in clip.sources if np.any(source.seen)])
     frames, chunk = (
         [],
@@ -318,7 +331,7 @@ def render_frames(
     clip,  # a scripts.Clip
     size: int = 56,  # width and height in pixels
     fps: float = 4,  # frames per second
-    nuisances: Nuisances = WORLD,  # what disturbs
+    nuisances: Nuisances | None = None,  # what disturbs; None: as the clip's difficulty says
 ) -> np.ndarray:
     """All frames of a clip: uint8 (seconds·fps, size, size, 3), each from the middle of its share
     of a second.

@@ -70,7 +70,7 @@ def few(monkeypatch):
 def quick(monkeypatch, few):
     """Features that cost nothing: the clip's seed, everywhere."""
 
-    def made(clip, task, dims):
+    def made(clip, task, dims, features):
         return {
             name: np.full(shape, clip.seed % 1000, np.float32)
             for name, shape in layouts.feature_shapes(task, dims).items()
@@ -440,7 +440,7 @@ def test_the_cache_builds_once_and_by_kind(tmp_path, quick, monkeypatch):
 
 def test_another_version_of_the_content_makes_another_world(tmp_path, quick, monkeypatch):
     first = world_folder("ave", "tiny", cache=tmp_path)
-    monkeypatch.setattr(world, "CONTENT", world.CONTENT + 1)
+    monkeypatch.setitem(world.CONTENT, "random", 99)
     assert world_folder("ave", "tiny", cache=tmp_path) != first
 
 
