@@ -202,6 +202,17 @@ def _checked(path, arrays, meta):
             )
 
 
+def _check_samples(path, arrays):
+    """The samples of a picture and of its change belong together, row by row."""
+    counts = {name: len(arrays[f"sample.{name}"]) for name in ("picture", "change")}
+    if len(set(counts.values())) > 1:
+        raise AvbookError(
+            f"{path}: sample.change has {counts['change']} rows and sample.picture"
+            f" {counts['picture']}; expected as many; train the extractors anew with"
+            " `avbook extractors`"
+        )
+
+
 def convolutions(
     arrays,  # of a weights file, by name
     network: str,  # a name of LAYERS
@@ -246,6 +257,7 @@ def _read(path: Path) -> ExtractorWeights:
             " anew with `avbook extractors`"
         ) from None
     _checked(path, arrays, meta)
+    _check_samples(path, arrays)
     digest = hashlib.sha256(str(VERSION).encode())
     for name in sorted(arrays):
         digest.update(name.encode() + arrays[name].numpy().tobytes())

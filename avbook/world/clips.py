@@ -91,12 +91,12 @@ class Clip:
     lead: float = 0.0  # seconds by which the sound runs ahead of the picture
     snr_db: float = 12.0  # of the sources over the ambient noise
     shake: float = 0.3  # 0..1, of the camera
-    difficulty: float = 0.0  # 0..1, of the recording: 1 disturbs the picture most
     split: str = "train"  # "train", "val" or "test"
     seconds: int = 10  # T
     # the whole video's labels; None: the classes of its sources
     labels: tuple[str, ...] | None = None
     file_name: str = ""  # the name in LLP's CSVs; empty: the id followed by _0_T
+    difficulty: float = 0.0  # 0..1, of the recording: 1 disturbs the picture most
 
     def __post_init__(self):
         if not re.fullmatch(r"[A-Za-z0-9_-]{11}", str(self.id)):

@@ -88,7 +88,7 @@ def fast_world() -> None:
     """From now on this process builds worlds whose scripts are real and whose features are not."""
     from avbook.world import build, writers
 
-    def features(clip, task, dims):
+    def features(clip, task, dims, features):
         rng = np.random.default_rng(clip.seed)
         shapes = writers.feature_shapes(task, dims)
         return {k: rng.standard_normal(shape).astype(np.float32) for k, shape in shapes.items()}

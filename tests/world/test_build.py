@@ -24,8 +24,10 @@ from avbook.data.ave import AVE
 from avbook.data.events import AVE_CATEGORIES, ave_labels
 from avbook.data.labels import span_masks
 from avbook.data.llp import LLP
+from avbook.data.packs import pack_folder
 from avbook.data.spec import LLP_SPEC
 from avbook.errors import AvbookError
+from avbook.features.trained import extractor_weights
 from avbook.world import build as world, writers as layouts
 from avbook.world.audio import render_sound
 from avbook.world.build import (
@@ -36,7 +38,7 @@ from avbook.world.build import (
     world_folder,
     write_world,
 )
-from avbook.world.clips import ave_truth, llp_truth, read_scripts
+from avbook.world.clips import SECOND, ave_truth, llp_truth, read_scripts
 from avbook.world.probe import probe
 from avbook.world.video import render_frames
 
@@ -105,6 +107,76 @@ def test_the_same_seed_gives_the_stored_bytes(tiny):
 @pytest.mark.parametrize("dataset, expected", [(AVE, "035b76623a55"), (LLP, "3da1f8cb2d65")])
 def test_the_small_worlds_are_those_of_the_records(dataset, expected):
     assert dataset(world_folder(dataset.__name__.lower(), "small")).hash == expected
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A tiny world of each task under the trained filters."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        for task in world.SIZES:
+            patch.setitem(world.SIZES[task], "tiny", (12, 4, 4))
+        return {
+            task: write_world(folder / task, task, "tiny", seed=4, features="trained", workers=1)
+            for task in world.SIZES
+        }
+
+
+def test_the_second_version_gives_the_stored_bytes(trained):
+    """Where this turns red, raise `CONTENT["trained"]` and make the records again."""
+    assert (AVE(trained["ave"]).hash, LLP(trained["llp"]).hash) == ("7b45a84cbdea", "9bccfee1dc33")
+
+
+def test_a_world_names_its_filters(trained, tiny):
+    said = {"filters": "trained", "weights": extractor_weights().hash}
+    for task, dataset in (("ave", AVE), ("llp", LLP)):
+        assert open_world(trained[task])["features"] == said
+        opened = dataset(trained[task])
+        assert opened.filters == said and opened.name == f"world-{task}-tiny-4-trained"
+        assert dataset(tiny[task]).filters is None
+        assert dataset(tiny[task]).name == f"world-{task}-tiny-4"
+
+
+def test_a_pack_names_its_filters(trained, tmp_path):
+    opened = AVE(pack_folder(trained["ave"], tmp_path / "pack"))
+    assert opened.filters == AVE(trained["ave"]).filters
+    assert opened.hash == AVE(trained["ave"]).hash
+
+
+def test_other_filters_alone_give_another_hash(trained, tmp_path):
+    copy = shutil.copytree(trained["ave"], tmp_path / "copy")
+    info = json.loads((copy / "world.json").read_text())
+    info["features"]["weights"] = "00000000"
+    (copy / "world.json").write_text(json.dumps(info))
+    assert AVE(copy).hash != AVE(trained["ave"]).hash
+
+
+def test_one_thread_or_four_give_the_same_bytes(trained, tmp_path):
+    """Two processes with different thread counts, and other workers."""
+    script = (
+        "import sys, torch; torch.set_num_threads(int(sys.argv[3]));"
+        "from avbook.world import build;"
+        "[sizes.update(tiny=(12, 4, 4)) for sizes in build.SIZES.values()];"
+        "build.write_world(sys.argv[1], sys.argv[2], 'tiny', seed=4, features='trained',"
+        " workers=int(sys.argv[4]))"
+    )
+    for task, threads, workers in (("ave", 4, 2), ("llp", 2, 1)):
+        arguments = [str(tmp_path / task), task, str(threads), str(workers)]
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+        subprocess.run([sys.executable, "-c", script, *arguments], env=environment, check=True)
+        for path in (tmp_path / task).rglob("*.*"):
+            other = trained[task] / path.relative_to(tmp_path / task)
+            assert path.is_dir() or path.read_bytes() == other.read_bytes(), path
+
+
+def test_clips_of_the_second_version_vary_in_quality(trained):
+    clips = [open_clip(trained["ave"], row) for row in range(20)]
+    assert len({clip.difficulty for clip in clips}) == 20
+    low, high = SECOND["ave"].snr_db
+    for clip in clips:
+        assert clip.snr_db == pytest.approx(low + (high - low) * (1 - clip.difficulty))
+        assert clip.sources[0].size == pytest.approx(1 - clip.difficulty)
+    assert {open_clip(trained["llp"], row).difficulty for row in range(20)} == {0.0}
 
 
 # ---- layouts
@@ -379,7 +451,7 @@ def refused_by_workers(tmp_path, monkeypatch, features):
 
 
 def test_a_worker_that_dies_is_reported(tmp_path, few, monkeypatch):
-    def dies(clip, task, dims):
+    def dies(clip, task, dims, features):
         os._exit(3)
 
     said = refused_by_workers(tmp_path, monkeypatch, dies)
@@ -387,7 +459,7 @@ def test_a_worker_that_dies_is_reported(tmp_path, few, monkeypatch):
 
 
 def test_a_worker_that_fails_is_reported(tmp_path, few, monkeypatch):
-    def fails(clip, task, dims):
+    def fails(clip, task, dims, features):
         raise ValueError("no such\nthing")
 
     said = refused_by_workers(tmp_path, monkeypatch, fails)
@@ -395,7 +467,7 @@ def test_a_worker_that_fails_is_reported(tmp_path, few, monkeypatch):
 
 
 def test_a_bug_in_this_process_keeps_its_kind(tmp_path, few, monkeypatch):
-    monkeypatch.setattr(world, "clip_features", lambda clip, task, dims: 1 / 0)
+    monkeypatch.setattr(world, "clip_features", lambda clip, task, dims, features: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         write_world(tmp_path / "w", "ave", "tiny", visual_dim=4, workers=1)
     assert leftovers(tmp_path) == []
@@ -494,7 +566,7 @@ import numpy as np
 from avbook.world import build as world, writers as layouts
 world.SIZES["ave"]["tiny"] = (7, 2, 3)
 cache, log, pause, workers = sys.argv[1], sys.argv[2], float(sys.argv[3]), int(sys.argv[6])
-def made(clip, task, dims):
+def made(clip, task, dims, features):
     with open(log, "a") as file: file.write("clip\\n")
     time.sleep(pause)
     shapes = layouts.feature_shapes(task, dims)
@@ -579,6 +651,8 @@ def test_where_a_builder_is_killed_one_that_waits_builds(tmp_path):
         ({"seed": "x"}, "seed 'x'"),
         ({"seed": 2**32}, "from 0 to 2**32 - 1"),
         ({"size": None}, "expected one of tiny"),
+        ({"features": "learnt"}, "expected one of random, trained"),
+        ({"features": None}, "expected one of random, trained"),
         ({"annotations": "/dev/null"}, "is a file; expected the folder"),
         ({"annotations": "/no/such/folder"}, "missing Annotations.txt, train_order.h5"),
     ],
