@@ -11,6 +11,7 @@ from avbook.errors import AvbookError
 from avbook.features.trained import extractor_weights
 from avbook.world.appearance import CORPUS_APPEARANCES, appearance_of
 from avbook.world.audio import CORPUS_VOICES, voice_of
+from avbook.world.clips import SECOND
 from avbook.world.corpus import (
     PICTURES,
     SOUNDS,
@@ -19,6 +20,7 @@ from avbook.world.corpus import (
     sample_scene,
 )
 from avbook.world.training import TrainingOptions, compare_extractors, train_extractors
+from avbook.world.video import HARDEST
 
 FEW = TrainingOptions(pictures=120, sounds=120).with_epochs(1)
 
@@ -104,3 +106,16 @@ def test_options_that_cannot_be(tmp_path):
     with pytest.raises(AvbookError, match="pictures=5"):
         train_extractors(tmp_path / "x", TrainingOptions(pictures=5))
     assert not (tmp_path / "x").exists()
+
+
+def test_the_levers_are_those_that_the_calibration_kept():
+    told = json.loads((ROOT / "nbs/appendix_world/calibration.json").read_text())
+    kept = told["tries"][-1]
+    assert kept["note"] == "kept"
+    ave, llp = (json.loads(json.dumps(vars(SECOND[task]))) for task in ("ave", "llp"))
+    disturbance = kept["ave"].pop("disturbance")
+    assert disturbance == {name: vars(HARDEST)[name] for name in disturbance}
+    assert kept["ave"] == {name: ave[name] for name in kept["ave"]}
+    assert kept["llp"] == {name: llp[name] for name in kept["llp"]}
+    for name, published in told["published"]["avel"].items():
+        assert abs(kept["avel"][name] - published) <= told["allowed"]["avel"]
