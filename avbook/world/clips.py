@@ -231,6 +231,7 @@ SECOND = {
     "llp": Levers(snr_db=(-3.0, 12.0), size=(0.4, 1.0)),
 }  # of the second, by task: see the page on its calibration
 
+# %% ../../nbs/appendix_world/01_clips.ipynb #c0282
 _TAGS = {"ave": "a", "background": "b", "llp": "l"}
 
 
@@ -406,7 +407,7 @@ def _sample_ave(n, seed, splits, levers):
             clips.append(_ave_clip(own, c, event, id, str(split), levers))
     return clips
 
-
+# %% ../../nbs/appendix_world/01_clips.ipynb #c0411
 def sample_background(
     n: int,  # how many
     seed: int = 0,
