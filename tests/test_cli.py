@@ -65,7 +65,7 @@ def patched(code, *words, environment=None, cwd=ROOT):
 
 def test_help_names_every_command_and_gives_examples():
     text = from_a_shell("--help").stdout
-    for command in ("world", "data", "run", "table", "recipes", "demo"):
+    for command in ("world", "extractors", "data", "run", "table", "recipes", "demo"):
         assert command in text
         assert "Usage" in avbook(command, "--help").stdout
     assert "psp-full" in avbook("run", "--help").stdout
@@ -150,6 +150,8 @@ def test_wrong_usage_ends_in_two():
         (("recipes", "psp-ful"), "did you mean psp-full"),
         (("world", "somewhere", "--like", "kinetics"), "kinetics"),
         (("world", "somewhere", "--size", "huge"), "huge"),
+        (("world", "somewhere", "--features", "learnt"), "expected one of random, trained"),
+        (("extractors", "/dev/null/w", "--examples", "100", "--epochs", "1"), "is a file"),
         (("world", "somewhere", "--annotations", "/no/such"), "/no/such"),
         (("world", "somewhere", "--annotations", "/dev/null"), "is a file; expected the folder"),
         (("world", "somewhere", "--visual-dim", "99999999"), "from 1 to 8192"),

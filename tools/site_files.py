@@ -52,7 +52,10 @@ DATA = {
 }
 API = NBS / "reference/api.ipynb"
 # in the order a reader meets them
-FOLDERS = "errors papers experiments evidence show training data metrics common unsupervised features world"
+FOLDERS = (
+    "errors papers experiments evidence show training data metrics common unsupervised features"
+    " world"
+)
 
 
 # --------------------------------------------------------------------------------------- navigation

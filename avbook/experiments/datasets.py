@@ -49,7 +49,7 @@ def _is_world(where: str) -> bool:
 
 def _world(where: str, task: str) -> Path:
     """The folder of the world that `where` names, built where it is missing."""
-    from avbook.world.build import world_folder
+    from avbook.world.build import DEFAULT_FEATURES, world_folder
 
     _, *parts = where.split(":")
     size = parts[0] if parts else "small"
@@ -59,7 +59,7 @@ def _world(where: str, task: str) -> Path:
             f"--data {shorten(where)}: expected world, world:SIZE, world:SIZE:SEED or"
             " world:SIZE:SEED:FEATURES, for example world:small:1 or world:small:0:trained"
         )
-    features = parts[2] if len(parts) > 2 else "random"
+    features = parts[2] if len(parts) > 2 else DEFAULT_FEATURES
     return world_folder(task, size=size, seed=int(seed), features=features)
 
 

@@ -60,6 +60,7 @@ from avbook.world.writers import FILES, feature_shapes
 __all__ = [
     "SIZES",
     "FEATURES",
+    "DEFAULT_FEATURES",
     "world_sizes",
     "world_dims",
     "clip_features",
@@ -92,6 +93,7 @@ FEATURES = {
         "visual_3d": TrainedMotionExtractor,
     },
 }  # the extractors by the name of what they give
+DEFAULT_FEATURES = "random"  # of a world that is asked for without any
 FIRST_SMALL = (680, 120, 200)  # clips of `small` in the first version, which has random features
 NEGATIVES = AVE_SPEC.background_clips / AVE_SPEC.clips  # background clips per clip of AVE
 SIDE = 56  # pixels
@@ -102,7 +104,7 @@ CONTENT = {"random": 1, "trained": 2}
 
 def world_sizes(
     task: str,  # "ave" or "llp"
-    features: str = "random",  # "random" or "trained"
+    features: str = DEFAULT_FEATURES,  # "random" or "trained"
 ) -> dict[str, tuple[int, ...]]:
     """Size -> clips for train, val and test. With random features `small` has fewer to judge by, as
     when its records were made."""
@@ -153,7 +155,7 @@ def clip_features(
     clip: Clip,
     task: str,
     dims: dict[str, int],  # as `world_dims` gives them
-    features: str = "random",  # "random" or "trained": the filters
+    features: str = DEFAULT_FEATURES,  # "random" or "trained": the filters
 ) -> dict[str, np.ndarray]:
     """The clip rendered, then heard and looked at apart from each other: float32 arrays of
     `feature_shapes`."""
@@ -338,7 +340,7 @@ def write_world(
     seed: int = 0,  # of everything that is drawn
     visual_dim: int | None = None,  # see `world_dims`
     motion_dim: int | None = None,
-    features: str = "random",  # the extractors' filters: "random" or "trained"
+    features: str = DEFAULT_FEATURES,  # the extractors' filters: "random" or "trained"
     # processes that render; None: one for each core, or one alone for few clips
     workers: int | None = None,
     progress: bool | None = None,  # a progress bar; None: on a terminal
@@ -395,7 +397,7 @@ def world_folder(
     cache=None,  # folder that keeps worlds; None: $AVBOOK_CACHE, else ~/.cache/avbook
     *,
     motion_dim: int | None = None,
-    features: str = "random",  # the extractors' filters: "random" or "trained"
+    features: str = DEFAULT_FEATURES,  # the extractors' filters: "random" or "trained"
     workers: int | None = None,
     progress: bool | None = None,
 ) -> Path:

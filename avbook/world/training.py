@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from avbook.common.files import folder_written_whole
+from avbook.common.files import check_writable, folder_written_whole
 from avbook.common.options import check_int
 from avbook.common.system import cores, in_processes
 from avbook.errors import AvbookError
@@ -248,6 +248,7 @@ def train_extractors(
     out = Path(out).expanduser()
     if out.exists():
         raise AvbookError(f"{out}: exists already; choose another folder, or remove this one first")
+    check_writable(out.parent)
     from safetensors.torch import save_file
 
     workers, start = workers or min(cores(), 16), time.monotonic()

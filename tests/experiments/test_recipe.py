@@ -48,7 +48,8 @@ def test_whole_numbers_may_be_given_for_real_ones_but_words_may_not():
         (lambda: parse_options(["tau"]), "name=value"),
         (lambda: open_data("/no/such/folder"), "no such folder"),
         (lambda: open_data("world:tiny:x"), "world:SIZE:SEED"),
-        (lambda: open_data("world:tiny:0:0"), "world:SIZE:SEED"),
+        (lambda: open_data("world:tiny:0:0"), "features '0': unknown; expected one of random, tr"),
+        (lambda: open_data("world:tiny:0:trained:0"), "world:SIZE:SEED:FEATURES"),
         (lambda: open_data("world", "avel"), "task 'avel': unknown; expected 'ave' or 'llp'"),
     ],
 )

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from processes import ROOT
 
 from avbook.data.events import AVE_CATEGORIES, LLP_CATEGORIES
 from avbook.errors import AvbookError
