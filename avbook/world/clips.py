@@ -257,7 +257,7 @@ def sample_latents(rng, levers=FIRST):
         seed=int(rng.integers(2**31)),
     )
 
-
+# %% ../../nbs/appendix_world/01_clips.ipynb #c0283
 def sample_recording(rng, levers=FIRST):
     """The latents of a clip's recording."""
     found = dict(
