@@ -1,0 +1,274 @@
+"""AVE's and LLP's own features from a video: official sampling, preprocessing and networks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from avbook.common.options import check_int
+from avbook.errors import AvbookError
+from avbook.features.extractors import NetExtractor
+from avbook.features.logmel import BANDS, PATCH, RATE, log_mel
+from avbook.features.official_weights import load_published
+from avbook.features.resizing import (
+    centre_crop,
+    resize_opencv,
+    resize_pillow,
+    resize_short_side,
+)
+
+__all__ = [
+    "ave_frame_indices",
+    "llp_frame_indices",
+    "PixelInput",
+    "OfficialExtractor",
+    "VGG19Extractor",
+    "VGGishExtractor",
+    "ResNet152Extractor",
+    "R2Plus1DExtractor",
+]
+
+AVE_RATE = 16  # frames of each second that AVE's features are the mean of
+LLP_RATE = 8  # frames a second of LLP's features; also the frames in a clip of R(2+1)D
+CAFFE_MEAN = (103.939, 116.779, 123.68)  # blue, green, red, of 0 to 255: ImageNet's mean
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and deviation of 0 to 1
+KINETICS = ((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989))
+
+
+# ----------------------------------------------------------------------------------------- sampling
+def ave_frame_indices(
+    count: int,  # frames of the video, at its own rate
+    seconds: int = 10,  # that they last
+) -> np.ndarray:
+    """Which frames AVE's script takes: 16 of each second, (16·seconds,) whole numbers.
+
+    A second is `count // seconds` frames, so up to `seconds - 1` frames at the end are never used.
+    Frame i of second l is int(l·interval + i/16·interval): of 16·seconds frames it takes each, of
+    fewer it repeats some. Raises `AvbookError` for fewer frames than seconds."""
+    check_int(seconds=(seconds, 1), count=(count, 1))
+    interval = count // seconds
+    if not interval:
+        raise AvbookError(
+            f"features: found {count} frames for {seconds} seconds; expected at least one a"
+            " second: check `seconds`, and whether the whole video was decoded"
+        )
+    second, step = np.mgrid[:seconds, :AVE_RATE]
+    return (second * interval + step * interval // AVE_RATE).reshape(-1)
+
+
+def llp_frame_indices(
+    count: int,  # frames of the video, taken 8 a second
+    seconds: int = 10,  # that they last
+) -> np.ndarray:
+    """Which of the frames at 8 a second LLP's scripts take, (8·seconds,) whole numbers from first
+    to last: of the 82 that ffmpeg often gives for 10 s, 80.
+
+    round(linspace(0, count − 1, 8·seconds)), halves to the even number."""
+    check_int(seconds=(seconds, 1), count=(count, 1))
+    return np.round(np.linspace(0, count - 1, LLP_RATE * seconds)).astype(np.int64)
+
+
+# -------------------------------------------------------------------------------------------- input
+class PixelInput(nn.Module):
+    """From uint8 pixels to a network's input: channels second, scaled, mean and deviation taken
+    out."""
+
+    mean: torch.Tensor
+    deviation: torch.Tensor
+
+    def __init__(
+        self,
+        mean: tuple[float, ...],  # of each channel, in the order that comes out
+        deviation: tuple[float, ...] = (1.0, 1.0, 1.0),
+        scale: float = 1.0,  # pixels are divided by it first
+        reverse: bool = False,  # RGB to BGR
+    ):
+        super().__init__()
+        self.scale, self.reverse = scale, reverse
+        self.register_buffer("mean", torch.tensor(mean))
+        self.register_buffer("deviation", torch.tensor(deviation))
+
+    def forward(
+        self,
+        pixels: torch.Tensor,  # (n, …, H, W, 3) uint8 RGB
+    ) -> torch.Tensor:
+        """(n, 3, …, H, W) float32."""
+        values = pixels.flip(-1) if self.reverse else pixels
+        values = (values.float() / self.scale - self.mean) / self.deviation
+        return values.movedim(-1, 1).contiguous()
+
+
+# --------------------------------------------------------------------------------------- extractors
+class OfficialExtractor:
+    """What the four official extractors share: the file of weights and what identifies it.
+
+    Attributes: `name` (network and layer), `dim`, `seed` (None), `version` (of the recipe, then the
+    beginning of the file's SHA-256), `weights_hash` (the SHA-256, 64 hexadecimal digits),
+    `weights_file` (its name), `published` (whether that hash is a published one) and `net`, which
+    runs on the device it is on: `extractor.net.to("cuda")` moves it."""
+
+    kind: str  # in `official_weights.PUBLISHED`
+    name: str
+    dim: int
+    recipe = 1  # counted up when the same file would give other features
+    seed: int | None = None
+
+    def __init__(
+        self,
+        weights: str | os.PathLike,  # path of the published file, named in `PUBLISHED`
+        any_weights: bool = False,  # take weights in the same layout whose hash is not published
+        batch: int = 8,  # inputs at a time: pictures, seconds of sound, or clips of 8 frames
+    ):
+        check_int(batch=(batch, 1))
+        loaded = load_published(self.kind, weights, any_weights)
+        self.weights_hash, self.weights_file = loaded.sha256, loaded.file
+        self.published = loaded.published
+        self.version = f"{self.recipe}-{self.weights_hash[:12]}"
+        self.net = nn.Sequential(self._input(), loaded.net).eval()
+        self._run: Callable[..., np.ndarray] = NetExtractor(
+            self.net, self.name, self.dim, self._prepare, self._finish, batch
+        )
+
+    def _input(self) -> nn.Module:
+        """What stands before the network."""
+        return nn.Identity()
+
+    def _prepare(self, media: Any, **options: Any) -> torch.Tensor:
+        """The network's inputs (n, …) from what was given."""
+        raise NotImplementedError
+
+    def _finish(self, found: torch.Tensor, **options: Any) -> torch.Tensor:
+        """The features (…, dim) from the network's outputs (n, …)."""
+        return found
+
+
+class VGGishExtractor(OfficialExtractor):
+    """AVE's and LLP's audio features: VGGish's last layer after its ReLU, (T, 128), one vector per
+    second, without PCA and quantisation."""
+
+    kind, name, dim = "vggish", "vggish-fc2", 128
+
+    def __call__(
+        self,
+        sound,  # a wave (samples,) or (samples, channels), or log-mel patches (…, 96, 64)
+        rate: int = RATE,  # samples per second, for a wave
+    ) -> np.ndarray:
+        """Features (…, 128) float32. int16 is divided by 32768, channels are averaged, the wave is
+        cut into whole seconds, then resampled to 16 kHz (`log_mel`). Raises `AvbookError` for other
+        input, NaN and Inf."""
+        sound = np.asarray(sound)
+        if sound.shape[-2:] != (PATCH, BANDS):
+            sound = log_mel(sound, rate)
+        if not np.issubdtype(sound.dtype, np.floating) or not np.isfinite(sound).all():
+            raise AvbookError(
+                f"features: found log-mel patches of type {sound.dtype} with NaN or Inf, or no"
+                " floats; expected finite floats; check the wave they came from"
+            )
+        found = self._run(sound.reshape(-1, PATCH, BANDS))
+        return found.reshape(*sound.shape[:-2], self.dim)
+
+    def _prepare(self, media: np.ndarray, **options: Any) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(media, dtype=np.float32))
+
+
+class _FrameExtractor(OfficialExtractor):
+    """The part that the three extractors of frames share: checks, and one video at a time."""
+
+    side: int  # pixels of both sides that the network gets
+
+    def __call__(
+        self,
+        frames,  # uint8 RGB (…, count, H, W, 3); leading axes are videos
+        seconds: int = 10,  # that the frames of a video last
+    ) -> np.ndarray:
+        """Features as float32, (…, T, 7, 7, 512), (…, 8·T, 2048) or (…, T, 512). Raises
+        `AvbookError`."""
+        frames = np.asarray(frames)
+        if frames.ndim < 4 or frames.shape[-1] != 3 or 0 in frames.shape:
+            raise AvbookError(
+                f"features: found frames of shape {frames.shape}; expected (…, frames, height,"
+                " width, 3), colours last and none of them empty"
+            )
+        if frames.dtype != np.uint8:
+            raise AvbookError(
+                f"features: found frames of type {frames.dtype}; expected uint8 from 0 to 255:"
+                " scale and convert them"
+            )
+        videos = frames.reshape(-1, *frames.shape[-4:])
+        found = np.stack([self._run(video, seconds=seconds) for video in videos])
+        return found.reshape(*frames.shape[:-4], *found.shape[1:])
+
+    def _prepare(self, media: np.ndarray, **options: Any) -> torch.Tensor:
+        resized = [self._resize(media[index]) for index in self._indices(len(media), **options)]
+        return torch.from_numpy(np.stack(resized))
+
+    def _indices(self, count: int, seconds: int) -> np.ndarray:
+        """Which frames are used."""
+        return llp_frame_indices(count, seconds)
+
+    def _resize(self, frame: np.ndarray) -> np.ndarray:
+        """(H, W, 3) -> (side, side, 3), both uint8."""
+        raise NotImplementedError
+
+
+class VGG19Extractor(_FrameExtractor):
+    """AVE's visual features: VGG-19's `block5_pool`, the mean over 16 frames of each second, (T, 7,
+    7, 512).
+
+    `frames` are all those of the video, or those of `ave_frame_indices`. Resized to 224×224 as
+    OpenCV does (`cv2.resize`, bilinear), the aspect lost; BGR minus the mean, not scaled."""
+
+    kind, name, dim, side = "vgg19", "vgg19-block5_pool", 512, 224
+
+    def _input(self) -> nn.Module:
+        return PixelInput(CAFFE_MEAN, reverse=True)
+
+    def _indices(self, count: int, seconds: int) -> np.ndarray:
+        return ave_frame_indices(count, seconds)
+
+    def _resize(self, frame: np.ndarray) -> np.ndarray:
+        return resize_opencv(frame, self.side, self.side)
+
+    def _finish(self, found: torch.Tensor, **options: Any) -> torch.Tensor:
+        maps = found.unflatten(0, (-1, AVE_RATE)).double().mean(1)  # their script adds in float64
+        return maps.permute(0, 2, 3, 1).float()
+
+
+class ResNet152Extractor(_FrameExtractor):
+    """LLP's 2D visual features: ResNet-152 without `fc`, (8·T, 2048), one vector per frame.
+
+    `frames` are taken 8 a second. Shorter side 256 as Pillow and torchvision do (bilinear with
+    antialiasing), middle 224×224, ImageNet's mean and deviation. The authors wrote each frame as a
+    JPEG in between, whose loss is not imitated."""
+
+    kind, name, dim, side = "resnet152", "resnet152-avgpool", 2048, 224
+    short_side = 256  # pixels, before the crop
+
+    def _input(self) -> nn.Module:
+        return PixelInput(*IMAGENET, scale=255.0)
+
+    def _resize(self, frame: np.ndarray) -> np.ndarray:
+        return centre_crop(resize_short_side(frame, self.short_side), self.side)
+
+
+class R2Plus1DExtractor(_FrameExtractor):
+    """LLP's 3D visual features: R(2+1)D-18 without `fc`, (T, 512), one vector per clip of 8 frames.
+
+    `frames` are taken 8 a second. Resized to 112×112 as Pillow and torchvision do (bilinear with
+    antialiasing), the aspect lost; Kinetics' mean and deviation. JPEG as for ResNet-152."""
+
+    kind, name, dim, side = "r2plus1d_18", "r2plus1d_18-avgpool", 512, 112
+
+    def _input(self) -> nn.Module:
+        return PixelInput(*KINETICS, scale=255.0)
+
+    def _resize(self, frame: np.ndarray) -> np.ndarray:
+        return resize_pillow(frame, self.side, self.side)
+
+    def _prepare(self, media: np.ndarray, **options: Any) -> torch.Tensor:
+        return super()._prepare(media, **options).unflatten(0, (-1, LLP_RATE))
