@@ -127,30 +127,34 @@ def resample(
 # %% ../../nbs/5_your_videos/01_logmel.ipynb #c038
 def _mel_frames(
     signal: np.ndarray,  # (…, samples) float64 at 16 kHz
+    offset: float = LOG_OFFSET,  # added before the logarithm
 ) -> np.ndarray:
-    """ln(mel + 0.01) of every whole window, (…, frames, 64); what is left at the end is dropped."""
+    """ln(mel + offset) of every whole window, (…, frames, 64); an unfinished one is dropped."""
     from scipy.fft import rfft
 
     windows = np.lib.stride_tricks.sliding_window_view(signal, FRAME, axis=-1)[..., ::HOP, :]
     magnitude = np.abs(rfft(windows * hann_window(), FFT, axis=-1))  # not squared
-    return np.log(magnitude @ mel_matrix() + LOG_OFFSET)
+    return np.log(magnitude @ mel_matrix() + offset)
 
 # %% ../../nbs/5_your_videos/01_logmel.ipynb #c040
 def log_mel(
     wave,  # (samples,) or (samples, channels): floats in [-1, 1] or int16
     rate: int = RATE,  # samples per second; other rates than 16 kHz are resampled
+    offset: float = LOG_OFFSET,  # added before the logarithm; YAMNet was trained with 0.001
 ) -> np.ndarray:
     """VGGish's input, one patch per second of sound: (seconds, 96, 64) float32, time by mel band.
 
     The wave is cut into whole seconds *before* resampling and framing, as the authors of AVE and
     LLP did; a second gives 98 windows, of which the first 96 are kept. An incomplete last second is
     dropped. Raises `AvbookError`."""
+    if not 0 < offset < 1:
+        _fail(f"offset={offset!r}", "a number between 0 and 1")
     wave = _mono(wave, rate)
     seconds = len(wave) // rate
     if not seconds:
         _fail(f"{len(wave)} samples at {rate} a second", "at least one whole second of sound")
     pieces = wave[: seconds * rate].reshape(seconds, rate)
-    return _mel_frames(resample(pieces, rate))[:, :PATCH].astype(np.float32)
+    return _mel_frames(resample(pieces, rate), offset)[:, :PATCH].astype(np.float32)
 
 # %% ../../nbs/5_your_videos/01_logmel.ipynb #c044
 def log_mel_stream(

@@ -1,0 +1,89 @@
+"""A seeded orthonormal projection, which brings features to the length that a network expects."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from avbook.common.options import check_seed, is_whole
+from avbook.errors import AvbookError
+from avbook.features.extractors import Extractor
+
+__all__ = ["projection", "project", "ProjectedExtractor"]
+
+
+@functools.lru_cache(maxsize=8)
+def projection(
+    source: int,  # length of a feature vector
+    dim: int,  # length that it gets
+    seed: int = 0,
+) -> np.ndarray:
+    """A random matrix (source, dim), float32, read-only, with orthonormal columns where dim ≤
+    source and orthonormal rows above.
+
+    It is the Q of the QR decomposition of a matrix of standard normal numbers (float64, NumPy's
+    PCG64), with the sign of each column chosen so that R's diagonal is positive: without that rule
+    Q is unique up to signs only, and LAPACK libraries differ. So every machine gets the same
+    matrix, up to the last bits of float32. It is spread evenly over all such matrices (Mezzadri,
+    2007, "How to generate random matrices from the classical compact groups")."""
+    for name, value in (("source", source), ("dim", dim)):
+        if not is_whole(value) or value < 1:
+            raise AvbookError(f"projection: {name}={value!r}; expected a whole number above zero")
+    check_seed(seed)
+    long, short = max(source, dim), min(source, dim)
+    normal = np.random.default_rng([seed, source, dim]).standard_normal((long, short))
+    q, r = np.linalg.qr(normal)
+    q = (q * np.where(np.diag(r) < 0, -1.0, 1.0)).astype(np.float32)  # (long, short)
+    matrix = np.ascontiguousarray(q if source >= dim else q.T)
+    matrix.flags.writeable = False
+    return matrix
+
+
+def project(
+    features,  # (…, source)
+    dim: int,  # length of a vector that comes back
+    seed: int = 0,  # another seed, another space: features of two seeds must not meet
+) -> np.ndarray:
+    """The features in `dim` dimensions, (…, dim) float32: `features @ projection(source, dim)`.
+
+    Where dim ≥ source, all lengths and distances are kept; below, they shrink by about
+    sqrt(dim / source), the same factor for all up to chance, and are not scaled back. A vector of
+    zeros stays one. Raises `AvbookError` for NaN, Inf, and anything without a last axis."""
+    features = np.asarray(features)
+    if not features.ndim or not np.issubdtype(features.dtype, np.floating):
+        raise AvbookError(
+            f"project: found {features.dtype} of shape {features.shape}; expected floats (…, n)"
+        )
+    if not np.isfinite(features).all():
+        raise AvbookError("project: found NaN or Inf; expected finite features")
+    return features.astype(np.float32) @ projection(features.shape[-1], dim, seed)
+
+
+class ProjectedExtractor:
+    """An extractor whose vectors are projected to another length. Its name says so:
+    `yamnet-p128-s0` is YAMNet, projected to 128 dimensions with seed 0.
+
+    The same shape is not the same space: a network trained on VGGish's 128 numbers has no use for
+    these."""
+
+    def __init__(
+        self,
+        extractor: Extractor,  # what is projected
+        dim: int,  # length of a feature vector
+        seed: int = 0,  # of the projection
+    ):
+        projection(extractor.dim, dim, seed)  # a wrong option fails now
+        self.extractor, self.dim = extractor, int(dim)
+        self.seed: int | None = int(seed)
+        self.name = f"{extractor.name}-p{dim}-s{seed}"
+        self.weights_hash: str | None = getattr(extractor, "weights_hash", None)
+
+    def __call__(
+        self,
+        media,  # as the extractor takes it
+        **options: Any,  # for the extractor, such as rate or seconds
+    ) -> np.ndarray:
+        """Features (…, dim) float32. Raises `AvbookError` as the extractor does."""
+        return project(self.extractor(media, **options), self.dim, self.seed or 0)
