@@ -14,6 +14,7 @@ from avbook.experiments.keys import run_key
 from avbook.experiments.recipes import find_recipe
 from avbook.experiments.records import Records, read_record
 from avbook.experiments.tables import table_rows
+from avbook.features.trained import extractor_weights
 from avbook.papers import find_table
 
 
@@ -122,14 +123,24 @@ def test_a_table_and_a_comparison_are_of_one_data_set(tmp_path):
     assert [row["ours"] for row in rows if row["seeds"]] == [70.0]
 
 
-def test_every_stored_record_lies_where_its_run_would_be_looked_for():
+@pytest.mark.parametrize(
+    "folder, least, hashes, filters",
+    [
+        ("records", 600, ("035b76623a55", "3da1f8cb2d65"), None),
+        ("records_trained", 40, ("94dd19f0afad", "e9e63d7f3a62"), "trained"),
+    ],
+)
+def test_every_stored_record_lies_where_its_run_would_be_looked_for(folder, least, hashes, filters):
     """A renamed recipe, option, preset or value of a preset would orphan records without a word."""
-    paths = sorted((ROOT / "nbs/records").glob("*/*/seed-*.json"))
-    assert len(paths) > 600
+    paths = sorted((ROOT / "nbs" / folder).glob("*/*/seed-*.json"))
+    assert len(paths) > least
     for path in paths:
         record = read_record(path)
         data = SimpleNamespace(**record["data"])
         recipe = find_recipe(record["recipe"])
         key = run_key(recipe, record["preset"], record["options"], data)
         assert path.parent.name == key and path.parts[-3] == recipe.name, path
-        assert record["data"]["hash"] in ("035b76623a55", "3da1f8cb2d65"), path
+        assert record["data"]["hash"] in hashes, path
+        said = record["data"].get("features")
+        assert (said and said["filters"]) == filters, path
+        assert said is None or said["weights"] == extractor_weights().hash, path

@@ -109,6 +109,13 @@ def test_the_small_worlds_are_those_of_the_records(dataset, expected):
     assert dataset(world_folder(dataset.__name__.lower(), "small")).hash == expected
 
 
+@pytest.mark.soak
+@pytest.mark.parametrize("dataset, expected", [(AVE, "94dd19f0afad"), (LLP, "e9e63d7f3a62")])
+def test_the_small_worlds_under_trained_filters_are_those_of_the_records(dataset, expected):
+    folder = world_folder(dataset.__name__.lower(), "small", features="trained")
+    assert dataset(folder).hash == expected
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A tiny world of each task under the trained filters."""
