@@ -7,6 +7,7 @@ import subprocess
 import sys
 import wave as wave_files
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,8 @@ from avbook.features import pictures
 from avbook.features.decode import count_frames, iter_frames, read_clip, read_pcm
 from avbook.features.encode import write_video
 from avbook.features.logmel import RATE, log_mel
-from avbook.features.media import open_media
+from avbook.features.media import _length, open_media
+from avbook.features.sound import _Track, decode_sound
 
 av = pytest.importorskip("av", reason="PyAV is not installed: pip install 'avbook[clips]'")
 WIDTH, HEIGHT = 48, 32
@@ -132,21 +134,43 @@ def test_frames_may_be_more_than_the_video_has(plain):
     assert numbers(clip) == [k // 3 for k in range(90)]
 
 
-def test_a_variable_frame_rate_is_sampled_by_time(tmp_path):
-    times = [0, 1, 2, 3, 4, 20, 21, 22, 23, 24]  # tenths: still for 1.6 seconds
-    with av.open(str(tmp_path / "vfr.mp4"), "w") as container:
+def write_uneven(path, times):
+    """Numbered frames that begin at those tenths of a second."""
+    with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=10)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        for k, frame in enumerate(numbered(10)):
+        for k, frame in enumerate(numbered(len(times))):
             picture = av.VideoFrame.from_ndarray(frame, "rgb24")
             picture.pts, picture.time_base = times[k], Fraction(1, 10)
             container.mux(stream.encode(picture))
         container.mux(stream.encode(None))
+
+
+def test_a_variable_frame_rate_is_sampled_by_time(tmp_path):
+    write_uneven(tmp_path / "vfr.mp4", [0, 1, 2, 3, 4, 20, 21, 22, 23, 24])  # still for 1.6 s
     clip = read_clip(tmp_path / "vfr.mp4", fps=10, seconds=2)
     assert numbers(clip) == [0, 1, 2, 3] + 16 * [4]
     clip = read_clip(tmp_path / "vfr.mp4", times=[0.45, 1.95, 2.05, 2.45])
     assert numbers(clip) == [4, 4, 5, 9]
     assert any(note.startswith("variable frame rate: 0.625 to 10") for note in clip.notes)
+
+
+@pytest.mark.parametrize("still", range(1, 8))
+def test_a_variable_frame_rate_does_not_change_the_length(tmp_path, still):
+    """mp4 tells lengths in the order of decoding: the last frame may get that of another."""
+    times = [k + 15 * (k >= still) for k in range(8)]
+    write_uneven(tmp_path / "vfr.mp4", times)
+    clip = read_clip(tmp_path / "vfr.mp4")
+    assert clip.seconds == pytest.approx(2.3, abs=0.11) and clip.segments == 2
+    assert not any("leap" in note for note in clip.notes)
+
+
+@pytest.mark.parametrize("told, length", [(0.1, 0.1), (1.6, 0.5), (10**9, 0.5), (0, 0)])
+def test_a_frame_lasts_at_most_to_the_end_of_its_stream(told, length):
+    tick = Fraction(1, 100)
+    frame = SimpleNamespace(duration=round(told * 100), time_base=tick)
+    stream = SimpleNamespace(type="video", start_time=100, duration=900, time_base=tick)
+    assert _length(frame, stream, 9.5) == pytest.approx(length)
 
 
 def test_only_frames_that_are_taken_are_converted(plain, monkeypatch):
@@ -197,6 +221,15 @@ def test_all_frames_come_in_order_and_some_by_index(plain):
     assert [(frame.index, number(frame.rgb)) for frame in some] == [(3, 3), (17, 17)]
     np.testing.assert_array_equal(some[1].rgb, frames[17].rgb)
     assert list(iter_frames(plain, ())) == []
+
+
+def test_nothing_is_decoded_after_the_last_frame_wanted(plain, tmp_path):
+    bad = spoiled(plain, tmp_path / "bad.mp4", "video", [20])
+    for wanted, told in (({3}, []), (None, ["picture is damaged: 1 of 30 frames lost"])):
+        notes: list = []
+        assert next(iter_frames(bad, wanted)).index == (3 if wanted else 0)
+        list(iter_frames(bad, wanted, notes))
+        assert notes[:1] == told
 
 
 @pytest.mark.parametrize(
@@ -288,6 +321,22 @@ def test_any_rate_and_channels_become_one_at_16_khz_equally_loud(tmp_path, rate,
     assert clip.wave.shape == (2 * RATE,) and clip.notes == ()
     assert np.abs(clip.wave[-RATE:]).max() == pytest.approx(0.2, abs=0.01)
     assert loud_from(clip.wave) == pytest.approx(0.5, abs=0.002)
+    with open_media(path) as media:
+        assert len(decode_sound(media).samples) == pytest.approx(2 * RATE, abs=1)
+
+
+def test_the_wave_is_the_mean_of_the_channels(tmp_path):
+    left = np.stack([tone(2), np.zeros(2 * RATE)], 1)
+    path = write(tmp_path / "left.mkv", 2, sound=left, audio_codec="pcm_s16le")
+    np.testing.assert_allclose(read_clip(path).wave, tone(2) / 2, atol=1e-4)
+
+
+def test_sound_before_the_beginning_is_cut_off():
+    track = _Track(1, 10)
+    track.advance(-0.5)
+    track.add(np.arange(10, dtype=np.int16)[:, None])
+    track.advance(0.8)
+    assert track.samples()[:, 0].tolist() == [5, 6, 7, 8, 9, 0, 0, 0]
 
 
 def test_ten_seconds_of_aac_are_ten(tmp_path):
@@ -556,6 +605,24 @@ def test_sound_alone_is_refused_unless_asked_for(tmp_path):
     assert clip.segments == 2 and not clip.silent and clip.times.shape == (0,)
 
 
+def test_the_cover_of_a_song_is_no_picture(tmp_path):
+    with av.open(str(tmp_path / "song.m4a"), "w", format="mp4") as container:
+        sound = container.add_stream("aac", rate=RATE, layout="mono")
+        cover = container.add_stream("png", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 32, 32, "rgb24"
+        cover.disposition = av.stream.Disposition.attached_pic
+        picture = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), "rgb24")
+        container.mux(cover.encode(picture) + cover.encode(None))
+        wave = tone(2).astype(np.float32)[None]
+        frame = av.AudioFrame.from_ndarray(wave, "fltp", layout="mono")
+        frame.sample_rate = RATE
+        container.mux(sound.encode(frame) + sound.encode(None))
+    with av.open(str(tmp_path / "song.m4a")) as container:
+        assert len(container.streams.video) == 1
+    with pytest.raises(AvbookError, match="no picture in it"):
+        read_clip(tmp_path / "song.m4a")
+
+
 def test_frames_alone_on_demand(plain):
     clip = read_clip(plain, sound=False)
     assert clip.wave.shape == (0,) and clip.notes == () and clip.segments == 3
@@ -707,11 +774,18 @@ def test_a_video_is_written_whole_or_not_at_all(plain, tmp_path):
     assert read_clip(target).segments == 1 and len(list((tmp_path / "folder").iterdir())) == 1
 
 
-def test_picture_and_sound_lie_side_by_side_in_the_file(plain):
-    with av.open(str(plain)) as container:
-        kinds = [packet.stream.type for packet in container.demux() if packet.size]
+def test_one_thread_encodes_for_the_bytes_depend_on_their_number(tmp_path):
+    write_video(tmp_path / "large.mp4", numbered(3, 256, 256))
+    assert b" threads=1 " in (tmp_path / "large.mp4").read_bytes()  # so says x264
+
+
+def test_picture_and_sound_lie_side_by_side_in_the_file(tmp_path):
+    path = write(tmp_path / "long.mp4", 40, fps=1)
+    with av.open(str(path)) as container:
+        packets = sorted((p.pos, p.stream.type) for p in container.demux() if p.size)
+    kinds = [kind for _, kind in packets]
     halves = kinds[: len(kinds) // 2], kinds[len(kinds) // 2 :]
-    assert all(half.count("video") > 8 for half in halves)
+    assert all(half.count("video") > 12 for half in halves)
 
 
 FRAMES = np.zeros((3, 8, 8, 3), np.uint8)
