@@ -37,7 +37,9 @@ setup(
     package_data={"avbook.features": ["*.safetensors"]},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
-    extras_require={"ann": cfg["ann_requirements"].split(), "dev": cfg["dev_requirements"].split()},
+    extras_require={
+        extra: cfg[f"{extra}_requirements"].split() for extra in ("ann", "clips", "dev")
+    },
     entry_points={
         "console_scripts": cfg["console_scripts"].split(),
         "nbdev": [f"{cfg['lib_name']}={cfg['lib_name']}._modidx:d"],
