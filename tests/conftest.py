@@ -17,9 +17,12 @@ from hypothesis import settings
 HERE = Path(__file__).parent
 # seconds, roughly: what takes long starts early
 HEAVY = {
-    "world.test_build": 97,
+    "world.test_build": 120,
     "test_cli": 60,
     "features.test_extractors": 53,
+    "world.test_corpus": 40,
+    "features.test_official": 28,
+    "features.test_decode": 18,
     "pages.test_site": 40,
     "common.test_system": 40,
     "training.test_two_processes": 40,

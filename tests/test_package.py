@@ -23,7 +23,7 @@ from avbook.common.system import cache_folder
 SETTINGS = ConfigParser(delimiters=["="])
 SETTINGS.read(ROOT / "settings.ini", encoding="utf-8")
 SETTINGS = SETTINGS["DEFAULT"]
-EXTRAS = ("dev", "ann")
+EXTRAS = ("dev", "ann", "clips")
 
 
 def run(*words, cwd, fails=False, **env) -> str:
