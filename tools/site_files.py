@@ -290,29 +290,34 @@ def api_cells() -> list[tuple[str, str]]:
     return out
 
 
-def api_imports() -> str:
-    """The cell that imports them: nbdev reads what is shown from the source, and knows
+MOST_IMPORTS = 40  # a cell
+
+
+def api_imports() -> list[str]:
+    """The cells that import them: nbdev reads what is shown from the source, and knows
     `module.name` only."""
     shown = sorted(module for module in plain_modules() if api_names(module))
     lines = [f"import avbook.{module} as {module.replace('.', '_')}" for module in shown]
-    return "\n".join(["from nbdev.showdoc import show_doc", "", *lines])
+    cells = [lines[k : k + MOST_IMPORTS] for k in range(0, len(lines), MOST_IMPORTS)]
+    cells[0] = ["from nbdev.showdoc import show_doc", "", *cells[0]]
+    return ["\n".join(cell) for cell in cells]
+
+
+def _cell(id: str, kind: str, text: str) -> dict:
+    cell = {"cell_type": kind, "id": id, "metadata": {}, "source": text.splitlines(True)}
+    return cell | ({"execution_count": None, "outputs": []} if kind == "code" else {})
 
 
 def write_api() -> None:
     notebook = json.loads(API.read_text(encoding="utf-8"))
-    imports = next(
-        cell for cell in notebook["cells"] if "from nbdev.showdoc import" in source(cell)
-    )
-    imports["source"] = api_imports().splitlines(True)
-    start = next(
-        i for i, cell in enumerate(notebook["cells"]) if source(cell).startswith("## avbook.")
-    )
-    made = [
-        {"cell_type": kind, "id": f"n{i:03d}", "metadata": {}, "source": text.splitlines(True)}
-        | ({"execution_count": None, "outputs": []} if kind == "code" else {})
-        for i, (kind, text) in enumerate(api_cells())
-    ]
-    notebook["cells"] = notebook["cells"][:start] + made
+    cells = notebook["cells"]
+    start = next(i for i, cell in enumerate(cells) if source(cell).startswith("## avbook."))
+    imports = ("from nbdev.showdoc import", "import avbook.")
+    before = [cell for cell in cells[:start] if not source(cell).startswith(imports)]
+    at = next(i for i, cell in enumerate(cells[:start]) if source(cell).startswith(imports))
+    loaded = [_cell(f"i{i:03d}", "code", text) for i, text in enumerate(api_imports())]
+    made = [_cell(f"n{i:03d}", *cell) for i, cell in enumerate(api_cells())]
+    notebook["cells"] = [*before[:at], *loaded, *before[at:], *made]
     API.write_text(
         json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8"
     )
