@@ -95,7 +95,13 @@ def world(
         str, typer.Option(help="ave (one event a clip) or llp (several, heard and seen apart).")
     ] = "ave",
     size: Annotated[
-        str, typer.Option(help="tiny (64 clips), small (1,000), ave (4,143) or llp (11,849).")
+        str,
+        typer.Option(
+            help=(
+                "tiny (64 clips), small (1,000; 1,280 with trained features), ave (4,143) or llp"
+                " (11,849)."
+            )
+        ),
     ] = "small",
     annotations: Annotated[
         Path | None,
