@@ -377,12 +377,12 @@ def per_second(
     return values.unflatten(0, (seconds, -1)).mean(1)
 
 
-def _checked(
+def _check_frames(
     frames,  # (…, frames, H, W, 3) uint8
     seconds: int,  # that they last
-) -> torch.Tensor:
-    """The frames as uint8 (clips, frames, 56, 56, 3); other sizes are brought to 56 by averaging
-    areas. Raises `AvbookError`."""
+) -> np.ndarray:
+    """The frames as an array. Raises `AvbookError` for another type or shape, and where seconds
+    do not have the same number of frames."""
     frames = np.asarray(frames)
     if frames.ndim < 4 or frames.shape[-1] != 3 or min(frames.shape[-3:-1]) < 8:
         _fail(
@@ -396,6 +396,16 @@ def _checked(
             f"{frames.shape[-4]} frames for {seconds} seconds",
             "the same number of frames in every second",
         )
+    return frames
+
+# %% ../../nbs/1_problem/03_extractors.ipynb #c0551
+def _checked(
+    frames,  # (…, frames, H, W, 3) uint8
+    seconds: int,  # that they last
+) -> torch.Tensor:
+    """The frames as uint8 (clips, frames, 56, 56, 3); other sizes are brought to 56 by averaging
+    areas. Raises `AvbookError`."""
+    frames = _check_frames(frames, seconds)
     frames = torch.from_numpy(np.ascontiguousarray(frames)).reshape(-1, *frames.shape[-4:])
     if frames.shape[-3:-1] == (SIDE, SIDE):
         return frames

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from avbook.common.options import is_whole
 from avbook.errors import AvbookError
-from avbook.features.extractors import per_second
+from avbook.features.extractors import _check_frames, per_second
 from avbook.features.packaged import checked_bytes, packaged_file
 
 __all__ = ["SHA256", "STAGES", "Lite0", "Lite0Extractor"]
@@ -160,21 +160,7 @@ class Lite0Extractor:
     ) -> np.ndarray:
         """Maps (…, T, 7, 7, 1280) float32, never negative. Raises `AvbookError` for another type or
         shape, and where seconds do not have the same number of frames."""
-        frames = np.asarray(frames)
-        if frames.ndim < 4 or frames.shape[-1] != 3 or min(frames.shape[-3:-1]) < 8:
-            _fail(
-                f"frames of shape {frames.shape}",
-                "(…, frames, height, width, 3), colours last, at least 8 pixels a side",
-            )
-        if frames.dtype != np.uint8:
-            _fail(f"frames of type {frames.dtype}", "uint8 from 0 to 255; scale and convert them")
-        if not is_whole(seconds) or seconds < 1:
-            _fail(f"seconds={seconds!r}", "a whole number above zero")
-        if not frames.shape[-4] or frames.shape[-4] % seconds:
-            _fail(
-                f"{frames.shape[-4]} frames for {seconds} seconds",
-                "the same number of frames in every second",
-            )
+        frames = _check_frames(frames, seconds)
         where = self.net.fc.weight.device
         found = np.empty((int(np.prod(frames.shape[:-4])), seconds, 7, 7, self.dim), np.float32)
         with torch.inference_mode():
