@@ -351,7 +351,7 @@ def resume_run(
     """Puts the run where its checkpoint left it, if there is one.
 
     Raises `AvbookError` naming what differs where the checkpoint is of another network, method,
-    data or options, or is further on; and where it is not, to the last byte, what `save_run`
+    data or options, or is further on; and where anything read from it is not what `save_run`
     wrote."""
     if run.file is None or not run.file.exists():
         return
