@@ -42,7 +42,11 @@ def summarise_page(
 
 def _answer(rows):
     counts = Counter(row["verdict"] for row in rows)
-    parts = [f"{counts[verdict]} {_VERBS[verdict]}" for verdict in _ORDER if counts[verdict]]
+    parts = [
+        f"{counts[verdict]} {_VERBS[verdict][counts[verdict] > 1]}"
+        for verdict in _ORDER
+        if counts[verdict]
+    ]
     seeds = sorted({row["seeds"] for row in rows if row["seeds"]})
     over = ""
     if seeds:
@@ -53,11 +57,11 @@ def _answer(rows):
 
 
 _VERBS = {
-    "agrees": "agree with ours",
-    "disagrees": "disagree",
-    "undecided": "are undecided",
-    "not run": "were not run",
-}
+    "agrees": ("agrees with ours", "agree with ours"),
+    "disagrees": ("disagrees", "disagree"),
+    "undecided": ("is undecided", "are undecided"),
+    "not run": ("was not run", "were not run"),
+}  # of one, of several
 
 
 def _best(rows):

@@ -33,7 +33,7 @@ def test_the_five_lines(rows):
     ]
     verdicts = [row["verdict"] for row in rows]
     assert verdicts.count("agrees") == 2 and verdicts.count("disagrees") == 1
-    assert "2 agree with ours, 1 disagree and 1 were not run, over 4 seeds" in lines[1]
+    assert "2 agree with ours, 1 disagrees and 1 was not run, over 4 seeds" in lines[1]
     assert "PSP beats w/o PSP (full): +4.9" in lines[2] and "agrees" in lines[2]
     assert "the paper: +4.1" in lines[2]
     others = summarise_page(rows, evidence=rows[1:], **WORDS).splitlines()
