@@ -98,7 +98,7 @@ def world(
         str,
         typer.Option(
             help=(
-                "tiny (64 clips), small (1,000; 1,280 with trained features), ave (4,143) or llp"
+                "tiny (64 clips), small (1,280; 1,000 with random filters), ave (4,143) or llp"
                 " (11,849)."
             )
         ),
@@ -117,11 +117,11 @@ def world(
         str,
         typer.Option(
             help=(
-                "The extractors' filters: random, or trained with the labels of other pictures and"
-                " sounds."
+                "The extractors' filters: trained with the labels of other pictures and sounds, or"
+                " random."
             )
         ),
-    ] = "random",
+    ] = "trained",
     visual_dim: Annotated[
         int | None,
         typer.Option(

@@ -298,6 +298,7 @@ TABLES.update(
                         (row, {"rounds": 1, **options})
                         for row, options in (
                             ("ours", {}),
+                            ("memory banks of noise at first", {"bank": "random"}),
                             ("no residual (Eq. 3-5 as printed)", {"residual": False}),
                             (
                                 "decorrelation, hard form, a learning rate of 0.001",

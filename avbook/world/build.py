@@ -93,7 +93,7 @@ FEATURES = {
         "visual_3d": TrainedMotionExtractor,
     },
 }  # the extractors by the name of what they give
-DEFAULT_FEATURES = "random"  # of a world that is asked for without any
+DEFAULT_FEATURES = "trained"  # of a world that is asked for without any
 FIRST_SMALL = (680, 120, 200)  # clips of `small` in the first version, which has random features
 NEGATIVES = AVE_SPEC.background_clips / AVE_SPEC.clips  # background clips per clip of AVE
 SIDE = 56  # pixels

@@ -411,12 +411,12 @@ def _sample_ave(n, seed, splits, levers):
 def sample_background(
     n: int,  # how many
     seed: int = 0,
-    levers: Levers = FIRST,  # how hard they are
+    levers: Levers | None = None,  # how hard they are; None: as in the world
 ) -> list[Clip]:
     """Clips without an event, the weak setting's negatives: nothing is heard and seen at once. No
     labels; all in `train`. Raises AvbookError for a number below 0."""
     _check_whole(n=n, seed=seed)
-    clips = []
+    clips, levers = [], levers or SECOND["ave"]
     for i in range(n):
         rng = _random(seed, "background", i)
         sources = tuple(_others(rng, set(), 0.7, 0.7, levers))
@@ -522,7 +522,7 @@ def sample_scripts(
     seed: int = 0,
     # of them for train, val, test; None: as the real ones, else 68:12:20
     splits: tuple[int, int, int] | None = None,
-    levers: Levers = FIRST,  # how hard they are
+    levers: Levers | None = None,  # how hard they are; None: as in the world
 ) -> list[Clip]:
     """Clips whose classes, spans, modalities and labels in company follow the counts of the real
     annotations.
@@ -533,7 +533,7 @@ def sample_scripts(
     _check_whole(seed=seed)
     splits = _splits(task, n, splits)
     sample = {"ave": _sample_ave, "llp": _sample_llp}[task]
-    return sample(n, seed, splits, levers)
+    return sample(n, seed, splits, levers or SECOND[task])
 
 # %% ../../nbs/appendix_world/01_clips.ipynb #c064
 def _read_ave(folder, seed, levers):
@@ -593,7 +593,7 @@ def read_scripts(
     task: str,  # "ave" or "llp"
     folder,  # with the official annotation files
     seed: int = 0,  # of what the files do not say
-    levers: Levers = FIRST,  # how hard the clips are
+    levers: Levers | None = None,  # how hard they are; None: as in the world
 ) -> list[Clip]:
     """Clips with the real classes, spans, ids and splits, second by second, in the order of the
     files' rows.
@@ -603,4 +603,4 @@ def read_scripts(
     them. Raises AvbookError on missing or malformed files."""
     _check_whole(seed=seed)
     read = {"ave": _read_ave, "llp": _read_llp}[find_spec(task).task]
-    return read(folder, seed, levers)
+    return read(folder, seed, levers or SECOND[task])

@@ -126,8 +126,8 @@ def test_a_table_and_a_comparison_are_of_one_data_set(tmp_path):
 @pytest.mark.parametrize(
     "folder, least, hashes, filters",
     [
-        ("records", 600, ("035b76623a55", "3da1f8cb2d65"), None),
-        ("records_trained", 40, ("94dd19f0afad", "e9e63d7f3a62"), "trained"),
+        ("records", 400, ("94dd19f0afad", "e9e63d7f3a62"), "trained"),
+        ("records_random", 600, ("035b76623a55", "3da1f8cb2d65"), None),
     ],
 )
 def test_every_stored_record_lies_where_its_run_would_be_looked_for(folder, least, hashes, filters):
@@ -144,3 +144,5 @@ def test_every_stored_record_lies_where_its_run_would_be_looked_for(folder, leas
         said = record["data"].get("features")
         assert (said and said["filters"]) == filters, path
         assert said is None or said["weights"] == extractor_weights().hash, path
+        world = {"world", "world:small:0:trained"} if said else {"world:small:0:random"}
+        assert record["command"].split()[4] in world, path

@@ -3,6 +3,7 @@ many who ask."""
 
 import errno
 import hashlib
+import inspect
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 from processes import PATIENCE, ROOT, wait_for
 
+from avbook.cli import commands
 from avbook.common import files
 from avbook.common.system import lock
 from avbook.data.annotations import read_annotations, read_spans, read_videos
@@ -31,14 +33,24 @@ from avbook.features.trained import extractor_weights
 from avbook.world import build as world, writers as layouts
 from avbook.world.audio import render_sound
 from avbook.world.build import (
+    DEFAULT_FEATURES,
     clip_features,
     open_clip,
     open_world,
     world_dims,
     world_folder,
+    world_sizes,
     write_world,
 )
-from avbook.world.clips import SECOND, ave_truth, llp_truth, read_scripts
+from avbook.world.clips import (
+    SECOND,
+    ave_truth,
+    clip_record,
+    llp_truth,
+    read_scripts,
+    sample_background,
+    sample_scripts,
+)
 from avbook.world.probe import probe
 from avbook.world.video import render_frames
 
@@ -84,15 +96,14 @@ def quick(monkeypatch, few):
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
-    """The real thing, once: a tiny world of each task."""
+    """The real thing, once: a tiny world of each task under random filters."""
     folder = tmp_path_factory.mktemp("worlds")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(world.SIZES["llp"], "tiny", (12, 4, 4))
+        shared = {"size": "tiny", "seed": 4, "features": "random", "visual_dim": 16, "workers": 1}
         return {
-            "ave": write_world(folder / "ave", "ave", "tiny", seed=4, visual_dim=16, workers=1),
-            "llp": write_world(
-                folder / "llp", "llp", "tiny", seed=4, visual_dim=16, motion_dim=8, workers=1
-            ),
+            "ave": write_world(folder / "ave", "ave", **shared),
+            "llp": write_world(folder / "llp", "llp", motion_dim=8, **shared),
         }
 
 
@@ -104,16 +115,29 @@ def test_the_same_seed_gives_the_stored_bytes(tiny):
     assert (AVE(tiny["ave"]).hash, LLP(tiny["llp"]).hash) == ("8875954386a5", "4dba68931a96")
 
 
-@pytest.mark.parametrize("dataset, expected", [(AVE, "035b76623a55"), (LLP, "3da1f8cb2d65")])
+@pytest.mark.parametrize("dataset, expected", [(AVE, "94dd19f0afad"), (LLP, "e9e63d7f3a62")])
 def test_the_small_worlds_are_those_of_the_records(dataset, expected):
     assert dataset(world_folder(dataset.__name__.lower(), "small")).hash == expected
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("dataset, expected", [(AVE, "94dd19f0afad"), (LLP, "e9e63d7f3a62")])
-def test_the_small_worlds_under_trained_filters_are_those_of_the_records(dataset, expected):
-    folder = world_folder(dataset.__name__.lower(), "small", features="trained")
+@pytest.mark.parametrize("dataset, expected", [(AVE, "035b76623a55"), (LLP, "3da1f8cb2d65")])
+def test_the_small_worlds_under_random_filters_are_those_of_their_records(dataset, expected):
+    folder = world_folder(dataset.__name__.lower(), "small", features="random")
     assert dataset(folder).hash == expected
+
+
+def test_the_default_is_the_same_wherever_it_is_asked_for():
+    defaults = [
+        inspect.signature(function).parameters["features"].default
+        for function in (world_sizes, clip_features, write_world, world_folder, commands.world)
+    ]
+    assert set(defaults) == {DEFAULT_FEATURES} == {"trained"}
+    few = sample_scripts("ave", 5, seed=3)
+    assert [clip_record(clip) for clip in few] == [
+        clip_record(clip) for clip in sample_scripts("ave", 5, seed=3, levers=SECOND["ave"])
+    ]
+    assert sample_background(2)[1].snr_db == sample_background(2, levers=SECOND["ave"])[1].snr_db
 
 
 @pytest.fixture(scope="module")
@@ -260,11 +284,12 @@ def test_features_are_those_of_each_clip_in_its_row(tiny):
         h5py.File(tiny["ave"] / "audio_feature.h5") as audio,
     ):
         for row in (0, 9, 63):
-            found = clip_features(open_clip(tiny["ave"], row), "ave", info["dims"])
+            clip = open_clip(tiny["ave"], row)
+            found = clip_features(clip, "ave", info["dims"], "random")
             assert np.array_equal(visual["avadataset"][row], found["visual"]) and np.array_equal(
                 audio["avadataset"][row], found["audio"]
             )
-    background = clip_features(open_clip(tiny["ave"], 65), "ave", info["dims"])
+    background = clip_features(open_clip(tiny["ave"], 65), "ave", info["dims"], "random")
     assert np.array_equal(dataset(tiny["ave"] / "visual_feature_noisy.h5")[1], background["visual"])
 
 
@@ -519,7 +544,7 @@ def test_the_cache_builds_once_and_by_kind(tmp_path, quick, monkeypatch):
 
 def test_another_version_of_the_content_makes_another_world(tmp_path, quick, monkeypatch):
     first = world_folder("ave", "tiny", cache=tmp_path)
-    monkeypatch.setitem(world.CONTENT, "random", 99)
+    monkeypatch.setitem(world.CONTENT, world.DEFAULT_FEATURES, 99)
     assert world_folder("ave", "tiny", cache=tmp_path) != first
 
 

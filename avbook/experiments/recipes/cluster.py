@@ -81,7 +81,7 @@ RECIPES = (
             " learned features"
         ),
         settings=ClusterOptions,
-        quick={"width": 64, "k": 6, "represent_epochs": 12, "threads": 1},
+        quick={"width": 64, "k": 6, "represent_epochs": 12, "bank": "features", "threads": 1},
         train=_train_cluster,
     ),
 )

@@ -57,6 +57,7 @@ RECIPES = (
             "width": 64,
             "k": 6,  # of 680 clips, as 30 of 3,339
             "represent_epochs": 12,
+            "bank": "features",  # noise would be a quarter of the banks after twelve epochs
             "annotate_epochs": 20,
             "epochs": 10,
             "lr": 1e-3,
