@@ -132,7 +132,7 @@ def centre_crop(
     return frame[top : top + side, left : left + side]
 
 
-# ---------------------------------------------------------------------------------------------- area
+# -------------------------------------------------------------------------------------------- area
 def resize_area(
     frame: np.ndarray,  # (H, W, channels) uint8
     height: int,  # pixels that come out
