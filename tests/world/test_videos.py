@@ -32,10 +32,10 @@ SMALL = {"side": 32, "fps": 4, "workers": 1}
 # what the road by a file of 224 pixels may cost, by extractor: the least cosine of a second's
 # features with those of the direct road, and the largest distance, over their length
 TOLERANCE = {
-    "audio": (0.99, 0.15),
+    "audio": (0.985, 0.2),
     "visual": (0.99, 0.15),
-    "visual_2d": (0.995, 0.12),
-    "visual_3d": (0.99, 0.15),
+    "visual_2d": (0.99, 0.15),
+    "visual_3d": (0.98, 0.2),
 }
 
 
@@ -190,6 +190,7 @@ def test_too_little_room_is_told_before(begun, monkeypatch):
     assert said == ["1 more videos of 32 pixels take about 0 MB and under a minute"]
 
 
+@pytest.mark.soak  # further processes take longer to start than these clips to write
 def test_two_processes_write_what_one_writes(begun, worlds):
     assert files(write_videos(begun, **SMALL | {"workers": 2})) == files(worlds["ave"] / "videos")
 
