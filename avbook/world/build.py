@@ -64,10 +64,12 @@ __all__ = [
     "world_sizes",
     "world_dims",
     "clip_features",
+    "world_clips",
     "write_world",
     "world_folder",
     "open_world",
     "open_clip",
+    "open_clips",
 ]
 
 
@@ -98,6 +100,7 @@ FIRST_SMALL = (680, 120, 200)  # clips of `small` in the first version, which ha
 NEGATIVES = AVE_SPEC.background_clips / AVE_SPEC.clips  # background clips per clip of AVE
 SIDE = 56  # pixels
 VERSION = 1  # of the folder's layout
+SCRIPTS = "scripts.jsonl"  # the scripts of all clips, one a line
 # raised when the same seed gives other bytes: a test compares them with stored hashes
 CONTENT = {"random": 1, "trained": 2}
 
@@ -262,6 +265,10 @@ def _scripts(task, counts, seed, levers, annotations):
     return clips, negatives, orders
 
 
+def _script_lines(clips):
+    return "".join(json.dumps(clip_record(clip)) + "\n" for clip in clips)
+
+
 def _fill(folder, task, size, seed, dims, features, annotations, workers, progress):
     """Everything into the (temporary) folder; `world.json` last."""
     from tqdm import tqdm
@@ -282,9 +289,7 @@ def _fill(folder, task, size, seed, dims, features, annotations, workers, progre
             f"{folder.parent}: {free / 1e9:.2f} GB free; expected {needed / 1e9:.2f} GB for size"
             f" '{size}'; make room or choose a smaller size"
         )
-    (folder / "scripts.jsonl").write_text(
-        "".join(json.dumps(clip_record(clip)) + "\n" for clip in everything), encoding="utf-8"
-    )
+    (folder / SCRIPTS).write_text(_script_lines(everything), encoding="utf-8")
     (folder / "categories.txt").write_text(
         "\n".join(find_spec(task).categories) + "\n", encoding="utf-8"
     )
@@ -328,6 +333,23 @@ def _fill(folder, task, size, seed, dims, features, annotations, workers, progre
     if features == "trained":  # a world of random filters has the bytes of the first version
         info["features"] = {"filters": features, "weights": extractor_weights().hash}
     (folder / WORLD_FILE).write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
+
+
+def world_clips(
+    task: str = "ave",  # "ave" or "llp"
+    size: str = "small",
+    *,
+    annotations=None,  # see `write_world`
+    seed: int = 0,
+    features: str = DEFAULT_FEATURES,  # "random" or "trained": the version of the clips
+) -> list[Clip]:
+    """The scripts of all clips that `write_world` would write, in the order of their rows,
+    background clips last. Raises AvbookError as `write_world` does."""
+    counts = _checked_size(task, size, features)
+    _check_seed(seed)
+    levers = FIRST if features == "random" else SECOND[task]
+    clips, negatives, _ = _scripts(task, counts, seed, levers, annotations)
+    return [*clips, *negatives]
 
 
 def write_world(
@@ -458,7 +480,7 @@ def open_clip(
     """The script of one clip, for `render_frames` and `render_sound`. Raises AvbookError if no row
     has the id, or several, and for a row that is no script."""
     open_world(folder)
-    path = Path(folder) / "scripts.jsonl"
+    path = Path(folder) / SCRIPTS
     lines = read_bytes(path).splitlines()
     if is_whole(id):
         rows = [int(id)]
@@ -473,9 +495,23 @@ def open_clip(
         some = re.search(rb'"id": "([A-Za-z0-9_-]+)"', lines[0]) if lines else None
         alike = f"; ids look like {some[1].decode()!r}" if some else ""
         raise AvbookError(f"{folder}: no clip {id!r} among {len(lines)}{alike}")
-    where = f"{path}: line {rows[0] + 1}"
+    return _clip_of(lines[rows[0]], f"{path}: line {rows[0] + 1}")
+
+
+def open_clips(
+    folder,  # of a world
+) -> list[Clip]:
+    """The scripts of all clips in the order of their rows, background clips last. Raises
+    AvbookError for a row that is no script."""
+    open_world(folder)
+    path = Path(folder) / SCRIPTS
+    lines = read_bytes(path).splitlines()
+    return [_clip_of(line, f"{path}: line {k}") for k, line in enumerate(lines, 1)]
+
+
+def _clip_of(line, where):
     advice = "build the world again"
-    record = parse_json(lines[rows[0]], ClipRecord, where, "the script of a clip", advice)
+    record = parse_json(line, ClipRecord, where, "the script of a clip", advice)
     try:
         return clip_from_record(record)
     except AvbookError as error:
