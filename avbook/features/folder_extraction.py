@@ -35,7 +35,7 @@ from avbook.features.yamnet import SHA256 as YAMNET_SHA256, YamnetExtractor
 __all__ = ["SoundExtraction", "PictureExtraction", "Extraction", "open_plan", "plan_of"]
 
 LITE0_RATE = 4  # frames a second for AVE's layout; LLP's has eight vectors a second
-EDGE = 1.0  # seconds by which a picture may be off the clip's length and be sampled as officially
+EDGE = 0.1  # of its length by which a picture may be off and be sampled as officially
 SEEDS = {"visual_3d": 1}  # of the projections, where not 0: two of one network are to differ
 PROJECTED = re.compile(r"-p\d+-s\d+$")  # ends the name of features that were projected
 
@@ -64,7 +64,7 @@ class PictureExtraction(ABC):
     """What an extractor of pictures wants of a video, and what it makes of it."""
 
     rate: int | None = None  # frames a second by time; None: by the frames' own numbers
-    edge: float = 0.0  # seconds behind the clip's end that are looked at too
+    edge: float = 0.0  # what is looked at behind the clip's end, as a share of its length
 
     @abstractmethod
     def shrink(
@@ -138,8 +138,9 @@ class _World(PictureExtraction):
 class _Official(PictureExtraction):
     """The official sampling, which spreads the whole video over T seconds.
 
-    Of a picture that is more than a second too short the last frame stands for what is missing, and
-    of one that is too long the first T seconds are taken: so picture and sound stay together."""
+    Of a picture that is more than a tenth too short the last frame stands for what is missing, and
+    of one that is as much too long the first T seconds are taken: so picture and sound stay
+    together."""
 
     edge = EDGE
 
@@ -147,7 +148,7 @@ class _Official(PictureExtraction):
         self.extract = extract
 
     def choose(self, count, length, seconds):
-        if length >= seconds - EDGE:
+        if length >= seconds * (1 - EDGE):
             return self.extract.indices(count, seconds)
         spread = round(count * seconds / length)
         return np.minimum(self.extract.indices(spread, seconds), count - 1)

@@ -119,7 +119,7 @@ def _padded(heard: Sound | None, seconds: int) -> tuple[np.ndarray, int]:
 
 def _by_time(path, picture: PictureExtraction, seconds: int) -> tuple[list, Sampler]:
     """Frames at the middles of even intervals."""
-    step, limit = 1 / float(picture.rate or 1), seconds + picture.edge
+    step, limit = 1 / float(picture.rate or 1), seconds * (1 + picture.edge)
     grid = ((k + 0.5) * step for k in itertools.count())
     with open_media(path) as media:
         media.check_picture()
@@ -164,7 +164,7 @@ def _expected(media: Media, picture: PictureExtraction, seconds: int) -> list[in
     if length is None or not (count or rate):
         return []
     count = count or round(length * rate)
-    if length > seconds + picture.edge:
+    if length > seconds * (1 + picture.edge):
         count, length = round(count * seconds / length), float(seconds)
     return picture.choose(max(count, seconds), length, seconds).tolist()
 
@@ -174,7 +174,7 @@ def _numbered(media: Media, picture: PictureExtraction, seconds: int, wanted: se
     seen of the stream."""
     seen, held, inside, size = Sampler(media.path, iter(())), {}, 0, (0, 0)
     for number, (start, frame) in enumerate(media.frames(media.video, seen.tally)):
-        if start >= seconds + picture.edge:
+        if start >= seconds * (1 + picture.edge):
             seen.stopped = True
             break
         size = size if number else (frame.height, frame.width)

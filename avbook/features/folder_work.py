@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -140,7 +141,7 @@ class FeatureWork:
             with np.load(_store_of(self.folder, path)) as stored:
                 told = json.loads(stored["about"].tobytes())
             source = _source(path)
-        except (OSError, ValueError, KeyError, EOFError, AvbookError):
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile, AvbookError):
             return None
         return told if all(told.get(key) == value for key, value in source.items()) else None
 
