@@ -137,7 +137,7 @@ def _say_report(report) -> None:
     folder = quote(str(report.folder))
     typer.echo(
         one_line(
-            f"wrote {report.folder}: {report.clips} clips of {report.seconds} s; check it with"
-            f" `avbook data check {folder}`"
+            f"{report.folder}: {report.clips} clips of {report.seconds} s; check it with `avbook"
+            f" data check {folder}`"
         )
     )
