@@ -32,6 +32,7 @@ SCRIPTS = (
     "cmlcl_full",
     "recipes",
     "determinism",
+    "features",
 )
 ON_CPU_ONLY = (
     "metrics",
@@ -41,6 +42,7 @@ ON_CPU_ONLY = (
     "cmlcl_full",
     "recipes",
     "determinism",
+    "features",
 )  # have no --device
 
 

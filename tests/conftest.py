@@ -23,6 +23,7 @@ HEAVY = {
     "world.test_corpus": 40,
     "features.test_official": 28,
     "features.test_decode": 18,
+    "features.test_folder": 45,
     "pages.test_site": 40,
     "common.test_system": 40,
     "training.test_two_processes": 40,

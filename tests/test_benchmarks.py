@@ -188,6 +188,16 @@ def test_determinism(record):
 
 
 @pytest.mark.soak
+def test_features(record):
+    record = checked(record("features"), "choices")
+    assert {"world", "lite0 + yamnet"} <= set(record["choices"])
+    for line in record["choices"].values():
+        assert "not_run" in line or set(line["split_seconds"]) == {"decode", "front_end", "network"}
+    if "plain" in record:
+        assert len(record["rows"]) == 1 and record["memory"]["clips"] == 3
+
+
+@pytest.mark.soak
 @pytest.mark.parametrize("name", ["psp_epoch", "search", "cmlcl_full", "recipes"])
 def test_the_others(record, name):
     assert checked(record(name))["rows"]

@@ -65,7 +65,7 @@ def patched(code, *words, environment=None, cwd=ROOT):
 
 def test_help_names_every_command_and_gives_examples():
     text = from_a_shell("--help").stdout
-    for command in ("world", "extractors", "data", "run", "table", "recipes", "demo"):
+    for command in ("world", "extractors", "features", "data", "run", "table", "recipes", "demo"):
         assert command in text
         assert "Usage" in avbook(command, "--help").stdout
     assert "psp-full" in avbook("run", "--help").stdout

@@ -11,6 +11,7 @@ import typer
 import typer.core
 
 from avbook.cli.ending import TRACEBACK, Carried
+from avbook.cli.features import features
 from avbook.common.files import check_writable
 from avbook.common.messages import one_line
 from avbook.errors import AvbookError
@@ -402,3 +403,6 @@ def demo(
         return
     for path in draw_figures(data, out):
         typer.echo(one_line(f"drawn: {path}"))
+
+
+app.command()(features)

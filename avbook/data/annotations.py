@@ -33,6 +33,7 @@ __all__ = [
     "raise_fault",
     "wanted",
     "known_class",
+    "read_lines",
     "read_categories",
     "read_annotations",
     "read_order",
@@ -114,7 +115,9 @@ MARKS = {  # how a text in another encoding than UTF-8 begins; spreadsheets writ
 }
 
 
-def _read_lines(path: Path) -> list[tuple[int, str]]:
+def read_lines(
+    path: Path,  # a text file
+) -> list[tuple[int, str]]:
     """Number and text of each line that is not blank; AvbookError for a file that is missing,
     empty, or not text in UTF-8 (or in UTF-16 with its mark)."""
     data = read_bytes(path, LONGEST)
@@ -136,7 +139,7 @@ def _read_table(
 
     Fields are between tabs, as published, or between commas or semicolons and in quotes, as
     spreadsheets write them."""
-    (_, first), *lines = _read_lines(path)
+    (_, first), *lines = read_lines(path)
     for separator in "\t,;":
         titles = _fields(first[:1000], separator)
         if set(columns) <= set(titles):
@@ -228,7 +231,7 @@ def read_categories(
     path = locate(folder, "categories.txt")
     if not os.path.lexists(path):
         return tuple(own)
-    names = [line.strip() for _, line in _read_lines(path)]
+    names = [line.strip() for _, line in read_lines(path)]
     if len(names) > MOST_CLASSES:
         raise AvbookError(
             f"{path}: {len(names)} lines; expected the names of the classes, one a line"
@@ -274,7 +277,7 @@ def read_annotations(
         return AVEAnnotation(category, name, start, end, number)
 
     path = Path(path)
-    lines = _read_lines(path)
+    lines = read_lines(path)
     number, first = lines[0]
     if number == 1 and first.strip().lower().startswith("category&"):
         lines = lines[1:]

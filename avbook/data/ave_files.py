@@ -18,6 +18,7 @@ from avbook.data.validation import (
     ValidationReport,
     check_orders,
     describe_folder,
+    lacks_labels,
     listed,
 )
 
@@ -75,6 +76,8 @@ def read_ave(
     everything."""
     description = describe_folder(report, AVE_SPEC)
     tables = AVETables(description, read_features(report, description))
+    if lacks_labels(report, description, (ANNOTATIONS, *LABELS, *ORDERS.values())):
+        return tables
     clips, seconds = None, AVE_SPEC.seconds
     for name in AVE_SPEC.feature_files:
         if name in tables.stores:

@@ -8,6 +8,7 @@ import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -211,7 +212,8 @@ class Dataset:
         anything else."""
         if self._description.world is not None:
             return "world"
-        if self.categories != self.spec.categories:
+        made = self._description.features is not None  # from videos: not the published ones
+        if made or self.categories != self.spec.categories:
             return "folder"
         for feature in self.spec.features:
             shape = self._origins[feature.name].shape
@@ -220,9 +222,13 @@ class Dataset:
         return "official"
 
     @property
-    def filters(self) -> dict[str, str] | None:
-        """Which trained extractors a world's features come from, as `world.json` says: "filters"
-        and their "weights"; None for random ones and for other data."""
+    def filters(self) -> dict[str, Any] | None:
+        """Which extractors the features come from: of features made from videos, what
+        `features.json` says of each kind of features (name, version, weights, seed, dim); of a
+        world's under trained filters, "filters" and "weights" of `world.json`; None for a world
+        under random ones and for other data."""
+        if self._description.features is not None:
+            return self._description.features["extractors"]
         return (self._description.world or {}).get("features")
 
     @property

@@ -1,4 +1,5 @@
-"""What a folder says of itself: a pack's `pack.json`, and `world.json` of the embedded data."""
+"""What a folder says of itself: a pack's `pack.json`, `world.json` of the embedded data, and
+`features.json` of features that were made from videos."""
 
 from __future__ import annotations
 
@@ -9,12 +10,23 @@ from pathlib import Path
 from pydantic import NonNegativeInt, PositiveInt
 
 from avbook.common.schema import Schema, read_json
+from avbook.data.spec import SPECS, find_spec
 from avbook.errors import AvbookError
 
-__all__ = ["PACK_FILE", "PACK_VERSION", "WORLD_FILE", "read_manifest", "read_world"]
+__all__ = [
+    "PACK_FILE",
+    "PACK_VERSION",
+    "WORLD_FILE",
+    "FEATURES_FILE",
+    "FEATURES_VERSION",
+    "read_manifest",
+    "read_world",
+    "read_features",
+]
 
 PACK_FILE, PACK_VERSION = "pack.json", 1
 WORLD_FILE = "world.json"
+FEATURES_FILE, FEATURES_VERSION = "features.json", 1
 LARGEST_BLOCK = 2**26  # bytes that one checksum may be of, where it is of several rows
 AGAIN = "pack the official folder again"
 
@@ -52,6 +64,23 @@ class _World(Schema):
     seed: int | None = None
     scripts: str | None = None
     features: _Filters | None = None
+
+
+class _Extractor(Schema):
+    """What made one kind of features: two that differ in any of it are not in one space."""
+
+    name: str
+    version: str
+    weights: str | None  # the file's SHA-256, or another hash of what is in it
+    seed: int | None  # of a projection, or of random weights
+    dim: PositiveInt
+
+
+class _Features(_Version):
+    kind: str
+    task: str
+    seconds: PositiveInt
+    extractors: dict[str, _Extractor]
 
 
 def read_manifest(
@@ -109,3 +138,29 @@ def read_world(
     if not os.path.lexists(path):
         return None
     return read_json(path, _World, "a world's description", "write the world again")
+
+
+def read_features(
+    folder: Path,  # a data folder
+) -> dict | None:
+    """The contents of the folder's features.json, or None where there is none; AvbookError where it
+    cannot be read, is of another version, or names extractors of other features than its task's."""
+    path = Path(folder) / FEATURES_FILE
+    if not os.path.lexists(path):
+        return None
+    what, advice = "a description of features", "run `avbook features` again"
+    version = read_json(path, _Version, what, advice)["version"]
+    if version != FEATURES_VERSION:
+        raise AvbookError(
+            f"{path}: features of version {version}; this avbook reads version {FEATURES_VERSION}:"
+            f" {advice}"
+        )
+    found = read_json(path, _Features, what, advice)
+    expected = set(find_spec(found["task"]).feature_files) if found["task"] in SPECS else set()
+    if found["kind"] != "features" or set(found["extractors"]) != expected:
+        names = ", ".join(found["extractors"]) or "nothing"
+        raise AvbookError(
+            f"{path}: says kind {found['kind']!r}, task {found['task']!r} and extractors of"
+            f" {names[:80]}; expected kind 'features' and those of the task; {advice}"
+        )
+    return found

@@ -19,6 +19,7 @@ from avbook.data.validation import (
     FolderDescription,
     ValidationReport,
     describe_folder,
+    lacks_labels,
     listed,
 )
 
@@ -65,6 +66,8 @@ def read_llp(
     """What the folder holds; what is wrong with it goes to the report, so that one look finds
     everything."""
     tables = LLPTables(describe_folder(report, LLP_SPEC))
+    if lacks_labels(report, tables.description, LISTS.values()):
+        return tables
     categories = tables.description.categories
     for split, file in LISTS.items():
         videos = report.read_rows(file, read_videos, categories)

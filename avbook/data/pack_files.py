@@ -12,7 +12,7 @@ from avbook.common.files import read_bytes
 from avbook.data.description import PACK_FILE
 from avbook.data.scan import BlockSums, Scan, scan_features
 from avbook.data.stores import ArrayStore, RawStore, open_npy
-from avbook.data.validation import FolderDescription, ValidationReport, check_scans
+from avbook.data.validation import FolderDescription, ValidationReport, check_described, check_scans
 from avbook.errors import AvbookError
 
 __all__ = ["open_packed", "open_features", "block_sums", "judge_features"]
@@ -80,6 +80,7 @@ def judge_features(
     to the report."""
     if description.manifest is not None:
         _check_copies(report, description.manifest)
+    check_described(report, description, stores)
     try:
         scans = scan_features(report.folder, stores, block_sums(description), fresh)
     except (AvbookError, OSError) as error:  # they were changed while they were read

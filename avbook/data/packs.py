@@ -21,7 +21,13 @@ import numpy as np
 from avbook.common.files import os_fault
 from avbook.common.system import lock
 from avbook.data.ave_files import check_ave
-from avbook.data.description import PACK_FILE, PACK_VERSION, read_manifest, read_world
+from avbook.data.description import (
+    PACK_FILE,
+    PACK_VERSION,
+    read_features,
+    read_manifest,
+    read_world,
+)
 from avbook.data.layout import SUBFOLDERS, locate
 from avbook.data.llp_files import check_llp
 from avbook.data.scan import LARGEST, SMALLEST
@@ -50,7 +56,8 @@ def task_of(
     """ "ave" or "llp": whose layout the folder is in; AvbookError when it has the files of
     neither."""
     folder = Path(folder)
-    described = (read_manifest(folder) or read_world(folder) or {}).get("task")
+    told = read_manifest(folder) or read_world(folder) or read_features(folder) or {}
+    described = told.get("task")
     if described in SPECS:
         return described
     found = [spec for spec in SPECS.values() if _share(folder, spec)]

@@ -14,7 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from avbook.data.annotations import read_categories
-from avbook.data.description import PACK_FILE, WORLD_FILE, read_manifest, read_world
+from avbook.data.description import (
+    FEATURES_FILE,
+    PACK_FILE,
+    WORLD_FILE,
+    read_features,
+    read_manifest,
+    read_world,
+)
 from avbook.data.layout import locate
 from avbook.data.scan import Rows, Scan
 from avbook.data.spec import DatasetSpec
@@ -26,6 +33,8 @@ __all__ = [
     "ValidationReport",
     "FolderDescription",
     "describe_folder",
+    "check_described",
+    "lacks_labels",
     "check_orders",
     "check_scans",
     "counted",
@@ -166,6 +175,7 @@ class FolderDescription:
     categories: tuple[str, ...]  # C names: those of `categories.txt`, else the data set's own
     manifest: dict | None  # a pack's description
     world: dict | None  # the world's own description
+    features: dict | None = None  # what extractors made features from videos
 
     def packed(self, name: str) -> dict | None:
         """What a pack says of the features of that name; None for the official files."""
@@ -176,19 +186,64 @@ def describe_folder(
     report: ValidationReport,  # where the findings go
     spec: DatasetSpec,  # whose layout it is
 ) -> FolderDescription:
-    """What `categories.txt`, `pack.json` and `world.json` say; a file that cannot be used is an
-    error in the report, and counts as missing."""
+    """What `categories.txt`, `pack.json`, `world.json` and `features.json` say; a file that cannot
+    be used is an error in the report, and counts as missing."""
     folder, own = report.folder, spec.categories
     manifest = report.attempt(PACK_FILE, read_manifest, folder)
     categories = report.attempt("categories.txt", read_categories, folder, own)
     world = report.attempt(WORLD_FILE, read_world, folder)
-    for file, told in ((PACK_FILE, manifest), (WORLD_FILE, world)):
+    features = report.attempt(FEATURES_FILE, read_features, folder)
+    for file, told in ((PACK_FILE, manifest), (WORLD_FILE, world), (FEATURES_FILE, features)):
         task = (told or {}).get("task")
         if task not in (None, spec.task):
             report.error(
                 file, f"says task {task!r}; expected {spec.task!r} for {spec.name}'s files"
             )
-    return FolderDescription(categories or own, manifest, world)
+    return FolderDescription(categories or own, manifest, world, features)
+
+
+def check_described(
+    report: ValidationReport,  # where the findings go
+    description: FolderDescription,
+    stores: Mapping[str, ArrayStore],  # by name: features that could be opened
+) -> None:
+    """Errors for features of another length than their extractors make, or of other seconds."""
+    told = description.features
+    if told is None:
+        return
+    for name, extractor in told["extractors"].items():
+        rows = stores.get(name)
+        if rows is not None and rows.shape[-1] != extractor["dim"]:
+            report.error(
+                FEATURES_FILE,
+                f"says that {name} has {extractor['dim']} numbers of {extractor['name']}, but"
+                f" {rows.path.name} has {rows.shape[-1]}: files of two extractions are mixed; run"
+                " `avbook features` again",
+            )
+    audio = stores.get("audio")
+    if audio is not None and len(audio.shape) > 1 and audio.shape[1] != told["seconds"]:
+        report.error(
+            FEATURES_FILE,
+            f"says {told['seconds']} seconds, but {audio.path.name} has {audio.shape[1]}: files of"
+            " two extractions are mixed; run `avbook features` again",
+        )
+
+
+def lacks_labels(
+    report: ValidationReport,  # where the finding goes
+    description: FolderDescription,
+    files: Collection[str],  # that hold labels and splits
+) -> bool:
+    """Whether the folder is of features that were made from videos and not labelled yet; then an
+    error in the report says so, in place of one for each file."""
+    if description.features is None or any(report.has(file) for file in files):
+        return False
+    report.error(
+        FEATURES_FILE,
+        "the features are there, labels and splits are not: `avbook label` makes them from a table"
+        " of what happens when",
+    )
+    return True
 
 
 def check_orders(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
@@ -161,16 +161,44 @@ class Lite0Extractor:
         """Maps (…, T, 7, 7, 1280) float32, never negative. Raises `AvbookError` for another type or
         shape, and where seconds do not have the same number of frames."""
         frames = _check_frames(frames, seconds)
-        where = self.net.fc.weight.device
         found = np.empty((int(np.prod(frames.shape[:-4])), seconds, 7, 7, self.dim), np.float32)
-        with torch.inference_mode():
-            for clip, maps in zip(frames.reshape(-1, *frames.shape[-4:]), found):
-                pieces = torch.from_numpy(np.require(clip, requirements=["C", "W"])).split(
-                    self.batch
-                )
-                each = torch.cat([self.net(_pictures(piece.to(where))) for piece in pieces])
-                maps[:] = per_second(each.permute(0, 2, 3, 1), seconds).cpu().numpy()
+        for clip, maps in zip(frames.reshape(-1, *frames.shape[-4:]), found):
+            pixels = torch.from_numpy(np.require(clip, requirements=["C", "W"]))
+            pieces = (_pictures(piece.to(self._device)) for piece in pixels.split(self.batch))
+            maps[:] = self._maps(pieces, seconds)
         return found.reshape(*frames.shape[:-4], *found.shape[1:])
+
+    def resize(
+        self,
+        frame: np.ndarray,  # (H, W, 3) uint8
+    ) -> np.ndarray:
+        """The network's input of one frame, (3, 224, 224) float32: for a decoder that is not to
+        hold the frames of a video at their full size."""
+        pixels = np.require(frame[None], requirements=["C", "W"])
+        return _pictures(torch.from_numpy(pixels))[0].contiguous().numpy()
+
+    def from_resized(
+        self,
+        pictures: np.ndarray,  # (T·fps, 3, 224, 224) float32, each from `resize`
+        seconds: int = 10,  # T
+    ) -> np.ndarray:
+        """Maps (T, 7, 7, 1280) float32, as a call gives them for the frames themselves."""
+        pieces = torch.from_numpy(pictures).split(self.batch)
+        last = torch.channels_last
+        return self._maps((p.to(self._device, memory_format=last) for p in pieces), seconds)
+
+    @property
+    def _device(self) -> torch.device:
+        return self.net.fc.weight.device
+
+    def _maps(
+        self,
+        pieces: Iterable[Tensor],  # inputs of the network
+        seconds: int,
+    ) -> np.ndarray:
+        with torch.inference_mode():
+            each = torch.cat([self.net(piece) for piece in pieces])
+            return per_second(each.permute(0, 2, 3, 1), seconds).cpu().numpy()
 
     def classify(
         self,

@@ -203,16 +203,36 @@ class _FrameExtractor(OfficialExtractor):
         found = np.stack([self._run(video, seconds=seconds) for video in videos])
         return found.reshape(*frames.shape[:-4], *found.shape[1:])
 
-    def _prepare(self, media: np.ndarray, **options: Any) -> torch.Tensor:
-        resized = [self._resize(media[index]) for index in self._indices(len(media), **options)]
+    def from_resized(
+        self,
+        frames: np.ndarray,  # (16·T or 8·T, side, side, 3) uint8: `indices` chose them
+        seconds: int = 10,  # T
+    ) -> np.ndarray:
+        """Features of one video whose frames were chosen already, and made small by `resize`: for a
+        decoder that is not to hold all of them."""
+        return self._run(frames, seconds=seconds, chosen=True)
+
+    def _prepare(
+        self, media: np.ndarray, seconds: int = 10, chosen: bool = False, **options: Any
+    ) -> torch.Tensor:
+        if chosen:
+            return torch.from_numpy(np.ascontiguousarray(media))
+        resized = [self.resize(media[index]) for index in self.indices(len(media), seconds)]
         return torch.from_numpy(np.stack(resized))
 
-    def _indices(self, count: int, seconds: int) -> np.ndarray:
+    def indices(
+        self,
+        count: int,  # frames of the video
+        seconds: int,  # that they last
+    ) -> np.ndarray:
         """Which frames are used."""
         return llp_frame_indices(count, seconds)
 
-    def _resize(self, frame: np.ndarray) -> np.ndarray:
-        """(H, W, 3) -> (side, side, 3), both uint8."""
+    def resize(
+        self,
+        frame: np.ndarray,  # (H, W, 3) uint8
+    ) -> np.ndarray:
+        """The frame as (side, side, 3) uint8."""
         raise NotImplementedError
 
 
@@ -228,10 +248,10 @@ class VGG19Extractor(_FrameExtractor):
     def _input(self) -> nn.Module:
         return PixelInput(CAFFE_MEAN, reverse=True)
 
-    def _indices(self, count: int, seconds: int) -> np.ndarray:
+    def indices(self, count: int, seconds: int) -> np.ndarray:
         return ave_frame_indices(count, seconds)
 
-    def _resize(self, frame: np.ndarray) -> np.ndarray:
+    def resize(self, frame: np.ndarray) -> np.ndarray:
         return resize_opencv(frame, self.side, self.side)
 
     def _finish(self, found: torch.Tensor, **options: Any) -> torch.Tensor:
@@ -252,7 +272,7 @@ class ResNet152Extractor(_FrameExtractor):
     def _input(self) -> nn.Module:
         return PixelInput(*IMAGENET, scale=255.0)
 
-    def _resize(self, frame: np.ndarray) -> np.ndarray:
+    def resize(self, frame: np.ndarray) -> np.ndarray:
         return centre_crop(resize_short_side(frame, self.short_side), self.side)
 
 
@@ -267,8 +287,10 @@ class R2Plus1DExtractor(_FrameExtractor):
     def _input(self) -> nn.Module:
         return PixelInput(*KINETICS, scale=255.0)
 
-    def _resize(self, frame: np.ndarray) -> np.ndarray:
+    def resize(self, frame: np.ndarray) -> np.ndarray:
         return resize_pillow(frame, self.side, self.side)
 
-    def _prepare(self, media: np.ndarray, **options: Any) -> torch.Tensor:
-        return super()._prepare(media, **options).unflatten(0, (-1, LLP_RATE))
+    def _prepare(
+        self, media: np.ndarray, seconds: int = 10, chosen: bool = False, **options: Any
+    ) -> torch.Tensor:
+        return super()._prepare(media, seconds, chosen).unflatten(0, (-1, LLP_RATE))

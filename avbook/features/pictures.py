@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import AvbookError
 from .media import GAP, SLACK, Media, Tally, open_media, orientation, rgb
 
-__all__ = ["Frame", "Sampler", "sample_frames", "iter_frames", "count_frames"]
+__all__ = ["Frame", "Sampler", "sample_frames", "check_decoded", "iter_frames", "count_frames"]
 
 LARGEST = 2**31  # bytes of the frames that are taken
 UNEVEN = 1.5  # longest step between frames over the shortest, from which the rate is variable
@@ -122,11 +122,15 @@ def sample_frames(
             sampler.stopped = True
             break
         sampler.show(start, frame)
-    _check_decoded(media, sampler.tally)
+    check_decoded(media, sampler.tally)
     return sampler
 
 
-def _check_decoded(media: Media, tally: Tally) -> None:
+def check_decoded(
+    media: Media,
+    tally: Tally,  # of its picture
+) -> None:
+    """Nothing; raises `AvbookError` where no frame came."""
     if not tally.frames:
         raise AvbookError(
             f"{media.path}: no frame of its picture can be decoded, {tally.lost} are damaged;"
@@ -185,6 +189,6 @@ def _numbered(path, notes: list[str] | None) -> Generator[tuple]:
         tally = Tally()
         for index, (time, frame) in enumerate(media.frames(media.video, tally)):
             yield index, time, frame
-        _check_decoded(media, tally)
+        check_decoded(media, tally)
         if notes is not None:
             notes.extend(_notes(tally))

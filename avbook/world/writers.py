@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,7 +10,8 @@ import numpy as np
 from avbook.data.annotations import LIST_COLUMNS, SPAN_COLUMNS
 from avbook.data.ave_files import BACKGROUND_LABELS, LABELS, MIL_LABELS, VIDEO_LABELS
 from avbook.data.events import runs
-from avbook.data.spec import AVE_DATASET, AVE_ORDER, AVE_SPEC, LLP_SPEC, find_spec
+from avbook.data.h5_writers import FeatureFile, write_h5
+from avbook.data.spec import AVE_ORDER, AVE_SPEC, LLP_SPEC, find_spec
 from avbook.world.clips import Clip, ave_truth
 
 __all__ = ["FILES", "feature_shapes", "AveFiles", "LlpFiles"]
@@ -25,47 +24,6 @@ def feature_shapes(
     """The shape of each feature array of one clip."""
     lead = {feature.name: feature.shape for feature in find_spec(task).features}
     return {name: (*lead[name], dim) for name, dim in dims.items()}
-
-
-# HDF5 crashes Python when it ends after a write of its own has failed, as on a full disk: so it
-# writes to memory, or only the header of a file, and everything larger is written by Python
-def _write_h5(path, array, name=AVE_DATASET):
-    import h5py
-
-    image = io.BytesIO()
-    with h5py.File(image, "w") as file:
-        file[name] = array
-    path.write_bytes(image.getvalue())
-
-
-HEADER = 4096  # bytes: more than HDF5 writes beside the one dataset
-
-
-class _FeatureFile:
-    """An h5 file with one dataset of float32, whose rows are put where HDF5 will look for them."""
-
-    def __init__(self, path: Path, shape: tuple[int, ...]):
-        import h5py
-
-        plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-        plan.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-        plan.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-        plan.set_obj_track_times(False)  # the same bytes at any time
-        with path.open("wb") as place:  # where there is no room HDF5 would say so less well
-            place.truncate(4 * math.prod(shape) + HEADER)
-        with h5py.File(path, "w") as file:
-            space = h5py.h5s.create_simple(shape)
-            made = h5py.h5d.create(file.id, AVE_DATASET.encode(), h5py.h5t.IEEE_F32LE, space, plan)
-            self.offset = made.get_offset()
-        self.row_bytes = 4 * math.prod(shape[1:])
-        self.file = path.open("r+b", buffering=0)
-
-    def write(self, start: int, rows: np.ndarray) -> None:
-        """Puts the rows behind the first `start`."""
-        data = memoryview(np.ascontiguousarray(rows, "<f4")).cast("B")
-        self.file.seek(self.offset + start * self.row_bytes)
-        while data:
-            data = data[self.file.write(data) :]
 
 
 class AveFiles:
@@ -82,19 +40,19 @@ class AveFiles:
         self.n = len(clips)
         self._write_labels(folder, clips, len(negatives))
         for split, order in orders.items():
-            _write_h5(folder / AVE_SPEC.split_files[split], np.asarray(order, np.int64), AVE_ORDER)
+            write_h5(folder / AVE_SPEC.split_files[split], np.asarray(order, np.int64), AVE_ORDER)
         lines = "".join(f"{_ave_row(clip)}\n" for clip in clips)
         (folder / AVE_SPEC.span_files["both"]).write_text(lines, encoding="utf-8")
         shapes = feature_shapes(AVE_SPEC.task, dims)
-        self.clips: dict[str, _FeatureFile] = {}
-        self.background: dict[str, _FeatureFile] = {}
+        self.clips: dict[str, FeatureFile] = {}
+        self.background: dict[str, FeatureFile] = {}
         for feature in AVE_SPEC.features:
             shape = shapes[feature.name]
             for files, name, count in (
                 (self.clips, feature.file, self.n),
                 (self.background, feature.background_file, len(negatives)),
             ):
-                files[feature.name] = _FeatureFile(folder / name, (count, *shape))
+                files[feature.name] = FeatureFile(folder / name, (count, *shape))
 
     def _write_labels(self, folder, clips, negatives):
         """The label files: of segments, of clips, and of as many background clips."""
@@ -105,10 +63,10 @@ class AveFiles:
             mil[row, :-1] = np.isin(AVE_SPEC.categories, clip.labels)
         background = np.zeros((negatives, classes), np.float32)
         background[:, -1] = 1
-        _write_h5(folder / LABELS[0], labels)
-        _write_h5(folder / VIDEO_LABELS, labels.mean(1))
-        _write_h5(folder / MIL_LABELS, mil)
-        _write_h5(folder / BACKGROUND_LABELS, background)
+        write_h5(folder / LABELS[0], labels)
+        write_h5(folder / VIDEO_LABELS, labels.mean(1))
+        write_h5(folder / MIL_LABELS, mil)
+        write_h5(folder / BACKGROUND_LABELS, background)
 
     def write(
         self,
@@ -126,7 +84,7 @@ class AveFiles:
     def close(self) -> None:
         """Closes the feature files."""
         for feature_file in (*self.clips.values(), *self.background.values()):
-            feature_file.file.close()
+            feature_file.close()
 
 
 def _ave_row(clip):

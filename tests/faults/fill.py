@@ -36,7 +36,8 @@ WAYS = {
     "largest file": largest_file_trial,
 }
 # the others write as these do
-COMMANDS = [s for s in SCENARIOS if s.name in ("psp-full", "ma", "cmlcl", "pack", "world")]
+NAMES = ("psp-full", "ma", "cmlcl", "pack", "world", "features")
+COMMANDS = [s for s in SCENARIOS if s.name in NAMES]
 Case = tuple[str, int]  # way, number
 
 

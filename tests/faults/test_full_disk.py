@@ -18,7 +18,7 @@ def fill(*words):
 
 @pytest.mark.parametrize("way", ["small disk", "failed write"])
 def test_a_few_full_disks(way):
-    fill("--trials", 15, "--seed", 0, "--only", way)
+    fill("--trials", 18, "--seed", 0, "--only", way)
 
 
 @pytest.mark.soak

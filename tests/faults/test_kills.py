@@ -1,7 +1,5 @@
 """Commands killed at random moments and continued leave what an uninterrupted command leaves: the
-same records, weights and predictions, no process and no half-written file.
-
-`avbook/features` has no command yet, so there is none of it to kill."""
+same records, weights, predictions and features, no process and no half-written file."""
 
 from pathlib import Path
 
@@ -20,7 +18,8 @@ def kill(*words):
 
 def test_a_few_kills():
     """In forks that have their libraries, so that a kill finds them at work."""
-    kill("--kills", 10, "--seed", 0, "--forks", "--only", "psp-full,ma,cmlcl,pack,world")
+    names = "psp-full,ma,cmlcl,pack,world,features"
+    kill("--kills", 12, "--seed", 0, "--forks", "--only", names)
 
 
 @pytest.mark.soak

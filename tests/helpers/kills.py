@@ -15,6 +15,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,14 @@ def _run(recipe: str, share: float = 1.0) -> Scenario:
     )
 
 
+def _features(inputs: Path, jobs: str) -> list[str]:
+    """With the extractors that the package carries, since others may not be installed."""
+    return [
+        *("features", str(inputs / "videos"), "made", "--like", "llp", "--project"),
+        *("--visual", "world", "--audio", "world", "--jobs", jobs),
+    ]
+
+
 SCENARIOS = (
     _run("psp-full", 2),
     _run("psp-weak", 1),
@@ -72,6 +81,8 @@ SCENARIOS = (
         2,
         shell=True,
     ),
+    Scenario("features", ("videos",), lambda inputs: _features(inputs, "1"), 2),
+    Scenario("features, two jobs", ("videos",), lambda inputs: _features(inputs, "2"), 1, True),
     Scenario("world", (), lambda inputs: ["world", "w", "--size", "tiny"], 1.5, before=fast_world),
     Scenario(
         "run on a new world",
@@ -84,6 +95,10 @@ SCENARIOS = (
         before=fast_world,
     ),
 )
+
+
+if find_spec("av") is None:  # nothing can make or read a video
+    SCENARIOS = tuple(one for one in SCENARIOS if "videos" not in one.given)
 
 
 # -------------------------------------------------------------------------------------- a process

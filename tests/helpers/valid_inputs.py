@@ -120,6 +120,20 @@ def _weights(folder: Path) -> None:
     save_weights(Net(), folder / "net.safetensors", {"hidden": 16})
 
 
+def make_videos(folder: Path, count: int = 10, seconds: float = 2.0) -> None:
+    """Short videos: squares that move, each with a tone of its own."""
+    from avbook.features.encode import write_video
+
+    rng = np.random.default_rng(0)
+    time = np.arange(int(seconds * 16_000)) / 16_000
+    for number in range(count):
+        frames = np.zeros((int(seconds * 8), 64, 96, 3), np.uint8) + rng.integers(0, 99, 3)
+        for k, frame in enumerate(frames):
+            frame[8 + k : 24 + k, 4 * k : 4 * k + 16] = 255 - 20 * number
+        wave = 0.3 * np.sin(2 * np.pi * (200 + 90 * number) * time)
+        write_video(folder / f"video {number}.mp4", frames.astype(np.uint8), 8, wave)
+
+
 INPUTS: dict[str, Callable[[Path], object]] = {
     "ave": lambda folder: write_ave(folder),
     "llp": lambda folder: write_llp(folder, n=12, d2=6),
@@ -131,6 +145,7 @@ INPUTS: dict[str, Callable[[Path], object]] = {
     "world": _world,
     "checkpoint": lambda folder: fit_tiny(folder, 2),
     "weights": _weights,
+    "videos": make_videos,
     "nothing": lambda folder: folder.mkdir(),
     **{f"runs-{recipe}": _runs(recipe) for recipe in ("psp-full", "ma", "cmlcl")},
     **{f"stages-{recipe}": _stages(recipe) for recipe in ("ma", "cmlcl")},

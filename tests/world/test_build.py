@@ -808,13 +808,13 @@ def test_probes_on_features_whose_answer_is_known(tmp_path):
     audio[..., 0] += 6 * (category % 2)[:, None]  # each modality knows one bit of the class
     visual[..., 0] += 6 * (category // 2)[:, None, None, None]
     for name, array in (("audio_feature", audio), ("visual_feature", visual), ("labels", labels)):
-        layouts._write_h5(tmp_path / f"{name}.h5", array)
+        layouts.write_h5(tmp_path / f"{name}.h5", array)
     for split, rows in (
         ("train", range(160)),
         ("val", range(160, 200)),
         ("test", range(200, 240)),
     ):
-        layouts._write_h5(tmp_path / f"{split}_order.h5", np.array(rows), "order")
+        layouts.write_h5(tmp_path / f"{split}_order.h5", np.array(rows), "order")
     found = probe(tmp_path)
     assert (
         found["both"] > 97

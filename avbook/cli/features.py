@@ -1,0 +1,143 @@
+"""`avbook features`: videos to a folder of features."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from shlex import quote
+from typing import Annotated
+
+import typer
+
+from avbook.common.messages import one_line
+
+SHOWN = 20  # videos whose oddities are printed; the report has all
+
+
+def features(
+    videos: Annotated[
+        Path, typer.Argument(help="A folder of videos (folders in it are not looked into), or one.")
+    ],
+    out: Annotated[
+        Path, typer.Argument(help="The folder to write; an interrupted one is continued.")
+    ],
+    like: Annotated[
+        str, typer.Option(help="ave (one event a clip) or llp (several, heard and seen apart).")
+    ] = "ave",
+    visual: Annotated[
+        str,
+        typer.Option(
+            help=(
+                "lite0, world, or official: vgg19 (AVE), resnet152+r2plus1d (LLP); those need"
+                " --weights."
+            )
+        ),
+    ] = "lite0",
+    audio: Annotated[
+        str, typer.Option(help="yamnet, world, or official: vggish, which needs --weights.")
+    ] = "yamnet",
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE",
+            help=(
+                "A published weight file; may be given often. Another name: NETWORK=FILE, such as"
+                " vgg19=mine.h5."
+            ),
+        ),
+    ] = None,
+    annotations: Annotated[
+        Path | None,
+        typer.Option(
+            help=(
+                "For the official videos, in its order: AVE's Annotations.txt, a list of LLP, or"
+                " the folder with these."
+            )
+        ),
+    ] = None,
+    project: Annotated[
+        bool,
+        typer.Option(
+            "--project",
+            help="Bring features to the official lengths (128; 512; 2048), as networks expect.",
+        ),
+    ] = False,
+    seconds: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help=(
+                "Length of every clip: longer videos are cut, shorter ones padded. Default: 10 with"
+                " --annotations, else what all videos have."
+            ),
+        ),
+    ] = None,
+    partial: Annotated[
+        bool,
+        typer.Option(
+            "--partial", help="Leave out videos that are missing or cannot be decoded, and say so."
+        ),
+    ] = False,
+    any_weights: Annotated[
+        bool,
+        typer.Option(
+            "--any-weights", help="Take weights of your own in the layout of a published file."
+        ),
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    jobs: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Processes side by side; 0: as many as there are cores (1 on a GPU)."
+        ),
+    ] = 0,
+):
+    """Make a folder of features from videos, in the official layout of AVE or LLP.
+
+    An interrupted command goes on when it is given again. Examples: `avbook features clips mine
+    --project`, then `avbook label`; `avbook features AVE/AVE ave --annotations
+    AVE/Annotations.txt --visual vgg19 --audio vggish --weights vgg19_….h5 --weights vggish-….pth`
+    """
+    from avbook.common.system import start_trackers
+    from avbook.features.folder import extract_folder
+
+    start_trackers()
+    report = extract_folder(
+        videos,
+        out,
+        like,
+        visual=visual,
+        audio=audio,
+        weights=weights or [],
+        annotations=annotations,
+        project=project,
+        seconds=seconds,
+        partial=partial,
+        any_weights=any_weights,
+        device=device,
+        jobs=jobs,
+        progress=sys.stderr.isatty(),
+        say=lambda line: typer.echo(one_line(line)),
+    )
+    _say_report(report)
+
+
+def _say_report(report) -> None:
+    """What is odd, what is left out, and what to do next."""
+    for name, notes in list(report.notes.items())[:SHOWN]:
+        typer.echo(one_line(f"{name}: {'; '.join(notes)}"))
+    if len(report.notes) > SHOWN:
+        typer.echo(f"and {len(report.notes) - SHOWN} more: see report.json")
+    for name, why in report.left_out.items():
+        typer.echo(one_line(f"left out: {name}: {why}"))
+    if report.missing:
+        typer.echo(one_line(f"missing: {len(report.missing)}, such as {report.missing[0]}"))
+    if report.unused:
+        typer.echo(f"not named by the annotations, not used: {report.unused} videos")
+    folder = quote(str(report.folder))
+    typer.echo(
+        one_line(
+            f"{report.folder}: {report.clips} clips of {report.seconds} s; check it with `avbook"
+            f" data check {folder}`"
+        )
+    )

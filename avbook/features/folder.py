@@ -1,0 +1,315 @@
+"""Videos to a folder of features in the official layout of AVE or LLP.
+
+Each video's features are written whole to a work folder beside the one asked for, and that one is
+made of them in the end: work that was cut off goes on where it was, and gives the same bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from avbook.common.files import (
+    check_writable,
+    folder_written_whole,
+    os_fault,
+    remove_unfinished,
+)
+from avbook.common.options import check_int
+from avbook.common.system import cores, lock
+from avbook.data.description import FEATURES_FILE, FEATURES_VERSION
+from avbook.data.events import SECONDS
+from avbook.errors import AvbookError
+from avbook.features.folder_extraction import open_plan
+from avbook.features.folder_files import (
+    feature_shapes,
+    write_annotations,
+    write_features,
+    write_json,
+)
+from avbook.features.folder_list import VideoList, find_videos
+from avbook.features.folder_plan import plan_features
+from avbook.features.folder_video import announced_seconds, whole_seconds
+from avbook.features.folder_work import FeatureWork, reason
+
+__all__ = ["REPORT_FILE", "FolderReport", "extract_folder"]
+
+REPORT_FILE = "report.json"  # beside the features
+LONGEST = 60  # seconds that a clip may have without being asked for
+SPREAD = 1  # seconds by which videos may differ without being asked
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class FolderReport:
+    """What became of the videos."""
+
+    folder: Path
+    task: str
+    seconds: int  # T
+    clips: int  # rows of the features
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # file -> what is odd about it
+    left_out: dict[str, str] = field(default_factory=dict)  # file -> why it cannot be used
+    missing: tuple[str, ...] = ()  # ids in the annotations without a video
+    unused: int = 0  # videos that the annotations do not name
+    made: int = 0  # videos that this call decoded; the others were done before
+
+
+def extract_folder(
+    videos: str | os.PathLike,  # a folder of videos, or one
+    out: str | os.PathLike,  # the folder to write; must not exist, unless as these very features
+    like: str = "ave",  # "ave" or "llp": whose layout
+    *,
+    visual: str = "lite0",  # "lite0", "vgg19" (AVE), "resnet152+r2plus1d" (LLP) or "world"
+    audio: str = "yamnet",  # "yamnet", "vggish" or "world"
+    weights: Sequence = (),  # files of those that need one: by their names, or "NETWORK=FILE"
+    # Annotations.txt of AVE, a list of LLP, or their folder: for the official videos, in its order
+    annotations: str | os.PathLike | None = None,
+    project: bool = False,  # to the official lengths, so that networks run in their default sizes
+    seconds: int | None = None,  # T; None: 10 with annotations, else what the videos have
+    partial: bool = False,  # leave out videos that are missing or cannot be decoded
+    any_weights: bool = False,  # take weights in a published file's layout that are not those
+    device: str = "auto",  # "auto", "cpu", "cuda" or "mps"
+    jobs: int = 0,  # processes; 0: as many as there are cores, 1 on a GPU
+    progress: bool = True,  # show a bar
+    say: Say | None = None,  # gets a line for each video that is refused
+) -> FolderReport:
+    """The report on the folder, which has the features, `features.json` and `report.json`.
+
+    Rows are in the order of the annotations, else sorted by stem. Without `seconds`, T is the
+    longest whole number that all videos reach, if they differ by a second at most, and at most 60.
+    Each process computes in one thread, so that the bytes do not depend on `jobs`. Of `lite0` AVE
+    gets maps at 4 frames a second; LLP gets vectors, the means over positions, at 8 frames a second
+    as visual_2d and their means over seconds as visual_3d.
+
+    Raises `AvbookError`: options and weights that do not go together, two videos with one stem,
+    videos that cannot be used or are missing (unless `partial`), videos of other lengths, an `out`
+    that is something else or is being written, work begun with other options, a full disk. What was
+    made so far stays for the same call to go on from."""
+    plan = plan_features(like, visual, audio, weights, project, any_weights, device)
+    check_int(jobs=(jobs, 0))
+    listed = find_videos(videos, like, annotations)
+    _check_missing(listed, partial, say)
+    lengths, faults = _look(listed)
+    _check_faults(listed, faults, partial, say)
+    seconds = _clip_seconds(lengths, seconds, annotations is not None, videos)
+    target = _Target(Path(out).expanduser().absolute(), listed, like, seconds)
+    identity = {"task": like, "seconds": seconds, "extractors": open_plan(plan).described}
+    with _alone(target.out):
+        stands = target.finished(identity)
+        if stands is not None:
+            return stands
+        remove_unfinished(target.out)
+        work = FeatureWork(target.out.with_name(f".{target.out.name}.features"), plan, identity)
+        work.begin()
+        work.faults.update(faults)
+        usable = [path for path in listed.paths if path not in faults]
+        made = work.make(usable, jobs or (cores() if plan.device == "cpu" else 1), progress)
+        _check_faults(listed, work.faults, partial, say)
+        target.write(work)
+        work.remove()
+    return dataclasses.replace(target.read_report(), made=made)
+
+
+@contextlib.contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """No other process writes the folder; an OSError of the block becomes one line."""
+    busy = f"{out}: another process is writing these features; wait for it, or stop it"
+    check_writable(out.parent)
+    try:
+        with lock(out.with_name(f".{out.name}.lock"), busy, remove=True):
+            yield
+    except OSError as error:
+        told = os_fault(error.filename or out, error)
+        raise AvbookError(f"{told}; what was made stays, the same command continues") from error
+
+
+# ---------------------------------------------------------------------- what is wrong with videos
+def _look(listed: VideoList) -> tuple[dict[str, float], dict[Path, str]]:
+    """By file name the seconds that headers announce, and by path why it is no video."""
+    lengths, faults = {}, {}
+    for path in listed.paths:
+        try:
+            length = announced_seconds(path)
+        except AvbookError as error:
+            faults[path] = reason(path, error)
+            continue
+        if length is not None:
+            lengths[path.name] = length
+    return lengths, faults
+
+
+def _check_missing(listed: VideoList, partial: bool, say: Say | None) -> None:
+    missing = listed.missing
+    if not missing or partial:
+        return
+    if say is not None:
+        for name in missing:
+            say(f"missing: {name}")
+    ids = len({row.id for row in listed.rows})
+    raise AvbookError(
+        f"{len(missing)} of {ids} videos that the annotations name are missing, such as"
+        f" {', '.join(missing[:3])}; add them, or leave them out with --partial"
+    )
+
+
+def _check_faults(
+    listed: VideoList, faults: Mapping[Path, str], partial: bool, say: Say | None
+) -> None:
+    count = len(listed.paths)
+    if not faults or (partial and len(faults) < count):
+        return
+    if say is not None:
+        for path, why in faults.items():
+            say(f"{path.name}: {why}")
+    first, why = next(iter(faults.items()))
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    advice = "mend or remove" if partial else "mend or remove, or leave out with --partial"
+    raise AvbookError(
+        f"{len(faults)} of {count} videos cannot be used: {first.name}: {why}{more}; {advice}"
+    )
+
+
+def _clip_seconds(
+    lengths: Mapping[str, float],  # by file name
+    asked: int | None,
+    annotated: bool,
+    videos: str | os.PathLike,
+) -> int:
+    """T."""
+    if asked is not None:
+        check_int(seconds=(asked, 1))
+        return asked
+    if annotated:
+        return SECONDS
+    if not lengths:
+        raise AvbookError(f"{videos}: no video says how long it is; give --seconds T")
+    names = sorted(lengths, key=lengths.__getitem__)
+    low, high = whole_seconds(lengths[names[0]]), whole_seconds(lengths[names[-1]])
+    if high - low > SPREAD:
+        raise AvbookError(
+            f"{videos}: videos of {low} s ({names[0]}) to {high} s ({names[-1]}); features have one"
+            f" length: give --seconds T, to which each is cut or padded, such as {low} or {SECONDS}"
+        )
+    if low > LONGEST:
+        raise AvbookError(
+            f"{videos}: videos of {low} s ({names[0]}); clips of AVE and LLP have {SECONDS}: give"
+            f" --seconds {low} if that is meant, or --seconds {SECONDS} for the first {SECONDS}"
+        )
+    return low
+
+
+# ------------------------------------------------------------------------------ the folder itself
+@dataclass(frozen=True)
+class _Target:
+    """The folder that is asked for."""
+
+    out: Path
+    listed: VideoList
+    task: str
+    seconds: int
+
+    def finished(self, identity: Mapping[str, Any]) -> FolderReport | None:
+        """The report on it where it stands with these very features. Raises `AvbookError` where it
+        is something else."""
+        there = os.path.lexists(self.out)
+        if not there or (self.out.is_dir() and not any(self.out.iterdir())):
+            return None
+        try:
+            features = json.loads((self.out / FEATURES_FILE).read_text(encoding="utf-8"))
+            told = self._told()
+            same = all(features[key] == value for key, value in identity.items())
+            made = {one["file"]: one["bytes"] for one in (*told["videos"], *told["left_out"])}
+            if same and made == {path.name: _size(path) for path in self.listed.paths}:
+                return self.read_report()
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+        raise AvbookError(
+            f"{self.out}: exists already, and not as the features of these videos with these"
+            " options; choose another folder, or remove this one first"
+        )
+
+    def write(self, work: FeatureWork) -> None:
+        """Writes the folder of the videos that have features."""
+        rows = self.listed.rows
+        kept = [row.path is not None and row.path not in work.faults for row in rows]
+        there = [row for row, keep in zip(rows, kept) if keep]
+        paths = [row.path for row in there if row.path is not None]
+        dims = {name: one["dim"] for name, one in work.identity["extractors"].items()}
+        shapes = feature_shapes(self.task, self.seconds, dims)
+        self._check_room(len(there), shapes)
+        told, ids = self._report(paths, work), [row.id for row in there]
+
+        def read(row: int, name: str) -> np.ndarray:
+            return work.read(paths[row], name)
+
+        with folder_written_whole(self.out) as folder:
+            write_features(folder, self.task, ids, shapes, read)
+            if self.listed.annotations is not None:
+                write_annotations(folder, self.listed.annotations, rows, kept)
+            write_json(folder / REPORT_FILE, told)
+            about = {"kind": "features", "version": FEATURES_VERSION, **work.identity}
+            write_json(folder / FEATURES_FILE, {**about, "videos": ids})
+
+    def _check_room(self, clips: int, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        needed = 1.02 * 4 * clips * sum(int(np.prod(shape)) for shape in shapes.values())
+        free = shutil.disk_usage(self.out.parent).free
+        if free < needed:
+            raise AvbookError(
+                f"{self.out.parent}: {free / 1e9:.2f} GB free; expected {needed / 1e9:.2f} GB for"
+                f" {clips} clips; make room, the same command continues"
+            )
+
+    def _report(self, paths: Sequence[Path], work: FeatureWork) -> dict[str, Any]:
+        """What `report.json` holds."""
+        videos = []
+        for path in dict.fromkeys(paths):
+            about = work.about(path)
+            if about is None:
+                raise AvbookError(f"{path}: changed meanwhile; run the same command again")
+            told = {key: about[key] for key in ("file", "bytes", "length", "notes")}
+            videos.append({"id": path.stem, **told})
+        left = [
+            {"file": path.name, "bytes": _size(path), "reason": why}
+            for path, why in sorted(work.faults.items())
+        ]
+        return {
+            "kind": "report on features",
+            "task": self.task,
+            "seconds": self.seconds,
+            "clips": len(paths),
+            "videos": videos,
+            "left_out": left,
+            "missing": self.listed.missing,
+            "unused": self.listed.unused,
+        }
+
+    def _told(self) -> dict[str, Any]:
+        return json.loads((self.out / REPORT_FILE).read_text(encoding="utf-8"))
+
+    def read_report(self) -> FolderReport:
+        """The report as the folder has it."""
+        told = self._told()
+        return FolderReport(
+            self.out,
+            self.task,
+            self.seconds,
+            told["clips"],
+            {one["file"]: tuple(one["notes"]) for one in told["videos"] if one["notes"]},
+            {one["file"]: one["reason"] for one in told["left_out"]},
+            tuple(told["missing"]),
+            told["unused"],
+        )
+
+
+def _size(path: Path) -> int:
+    """Bytes; 0 for a link to nothing."""
+    return path.stat().st_size if path.exists() else 0

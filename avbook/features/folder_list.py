@@ -1,0 +1,153 @@
+"""Which videos a folder of features is made of: the files of a folder, or AVE's and LLP's own in
+the order of their annotation files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from avbook.common.files import os_fault
+from avbook.data.annotations import read_annotations, read_categories, read_videos, wanted
+from avbook.data.layout import locate
+from avbook.data.spec import AVE_SPEC, find_spec
+from avbook.errors import AvbookError
+
+__all__ = ["SUFFIXES", "Annotations", "Row", "VideoList", "find_videos"]
+
+# of files that are taken for videos
+SUFFIXES = frozenset(
+    (
+        *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".m2ts", ".mts"),
+        *(".ts", ".wmv", ".flv", ".f4v", ".3gp", ".3g2", ".ogv", ".asf", ".vob", ".mxf"),
+    )
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the features: a clip and its video."""
+
+    id: str  # a stem, or the annotations' id
+    path: Path | None  # None: there is no such video
+    line: int = 0  # of the annotation file
+    list_file: str = ""  # of LLP's lists: the one that it is in
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """The annotation files of AVE or LLP whose order the rows have."""
+
+    task: str
+    folder: Path
+    files: tuple[Path, ...]  # Annotations.txt, or LLP's lists
+
+
+@dataclass(frozen=True)
+class VideoList:
+    """The videos in the order of the rows."""
+
+    rows: tuple[Row, ...]
+    annotations: Annotations | None  # None: the rows are sorted by stem
+    unused: int = 0  # videos in the folder that no row names
+
+    @property
+    def missing(self) -> list[str]:
+        """The ids of rows without a video, each once."""
+        return list(dict.fromkeys(row.id for row in self.rows if row.path is None))
+
+    @property
+    def paths(self) -> list[Path]:
+        """The videos, each once: several rows may be of one."""
+        return list(dict.fromkeys(row.path for row in self.rows if row.path is not None))
+
+
+def find_videos(
+    videos: str | os.PathLike,  # a folder, whose own folders are not looked into, or one video
+    task: str,  # "ave" or "llp"
+    # Annotations.txt of AVE, a list of LLP, or the folder with these; None: all videos, by stem
+    annotations: str | os.PathLike | None = None,
+) -> VideoList:
+    """The rows of the features. Hidden files, and those that are no videos by their suffix, are
+    passed over.
+
+    A video is AVE's where its stem is the id; LLP's where it is ID_start_end or the id. Raises
+    `AvbookError`: no such folder, no video in it, two videos with one stem, and what the readers of
+    annotations say."""
+    spec = find_spec(task)
+    by_stem = _by_stem(Path(videos))
+    if annotations is None:
+        rows = tuple(Row(stem, by_stem[stem]) for stem in sorted(by_stem))
+        return VideoList(rows, None)
+    found = _annotations(Path(annotations), task)
+    rows = tuple(_ave_rows(found, by_stem) if spec is AVE_SPEC else _llp_rows(found, by_stem))
+    used = {row.path for row in rows}
+    if used == {None}:
+        raise AvbookError(
+            f"{videos}: none of its {len(by_stem)} videos is one of {found.files[0]}; expected"
+            f" files named by the video's id, such as {rows[0].id}.mp4"
+        )
+    return VideoList(rows, found, sum(path not in used for path in by_stem.values()))
+
+
+def _by_stem(videos: Path) -> dict[str, Path]:
+    """Stem -> video."""
+    found: dict[str, Path] = {}
+    for path in _media_files(videos):
+        if path.stem in found:
+            raise AvbookError(
+                f"{videos}: {found[path.stem].name} and {path.name} have one stem, by which"
+                " features and labels find a video; rename one, or move it away"
+            )
+        found[path.stem] = path
+    if not found:
+        raise AvbookError(
+            f"{videos}: no video in it; expected files that end in {', '.join(sorted(SUFFIXES))}"
+            " (folders in it are not looked into)"
+        )
+    return found
+
+
+def _media_files(videos: Path) -> list[Path]:
+    """The files that are videos by their names, sorted."""
+    if videos.is_file():
+        return [videos]
+    try:
+        entries = sorted(os.listdir(videos))
+    except FileNotFoundError:
+        raise AvbookError(f"{videos}: no such folder; expected one with videos") from None
+    except OSError as error:
+        raise os_fault(videos, error) from None
+    paths = [videos / name for name in entries if not name.startswith(".")]
+    return [path for path in paths if path.suffix.lower() in SUFFIXES and not path.is_dir()]
+
+
+# ------------------------------------------------------------------------------ annotation files
+def _annotations(path: Path, task: str) -> Annotations:
+    spec = find_spec(task)
+    if not path.is_dir():
+        return Annotations(task, path.parent, (path,))
+    if spec is AVE_SPEC:
+        return Annotations(task, path, tuple(wanted(path, [spec.span_files["both"]])))
+    names = spec.split_files.values()
+    lists = tuple(locate(path, name) for name in names if locate(path, name).is_file())
+    return Annotations(task, path, lists or tuple(wanted(path, names)))
+
+
+def _ave_rows(found: Annotations, by_stem: dict[str, Path]) -> Iterator[Row]:
+    categories = read_categories(found.folder, AVE_SPEC.categories)
+    for one in read_annotations(found.files[0], categories):
+        yield Row(one.id, by_stem.get(one.id), one.line)
+
+
+def _llp_rows(found: Annotations, by_stem: dict[str, Path]) -> Iterator[Row]:
+    categories = read_categories(found.folder, find_spec(found.task).categories)
+    for file in found.files:
+        for video in read_videos(file, categories):
+            path = _first(by_stem, (video.name, video.name[:11]))
+            yield Row(video.name[:11], path, video.line, str(file))
+
+
+def _first(by_stem: dict[str, Path], stems: Sequence[str]) -> Path | None:
+    return next((by_stem[stem] for stem in stems if stem in by_stem), None)

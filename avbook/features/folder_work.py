@@ -1,0 +1,209 @@
+"""The work folder of features that are being made: each video's written whole, found again by the
+next call."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from avbook.common.files import (
+    check_regular,
+    remove_unfinished_files,
+    write_text,
+    written_whole,
+)
+from avbook.common.system import in_processes, lacks_memory
+from avbook.errors import AvbookError
+from avbook.features.folder_extraction import open_plan
+from avbook.features.folder_plan import FeaturePlan
+from avbook.features.folder_video import video_features
+
+__all__ = ["FeatureWork", "reason"]
+
+PLAN_FILE = "plan.json"  # what everything in the folder was made with
+BAR = (
+    "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}"
+    " [{elapsed}<{remaining}, {rate_noinv_fmt}]"
+)  # clips a second, also below 1
+
+
+def reason(
+    path: Path,  # a video
+    error: AvbookError,
+) -> str:
+    """What the error says, without the video's path."""
+    return str(error).removeprefix(f"{path}: ")
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What a process says of a video."""
+
+    path: Path
+    fault: str | None = None
+
+
+def _store_of(work: Path, path: Path) -> Path:
+    """The file that keeps the features of the video."""
+    return work / f"{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:24]}.npz"
+
+
+def _source(path: Path) -> dict[str, Any]:
+    """What tells whether a video has changed."""
+    found = check_regular(path)
+    return {"file": path.name, "bytes": found.st_size, "changed": found.st_mtime_ns}
+
+
+def _make(path: Path, plan: FeaturePlan, seconds: int, work: Path) -> _Made:
+    """Writes the video's features to the work folder, or says why there are none."""
+    extraction = open_plan(plan)
+    try:
+        source = _source(path)
+        found = video_features(path, extraction, seconds)
+    except AvbookError as error:
+        return _Made(path, reason(path, error))
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
+            raise
+        raise AvbookError(
+            f"{path}: memory ended; use --jobs 1 or fewer --seconds; the same command continues"
+        ) from error
+    told = source | {"length": round(found.length, 3), "notes": list(found.notes)}
+    about = np.frombuffer(json.dumps(told).encode(), np.uint8)
+    with written_whole(_store_of(work, path)) as part:
+        np.savez(part, about=about, **found.arrays)  # type: ignore[arg-type]  # as if one were a flag
+    return _Made(path)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+# ---------------------------------------------------------------------------------- all of them
+class FeatureWork:
+    """The features of videos while they are made. One process at a time may have it."""
+
+    def __init__(
+        self,
+        folder: Path,  # may be there from an earlier call
+        plan: FeaturePlan,
+        identity: dict[str, Any],  # task, seconds, extractors: with others no work goes on
+    ):
+        self.folder, self.plan, self.identity = folder, plan, identity
+        self.faults: dict[Path, str] = {}  # video -> why it has no features
+
+    def begin(self) -> None:
+        """Makes the folder, or finds it with what an earlier call left. Raises `AvbookError` where
+        that had other options."""
+        told = json.loads(json.dumps(self.identity))
+        plan = self.folder / PLAN_FILE
+        if not plan.is_file():
+            shutil.rmtree(self.folder, ignore_errors=True)
+            write_text(plan, json.dumps(told, indent=1) + "\n")
+            return
+        remove_unfinished_files(self.folder)
+        try:
+            before = json.loads(plan.read_text(encoding="utf-8"))
+        except ValueError:
+            before = None
+        if before != told:
+            raise AvbookError(
+                f"{self.folder}: work that was begun {_other(before, told)}; use the same options,"
+                " or remove that folder to start anew"
+            )
+
+    def about(
+        self,
+        path: Path,  # a video
+    ) -> dict[str, Any] | None:
+        """What the work folder says of the video; None where it has no features of it as it is
+        now."""
+        try:
+            with np.load(_store_of(self.folder, path)) as stored:
+                told = json.loads(stored["about"].tobytes())
+            source = _source(path)
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile, AvbookError):
+            return None
+        return told if all(told.get(key) == value for key, value in source.items()) else None
+
+    def make(
+        self,
+        videos: Sequence[Path],
+        jobs: int = 1,  # processes
+        progress: bool = True,  # show a bar
+    ) -> int:
+        """Makes the features that are not there yet, and notes in `faults` the videos that have
+        none; how many were made. Raises `AvbookError` for a full disk, and where memory ends."""
+        from tqdm import tqdm
+
+        todo = [path for path in videos if self.about(path) is None]
+        seconds = self.identity["seconds"]
+        call = functools.partial(_make, plan=self.plan, seconds=seconds, work=self.folder)
+        found = in_processes(call, todo, jobs, threads=1, ordered=False)
+        bar = tqdm(
+            total=len(videos),
+            initial=len(videos) - len(todo),
+            desc="features",
+            unit="clip",
+            bar_format=BAR,
+            disable=not progress,
+        )
+        made = 0
+        with _one_thread(), bar, contextlib.closing(found):
+            for one in found:
+                if one.fault is None:
+                    made += 1
+                else:
+                    self.faults[one.path] = one.fault
+                bar.update()
+        return made
+
+    def read(
+        self,
+        path: Path,  # a video that has features
+        name: str,  # of the features
+    ) -> np.ndarray:
+        """The features of the video."""
+        with np.load(_store_of(self.folder, path)) as stored:
+            return stored[name]
+
+    def remove(self) -> None:
+        """Removes the work folder: its plan last, by which it is known."""
+        for path in self.folder.glob("*.npz"):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _other(before: Any, now: dict[str, Any]) -> str:
+    """In what the options of earlier work differ."""
+    if not isinstance(before, dict):
+        return "with options that cannot be read"
+    for key in ("task", "seconds"):
+        if before.get(key) != now[key]:
+            return f"with {key} {before.get(key)} (now {now[key]})"
+    for name, one in now["extractors"].items():
+        other = (before.get("extractors") or {}).get(name) or {}
+        for key in one:
+            if other.get(key) != one[key]:
+                told = f"{name} features of {key} {other.get(key)} (now {one[key]})"
+                return f"with {told}"
+    return "with other options"
