@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import re
@@ -17,7 +18,7 @@ from avbook.data.npy_files import FLOATS
 from avbook.data.stores import ArrayStore, H5Store, RawStore
 from avbook.errors import AvbookError
 
-__all__ = ["open_h5", "read_h5"]
+__all__ = ["open_h5", "read_h5", "write_h5"]
 
 LARGEST_READ = 2**30  # bytes of a dataset that is read whole: labels and orders
 LARGEST_PIECE = 2**30  # bytes of one row, or of one chunk
@@ -65,6 +66,23 @@ def read_h5(
                 " or row numbers: is it the right file?"
             )
         return np.asarray(data[()])
+
+
+def write_h5(
+    path: Path,
+    array: np.ndarray,
+    name: str,  # of the one dataset in the file
+) -> None:
+    """Writes a small file, with the same bytes at any time; raises OSError as Python's own writing.
+
+    HDF5 crashes Python when it ends after a write of its own has failed, as on a full disk: so it
+    writes to memory, and Python to the disk."""
+    import h5py
+
+    image = io.BytesIO()
+    with h5py.File(image, "w") as file:
+        file[name] = array
+    Path(path).write_bytes(image.getvalue())
 
 
 @contextmanager

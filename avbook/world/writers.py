@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from avbook.data.annotations import LIST_COLUMNS, SPAN_COLUMNS
 from avbook.data.ave_files import BACKGROUND_LABELS, LABELS, MIL_LABELS, VIDEO_LABELS
 from avbook.data.events import runs
+from avbook.data.h5_files import write_h5
 from avbook.data.spec import AVE_DATASET, AVE_ORDER, AVE_SPEC, LLP_SPEC, find_spec
 from avbook.world.clips import Clip, ave_truth
 
@@ -27,17 +27,7 @@ def feature_shapes(
     return {name: (*lead[name], dim) for name, dim in dims.items()}
 
 
-# HDF5 crashes Python when it ends after a write of its own has failed, as on a full disk: so it
-# writes to memory, or only the header of a file, and everything larger is written by Python
-def _write_h5(path, array, name=AVE_DATASET):
-    import h5py
-
-    image = io.BytesIO()
-    with h5py.File(image, "w") as file:
-        file[name] = array
-    path.write_bytes(image.getvalue())
-
-
+# as in `write_h5`, HDF5 writes only the header of a file
 HEADER = 4096  # bytes: more than HDF5 writes beside the one dataset
 
 
@@ -82,7 +72,7 @@ class AveFiles:
         self.n = len(clips)
         self._write_labels(folder, clips, len(negatives))
         for split, order in orders.items():
-            _write_h5(folder / AVE_SPEC.split_files[split], np.asarray(order, np.int64), AVE_ORDER)
+            write_h5(folder / AVE_SPEC.split_files[split], np.asarray(order, np.int64), AVE_ORDER)
         lines = "".join(f"{_ave_row(clip)}\n" for clip in clips)
         (folder / AVE_SPEC.span_files["both"]).write_text(lines, encoding="utf-8")
         shapes = feature_shapes(AVE_SPEC.task, dims)
@@ -105,10 +95,10 @@ class AveFiles:
             mil[row, :-1] = np.isin(AVE_SPEC.categories, clip.labels)
         background = np.zeros((negatives, classes), np.float32)
         background[:, -1] = 1
-        _write_h5(folder / LABELS[0], labels)
-        _write_h5(folder / VIDEO_LABELS, labels.mean(1))
-        _write_h5(folder / MIL_LABELS, mil)
-        _write_h5(folder / BACKGROUND_LABELS, background)
+        write_h5(folder / LABELS[0], labels, AVE_DATASET)
+        write_h5(folder / VIDEO_LABELS, labels.mean(1), AVE_DATASET)
+        write_h5(folder / MIL_LABELS, mil, AVE_DATASET)
+        write_h5(folder / BACKGROUND_LABELS, background, AVE_DATASET)
 
     def write(
         self,

@@ -24,6 +24,7 @@ from avbook.common.system import lock
 from avbook.data.annotations import read_annotations, read_spans, read_videos
 from avbook.data.ave import AVE
 from avbook.data.events import AVE_CATEGORIES, ave_labels
+from avbook.data.h5_files import write_h5
 from avbook.data.labels import span_masks
 from avbook.data.llp import LLP
 from avbook.data.packs import pack_folder
@@ -808,13 +809,13 @@ def test_probes_on_features_whose_answer_is_known(tmp_path):
     audio[..., 0] += 6 * (category % 2)[:, None]  # each modality knows one bit of the class
     visual[..., 0] += 6 * (category // 2)[:, None, None, None]
     for name, array in (("audio_feature", audio), ("visual_feature", visual), ("labels", labels)):
-        layouts._write_h5(tmp_path / f"{name}.h5", array)
+        write_h5(tmp_path / f"{name}.h5", array, "avadataset")
     for split, rows in (
         ("train", range(160)),
         ("val", range(160, 200)),
         ("test", range(200, 240)),
     ):
-        layouts._write_h5(tmp_path / f"{split}_order.h5", np.array(rows), "order")
+        write_h5(tmp_path / f"{split}_order.h5", np.array(rows), "order")
     found = probe(tmp_path)
     assert (
         found["both"] > 97
