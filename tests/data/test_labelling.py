@@ -7,13 +7,14 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from made_folders import write_h5
+from made_folders import write_ave, write_h5
 from own_folders import write_features
 
 from avbook.common.system import lock
 from avbook.data import labelling
 from avbook.data.annotations import read_annotations
 from avbook.data.ave import AVE
+from avbook.data.h5_files import read_h5
 from avbook.data.labelling import LabelFaults, covered_seconds, label_folder
 from avbook.data.llp import LLP
 from avbook.data.packs import check_folder, pack_folder
@@ -75,6 +76,7 @@ def contents(folder):
         ([("3.7", "4.4")], [4]),
         ([("3.0", "3.3"), ("3.5", "3.8")], [3]),  # together more than half
         ([("3.0", "3.3"), ("3.1", "3.4")], [3]),  # not 0.6: they overlap; still not lost
+        ([("1", "5"), ("2", "3")], [1, 2, 3, 4]),  # one within the other
         ([("2", "4"), ("4.1", "4.3")], [2, 3, 4]),  # a short one after a long one
         ([("2", "4"), ("4.0", "4.3")], [2, 3]),  # goes on a little: the same event
         ([("9.5", "10")], [9]),
@@ -124,7 +126,10 @@ def test_ave_reads_the_labels_that_were_written(tmp_path):
     assert labels["a,b;c"].argmax(1).tolist() == [1, 2, 2, 2, 2, 2]
     quiet = set(VIDEOS) - set(VIDEOS[:9])
     assert all(labels[name].argmax(1).tolist() == [2] * 6 for name in quiet)
+    mil = read_h5(folder / "labels/mil_labels.h5", "avadataset")
+    assert mil.argmax(1).tolist() == [0] * 3 + [1] * 6 + [2] * 6 and mil.sum() == len(VIDEOS)
     rows = read_annotations(folder / "labels/Annotations.txt", data.categories, 6, VIDEOS)
+    assert {row.category for row in rows[9:]} == {"background"}
     assert [row.id for row in rows] == VIDEOS
     assert [tuple(row[:4]) for row in rows[:2]] == [
         ("Bark", "-dash", 1, 5),
@@ -147,7 +152,7 @@ def test_llp_reads_the_labels_that_were_written(tmp_path):
     folder = write_features(tmp_path / "own", "llp", VIDEOS)
     lines = [f"{quoted(video)},0,2,Dog,both" for video in VIDEOS[:9]]
     lines += [f"{quoted(video)},1,4,Cat & bird,audio" for video in VIDEOS[5:12]]
-    lines += [f"{quoted(VIDEOS[6])},7,9,Dog,visual"]
+    lines += [f"{quoted(VIDEOS[6])},7,9,Dog,visual", f"{quoted(VIDEOS[12])},0,1,Dog,visual"]
     label_folder(folder, write_csv(tmp_path / "labels.csv", lines, "llp"))
     data = LLP(folder)
     assert data.categories == ("Cat & bird", "Dog")
@@ -158,10 +163,11 @@ def test_llp_reads_the_labels_that_were_written(tmp_path):
             heard, seen = split.audio_labels[row], split.visual_labels[row]  # (T, C) each
             dog = [0, 1] if at < 9 else []
             assert np.flatnonzero(heard[:, 1]).tolist() == dog
-            assert np.flatnonzero(seen[:, 1]).tolist() == dog + [7, 8] * (at == 6)
+            barks = {6: [0, 1, 7, 8], 12: [0]}.get(at, dog)  # these are seen alone
+            assert np.flatnonzero(seen[:, 1]).tolist() == barks
             assert np.flatnonzero(heard[:, 0]).tolist() == ([1, 2, 3] if 5 <= at < 12 else [])
             assert not seen[:, 0].any()
-            assert split.video_labels[row].tolist() == [5 <= at < 12, at < 9]
+            assert split.video_labels[row].tolist() == [5 <= at < 12, at < 9 or at == 12]
             batch = split.batch([row])
             found = np.load(folder / "res152" / f"{name}.npy")
             assert np.array_equal(batch["visual_2d"][0], found)
@@ -440,3 +446,29 @@ def test_names_of_any_form_pass_only_where_videos_txt_has_them(tmp_path):
     (folder / "videos.txt").unlink()
     with pytest.raises(AvbookError, match="is not a clip's name"):
         LLP(folder)
+
+
+def test_a_list_names_no_video_that_videos_txt_has_not(tmp_path):
+    folder, _ = labelled(tmp_path, "llp")
+    with open(folder / "labels/AVVP_train.csv", "a") as file:
+        file.write("whale\tDog\n")
+    with pytest.raises(AvbookError, match="line 12: 'whale' is not a clip's name"):
+        LLP(folder)
+
+
+def test_what_own_videos_may_do_the_official_files_may_not(tmp_path):
+    folder = write_ave(tmp_path / "official")[0]
+    lines = (folder / "Annotations.txt").read_text().splitlines()
+    own = lines[3].split("&")[1]
+    lines[3] = f"background&{own}&good&0&0"
+    (folder / "Annotations.txt").write_text("\n".join(lines))
+    with pytest.raises(AvbookError, match="line 4: unknown category 'background'"):
+        AVE(folder)
+
+
+def test_labels_of_background_clips_without_their_features_are_not_none(tmp_path):
+    folder = write_ave(tmp_path / "official")[0]
+    for name in ("audio", "visual"):
+        (folder / f"{name}_feature_noisy.h5").unlink()
+    with pytest.raises(AvbookError, match="weak=True needs it"):
+        AVE(folder, weak=True)
