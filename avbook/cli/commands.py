@@ -12,6 +12,7 @@ import typer.core
 
 from avbook.cli.ending import TRACEBACK, Carried
 from avbook.cli.features import features
+from avbook.cli.label import label
 from avbook.common.files import check_writable
 from avbook.common.messages import one_line
 from avbook.errors import AvbookError
@@ -43,6 +44,7 @@ data_app = typer.Typer(
     no_args_is_help=True, help="Check a folder of official files, or pack it for fast reading."
 )
 app.add_typer(data_app, name="data")
+app.command()(label)
 
 _WHERE = (
     "`world`, `world:SIZE`, `world:SIZE:SEED:FEATURES` or a folder with the official files or a"

@@ -9,15 +9,16 @@ import codecs
 import csv
 import os
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from avbook.common.files import read_bytes
-from avbook.data.events import AVE_CATEGORIES, LLP_CATEGORIES, SECONDS, class_index
+from avbook.data.events import AVE_CATEGORIES, BACKGROUND, LLP_CATEGORIES, SECONDS, class_index
 from avbook.data.h5_files import read_h5
 from avbook.data.layout import locate
 from avbook.data.spec import AVE_ORDER, AVE_SPEC
@@ -26,15 +27,18 @@ from avbook.errors import AvbookError
 __all__ = [
     "LIST_COLUMNS",
     "SPAN_COLUMNS",
+    "OWN_VIDEOS",
     "PUBLISHED_SLIPS",
     "AVEAnnotation",
     "LLPVideo",
     "LLPSpan",
     "raise_fault",
+    "read_lines",
+    "read_fields",
     "wanted",
     "known_class",
-    "read_lines",
     "read_categories",
+    "read_own_videos",
     "read_annotations",
     "read_order",
     "read_ave_orders",
@@ -44,6 +48,7 @@ __all__ = [
 
 LIST_COLUMNS = ("filename", "event_labels")  # of LLP's lists of clips
 SPAN_COLUMNS = ("filename", "onset", "offset", "event_labels")  # of LLP's files of spans
+OWN_VIDEOS = "videos.txt"  # in a folder made from own videos: their names, one a line
 PUBLISHED_SLIPS = {
     ("AVVP_eval_audio.csv", "8DF2PxdT5tE_390_400", 9, 0, "Cheering")
 }  # turned round in the published file
@@ -62,7 +67,7 @@ class AVEAnnotation(NamedTuple):
     heard and seen."""
 
     category: str
-    id: str  # 11 characters
+    id: str  # 11 characters; of an own video its name
     onset: int  # first second of the event
     offset: int  # first second after it
     line: int  # for messages
@@ -71,7 +76,7 @@ class AVEAnnotation(NamedTuple):
 class LLPVideo(NamedTuple):
     """A line of one of LLP's lists: a clip and the classes heard or seen anywhere in it."""
 
-    name: str  # ID_start_end
+    name: str  # ID_start_end; of an own video its name
     labels: tuple[str, ...]  # each class once, in the order of the line
     line: int  # for messages
 
@@ -141,7 +146,7 @@ def _read_table(
     spreadsheets write them."""
     (_, first), *lines = read_lines(path)
     for separator in "\t,;":
-        titles = _fields(first[:1000], separator)
+        titles = read_fields(first[:1000], separator)
         if set(columns) <= set(titles):
             break
     else:
@@ -152,7 +157,7 @@ def _read_table(
     places = [titles.index(column) for column in columns]
 
     def split(text: str) -> list[str]:
-        parts = _fields(text, separator)
+        parts = read_fields(text, separator)
         if len(parts) != len(titles):
             between = {"\t": "tabs", ",": "commas", ";": "semicolons"}[separator]
             raise AvbookError(f"{len(parts)} fields; expected {len(titles)} between {between}")
@@ -161,8 +166,12 @@ def _read_table(
     return lines, split
 
 
-def _fields(text: str, separator: str) -> list[str]:
-    """The fields of a line, without the quotes and blanks round them."""
+def read_fields(
+    text: str,  # a line
+    separator: str,  # between its fields
+) -> list[str]:
+    """The fields of a line, without the quotes and blanks round them; AvbookError for a line of no
+    table."""
     try:
         return [field.strip() for field in next(csv.reader([text], delimiter=separator))]
     except (csv.Error, StopIteration) as error:  # such as a field of more than 131,072 characters
@@ -245,27 +254,75 @@ def read_categories(
     return tuple(names)
 
 
+def read_own_videos(
+    folder: Path,  # a data folder
+) -> tuple[str, ...]:
+    """The names of a person's own videos in `videos.txt`, in the order of the features' rows; none
+    where there is no such file. AvbookError for a name that can be no id: it is one in the other
+    files, and the name of a file of features."""
+    path = locate(folder, OWN_VIDEOS)
+    if not os.path.lexists(path):
+        return ()
+    try:
+        text = read_bytes(path, LONGEST).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise AvbookError(f"{path}: not a text file in UTF-8") from None
+    names = text.removesuffix("\n").replace("\r\n", "\n").split("\n")
+    line_of: dict[str, int] = {}
+    for number, name in enumerate(names, 1):
+        fault = _name_fault(name)
+        if fault is None and name in line_of:
+            fault = f"is there already, in line {line_of[name]}"
+        if fault is not None:
+            raise AvbookError(
+                f"{path}: line {number}: {name[:60]!r} {fault}; rename the video and make the"
+                " features again"
+            )
+        line_of[name] = number
+    return tuple(names)
+
+
+NO_TEXT = {"Cc", "Cs", "Zl", "Zp"}  # Unicode's: control characters, halves, ends of lines
+
+
+def _name_fault(name: str) -> str | None:
+    """Why a video's name can stand in no list and name no file; None where it can."""
+    if not name or name != name.strip():
+        return "is empty, or begins or ends with a blank"
+    if any(unicodedata.category(character) in NO_TEXT for character in name):
+        return "has a line break or a control character in it"
+    if name in (".", "..") or re.search(r"[/\\]", name):
+        return "is no name of a file"
+    return None
+
+
 # --------------------------------------------------------------------------------------------- AVE
 def read_annotations(
     # Annotations.txt: category&id&quality&onset&offset, with or without a line of titles
     path: Path,
     categories: tuple[str, ...] = AVE_CATEGORIES,  # C names
     seconds: int = SECONDS,  # T
+    own: Collection[str] = (),  # names of a person's own videos: ids too, of any form
     on_fault: OnFault = raise_fault,  # what is done with a line of another form
 ) -> list[AVEAnnotation]:
     """One row per clip, in the order of the file, which is the order of the features.
 
     A fault is a line of another form, an unknown class, an id that is none, seconds outside the
-    clip, and an event that ends before it starts; an empty event is none. Raises `AvbookError` for
-    a file that is missing, empty, or no text."""
+    clip, and an event that ends before it starts; an empty event is none, and one of an own video
+    may be of the category "background". Raises `AvbookError` for a file that is missing, empty, or
+    no text."""
 
     def parse(number: int, text: str) -> AVEAnnotation:
         parts = text.strip().split("&")
+        if len(parts) > 5 and "&".join(parts[1:-3]).strip() in own:
+            parts = [parts[0], "&".join(parts[1:-3]), *parts[-3:]]
         if len(parts) != 5:
             raise AvbookError(f"found {text[:60]!r}; expected category&id&quality&onset&offset")
         category, name, _, onset, offset = (part.strip() for part in parts)
-        _check_class(category, categories)
-        if not re.fullmatch(_VIDEO_ID, name):
+        empty = name in own and category == BACKGROUND and onset == offset
+        if not empty:
+            _check_class(category, categories)
+        if name not in own and not re.fullmatch(_VIDEO_ID, name):
             raise AvbookError(
                 f"{name[:60]!r}: not a video id; expected {_ID_CHARACTERS} and nothing else"
             )
@@ -326,20 +383,21 @@ def read_ave_orders(
 def read_videos(
     path: Path,  # AVVP_train.csv, AVVP_val_pd.csv or AVVP_test_pd.csv
     categories: tuple[str, ...] = LLP_CATEGORIES,  # C names
+    own: Collection[str] = (),  # names of a person's own videos, of any form
     on_fault: OnFault = raise_fault,  # what is done with a line of another form
 ) -> list[LLPVideo]:
     """The clips of one of LLP's lists, in the order of the file.
 
     A fault is a line of another form, a name that is not ID_start_end or is there already, an
-    unknown class, and a clip without a label. Raises `AvbookError` for a file that is missing,
-    empty, no text, or without the titles."""
+    unknown class, and a clip without a label that is no own video. Raises `AvbookError` for a file
+    that is missing, empty, no text, or without the titles."""
     path = Path(path)
     lines, split = _read_table(path, LIST_COLUMNS)
     line_of: dict[str, int] = {}
 
     def parse(number: int, text: str) -> LLPVideo:
         name, listed = split(text)
-        if not re.fullmatch(_CLIP_NAME, name):
+        if name not in own and not re.fullmatch(_CLIP_NAME, name):
             raise AvbookError(
                 f"{name[:60]!r} is not a clip's name; expected a video id ({_ID_CHARACTERS}), then"
                 " _start_end"
@@ -349,6 +407,8 @@ def read_videos(
                 f"{name} is listed a second time, after line {line_of[name]}; take one out"
             )
         line_of[name] = number
+        if not listed and name in own:  # nothing is heard or seen in it
+            return LLPVideo(name, (), number)
         labels = tuple(dict.fromkeys(label.strip() for label in listed.split(",")))
         for label in labels:
             _check_class(label, categories)

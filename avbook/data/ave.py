@@ -82,7 +82,7 @@ class AVE(Dataset):
             wanted += self.spec.background_files
         found = {name: tables.stores[name] for name in wanted if name in tables.stores}
         self.stores = self._hold(report, tables.description, found, cache_mb)
-        if weak:
+        if weak and not tables.no_background:
             self.stores = {
                 name: JoinedStore(self.stores[name], self.stores[f"background_{name}"])
                 for name in self.spec.feature_files

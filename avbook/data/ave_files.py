@@ -6,7 +6,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from avbook.data.annotations import read_annotations, read_order
+from avbook.data.annotations import (
+    OWN_VIDEOS,
+    AVEAnnotation,
+    read_annotations,
+    read_order,
+    read_own_videos,
+)
 from avbook.data.h5_files import open_h5, read_h5
 from avbook.data.labels import rebuilt_labels
 from avbook.data.pack_files import judge_features, open_features
@@ -68,6 +74,11 @@ class AVETables:
     background: np.ndarray = field(default_factory=lambda: np.empty(0))
     scans: dict[str, Scan] = field(default_factory=dict)  # by name: what the features are
 
+    @property
+    def no_background(self) -> bool:
+        """Whether the folder says that it has no background clips beside those of its splits."""
+        return self.background.ndim == 3 and not len(self.background)
+
 
 def read_ave(
     report: ValidationReport,  # of the official files, or of a pack of them; where the findings go
@@ -85,7 +96,9 @@ def read_ave(
             break
     if report.has(ANNOTATIONS):
         categories = description.categories
-        rows = report.read_rows(ANNOTATIONS, read_annotations, categories, seconds)
+        own = report.attempt(OWN_VIDEOS, read_own_videos, report.folder) or ()
+        rows = report.read_rows(ANNOTATIONS, read_annotations, categories, seconds, frozenset(own))
+        check_own(report, rows, own)
         if rows is not None and clips not in (None, len(rows)):
             report.error(
                 ANNOTATIONS,
@@ -99,6 +112,21 @@ def read_ave(
     read_orders(report, tables, clips)
     read_background(report, tables)
     return tables
+
+
+def check_own(
+    report: ValidationReport,  # where the findings go
+    rows: list[AVEAnnotation] | None,  # of Annotations.txt
+    own: tuple[str, ...],  # names of a person's own videos; none: the folder has no list of them
+) -> None:
+    """An error where the rows are of other videos than the features, or in another order."""
+    if rows is None or not own or [row.id for row in rows] == list(own):
+        return
+    report.error(
+        ANNOTATIONS,
+        f"its {len(rows)} clips are not the {len(own)} of {OWN_VIDEOS} in the same order: were the"
+        " features made again since? `avbook label --replace` writes the labels again",
+    )
 
 
 def read_features(
@@ -240,7 +268,10 @@ def read_background(report: ValidationReport, tables: AVETables) -> None:
     """Puts the labels of the background clips into the tables where there are such clips, from one
     label per clip or per segment."""
     audio, labels = tables.stores.get("background_audio"), len(tables.description.categories) + 1
-    if audio is None or not report.has(BACKGROUND_LABELS):
+    if not report.has(BACKGROUND_LABELS):
+        return
+    if audio is None:
+        read_no_background(report, tables)
         return
     clips, seconds = audio.shape[:2]
     found = read_array(report, BACKGROUND_LABELS)
@@ -265,6 +296,14 @@ def read_background(report: ValidationReport, tables: AVETables) -> None:
             f"row {listed(events)}: not background throughout, though these are the clips without"
             " an event",
         )
+
+
+def read_no_background(report: ValidationReport, tables: AVETables) -> None:
+    """Notes in the tables that labels without a row say that there are no background clips beside
+    those of the splits, as in a folder of own videos."""
+    found = read_array(report, BACKGROUND_LABELS)
+    if found is not None and not len(found) and tables.labels.ndim == 3:
+        tables.background = np.zeros((0, *tables.labels.shape[1:]), np.float32)
 
 
 def read_orders(report: ValidationReport, tables: AVETables, clips: int | None) -> None:
@@ -322,6 +361,8 @@ def note_traps(report: ValidationReport, tables: AVETables) -> None:
 
 def needs_background(report: ValidationReport, tables: AVETables) -> None:
     """An error when the background clips of the weak setting are not all there."""
+    if tables.no_background:
+        return
     if not len(tables.background) or not set(BACKGROUND_FEATURES) <= set(tables.stores):
         report.error(
             BACKGROUND_LABELS,
@@ -363,6 +404,8 @@ def note_weak(report: ValidationReport, tables: AVETables) -> None:
         found = read_array(report, file) if report.has(file) else None
         if found is not None:
             compare_video_labels(report, file, found, tables.labels)
+    if tables.no_background:
+        return
     missing = [file for name, file in BACKGROUND_FEATURES.items() if name not in tables.stores]
     if not report.has(BACKGROUND_LABELS):
         missing.append(BACKGROUND_LABELS)

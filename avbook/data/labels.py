@@ -17,7 +17,7 @@ def rebuilt_labels(
 ) -> np.ndarray:
     """Segment labels (N, T, C+1), float32, one-hot with background last: what `labels.h5` holds."""
     return ave_labels(
-        [categories.index(row.category) for row in rows],
+        [categories.index(row.category) if row.onset < row.offset else 0 for row in rows],
         [row.onset for row in rows],
         [row.offset for row in rows],
         seconds,

@@ -1,13 +1,15 @@
-"""Where the files of a data folder lie: at its top, or in the folders of the released archives."""
+"""Where the files of a data folder lie: at its top, or in a folder within."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-__all__ = ["SUBFOLDERS", "locate"]
+__all__ = ["LABELS_FOLDER", "SUBFOLDERS", "locate"]
 
-SUBFOLDERS = ("data", "feats", "data/feats")  # as LLP's authors share it; AVE's has data/
+LABELS_FOLDER = "labels"  # what `avbook label` writes beside the features of own videos
+# as LLP's authors share it; AVE's has data/
+SUBFOLDERS = ("data", "feats", "data/feats", LABELS_FOLDER)
 
 
 def locate(

@@ -8,7 +8,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from avbook.data.annotations import LLPSpan, read_spans, read_videos
+from avbook.data.annotations import (
+    OWN_VIDEOS,
+    LLPSpan,
+    read_own_videos,
+    read_spans,
+    read_videos,
+)
 from avbook.data.labels import dense_labels, video_labels
 from avbook.data.npy_files import read_npy
 from avbook.data.pack_files import judge_features, open_features
@@ -53,11 +59,13 @@ class LLPTables:
     dense: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     spans: dict[str, list[LLPSpan]] = field(default_factory=dict)  # file -> its lines
     scans: dict[str, Scan] = field(default_factory=dict)  # by name: what the features are
+    own: frozenset[str] = frozenset()  # names of a person's own videos
 
     def ids(self, *splits: str) -> np.ndarray:
-        """The first 11 characters of the clips' names, of all splits or of those named."""
-        wanted = splits or SPLITS
-        return np.array([name[:11] for split in wanted for name in self.names.get(split, [])])
+        """The first 11 characters of the clips' names, and the whole names of own videos; of all
+        splits or of those named."""
+        names = [name for split in splits or SPLITS for name in self.names.get(split, [])]
+        return np.array([name if name in self.own else name[:11] for name in names])
 
 
 def read_llp(
@@ -69,8 +77,9 @@ def read_llp(
     if lacks_labels(report, tables.description, LISTS.values()):
         return tables
     categories = tables.description.categories
+    tables.own = frozenset(report.attempt(OWN_VIDEOS, read_own_videos, report.folder) or ())
     for split, file in LISTS.items():
-        videos = report.read_rows(file, read_videos, categories)
+        videos = report.read_rows(file, read_videos, categories, tables.own)
         if videos is not None:
             tables.names[split] = [video.name for video in videos]
             tables.video_labels[split] = video_labels(videos, categories)
@@ -208,8 +217,9 @@ def match_spans(report: ValidationReport, tables: LLPTables) -> None:
         if spans is None or not names:
             continue
         matched = sum(span.name in known for span in spans)
-        if not spans:
-            report.error(file, f"has no row; expected the seconds of what is in {modality}")
+        if not spans:  # which may be so of own videos
+            say = report.warn if known <= tables.own else report.error
+            say(file, f"has no row; expected the seconds of what is in {modality}")
         elif not matched:
             report.error(
                 file,

@@ -1,0 +1,374 @@
+"""A person's own labels: a CSV of file, onset, offset and event, read with all of its faults."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from difflib import get_close_matches
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+from avbook.common.files import read_bytes
+from avbook.data.annotations import (
+    LONGEST,
+    LONGEST_NAME,
+    MARKS,
+    MOST_CLASSES,
+    read_fields,
+    read_lines,
+)
+from avbook.data.events import BACKGROUND
+from avbook.data.validation import Issue, listed
+from avbook.errors import AvbookError
+
+__all__ = ["COLUMNS", "MODALITY_COLUMN", "MODALITIES", "LabelRow", "read_label_rows"]
+
+COLUMNS = ("file", "onset", "offset", "event")
+MODALITY_COLUMN = "modality"  # for LLP, where what is heard and what is seen stand apart
+MODALITIES = {
+    "audio": ("audio",),
+    "visual": ("visual",),
+    "both": ("audio", "visual"),
+}
+MEDIA = (  # what a name of a video may end in beside the name that its features have
+    *("3gp", "avi", "flv", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "mts", "ogv", "ts"),
+    *("webm", "wmv"),
+)
+NUMBER = r"(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d{1,2})?"
+ZIP = b"PK\x03\x04"  # how a spreadsheet's own file begins
+
+
+class LabelRow(NamedTuple):
+    """A line of the CSV: in that video, the event is there from onset to offset."""
+
+    video: str  # as videos.txt has it
+    onset: Fraction  # seconds
+    offset: Fraction  # seconds
+    event: str
+    modality: str  # audio, visual or both
+    line: int  # for messages
+
+
+class _Findings:
+    """What was found in the file, each with its line."""
+
+    def __init__(self, file: str):
+        self.file = file
+        self.found: list[tuple[int, Issue]] = []
+
+    def add(self, level: str, line: int, message: str) -> None:
+        where = f"line {line}: " if line else ""
+        self.found.append((line, Issue(level, self.file, where + message)))
+
+    def issues(self) -> list[Issue]:
+        """In the order of the lines."""
+        return [issue for _, issue in sorted(self.found, key=lambda item: item[0])]
+
+    def failed(self) -> bool:
+        return any(issue.level == "error" for _, issue in self.found)
+
+
+def read_label_rows(
+    path,  # a CSV: commas, semicolons or tabs, UTF-8 or a spreadsheet's UTF-16
+    task: str,  # "ave" or "llp"
+    videos: Sequence[str],  # names that the column `file` may have, with or without an extension
+    seconds: int,  # T: how long each clip is
+) -> tuple[list[LabelRow], list[Issue]]:
+    """The rows that are right, in the order of the file, and everything that was found, line by
+    line: errors for what cannot be used, warnings for two spellings of one event (which become
+    one).
+
+    Raises `AvbookError` for a file that is missing, empty, or no text."""
+    path = Path(path)
+    _check_text(path)
+    (first, titles), *lines = read_lines(path)
+    found = _Findings(path.name)
+    needed = (*COLUMNS, MODALITY_COLUMN) if task == "llp" else COLUMNS
+    parsed: list[LabelRow] = []
+    layout = _layout(titles, needed, lambda message: found.add("error", first, message))
+    if layout is None:
+        return [], found.issues()
+    reader = _RowReader(task, _VideoNames(videos), seconds, found)
+    for number, text in lines:
+        fields = _row_fields(text, layout, number, found)
+        row = None if fields is None else reader.read(number, fields)
+        if row is not None:
+            parsed.append(row)
+    if not parsed and not found.failed():
+        found.add("error", first, "no row below the titles; expected one for each event")
+    rows = _one_spelling(parsed, found)
+    _check_repeated(rows, found)
+    if task == "ave":
+        _check_one_event(rows, found)
+        _note_modalities(rows, found)
+    if len({row.event for row in rows}) > MOST_CLASSES:
+        found.add("error", 0, f"more than {MOST_CLASSES:,} different events; are they names?")
+    return rows, found.issues()
+
+
+# ---------------------------------------------------------------------------------- text and titles
+def _check_text(path: Path) -> None:
+    """AvbookError with the line of the first byte that is no text, and what to save instead."""
+    data = read_bytes(path, LONGEST)
+    if data.startswith(ZIP):
+        raise AvbookError(
+            f"{path}: is a spreadsheet or an archive, not a CSV; open it and save it as 'CSV UTF-8'"
+        )
+    if data[:2] in MARKS:
+        return
+    try:
+        data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise AvbookError(
+            f"{path}: line {line}: not text in UTF-8 (byte 0x{data[error.start]:02x}); save the"
+            " table again and choose 'CSV UTF-8' or the encoding UTF-8"
+        ) from None
+
+
+class _Layout(NamedTuple):
+    """How a line becomes fields."""
+
+    separator: str
+    titles: list[str]
+    needed: tuple[str, ...]  # columns that are read
+    optional: tuple[str, ...]
+
+
+def _layout(first: str, needed: tuple[str, ...], fault) -> _Layout | None:
+    """What the line of titles says, or None after its faults were told."""
+    titles: list[str] = []
+    separator, best = ",", (-1, 0)
+    for between in ",;\t":
+        fields = [field.casefold() for field in read_fields(first[:10_000], between)]
+        told = (len(set(needed) & set(fields)), len(fields))
+        if told > best:
+            separator, titles, best = between, fields, told
+    missing = [title for title in needed if title not in titles]
+    if best[0] == 0:
+        fault(
+            f"found {first[:60]!r}; expected the titles {','.join(needed)} in the first line, above"
+            " the rows"
+        )
+    elif missing:
+        names = " and ".join(map(repr, missing))
+        fault(
+            f"no column {names}; found {', '.join(titles)[:200]}: add it, or rename the column"
+            f" that holds it ({','.join(needed)} are needed)"
+        )
+    twice = [title for title, times in Counter(titles).items() if title in needed and times > 1]
+    if twice:
+        fault(f"the column {twice[0]!r} is there twice; take one out or rename it")
+    if missing or twice:
+        return None
+    optional = () if MODALITY_COLUMN in needed else (MODALITY_COLUMN,)
+    return _Layout(separator, titles, needed, tuple(t for t in optional if t in titles))
+
+
+def _row_fields(text: str, layout: _Layout, line: int, found: _Findings) -> dict[str, str] | None:
+    """Column -> field; None for an empty row, and after a fault was told."""
+    try:
+        fields = read_fields(text, layout.separator)
+    except AvbookError as error:
+        found.add("error", line, str(error))
+        return None
+    if not any(fields):  # what a spreadsheet writes of an empty row
+        return None
+    count = len(layout.titles)
+    while len(fields) > count and not fields[-1]:
+        fields.pop()
+    if len(fields) != count:
+        between = {"\t": "tabs", ",": "commas", ";": "semicolons"}[layout.separator]
+        found.add(
+            "error",
+            line,
+            f"{len(fields)} fields, but the titles are {count}, between {between}; put a field with"
+            ' one of these in it into quotes, such as "Dog, barking"',
+        )
+        return None
+    row = dict(zip(layout.titles, fields))
+    return {title: row[title] for title in (*layout.needed, *layout.optional)}
+
+
+# -------------------------------------------------------------------------------------- single rows
+def _composed(text: str) -> str:
+    """The text with its accents in one character with their letters, as most programs write them;
+    Apple's file names have them apart."""
+    return unicodedata.normalize("NFC", text)
+
+
+class _VideoNames:
+    """Finds the video that a field names."""
+
+    def __init__(self, names: Sequence[str]):
+        self.names = {_composed(name): name for name in names}
+
+    def find(self, text: str) -> str:
+        """The video's name as `videos.txt` has it; AvbookError where none is meant, or two are."""
+        if not text:
+            raise AvbookError("the file is empty; write the name of the video")
+        last = re.split(r"[/\\]", _composed(text))[-1]
+        stem, dot, end = last.rpartition(".")
+        bare = stem if dot and end.casefold() in MEDIA else last
+        fits = [name for name in dict.fromkeys((last, bare)) if name in self.names]
+        if len(fits) == 1:
+            return self.names[fits[0]]
+        if fits:
+            raise AvbookError(
+                f"{text[:100]!r} may be the video {fits[0]!r} or {fits[1]!r}; rename one of them"
+            )
+        raise AvbookError(f"no video {text[:100]!r} in the folder; {self._hint(bare)}")
+
+    def _hint(self, name: str) -> str:
+        folded = {known.casefold(): known for known in self.names}
+        near = get_close_matches(name.casefold()[:200], folded, n=2, cutoff=0.6)
+        if near:
+            return f"did you mean {' or '.join(repr(folded[one]) for one in near)}?"
+        return f"it has {listed(self.names)}: correct the name, or take the line out"
+
+
+class _RowReader:
+    """Reads the fields of a row; every fault of theirs is told."""
+
+    def __init__(self, task: str, names: _VideoNames, seconds: int, found: _Findings):
+        self.task, self.names, self.seconds, self.found = task, names, seconds, found
+
+    def read(self, line: int, fields: dict[str, str]) -> LabelRow | None:
+        faults: list[str] = []
+
+        def attempt(call, *arguments):
+            try:
+                return call(*arguments)
+            except AvbookError as error:
+                faults.append(str(error))
+                return None
+
+        video = attempt(self.names.find, fields["file"])
+        onset = attempt(_parse_seconds, "onset", fields["onset"])
+        offset = attempt(_parse_seconds, "offset", fields["offset"])
+        if onset is not None and offset is not None:
+            attempt(self._check_span, onset, offset, fields)
+        event = attempt(self._parse_event, fields["event"])
+        modality = attempt(self._parse_modality, fields.get(MODALITY_COLUMN, "both"))
+        for fault in faults:
+            self.found.add("error", line, fault)
+        return None if faults else LabelRow(video, onset, offset, event, modality, line)
+
+    def _check_span(self, onset: Fraction, offset: Fraction, fields: dict[str, str]) -> None:
+        start, end = fields["onset"], fields["offset"]
+        if offset < onset:
+            raise AvbookError(f"the offset {end} lies before the onset {start}; are they swapped?")
+        if offset == onset:
+            raise AvbookError(
+                f"onset and offset are both {start}, so the event has no length; write when it ends"
+            )
+        if offset > self.seconds:
+            raise AvbookError(
+                f"the event ends at {end}, but the clips are {self.seconds} seconds long; write"
+                f" {self.seconds} at most, or take the line out"
+            )
+
+    def _parse_event(self, text: str) -> str:
+        event = " ".join(_composed(text).split())
+        if not event:
+            raise AvbookError(
+                "names no event; write one, or take the line out: what has no line is background"
+            )
+        if len(event) > LONGEST_NAME or not event.isprintable():
+            raise AvbookError(
+                f"{event[:60]!r} is no name of an event; expected up to {LONGEST_NAME} characters"
+                " that can be printed"
+            )
+        if event.casefold() == BACKGROUND:
+            raise AvbookError(f"{event!r} needs no line: what has none is background; take it out")
+        mark = "&" if self.task == "ave" else ","  # that the official files have between fields
+        if mark in event:
+            raise AvbookError(
+                f"the event {event!r} has '{mark}' in it, which the official files cannot hold;"
+                " write it otherwise in all lines"
+            )
+        return event
+
+    def _parse_modality(self, text: str) -> str:
+        word = text.casefold()
+        if word not in (*MODALITIES, "audio-visual") and self.task == "llp":
+            raise AvbookError(
+                f"found {text[:60]!r} as modality; expected audio (it is heard), visual (it is"
+                " seen) or both"
+            )
+        return "both" if word == "audio-visual" else word
+
+
+def _parse_seconds(name: str, text: str) -> Fraction:
+    """The number in the field, exactly; with a point or a comma before its decimals."""
+    if re.fullmatch(f"-?{NUMBER}", text) and len(text) < 40:
+        number = Fraction(text.replace(",", "."))
+        if number < 0:
+            raise AvbookError(f"the {name} {text} lies before the video begins; write 0 or more")
+        return number
+    found = f"found {text[:60]!r} as {name}" if text else f"the {name} is empty"
+    raise AvbookError(
+        f"{found}; expected seconds from the beginning, such as 3 or 3.5 (1:05 is 65)"
+    )
+
+
+# ------------------------------------------------------------------------------------ rows together
+def _one_spelling(rows: list[LabelRow], found: _Findings) -> list[LabelRow]:
+    """The rows with one spelling of each event, the most frequent; a warning for each other one."""
+    spellings: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for row in rows:
+        spellings[_event_key(row.event)][row.event] += 1
+    chosen = {  # of two that are as frequent, the first of the alphabet
+        key: min(names, key=lambda name: (-names[name], name)) for key, names in spellings.items()
+    }
+    lines: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    for row in rows:
+        event = chosen[_event_key(row.event)]
+        if row.event != event:
+            lines[row.event, event].append(row.line)
+    for (other, event), where in lines.items():
+        also = f" (and line {listed(where[1:])})" if where[1:] else ""
+        found.add("warning", where[0], f"{other!r} is taken for {event!r}{also}; write both alike")
+    return [row._replace(event=chosen[_event_key(row.event)]) for row in rows]
+
+
+def _event_key(event: str) -> str:
+    """What two spellings of one event have in common."""
+    return "".join(event.split()).casefold()
+
+
+def _check_repeated(rows: list[LabelRow], found: _Findings) -> None:
+    first: dict[tuple, int] = {}
+    for row in rows:
+        same = first.setdefault(row._replace(line=0), row.line)
+        if same != row.line:
+            found.add("error", row.line, f"says the same as line {same}; take one of them out")
+
+
+def _check_one_event(rows: list[LabelRow], found: _Findings) -> None:
+    """An error for each row with another event than the first of its video."""
+    first: dict[str, LabelRow] = {}
+    for row in rows:
+        other = first.setdefault(row.video, row)
+        if other.event != row.event:
+            found.add(
+                "error",
+                row.line,
+                f"{row.event!r} in {row.video!r}, which has {other.event!r} in line {other.line};"
+                " a clip of AVE has one kind of event: keep one of them, or make the features with"
+                " `--like llp`, which has room for both",
+            )
+
+
+def _note_modalities(rows: list[LabelRow], found: _Findings) -> None:
+    apart = [row.line for row in rows if row.modality in ("audio", "visual")]
+    if apart:
+        found.add(
+            "warning",
+            apart[0],
+            f"the column {MODALITY_COLUMN} is not read: an event of AVE is heard and seen;"
+            " what is only one of them is for `--like llp`",
+        )
