@@ -11,6 +11,8 @@ import typer
 import typer.core
 
 from avbook.cli.ending import TRACEBACK, Carried
+from avbook.cli.export import export
+from avbook.cli.predict import predict
 from avbook.common.files import check_writable
 from avbook.common.messages import one_line
 from avbook.errors import AvbookError
@@ -386,3 +388,7 @@ def demo(
         return
     for path in draw_figures(data, out):
         typer.echo(one_line(f"drawn: {path}"))
+
+
+for _command in (predict, export):
+    app.command()(_command)
