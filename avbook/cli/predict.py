@@ -235,10 +235,10 @@ class _Asked:
 
 def _open_features(where: str, task: str):
     """The folder's data set; its faults speak of this command's option."""
-    from avbook.experiments.datasets import open_data
+    from avbook.experiments.unlabelled import open_clips
 
     try:
-        return open_data(where, task)
+        return open_clips(where, task)
     except AvbookError as error:
         told = str(error)
         if told.startswith("--data "):

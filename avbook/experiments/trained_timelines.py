@@ -14,6 +14,7 @@ from avbook.data.events import runs
 from avbook.errors import AvbookError
 from avbook.experiments.datasets import data_dims
 from avbook.experiments.models import TrainedModel
+from avbook.experiments.unlabelled import UnlabelledClips
 from avbook.features.official_weights import PUBLISHED
 from avbook.features.timelines import Timeline
 from avbook.features.zero_shot import TimelineEvent, smooth_scores
@@ -22,16 +23,25 @@ from avbook.training.weights import differences, some_of
 
 __all__ = ["check_extractors", "clip_names", "folder_timelines"]
 
+Clips = Dataset | UnlabelledClips
 OFFICIAL = {  # what the published features are of
     "ave": {"audio": "vggish", "visual": "vgg19"},
     "llp": {"audio": "vggish", "visual_2d": "resnet152", "visual_3d": "r2plus1d_18"},
+}
+WORLD = {  # what a world under trained filters is of, as a folder made from its videos names them
+    "ave": {"audio": "avbook-audio-trained", "visual": "avbook-visual-trained"},
+    "llp": {
+        "audio": "avbook-audio-trained",
+        "visual_2d": "avbook-frame-trained",
+        "visual_3d": "avbook-motion-trained",
+    },
 }
 
 
 # ----------------------------------------------------------------------------------- the same space
 def check_extractors(
     model: TrainedModel,
-    data: Dataset,  # the features it shall be applied to
+    data: Clips,  # the features it shall be applied to
 ) -> None:
     """Nothing; raises `AvbookError` where the features are not of the extractors that the model was
     trained on: features of one shape need not lie in one space."""
@@ -61,6 +71,9 @@ def _other_extractors(
     """How the extractors differ; None where they are the same, or where neither side says any."""
     (own, own_kind), (here, here_kind) = trained, found
     if own is not None and here is not None:
+        filters = _world_weights(task, own)
+        if filters is not None and filters == _world_weights(task, here):
+            return None
         told = differences(own, here, was="in training", now="here")
         return some_of(told) if told else None
     if own is None and here is None:
@@ -87,6 +100,16 @@ def _are_official(task: str, said: Mapping[str, Any]) -> bool:
     return set(said) == set(OFFICIAL[task])
 
 
+def _world_weights(task: str, said: Mapping[str, Any]) -> str | None:
+    """The hash of the world's trained filters, where these are the extractors; else None."""
+    if said.get("filters") == "trained":
+        return str(said.get("weights"))
+    entries = {n: e for n, e in said.items() if isinstance(e, dict)}
+    names = {name: entry.get("name") for name, entry in entries.items()}
+    weights = {str(entry.get("weights")) for entry in entries.values()}
+    return weights.pop() if names == WORLD[task] and len(weights) == 1 else None
+
+
 def _named(said: Mapping[str, Any] | None, kind: str | None) -> str:
     """The extractors in a few words."""
     if said is None:
@@ -100,7 +123,7 @@ def _named(said: Mapping[str, Any] | None, kind: str | None) -> str:
 
 # ---------------------------------------------------------------------------------------- the clips
 def clip_names(
-    data: Dataset,
+    data: Clips,
 ) -> dict[str, list[str]]:
     """For each split the names of its clips, each once in the data set: the id, with the row behind
     it where several clips are of one video."""
@@ -116,7 +139,7 @@ def clip_names(
 
 def folder_timelines(
     model: TrainedModel,
-    data: Dataset,  # opened with the model's task
+    data: Clips,  # opened with the model's task
     names: Collection[str]
     | None = None,  # of the clips wanted, as `clip_names` has them; None: all
     *,
@@ -143,7 +166,8 @@ def folder_timelines(
         batches = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
         found: list[list[TimelineEvent]] = []
         with torch.inference_mode():
-            for batch in batches_of(split, batches, where):
+            for at, batch in zip(batches, batches_of(split, batches, where)):
+                _check_finite(data, batch, [known[row] for row in at])
                 found += decode(model, net(batch), categories, threshold, smooth)
         seconds = int(split.stores["audio"].shape[1])
         for name, events in zip(known, found):
@@ -157,7 +181,19 @@ def folder_timelines(
             )
 
 
-def _categories(model: TrainedModel, data: Dataset) -> tuple[str, ...]:
+def _check_finite(data: Clips, batch: Mapping[str, torch.Tensor], names: list[str]) -> None:
+    """Nothing; raises `AvbookError` for features with NaN or infinity in them."""
+    for feature, values in batch.items():
+        wrong = ~values.flatten(1).isfinite().all(1)
+        if wrong.any():
+            name = names[int(wrong.nonzero()[0])]
+            raise AvbookError(
+                f"{data.folder}: NaN or infinity in the {feature} features of {name!r}; extract"
+                " them again"
+            )
+
+
+def _categories(model: TrainedModel, data: Clips) -> tuple[str, ...]:
     """The model's own names; those of the folder where it is the one the model was trained on."""
     if model.categories is not None:
         return model.categories
@@ -169,7 +205,7 @@ def _categories(model: TrainedModel, data: Dataset) -> tuple[str, ...]:
     )
 
 
-def _wanted(data: Dataset, names: Collection[str] | None) -> Iterator[tuple[Split, list[str]]]:
+def _wanted(data: Clips, names: Collection[str] | None) -> Iterator[tuple[Split, list[str]]]:
     """Each split cut to the clips wanted, with their names; `AvbookError` for one that is none."""
     known = clip_names(data)
     if names is not None:

@@ -167,7 +167,7 @@ def _described(extractor) -> dict[str, Any]:
     weights = {"yamnet": yamnet.SHA256, "efficientnet-lite0": lite0.SHA256}[extractor.name]
     return {
         "name": extractor.name,
-        "version": 1,
+        "version": "1",
         "weights": weights,
         "seed": extractor.seed,
         "dim": extractor.dim,

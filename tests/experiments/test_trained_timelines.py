@@ -15,7 +15,13 @@ from avbook.experiments.datasets import open_data
 from avbook.experiments.models import read_model
 from avbook.experiments.recipes import find_recipe
 from avbook.experiments.runner import run_seed
-from avbook.experiments.trained_timelines import check_extractors, clip_names, folder_timelines
+from avbook.experiments.trained_timelines import (
+    WORLD as WORLD_NAMES,
+    check_extractors,
+    clip_names,
+    folder_timelines,
+)
+from avbook.features import trained
 from avbook.training.loop import predict_all
 
 SMALL = {"epochs": 1, "threads": 1, "batch_size": 8, "hidden": 8}
@@ -164,6 +170,10 @@ VGG = {
     "visual": {"name": "vgg19", "weights": "9" * 64},
 }
 WORLD = {"filters": "trained", "weights": "e178c817"}
+FILMED = {  # the world's videos, given to its own extractors
+    name: {"name": f"avbook-{name}-trained", "version": "1", "weights": "e178c817", "dim": 7}
+    for name in ("audio", "visual")
+}
 
 
 class Folder:
@@ -175,7 +185,7 @@ class Folder:
 
 
 @pytest.mark.parametrize(
-    "trained, kind, here, here_kind, told",
+    "own, kind, here, here_kind, told",
     [
         (WORLD, "world", WORLD, "world", None),
         (LITE, "folder", json.loads(json.dumps(LITE)), "folder", None),
@@ -183,6 +193,10 @@ class Folder:
         (None, "official", VGG, "folder", None),
         (VGG, "folder", None, "official", None),
         (WORLD, "world", {**WORLD, "weights": "0"}, "world", "weights in training e178c817"),
+        (WORLD, "world", FILMED, "folder", None),
+        (FILMED, "folder", WORLD, "world", None),
+        ({**WORLD, "weights": "0"}, "world", FILMED, "folder", "filters"),
+        (WORLD, "world", {**FILMED, "audio": LITE["audio"]}, "folder", "filters"),
         (LITE, "folder", VGG, "folder", "audio.name in training yamnet, here vggish"),
         (LITE, "folder", None, "folder", "not said"),
         (None, "official", LITE, "folder", "published features in training, here yamnet and"),
@@ -192,9 +206,9 @@ class Folder:
         (WORLD, "world", None, "world", "trained filters e178c817 in training, here the world's r"),
     ],
 )
-def test_features_of_other_extractors_are_refused(run, trained, kind, here, here_kind, told):
+def test_features_of_other_extractors_are_refused(run, own, kind, here, here_kind, told):
     model, data = run("psp-full")
-    model = replace(model, data={"hash": "a", "kind": kind, "features": trained})
+    model = replace(model, data={"hash": "a", "kind": kind, "features": own})
     folder = Folder(data, here, here_kind)
     if told is None:
         check_extractors(model, folder)
@@ -205,6 +219,15 @@ def test_features_of_other_extractors_are_refused(run, trained, kind, here, here
     assert told in text and text.startswith("FOLDER: features of other") and "\n" not in text
     folder.hash = "a"  # of the very data of the training
     check_extractors(model, folder)
+
+
+def test_the_worlds_extractors_are_named_as_they_name_themselves():
+    kinds = {"audio": trained.TrainedAudioExtractor, "visual": trained.TrainedVisualExtractor}
+    kinds |= {"visual_2d": trained.TrainedFrameExtractor}
+    kinds |= {"visual_3d": trained.TrainedMotionExtractor}
+    for names in WORLD_NAMES.values():
+        for feature, name in names.items():
+            assert kinds[feature]().name == name
 
 
 def test_features_of_another_width_are_refused(run, tmp_path):
