@@ -70,20 +70,19 @@ def _other_extractors(
 ) -> str | None:
     """How the extractors differ; None where they are the same, or where neither side says any."""
     (own, own_kind), (here, here_kind) = trained, found
-    if own is not None and here is not None:
-        filters = _world_weights(task, own)
-        if filters is not None and filters == _world_weights(task, here):
-            return None
-        told = differences(own, here, was="in training", now="here")
-        return some_of(told) if told else None
+    told = f"{_named(own, own_kind)} in training, here {_named(here, here_kind)}"
     if own is None and here is None:
-        if "world" in (own_kind, here_kind) and own_kind != here_kind:
-            return f"{_named(own, own_kind)} in training, here {_named(here, here_kind)}"
+        return told if "world" in (own_kind, here_kind) and own_kind != here_kind else None
+    if own is None or here is None:
+        said, other = (own, here_kind) if here is None else (here, own_kind)
+        return None if other == "official" and _are_official(task, said or {}) else told
+    filters = _world_weights(task, own)
+    if filters is not None and filters == _world_weights(task, here):
         return None
-    said, other = (own, here_kind) if own is not None else (here, own_kind)
-    if other == "official" and _are_official(task, said or {}):
-        return None
-    return f"{_named(own, own_kind)} in training, here {_named(here, here_kind)}"
+    if own.keys() == here.keys():
+        differing = differences(own, here, was="in training", now="here")
+        return some_of(differing) if differing else None
+    return told
 
 
 def _are_official(task: str, said: Mapping[str, Any]) -> bool:

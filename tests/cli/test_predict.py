@@ -38,13 +38,14 @@ SMALL = {"epochs": 1, "threads": 1, "batch_size": 8, "hidden": 8, "attention_dim
 
 
 class Heard:
-    """Stands for YAMNet: a dog in the first two seconds."""
+    """Stands for YAMNet: a dog in the first two seconds, a cat in the second one alone."""
 
     name, dim, seed = "yamnet", 1024, None
 
     def logits(self, patches):
         found = np.full((len(patches), 521), -8.0)
         found[:2, AUDIOSET["Dog"]] = 3
+        found[1, AUDIOSET["Cat"]] = 2
         return found
 
 
@@ -117,9 +118,10 @@ def test_one_video_gives_three_files_and_a_table(videos, networks):
     assert told["video"] == "a #1 é.mp4" and (told["seconds"], told["task"]) == (3, "llp")
     assert told["model"] == "zero-shot" and set(told["extractors"]) == {"audio", "visual"}
     events = [(e["onset"], e["offset"], e["event"], e["modality"]) for e in told["events"]]
-    assert events == [(0, 2, "Dog", "audio"), (1, 3, "Dog", "visual")]
+    cat = (1, 2, "Cat", "audio")
+    assert events == [(0, 2, "Dog", "audio"), cat, (1, 3, "Dog", "visual")]
     rows = lines_of("timelines/a #1 é.timeline.csv")
-    assert [row["file"] for row in rows] == ["a #1 é.mp4"] * 2
+    assert [row["file"] for row in rows] == ["a #1 é.mp4"] * 3
     page = Path("timelines/a #1 é.timeline.html").read_text(encoding="utf-8")
     data = json.loads(re.search(r'id="data">(.*?)</script>', page)[1])
     assert data["clips"][0]["source"].startswith("data:video/mp4;base64,")
@@ -157,6 +159,9 @@ def test_a_threshold_and_a_median(videos, networks):
     run("b.mp4", "--zero-shot", "--no-html", "--threshold", "0.96")
     told = json.loads(Path("timelines/b.timeline.json").read_text())
     assert {e["modality"] for e in told["events"]} == {"visual"}
+    run("b.mp4", "--zero-shot", "--no-html", "--smooth", "3", "--overwrite")
+    told = json.loads(Path("timelines/b.timeline.json").read_text())
+    assert {e["event"] for e in told["events"]} == {"Dog"}  # the cat's second stands alone
     text = fault("predict", "b.mp4", "--zero-shot", "--out", "x", "--smooth", "2")
     assert "odd number of seconds" in text
 

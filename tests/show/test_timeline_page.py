@@ -159,6 +159,7 @@ def test_names_that_mean_something_in_html_are_text(tmp_path, mb):
         {},
     ]
     assert not [tag for tag, _ in page.tags if tag == "b"]
+    assert not set(page.text("script", id="data")) & set("<>&")  # "<!--" would begin a comment
     text = (tmp_path / "out" / "a.html").read_text(encoding="utf-8")
     assert text.count(html.escape(HOSTILE)) == 2  # title and heading
     if not mb:
