@@ -34,7 +34,7 @@ setup(
     package_dir={"": "."},
     packages=find_packages(include=["avbook", "avbook.*"]),
     include_package_data=True,
-    package_data={"avbook.features": ["*.safetensors"]},
+    package_data={"avbook.features": ["*.safetensors"], "avbook.show": ["assets/*"]},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
     extras_require={

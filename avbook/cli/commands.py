@@ -11,8 +11,10 @@ import typer
 import typer.core
 
 from avbook.cli.ending import TRACEBACK, Carried
+from avbook.cli.export import export
 from avbook.cli.features import features
 from avbook.cli.label import label
+from avbook.cli.predict import predict
 from avbook.common.files import check_writable
 from avbook.common.messages import one_line
 from avbook.errors import AvbookError
@@ -44,7 +46,6 @@ data_app = typer.Typer(
     no_args_is_help=True, help="Check a folder of official files, or pack it for fast reading."
 )
 app.add_typer(data_app, name="data")
-app.command()(label)
 
 _WHERE = (
     "`world`, `world:SIZE`, `world:SIZE:SEED:FEATURES` or a folder with the official files or a"
@@ -407,4 +408,5 @@ def demo(
         typer.echo(one_line(f"drawn: {path}"))
 
 
-app.command()(features)
+for _command in (features, label, predict, export):
+    app.command()(_command)

@@ -24,10 +24,7 @@ def write_h5(
     name: str = AVE_DATASET,  # of the one dataset
 ) -> None:
     """Writes the array as an h5 file, with the same bytes at any time; raises OSError as Python's
-    own writing.
-
-    HDF5 crashes Python when it ends after a write of its own has failed, as on a full disk: so it
-    writes to memory, and Python to the disk."""
+    own writing."""
     import h5py
 
     image = io.BytesIO()

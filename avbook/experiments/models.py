@@ -6,29 +6,38 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 from pydantic import Field
 
 from avbook.common.files import check_regular
 from avbook.common.schema import Schema, parse_json, read_json
+from avbook.data.spec import find_spec
 from avbook.errors import AvbookError
+from avbook.experiments.building import build_network
 from avbook.experiments.recipe import Recipe
 from avbook.experiments.recipes import RECIPES, find_recipe
-from avbook.training.state_dicts import first_line
-from avbook.training.weights import Weights, check_fit, differences, read_weights, some_of
+from avbook.training.weights import (
+    Weights,
+    differences,
+    read_weights,
+    some_of,
+)
 
-__all__ = ["load_model"]
+__all__ = ["EXPORT", "TrainedModel", "load_model", "read_model"]
 
+EXPORT = {"kind": "avbook model", "version": 1}  # what an exported file says that it is
 _SUFFIXES = (".json", ".safetensors", ".npz")  # of a run's files: record, weights, predictions
 
 
 # ---------------------------------------------------------------------------------- what a run says
 class _Data(Schema):
     hash: str
+    kind: str | None = None
+    name: str | None = None
+    features: dict[str, Any] | None = None  # which extractors; None: not said
 
 
 class _Weights(Schema):
@@ -39,6 +48,7 @@ class _Weights(Schema):
     settings: dict[str, Any] | None = None
     data: _Data | None = None
     dims: dict[str, Annotated[int, Field(ge=1)]] | None = None
+    categories: Annotated[list[str], Field(min_length=1)] | None = None
 
 
 class _Run(Schema):
@@ -51,8 +61,30 @@ class _Run(Schema):
 
 
 # ---------------------------------------------------------------------------------------- the model
+@dataclass(frozen=True)
+class TrainedModel:
+    """A run's network, with all that is needed to use it on other clips."""
+
+    where: str  # its file, for messages
+    net: Any  # with the weights that validation chose, in eval mode
+    method: Any  # of its recipe: `predict(net, batch)`
+    recipe: Recipe
+    settings: dict[str, Any]
+    seed: int
+    categories: tuple[str, ...] | None  # None: of a run that does not say
+    data: dict[str, Any]  # that it was trained on: hash; kind, name, features where they are said
+    dims: dict[str, int]  # sizes of the data; not said by runs of before 0.2.0
+    meta: dict[str, Any]  # all that the weights say
+
+    @property
+    def task(self) -> str:
+        """ "ave" or "llp"."""
+        return self.recipe.task
+
+
 def load_model(
-    path: str | os.PathLike,  # of the run's record, its weights, or both without their ending
+    # of an exported file; or of the run's record, its weights, or both without their ending
+    path: str | os.PathLike,
 ):
     """The network that a run trained, with the weights that validation chose, on the CPU and in
     eval mode.
@@ -61,25 +93,97 @@ def load_model(
     before 0.2.0 they need the record (`seed-N.json`) beside them. Raises `AvbookError` where a file
     is missing or broken, where the recipe trains no single network, where record and weights are of
     different runs, and for all that `load_weights` refuses."""
+    return read_model(path).net
+
+
+def read_model(
+    path: str | os.PathLike,  # as `load_model` takes it
+) -> TrainedModel:
+    """The network with its method, settings, categories and data. Raises `AvbookError` as
+    `load_model` does."""
     record_file, weights_file = _files(path)
-    run = _read_run(record_file) if os.path.lexists(record_file) else None
+    weights = _weights(weights_file) if _is_exported(weights_file) else None
+    run = None
+    if weights is None and os.path.lexists(record_file):
+        run = _read_run(record_file)
     recipe = _recipe(run, record_file) if run else None
-    try:
-        check_regular(weights_file)
-    except AvbookError as error:
-        raise AvbookError(
-            f"{error}; expected the weights beside the record of a finished run"
-        ) from None
-    weights = read_weights(weights_file)
+    weights = weights or _weights(weights_file)
     told = _told(weights)
     if run and recipe:
         _check_same_run(run, weights, told, record_file)
     else:
         run = _run_of_weights(told, weights, record_file)
         recipe = _recipe(run, weights_file)
-    return _network(recipe, recipe.check(run["settings"]), told.get("dims"), weights)
+    settings = recipe.check(run["settings"])
+    net, method, dims = build_network(recipe, settings, told.get("dims"), weights)
+    return TrainedModel(
+        where=weights.where,
+        net=net,
+        method=method,
+        recipe=recipe,
+        settings=settings,
+        seed=run["seed"],
+        categories=_categories(told, run, recipe, dims, weights.where),
+        data=run["data"],
+        dims=dims,
+        meta=weights.meta,
+    )
 
 
+def _weights(weights_file: Path) -> Weights:
+    try:
+        check_regular(weights_file)
+    except AvbookError as error:
+        raise AvbookError(
+            f"{error}; expected the weights beside the record of a finished run"
+        ) from None
+    return read_weights(weights_file)
+
+
+def _is_exported(weights_file: Path) -> bool:
+    """Whether the file says that it is a model by itself: a JSON file of its name is then no record
+    of its run, but whatever else. Raises `AvbookError` for one of another version."""
+    from safetensors import safe_open
+
+    try:
+        check_regular(weights_file)
+        with safe_open(os.fspath(weights_file), framework="pt") as file:
+            meta = json.loads((file.metadata() or {}).get("avbook", "{}"))
+        found = {name: meta.get(name) for name in EXPORT}
+    except Exception:  # what is broken is told when it is read
+        return False
+    if found["kind"] == EXPORT["kind"] and found != EXPORT:
+        raise AvbookError(
+            f"{weights_file}: a model of version {str(found['version'])[:20]}; this avbook reads"
+            f" version {EXPORT['version']}: use the avbook that wrote it, or export it again"
+        )
+    return found == EXPORT
+
+
+def _categories(
+    told: dict[str, Any],  # what the weights say
+    run: dict[str, Any],  # what record or weights say
+    recipe: Recipe,
+    dims: dict[str, int],
+    where: str,
+) -> tuple[str, ...] | None:
+    """The names of the network's classes; those of the data set for runs on the official features
+    or the world that do not say them."""
+    names = told.get("categories")
+    if names is not None:
+        if len(names) != dims.get("categories"):
+            raise AvbookError(
+                f"{where}: {len(names)} categories, and sizes for {dims.get('categories')}; it was"
+                " changed: run it again"
+            )
+        return tuple(names)
+    own = find_spec(recipe.task).categories
+    if run["data"].get("kind") in ("official", "world") and dims.get("categories") == len(own):
+        return own
+    return None
+
+
+# ------------------------------------------------------------------------------------ finding files
 def _files(path: str | os.PathLike) -> tuple[Path, Path]:
     """The record and the weights of the run, whichever of them was named."""
     if not isinstance(path, (str, os.PathLike)):
@@ -205,88 +309,3 @@ def _recipe(run: dict[str, Any], where: Path) -> Recipe:
             " again"
         )
     return recipe
-
-
-def _network(
-    recipe: Recipe,
-    settings: dict[str, Any],
-    dims: dict[str, int] | None,  # sizes of the data; None: read from the weights' shapes
-    weights: Weights,
-):
-    """The network with the weights; nothing is allocated before they fit."""
-    assert recipe.build is not None
-    build = recipe.build
-
-    def built(sizes: dict[str, int]):
-        try:
-            return build(settings, sizes)[0]
-        except AvbookError:
-            raise
-        except Exception as error:  # whatever a layer says to its sizes
-            raise AvbookError(
-                f"{weights.where}: {recipe.name} cannot be built with the run's settings"
-                f" ({first_line(error)}); run it again"
-            ) from None
-
-    with torch.device("meta"):
-        sizes = _Told(weights.where, _dims_of(built, weights) if dims is None else dims)
-        check_fit(weights, built(sizes), "its settings or its weights were changed: run it again")
-    with torch.random.fork_rng(devices=[]):  # its first weights are drawn, and not kept
-        net = built(sizes)
-    net.load_state_dict(weights.tensors(net.state_dict()))
-    return net.eval()
-
-
-class _Told(dict):
-    """Sizes that the weights say: one that is asked for and missing is the user's to know."""
-
-    def __init__(self, where: str, dims: Mapping[str, int]):
-        super().__init__(dims)
-        self.where = where
-
-    def __missing__(self, name: str):
-        raise AvbookError(f"{self.where}: its dims lack {name}; run it again")
-
-
-# ----------------------------------------------------------------------------------- runs of before
-_TRIAL = 2  # a size that any network may have
-
-
-class _Asked(dict):
-    """Sizes that are made up: each that is asked for is there afterwards."""
-
-    def __missing__(self, name: str) -> int:
-        self[name] = _TRIAL
-        return _TRIAL
-
-
-def _dims_of(
-    built: Callable[[dict[str, int]], Any],  # sizes of the data -> network
-    weights: Weights,
-) -> dict[str, int]:
-    """Sizes of the data by the shapes of weights that do not say them.
-
-    A size is what one axis of one weight grows with: two trial networks show which. Whether the
-    network of all sizes has all the shapes is checked afterwards."""
-    asked = _Asked()
-    trial = _shapes(built(asked))
-    dims = dict(asked)
-    for name in list(asked):
-        grown = _shapes(built(_Asked({**asked, name: _TRIAL + 1})))
-        growing = ((w, i) for w in trial for i, n in enumerate(trial[w]) if grown[w][i] != n)
-        weight, axis = next(growing, ("", 0))
-        if not weight:  # no weight depends on it in these settings
-            continue
-        shape = weights.shapes.get(weight, ())
-        if len(shape) != len(trial[weight]):
-            raise AvbookError(
-                f"{weights.where}: {name}, a size of its data, is read from {weight}, which is"
-                f" {f'of shape {shape}' if shape else 'missing'}; run it again"
-            )
-        step = grown[weight][axis] - trial[weight][axis]
-        dims[name] = _TRIAL + (shape[axis] - trial[weight][axis]) // step
-    return dims
-
-
-def _shapes(net) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}

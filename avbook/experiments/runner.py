@@ -175,7 +175,7 @@ def _train(run: _Run, progress: bool) -> Outcome:
     if build is not None:
         dims = data_dims(run.data)
         check_memory(recipe.name, lambda: build(run.settings, dims)[0], run.device)
-        about = {**about, "dims": dims}
+        about = {**about, "dims": dims, "categories": list(run.data.categories)}
     _set_threads(run.settings["threads"])
     seed_everything(run.seed)
     job = Job(

@@ -1,0 +1,319 @@
+"""`avbook predict`: what was typed is checked, each video gets its timeline, a table is printed."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from avbook.common.messages import one_line, tell
+from avbook.errors import AvbookError
+
+if TYPE_CHECKING:
+    from avbook.features.timelines import Timeline
+    from avbook.show.timeline_files import Predicted, TimelineFolder
+
+SHOWN = 40  # lines of the table on the terminal
+
+
+def predict(
+    videos: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="VIDEO", help="Videos, of any format that FFmpeg reads."),
+    ] = None,
+    zero_shot: Annotated[
+        bool,
+        typer.Option(
+            "--zero-shot",
+            help="No training: the classes of YAMNet (sound) and EfficientNet-Lite0 (picture).",
+        ),
+    ] = False,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN|FILE", help="A trained run's record, or a file of `avbook export`."
+        ),
+    ] = None,
+    features: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER",
+            help=(
+                "With --model: a folder of features by the model's extractors; without VIDEO all"
+                " of its clips."
+            ),
+        ),
+    ] = None,
+    categories: Annotated[
+        str,
+        typer.Option(
+            metavar="LLP|AVE|NAMES",
+            help=(
+                "With --zero-shot: the 25 of LLP, the 28 of AVE, names of AudioSet's classes, such"
+                " as 'Speech; Violin, fiddle', or a .txt file with a name a line."
+            ),
+        ),
+    ] = "LLP",
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write to.")] = Path(
+        "timelines"
+    ),
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            help="Smallest score of an event.",
+            show_default="zero-shot 0.2 for sound, 0.3 for picture; a model's own",
+        ),
+    ] = None,
+    smooth: Annotated[
+        int, typer.Option(min=1, help="Seconds of a median filter on the scores, odd; 1: none.")
+    ] = 1,
+    html: Annotated[
+        bool, typer.Option("--html/--no-html", help="Pages to open in a browser.")
+    ] = True,
+    embed_mb: Annotated[
+        float,
+        typer.Option(min=0, help="A video up to this size is put into its page, else linked to."),
+    ] = 25,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace timelines that are there already.")
+    ] = False,
+    show_mapping: Annotated[
+        bool,
+        typer.Option(
+            "--show-mapping",
+            help="Print which classes of both networks stand for each of the categories.",
+        ),
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+):
+    """Find the events of videos, second by second: JSON, CSV and a page with the video above its
+    timeline.
+
+    For each video NAME.timeline.json, .csv and .html; for several also timelines.csv and
+    index.html. Examples: `avbook predict party.mp4 --zero-shot`, `avbook predict *.mp4 --zero-shot
+    --categories AVE --out found`, `avbook predict --model runs/psp-full/KEY/seed-0.json --features
+    FOLDER`"""
+    videos = videos or []
+    if show_mapping:
+        print_mapping(categories)
+        if not videos and model is None:
+            return
+    _check_road(videos, zero_shot, model, features)
+    from avbook.show.timeline_files import TimelineFolder
+
+    asked = _Asked(
+        videos, TimelineFolder(out, html, embed_mb, overwrite), threshold, smooth, device
+    )
+    if model is None:
+        asked.zero_shot(categories)
+    else:
+        asked.trained(model, str(features))
+
+
+def _check_road(
+    videos: list[Path], zero_shot: bool, model: Path | None, features: str | None
+) -> None:
+    """Nothing; raises `AvbookError` unless one of the two roads is told in full."""
+    if zero_shot == (model is not None):
+        found = "both --zero-shot and --model" if zero_shot else "neither --zero-shot nor --model"
+        raise AvbookError(f"predict: found {found}; expected one of them: what is to predict?")
+    if zero_shot and features is not None:
+        raise AvbookError(f"--features {features}: is for --model; --zero-shot reads the videos")
+    if zero_shot and not videos:
+        raise AvbookError("predict --zero-shot: no video given; expected at least one")
+    if model is not None and features is None:
+        raise AvbookError(
+            f"--model {model}: expected --features FOLDER too, with features of the clips by the"
+            " extractors that the model was trained on"
+        )
+    twice = [stem for stem, times in Counter(v.stem for v in videos).items() if times > 1]
+    if twice:
+        both = ", ".join(str(video) for video in videos if video.stem == twice[0])
+        raise AvbookError(
+            f"{both}: two videos named {twice[0]!r}, whose timelines would be one file; rename one"
+        )
+
+
+# --------------------------------------------------------------------------------------- two roads
+@dataclass
+class _Asked:
+    """What was typed, checked."""
+
+    videos: list[Path]
+    folder: TimelineFolder
+    threshold: float | None
+    smooth: int
+    device: str
+
+    def zero_shot(self, categories: str) -> None:
+        """Each video by the networks' own classes."""
+        from avbook.common.files import check_regular
+        from avbook.features.media import load_av
+        from avbook.features.zero_shot_video import ZeroShot
+        from avbook.show.timeline_files import Predicted
+
+        self.folder.check_free([video.stem for video in self.videos])
+        load_av()
+        if len(self.videos) == 1:
+            check_regular(self.videos[0])  # before the networks are loaded
+        find = ZeroShot(categories, self.threshold, self.smooth, device=self._device())
+
+        def look(video: Path) -> Predicted:
+            timeline, small = find(video)
+            return Predicted(timeline, video, small)
+
+        self._write(look)
+
+    def trained(self, model_path: Path, features: str) -> None:
+        """Each clip of the folder, or each video by its features there, by a trained model."""
+        from avbook.experiments.models import read_model
+        from avbook.experiments.trained_timelines import clip_names, folder_timelines
+        from avbook.show.timeline_files import Predicted
+
+        model = read_model(model_path)
+        data = _open_features(features, model.task)
+        stems = [video.stem for video in self.videos]
+        every = [name for names in clip_names(data).values() for name in names]
+        self.folder.check_free(stems or every)
+        lines = folder_timelines(
+            model,
+            data,
+            stems or None,
+            threshold=self.threshold,
+            smooth=self.smooth,
+            device=self._device(),
+        )
+        if not stems:
+            found = self.folder.write((Predicted(line) for line in lines), len(every) > 1)
+            _say_end(found, self.folder)
+            return
+        known = {line.video: line for line in lines}
+
+        def look(video: Path) -> Predicted:
+            return _with_video(known[video.stem], video, self.folder.html)
+
+        self._write(look)
+
+    def _device(self) -> str:
+        from avbook.training.device import check_device, default_device
+
+        check_device(self.device)
+        return str(default_device()) if self.device == "auto" else self.device
+
+    def _write(self, look: Callable[[Path], Predicted]) -> None:
+        """Writes what `look` gives for each video; of several, one that cannot be read is told and
+        passed over."""
+        failed: list[Path] = []
+        found = self.folder.write(self._each(look, failed), len(self.videos) > 1)
+        _say_end(found, self.folder)
+        if failed:
+            raise AvbookError(
+                f"{len(failed)} of {len(self.videos)} videos could not be read, as told above; the"
+                f" timelines of the others are in {self.folder.out}"
+            )
+
+    def _each(self, look: Callable[[Path], Predicted], failed: list[Path]) -> Iterator[Predicted]:
+        from tqdm import tqdm
+
+        several = len(self.videos) > 1
+        for video in tqdm(self.videos, unit="clip", disable=not (several and sys.stderr.isatty())):
+            try:
+                found = look(video)
+            except AvbookError as error:
+                if not several:
+                    raise
+                tell(error)
+                failed.append(video)
+                continue
+            yield found
+
+
+def _open_features(where: str, task: str):
+    """The folder's data set; its faults speak of this command's option."""
+    from avbook.experiments.unlabelled import open_clips
+
+    try:
+        return open_clips(where, task)
+    except AvbookError as error:
+        told = str(error)
+        if told.startswith("--data "):
+            raise AvbookError(f"--features {told.removeprefix('--data ')}") from None
+        raise
+
+
+def _with_video(timeline: Timeline, video: Path, page: bool) -> Predicted:
+    """The timeline under the video's name, with what a page shows of it."""
+    from avbook.features.small_clip import read_small_clip
+    from avbook.features.timelines import shown_name
+    from avbook.show.timeline_files import Predicted
+
+    if not page:
+        return Predicted(replace(timeline, video=shown_name(video)), video)
+    small = read_small_clip(video, seconds=timeline.seconds)
+    named = replace(timeline, video=shown_name(video), notes=small.clip.notes)
+    return Predicted(named, video, small)
+
+
+# ---------------------------------------------------------------------------------------- printing
+def _say_end(timelines: list[Timeline], folder: TimelineFolder) -> None:
+    """The table, and what to open."""
+    print_timelines(timelines)
+    if timelines:
+        where = f"open {folder.pages[-1]}" if folder.pages else f"written to {folder.out}"
+        typer.echo(one_line(where))
+
+
+def print_timelines(
+    timelines: list[Timeline],
+) -> None:
+    """A table of the events, and notes on the files on standard error."""
+    from rich.console import Console
+    from rich.table import Table as Grid
+
+    grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("video", "seconds", "event", "modality"):
+        grid.add_column(name)
+    grid.add_column("score", justify="right")
+    rows = [(line.video, event) for line in timelines for event in line.events]
+    for video, event in rows[:SHOWN]:
+        seconds, score = f"{event.onset}–{event.offset}", f"{event.score:.2f}"
+        grid.add_row(_plain(video), seconds, _plain(event.event), event.modality, score)
+    if rows:
+        Console(highlight=False).print(grid)
+    if len(rows) > SHOWN:
+        typer.echo(f"… and {len(rows) - SHOWN} more")
+    silent = sum(not line.events for line in timelines)
+    if silent:
+        typer.echo(f"no event in {silent} of {len(timelines)} clips")
+    for line in timelines:
+        for note in line.notes:
+            typer.echo(one_line(f"{line.video}: {note}"), err=True)
+
+
+def _plain(text: str) -> str:
+    """A cell's text, of which nothing is taken for rich's own marks."""
+    from rich.markup import escape
+
+    return escape(one_line(text))
+
+
+def print_mapping(
+    categories: str,  # as `read_categories` takes them
+) -> None:
+    """Each category with the classes of AudioSet and of ImageNet that stand for it."""
+    from rich.console import Console
+    from rich.table import Table as Grid
+
+    from avbook.features.zero_shot_video import mapping_table, read_categories
+
+    grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("category", "heard: classes of AudioSet", "seen: classes of ImageNet"):
+        grid.add_column(name)
+    for name, sounds, sights in mapping_table(read_categories(categories)[1]):
+        grid.add_row(_plain(name), "; ".join(sounds) or "–", "; ".join(sights) or "–")
+    Console(highlight=False).print(grid)

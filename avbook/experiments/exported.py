@@ -1,0 +1,47 @@
+"""A trained model as one file for others: weights, settings, categories, extractors."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from avbook.errors import AvbookError
+from avbook.experiments.models import EXPORT, read_model
+from avbook.experiments.outputs import without_nan
+from avbook.training.weights import write_tensors
+
+__all__ = ["export_model"]
+
+
+def export_model(
+    run: str | os.PathLike,  # a run's record or weights, as `load_model` takes it
+    path: str | os.PathLike,  # the file to write, ending in .safetensors; must not exist yet
+) -> Path:
+    """The path of one safetensors file with the weights that validation chose and, as JSON under
+    the metadata's key `avbook`, recipe, settings, seed, categories, sizes and hash of the data, the
+    extractors of its features, the scores on test and avbook's version. `load_model` takes it.
+
+    Raises `AvbookError` as `load_model` does, where the categories are not known, and where the
+    file cannot be written or is there already."""
+    import avbook
+
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise AvbookError(f"{path}: expected a name that ends in .safetensors")
+    if os.path.lexists(path):
+        raise AvbookError(f"{path}: is there already; choose another name, or remove it first")
+    model = read_model(run)
+    if model.categories is None:
+        raise AvbookError(
+            f"{model.where}: does not say the categories of its data; run it again, it then does"
+        )
+    about = {
+        "recipe": model.recipe.name,
+        "settings": model.settings,
+        "seed": model.seed,
+        "data": model.data,
+        "dims": model.dims,
+        "categories": list(model.categories),
+    }
+    meta = {**model.meta, **about, **EXPORT, "avbook": avbook.__version__}
+    return write_tensors(path, model.net.state_dict(), without_nan(meta))

@@ -1,0 +1,287 @@
+"""Timelines by a trained model: clips of a feature folder, decoded as its recipe decodes them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from avbook.data.base import Dataset, Split
+from avbook.data.events import runs
+from avbook.errors import AvbookError
+from avbook.experiments.datasets import data_dims
+from avbook.experiments.models import TrainedModel
+from avbook.experiments.unlabelled import UnlabelledClips
+from avbook.features.official_weights import PUBLISHED
+from avbook.features.timelines import Timeline
+from avbook.features.zero_shot import TimelineEvent, smooth_scores
+from avbook.training.batches import batches_of
+from avbook.training.weights import differences, some_of
+
+__all__ = ["check_extractors", "clip_names", "folder_timelines"]
+
+Clips = Dataset | UnlabelledClips
+OFFICIAL = {  # what the published features are of
+    "ave": {"audio": "vggish", "visual": "vgg19"},
+    "llp": {"audio": "vggish", "visual_2d": "resnet152", "visual_3d": "r2plus1d_18"},
+}
+WORLD = {  # what a world under trained filters is of, as a folder made from its videos names them
+    "ave": {"audio": "avbook-audio-trained", "visual": "avbook-visual-trained"},
+    "llp": {
+        "audio": "avbook-audio-trained",
+        "visual_2d": "avbook-frame-trained",
+        "visual_3d": "avbook-motion-trained",
+    },
+}
+
+
+# ----------------------------------------------------------------------------------- the same space
+def check_extractors(
+    model: TrainedModel,
+    data: Clips,  # the features it shall be applied to
+) -> None:
+    """Nothing; raises `AvbookError` where the features are not of the extractors that the model was
+    trained on: features of one shape need not lie in one space."""
+    if data.hash == model.data["hash"]:
+        return
+    trained = model.data.get("features"), model.data.get("kind")
+    found = data.filters, data.kind
+    fault = _other_extractors(model.task, trained, found)
+    sizes = data_dims(data)
+    names = [name for name in sizes if name.endswith("_dim") or name == "positions"]
+    if fault is None:
+        other = [n for n in names if model.dims.get(n, sizes[n]) != sizes[n]]
+        told = [f"{name} {model.dims[name]}, here {sizes[name]}" for name in other]
+        fault = "; ".join(told) or None
+    if fault is not None:
+        raise AvbookError(
+            f"{data.folder}: features of other extractors than those that {model.where} was trained"
+            f" on ({fault}); extract them with those, or train a model on these"
+        )
+
+
+def _other_extractors(
+    task: str,
+    trained: tuple[dict | None, str | None],  # extractors of the model's data, and its kind
+    found: tuple[dict | None, str | None],  # and those of the folder
+) -> str | None:
+    """How the extractors differ; None where they are the same, or where neither side says any."""
+    (own, own_kind), (here, here_kind) = trained, found
+    told = f"{_named(own, own_kind)} in training, here {_named(here, here_kind)}"
+    if own is None and here is None:
+        return told if "world" in (own_kind, here_kind) and own_kind != here_kind else None
+    if own is None or here is None:
+        said, other = (own, here_kind) if here is None else (here, own_kind)
+        return None if other == "official" and _are_official(task, said or {}) else told
+    filters = _world_weights(task, own)
+    if filters is not None and filters == _world_weights(task, here):
+        return None
+    if own.keys() == here.keys():
+        differing = differences(own, here, was="in training", now="here")
+        return some_of(differing) if differing else None
+    return told
+
+
+def _are_official(task: str, said: Mapping[str, Any]) -> bool:
+    """Whether extractors are the networks of the published features, with the published weights as
+    far as their names tell the hash."""
+    for modality, name in OFFICIAL[task].items():
+        entry = said.get(modality)
+        if not isinstance(entry, dict) or entry.get("name") != name:
+            return False
+        known = [h.partition(":")[2] for h in PUBLISHED[name].files.values() if h[:3] == "sha"]
+        weights = str(entry.get("weights") or "")
+        if known and not any(weights.startswith(digits) for digits in known):
+            return False
+    return set(said) == set(OFFICIAL[task])
+
+
+def _world_weights(task: str, said: Mapping[str, Any]) -> str | None:
+    """The hash of the world's trained filters, where these are the extractors; else None."""
+    if said.get("filters") == "trained":
+        return str(said.get("weights"))
+    entries = {n: e for n, e in said.items() if isinstance(e, dict)}
+    names = {name: entry.get("name") for name, entry in entries.items()}
+    weights = {str(entry.get("weights")) for entry in entries.values()}
+    return weights.pop() if names == WORLD[task] and len(weights) == 1 else None
+
+
+def _named(said: Mapping[str, Any] | None, kind: str | None) -> str:
+    """The extractors in a few words."""
+    if said is None:
+        words = {"official": "the published features", "world": "the world's random filters"}
+        return words.get(kind or "", "extractors that are not said")
+    if "filters" in said:
+        return f"the world's {said['filters']} filters {said.get('weights', '')}".strip()
+    names = [e.get("name", "?") if isinstance(e, dict) else str(e) for e in said.values()]
+    return " and ".join(names)
+
+
+# ---------------------------------------------------------------------------------------- the clips
+def clip_names(
+    data: Clips,
+) -> dict[str, list[str]]:
+    """For each split the names of its clips, each once in the data set: the id, with the row behind
+    it where several clips are of one video."""
+    times = Counter(str(name) for split in data.splits.values() for name in split.ids)
+    return {
+        name: [
+            str(id) if times[str(id)] == 1 else f"{id}-row-{row}"
+            for id, row in zip(split.ids, split.rows)
+        ]
+        for name, split in data.splits.items()
+    }
+
+
+def folder_timelines(
+    model: TrainedModel,
+    data: Clips,  # opened with the model's task
+    names: Collection[str]
+    | None = None,  # of the clips wanted, as `clip_names` has them; None: all
+    *,
+    # smallest probability; None: the recipe's (for AVE none: the largest wins)
+    threshold: float | None = None,
+    smooth: int = 1,  # seconds of the median filter on the probabilities, odd
+    batch_size: int = 32,
+    device: str = "cpu",
+) -> Iterator[Timeline]:
+    """The timeline of each clip, in the order of the splits and of their clips.
+
+    AVE: the largest of C+1 softmax shares in each second, background left out; "audio-visual". LLP:
+    "audio" and "visual", where second and clip reach the threshold. Raises `AvbookError` for
+    features of other extractors, categories that are not known and options out of range."""
+    check_extractors(model, data)
+    categories = _categories(model, data)
+    smooth_scores(np.zeros((1, 1)), smooth)
+    if threshold is not None and not 0 < threshold <= 1:
+        raise AvbookError(f"threshold={threshold!r}: expected a number above 0, at most 1")
+    decode = _decode_ave if model.task == "ave" else _decode_llp
+    net, where = model.net.to(device).eval(), torch.device(device)
+    for split, known in _wanted(data, names):
+        rows = np.arange(len(split))
+        batches = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+        found: list[list[TimelineEvent]] = []
+        with torch.inference_mode():
+            for at, batch in zip(batches, batches_of(split, batches, where)):
+                _check_finite(data, batch, [known[row] for row in at])
+                found += decode(model, net(batch), categories, threshold, smooth)
+        seconds = int(split.stores["audio"].shape[1])
+        for name, events in zip(known, found):
+            yield Timeline(
+                video=name,
+                seconds=seconds,
+                model=f"{model.recipe.name} seed {model.seed}",
+                events=tuple(events),
+                task=model.task,
+                extractors=data.filters,
+            )
+
+
+def _check_finite(data: Clips, batch: Mapping[str, torch.Tensor], names: list[str]) -> None:
+    """Nothing; raises `AvbookError` for features with NaN or infinity in them."""
+    for feature, values in batch.items():
+        wrong = ~values.flatten(1).isfinite().all(1)
+        if wrong.any():
+            name = names[int(wrong.nonzero()[0])]
+            raise AvbookError(
+                f"{data.folder}: NaN or infinity in the {feature} features of {name!r}; extract"
+                " them again"
+            )
+
+
+def _categories(model: TrainedModel, data: Clips) -> tuple[str, ...]:
+    """The model's own names; those of the folder where it is the one the model was trained on."""
+    if model.categories is not None:
+        return model.categories
+    if data.hash == model.data["hash"]:
+        return data.categories
+    raise AvbookError(
+        f"{model.where}: does not say its categories (a run of before they were kept); run it"
+        " again, or give the folder that it was trained on"
+    )
+
+
+def _wanted(data: Clips, names: Collection[str] | None) -> Iterator[tuple[Split, list[str]]]:
+    """Each split cut to the clips wanted, with their names; `AvbookError` for one that is none."""
+    known = clip_names(data)
+    if names is not None:
+        there = {name for of_split in known.values() for name in of_split}
+        missing = [name for name in names if name not in there]
+        if missing:
+            some = ", ".join(sorted(there)[:3])
+            raise AvbookError(
+                f"{data.folder}: no features of {missing[0]!r} ({len(missing)} missing); it has"
+                f" {some}, …"
+            )
+    for split_name, split in data.splits.items():
+        at = [k for k, name in enumerate(known[split_name]) if names is None or name in names]
+        if at:
+            yield split.subset(at), [known[split_name][k] for k in at]
+
+
+# ----------------------------------------------------------------------------------------- decoding
+def _decode_ave(
+    model: TrainedModel,
+    out: Mapping[str, torch.Tensor],  # what the network gave
+    categories: tuple[str, ...],
+    threshold: float | None,
+    smooth: int,
+) -> list[list[TimelineEvent]]:
+    """For each clip its events: a second has one category or none."""
+    logits = out["scores"].float().cpu().numpy()  # (B, T, C+1)
+    shares = out["scores"].float().softmax(-1).cpu().numpy()
+    found = []
+    for clip_logits, clip_shares in zip(logits, shares):
+        smoothed = smooth_scores(clip_shares, smooth)
+        # shares may be equal by rounding where the scores are not
+        best = (clip_logits if smooth == 1 else smoothed).argmax(-1)  # (T,)
+        chosen = best[:, None] == np.arange(len(categories))  # (T, C): background is beyond
+        scores = smoothed[:, : len(categories)]
+        mask = chosen & (scores >= (threshold or 0))
+        found.append(_events({"audio-visual": (scores, mask)}, categories))
+    return found
+
+
+def _decode_llp(
+    model: TrainedModel,
+    out: Mapping[str, torch.Tensor],
+    categories: tuple[str, ...],
+    threshold: float | None,
+    smooth: int,
+) -> list[list[TimelineEvent]]:
+    """For each clip its events in each modality, kept as the recipe keeps them."""
+    from avbook.parsing.han import decode_predictions
+
+    least = model.settings["threshold"] if threshold is None else threshold
+    smoothed = dict(out)
+    for name in ("segment_audio", "segment_visual"):
+        if name in out:
+            each = [smooth_scores(clip, smooth) for clip in out[name].float().cpu().numpy()]
+            smoothed[name] = torch.from_numpy(np.stack(each)).to(out[name].device)
+    kept = decode_predictions(smoothed, model.settings["filter"], least)
+    tables = {}
+    for name, mask in kept.items():  # audio, visual
+        if f"segment_{name}" in smoothed:
+            scores = smoothed[f"segment_{name}"].cpu().numpy()
+            tables[name] = scores, mask.cpu().numpy() > 0  # (B, T, C) each
+    clips = range(len(out["video"]))
+    return [
+        _events({name: (s[k], m[k]) for name, (s, m) in tables.items()}, categories) for k in clips
+    ]
+
+
+def _events(
+    tables: Mapping[str, tuple[np.ndarray, np.ndarray]],  # modality -> scores, mask, (T, C) each
+    categories: tuple[str, ...],
+) -> list[TimelineEvent]:
+    """The runs of seconds in the masks, each with its mean score, in order of onset."""
+    found = []
+    for modality, (scores, mask) in tables.items():
+        for place, category in enumerate(categories):
+            for onset, offset in runs(mask[:, place]):
+                score = float(scores[onset:offset, place].mean())
+                found.append(TimelineEvent(onset, offset, category, score, modality))
+    return sorted(found, key=lambda event: (event.onset, event.offset, event.event))

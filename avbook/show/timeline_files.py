@@ -1,0 +1,104 @@
+"""The folder of a prediction: JSON, CSV and a page for each clip, and a list of several."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from avbook.common.files import check_writable
+from avbook.errors import AvbookError
+from avbook.features.small_clip import SmallClip
+from avbook.features.timelines import Timeline, write_csv, write_timeline
+from avbook.show.timeline_page import EMBEDDED_MB, PageClip, page_clip, write_page
+
+__all__ = ["Predicted", "TimelineFolder"]
+
+
+class Predicted(NamedTuple):
+    """A clip's timeline and what of its video a page shows."""
+
+    timeline: Timeline
+    video: Path | None = None  # None: known by its features alone
+    small: SmallClip | None = None
+
+    @property
+    def name(self) -> str:
+        """What its files are called before their endings."""
+        return self.timeline.video if self.video is None else self.video.stem
+
+
+@dataclass
+class TimelineFolder:
+    """Where timelines are written: NAME.timeline.json, .csv and .html; of several clips also
+    timelines.csv and index.html. Clips without a video have no page of their own among several.
+
+    Raises `AvbookError` where the folder cannot be written to."""
+
+    out: Path
+    html: bool = True
+    embed_mb: float = EMBEDDED_MB  # larger videos are linked to; index.html links to all
+    overwrite: bool = False
+    pages: list[Path] = field(default_factory=list)  # written so far
+
+    def __post_init__(self):
+        self.out = Path(self.out)
+        if os.path.lexists(self.out) and not self.out.is_dir():
+            raise AvbookError(f"{self.out}: is no folder; choose another --out")
+        check_writable(self.out)
+
+    def check_free(
+        self,
+        names: Sequence[str],  # of the clips to come
+    ) -> None:
+        """Nothing; raises `AvbookError` where a file is there already, unless it may be replaced,
+        and where a name cannot be a file's."""
+        for name in names:
+            if not name or os.path.basename(name) != name:
+                raise AvbookError(f"{name!r}: is no name of a file; expected a clip's id")
+        if self.overwrite:
+            return
+        wanted = [path for name in names for path in self._paths(name).values()]
+        if len(names) > 1:
+            wanted += [self.out / "timelines.csv", self.out / "index.html"]
+        there = [path for path in wanted if os.path.lexists(path)]
+        if there:
+            more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
+            raise AvbookError(
+                f"{there[0]}: is there already{more}; choose another --out, or --overwrite to"
+                " replace it"
+            )
+
+    def write(
+        self,
+        found: Iterable[Predicted],  # each is written as it comes
+        several: bool,  # whether more than one clip was asked for
+    ) -> list[Timeline]:
+        """The timelines, once all files stand. Raises `AvbookError` where one cannot be written;
+        those before it stay."""
+        timelines, clips = [], []
+        for each in found:
+            paths = self._paths(each.name)
+            write_timeline(paths["json"], each.timeline)
+            write_csv(paths["csv"], [each.timeline])
+            timelines.append(each.timeline)
+            if self.html:
+                clip = page_clip(each.timeline, each.video, each.small)
+                clips.append(clip)
+                if each.video is not None or not several:
+                    self._write_page(paths["html"], [clip], None, self.embed_mb)
+        if several and timelines:
+            write_csv(self.out / "timelines.csv", timelines)
+            if self.html:
+                title = f"{len(clips)} timelines"
+                self._write_page(self.out / "index.html", clips, title, 0)
+        return timelines
+
+    def _paths(self, name: str) -> dict[str, Path]:
+        return {kind: self.out / f"{name}.timeline.{kind}" for kind in ("json", "csv", "html")}
+
+    def _write_page(self, path: Path, clips: list[PageClip], title: str | None, mb: float) -> None:
+        write_page(path, clips, title, mb)
+        self.pages.append(path)

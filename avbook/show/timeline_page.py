@@ -1,0 +1,220 @@
+"""Timelines as an HTML page: the video with its sound, frames, spectrogram, and events in rows.
+
+The page is one file that loads nothing from elsewhere: style and script (avbook/show/assets) stand
+in it, and so do the pictures, and the video where it is small enough; else the page links to it."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import matplotlib
+import numpy as np
+from PIL import Image
+
+import avbook
+from avbook.common.files import check_regular, os_fault, read_bytes, write_text
+from avbook.errors import AvbookError
+from avbook.features.small_clip import SmallClip, Thumbnail
+from avbook.features.timelines import Timeline
+from avbook.show.plots import LOUD, PALETTE
+
+__all__ = ["EMBEDDED_MB", "PageClip", "page_clip", "write_page"]
+
+EMBEDDED_MB = 25  # largest video, in 10**6 bytes, that is put into the page
+ASSETS = Path(__file__).parent / "assets"
+DARK = {"#000000": "#E9EBEE"}  # colours of the palette that a dark page would swallow
+HATCHES = (  # as in the figures: the second, third and fourth time round the palette
+    ("none", "auto"),
+    ("repeating-linear-gradient(135deg, #0008 0 2px, #fff6 2px 4px, transparent 4px 9px)", "auto"),
+    ("radial-gradient(#fff 0 1.5px, #000 1.6px 2.4px, transparent 2.5px)", "9px 9px"),
+    (
+        "repeating-linear-gradient(45deg, #0008 0 2px, #fff6 2px 3px, transparent 3px 9px),"
+        " repeating-linear-gradient(135deg, #0008 0 2px, #fff6 2px 3px, transparent 3px 9px)",
+        "auto",
+    ),
+)
+TYPES = {
+    ".mp4": "video/mp4",
+    ".m4v": "video/mp4",
+    ".mov": "video/mp4",  # browsers refuse "video/quicktime" and read what is inside
+    ".webm": "video/webm",
+    ".mkv": "video/webm",
+    ".ogv": "video/ogg",
+    ".m4a": "audio/mp4",
+    ".mp3": "audio/mpeg",
+    ".wav": "audio/wav",
+    ".ogg": "audio/ogg",
+    ".flac": "audio/flac",
+}  # by suffix; others are left to the browser
+COLUMNS = 4000  # of the spectrogram, at most: browsers refuse pictures that are very wide
+
+
+@dataclass(frozen=True)
+class PageClip:
+    """What the page shows of one video."""
+
+    timeline: Timeline
+    path: Path | None = None  # of the video; None: the page has the timeline alone
+    thumbnails: tuple[Thumbnail, ...] = ()
+    log_mel: np.ndarray | None = None  # (T, 96, 64)
+
+
+def page_clip(
+    timeline: Timeline,
+    path: str | os.PathLike | None = None,  # of the video
+    small: SmallClip | None = None,  # of the same video
+) -> PageClip:
+    """What the page shows: thumbnails and, where there is sound, the spectrogram."""
+    video = None if path is None else Path(path)
+    if small is None:
+        return PageClip(timeline, video)
+    log_mel = None if small.clip.silent else small.log_mel
+    return PageClip(timeline, video, tuple(small.thumbnails()), log_mel)
+
+
+def write_page(
+    path: str | os.PathLike,  # ends in .html; its folder is made
+    clips: Sequence[PageClip],  # several: the page has a list to choose from
+    title: str | None = None,  # of the browser's window; None: the first video's name
+    embed_mb: float = EMBEDDED_MB,  # videos larger than that are linked to, from where the page is
+) -> int:
+    """Writes the page whole or not at all; its size in bytes.
+
+    Raises `AvbookError` for no clip at all, a video that is not there, and where the page cannot be
+    written."""
+    if not clips:
+        raise AvbookError(f"{path}: no clip to show; expected at least one")
+    folder = Path(path).parent
+    names = dict.fromkeys(event.event for clip in clips for event in clip.timeline.events)
+    data = {
+        "clips": [_clip_data(clip, folder, embed_mb) for clip in clips],
+        "styles": {name: _style_of(number) for number, name in enumerate(names)},
+    }
+    parts = {
+        "version": html.escape(avbook.__version__),
+        "title": html.escape(title or clips[0].timeline.video),
+        "colours": _colours(),
+        "style": _asset("timeline.css"),
+        "script": _asset("timeline.js"),
+        "data": _for_script(data),
+    }
+    # in one pass, so that a name such as "{{data}}" stays what it is
+    text = re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _asset("timeline.html"))
+    try:
+        write_text(path, text)
+    except OSError as error:
+        raise os_fault(path, error) from None
+    return len(text.encode())
+
+
+def _asset(name: str) -> str:
+    return (ASSETS / name).read_text(encoding="utf-8").strip()
+
+
+def _for_script(data: Any) -> str:
+    """JSON that may stand inside a <script>: nothing in it can end that or begin a comment."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False)
+    for letter in "<>&\u2028\u2029":
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    return text
+
+
+# ------------------------------------------------------------------------------------------ colours
+def _style_of(number: int) -> list[int]:
+    """Colour and hatch of a category, 32 of them told apart."""
+    return [number % len(PALETTE), number // len(PALETTE) % len(HATCHES)]
+
+
+def _colours() -> str:
+    """The palette and the hatches as variables of the style sheet."""
+    light = [f"--colour-{k}: {colour};" for k, colour in enumerate(PALETTE)]
+    dark = [f"--colour-{k}: {DARK[c]};" for k, c in enumerate(PALETTE) if c in DARK]
+    for k, (hatch, size) in enumerate(HATCHES):
+        light.append(f"--hatch-{k}: {hatch}; --hatch-size-{k}: {size};")
+    told = [":root {", *light, "}"]
+    return "\n".join(
+        [*told, "@media (prefers-color-scheme: dark) { :root {", *dark, "} }"],
+    )
+
+
+# ----------------------------------------------------------------------------------------- one clip
+def _clip_data(clip: PageClip, folder: Path, embed_mb: float) -> dict[str, Any]:
+    """What the page's script is told of a clip."""
+    told = clip.timeline.to_json()
+    return {
+        "name": told["video"],
+        "seconds": told["seconds"],
+        "model": _model_words(clip.timeline),
+        "notes": told["notes"],
+        "source": None if clip.path is None else _source(clip.path, folder, embed_mb),
+        "picture": bool(clip.thumbnails),
+        "frames": [_frame_data(thumbnail) for thumbnail in clip.thumbnails],
+        "mel": None if clip.log_mel is None else _mel_data(clip.log_mel),
+        "events": told["events"],
+    }
+
+
+def _model_words(timeline: Timeline) -> str:
+    """The model and its extractors, such as "zero-shot (yamnet, efficientnet-lite0)"."""
+    entries = (timeline.extractors or {}).values()
+    names = [entry["name"] for entry in entries if isinstance(entry, dict) and "name" in entry]
+    return f"{timeline.model} ({', '.join(names)})" if names else timeline.model
+
+
+def _source(path: Path, folder: Path, embed_mb: float) -> str:
+    """The video itself as an address, or a link to it from the page's folder."""
+    size = check_regular(path).st_size
+    if size <= embed_mb * 1e6:
+        kind = TYPES.get(path.suffix.lower(), "video/mp4")
+        return _data_address(kind, read_bytes(path))
+    try:
+        link = os.path.relpath(path, folder)
+    except ValueError:  # another drive of Windows
+        return path.absolute().as_uri()
+    address = "/".join(quote(os.fsencode(part)) for part in Path(link).parts)
+    return address if link.startswith(os.pardir) else f"./{address}"  # "a:b.mp4" has no scheme
+
+
+def _data_address(kind: str, data: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def _frame_data(thumbnail: Thumbnail) -> dict[str, Any]:
+    file = io.BytesIO()
+    Image.fromarray(thumbnail.picture).save(file, "JPEG", quality=75)
+    return {
+        "time": round(thumbnail.time, 2),
+        "source": _data_address("image/jpeg", file.getvalue()),
+    }
+
+
+def _mel_data(
+    log_mel: np.ndarray,  # (T, 96, 64)
+) -> dict[str, str]:
+    """The spectrogram as two pictures of the same bytes: loud is dark on a light page, and bright
+    on a dark one."""
+    flat = log_mel.reshape(-1, log_mel.shape[-1])
+    step = -(-len(flat) // COLUMNS)
+    flat = np.pad(flat, [(0, -len(flat) % step), (0, 0)], mode="edge")
+    flat = flat.reshape(-1, step, flat.shape[-1]).max(1)  # a short click stays
+    low, high = float(flat.min()), max(float(flat.max()), float(flat.min()) + 1e-6)
+    levels = np.round((flat - low) / (high - low) * 255).astype(np.uint8)
+    found = {}
+    for name, colours in (("light", LOUD), ("dark", LOUD.removesuffix("_r"))):
+        picture = Image.fromarray(np.ascontiguousarray(levels.T[::-1]), "P")
+        table = matplotlib.colormaps[colours](np.arange(256), bytes=True)[:, :3]
+        picture.putpalette(table.tobytes())
+        file = io.BytesIO()
+        picture.save(file, "PNG", optimize=True)
+        found[name] = _data_address("image/png", file.getvalue())
+    return found
