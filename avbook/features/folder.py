@@ -25,6 +25,7 @@ from avbook.common.files import (
 )
 from avbook.common.options import check_int
 from avbook.common.system import cores, lock
+from avbook.data.annotations import OWN_VIDEOS
 from avbook.data.description import FEATURES_FILE, FEATURES_VERSION
 from avbook.data.events import SECONDS
 from avbook.errors import AvbookError
@@ -255,6 +256,9 @@ class _Target:
             write_features(folder, self.task, ids, shapes, read)
             if self.listed.annotations is not None:
                 write_annotations(folder, self.listed.annotations, rows, kept)
+            else:
+                names = "".join(f"{one}\n" for one in ids)
+                (folder / OWN_VIDEOS).write_text(names, encoding="utf-8", newline="\n")
             write_json(folder / REPORT_FILE, told)
             about = {"kind": "features", "version": FEATURES_VERSION, **work.identity}
             write_json(folder / FEATURES_FILE, {**about, "videos": ids})

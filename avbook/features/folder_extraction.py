@@ -13,7 +13,7 @@ import numpy as np
 
 from avbook.data.spec import AVE_SPEC, LLP_SPEC, find_spec
 from avbook.errors import AvbookError
-from avbook.features.extractors import _checked
+from avbook.features.extractors import SIDE
 from avbook.features.folder_plan import FeaturePlan, plan_features
 from avbook.features.lite0 import SHA256 as LITE0_SHA256, Lite0Extractor
 from avbook.features.official import (
@@ -23,6 +23,7 @@ from avbook.features.official import (
     VGGishExtractor,
 )
 from avbook.features.projection import project
+from avbook.features.resizing import resize_area
 from avbook.features.trained import (
     TrainedAudioExtractor,
     TrainedFrameExtractor,
@@ -128,7 +129,7 @@ class _World(PictureExtraction):
         self.rate, self.extractors = find_spec(task).frames_per_second, extractors
 
     def shrink(self, frame):
-        return _checked(frame[None], 1)[0, 0].numpy()
+        return resize_area(frame, SIDE, SIDE)
 
     def finish(self, frames, seconds):
         clip = np.stack(frames)

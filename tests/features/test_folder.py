@@ -36,6 +36,7 @@ from avbook.features.folder_plan import FeaturePlan, plan_features
 from avbook.features.folder_video import announced_seconds, decode_video
 from avbook.features.official import ave_frame_indices, llp_frame_indices
 from avbook.features.projection import project
+from avbook.features.resizing import resize_area
 from avbook.features.trained import (
     TrainedAudioExtractor,
     TrainedFrameExtractor,
@@ -90,6 +91,10 @@ def clip(seconds, path, fps=25, sound=True, size=(32, 48), shade=0):
     return path
 
 
+def as_the_world_looks(frame):
+    return resize_area(frame, 56, 56)
+
+
 def h5(folder, name):
     with h5py.File(folder / name) as file:
         return file["avadataset"][()]
@@ -115,7 +120,7 @@ def test_the_features_are_those_of_the_frames_and_the_sound(videos, made):
     assert audio.shape == (COUNT, SECONDS, 128) and visual.shape == (COUNT, SECONDS, 7, 7, 64)
     assert audio.dtype == visual.dtype == np.float32
     for row, path in enumerate(sorted(videos.iterdir())):
-        seen = read_clip(path, fps=4, seconds=SECONDS)
+        seen = read_clip(path, fps=4, seconds=SECONDS, transform=as_the_world_looks)
         np.testing.assert_array_equal(audio[row], TrainedAudioExtractor()(seen.wave))
         np.testing.assert_array_equal(visual[row], TrainedVisualExtractor()(seen.frames, SECONDS))
     assert not np.array_equal(visual[0], visual[1])
@@ -123,7 +128,7 @@ def test_the_features_are_those_of_the_frames_and_the_sound(videos, made):
 
 def test_so_are_those_of_llp(videos, made):
     for path in videos.iterdir():
-        seen = read_clip(path, fps=8, seconds=SECONDS)
+        seen = read_clip(path, fps=8, seconds=SECONDS, transform=as_the_world_looks)
         expected = {
             "vggish": TrainedAudioExtractor()(seen.wave),
             "res152": TrainedFrameExtractor(64)(seen.frames, SECONDS),

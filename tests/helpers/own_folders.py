@@ -6,13 +6,20 @@ from pathlib import Path
 import numpy as np
 from made_folders import write_h5
 
+DIMS = {"ave": {"audio": 8, "visual": 6}, "llp": {"audio": 8, "visual_2d": 12, "visual_3d": 6}}
+
 
 def write_features(folder, task="ave", videos=("a", "b"), seconds=10, seed=0):
     """A folder with features of the videos, which differ from video to video; returns its Path."""
     folder = Path(folder)
     folder.mkdir(parents=True)
     rng = np.random.default_rng(seed)
-    told = {"kind": "features", "version": 1, "task": task, "seconds": seconds, "extractors": {}}
+    made_by = {
+        name: {"name": f"made-{name}", "version": "1", "weights": None, "seed": None, "dim": dim}
+        for name, dim in DIMS[task].items()
+    }
+    told = {"kind": "features", "version": 1, "task": task, "seconds": seconds}
+    told |= {"extractors": made_by, "videos": list(videos)}
     (folder / "features.json").write_text(json.dumps(told))
     names = "".join(f"{video}\n" for video in videos)
     (folder / "videos.txt").write_text(names, encoding="utf-8")

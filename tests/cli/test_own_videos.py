@@ -1,0 +1,70 @@
+"""The whole road of a person's own videos: features, labels, a training, a model as one file, and
+the timelines of videos that were not labelled."""
+
+import importlib.util
+import json
+import os
+
+import numpy as np
+import pytest
+from forked import avbook_command, run_forked
+from processes import ROOT
+
+from avbook.data.ave import AVE
+from avbook.features.encode import write_video
+from avbook.features.trained import extractor_weights
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("av") is None, reason="PyAV is not installed"
+)
+ENV = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+SECONDS = 2
+LABELLED = 9
+
+
+def avbook(*words, code=0):
+    found, out, err = run_forked(avbook_command, *map(str, words), cwd=ROOT, environment=ENV)
+    assert found == code, out + err
+    return out, err
+
+
+def film(folder, count):
+    """Videos in two kinds: a bright one with a high tone, a dark one with a low tone."""
+    folder.mkdir()
+    for i in range(count):
+        grey = np.full((8 * SECONDS, 48, 64, 3), 200 - i if i % 2 else 30 + i, np.uint8)
+        grey[:, : 5 + i, : 7 + i] = 120
+        tone = np.sin(np.arange(16_000 * SECONDS) * (0.4 if i % 2 else 0.05))
+        write_video(folder / f"my clip {i}.mp4", grey, 8, 0.3 * tone)
+
+
+def test_from_videos_to_the_timelines_of_others(tmp_path):
+    film(tmp_path / "mine", LABELLED)
+    film(tmp_path / "others", 2)
+    world = ("--visual", "world", "--audio", "world", "--seconds", SECONDS, "--like", "ave")
+    avbook("features", tmp_path / "mine", tmp_path / "ave", *world)
+    rows = [f"my clip {i}.mp4,0,{1 + i % 2},{'Bell' if i % 2 else 'Drum'}" for i in range(LABELLED)]
+    table = tmp_path / "labels.csv"
+    table.write_text("\n".join(["file,onset,offset,event", *rows]) + "\n")
+    avbook("label", tmp_path / "ave", table)
+    assert "no errors" in avbook("data", "check", tmp_path / "ave")[0]
+    assert AVE(tmp_path / "ave").categories == ("Bell", "Drum")
+    runs = ("--preset", "quick", "--set", "epochs=1", "--out", tmp_path / "runs")
+    avbook("run", "avel-full", "--data", tmp_path / "ave", *runs)
+    (record,) = (tmp_path / "runs").rglob("seed-0.json")
+    told = json.loads(record.read_text())["data"]["features"]
+    assert told["visual"]["weights"] == extractor_weights().hash
+
+    avbook("export", record, tmp_path / "model.safetensors")
+    avbook("features", tmp_path / "others", tmp_path / "unlabelled", *world)
+    model = ("--model", tmp_path / "model.safetensors")
+    avbook(
+        *("predict", *model, "--features", tmp_path / "unlabelled", "--no-html"),
+        *("--out", tmp_path / "timelines"),
+    )
+    found = sorted((tmp_path / "timelines").glob("*.timeline.json"))
+    assert [path.name.split(".")[0] for path in found] == ["my clip 0", "my clip 1"]
+    for path in found:
+        timeline = json.loads(path.read_text())
+        assert timeline["seconds"] == SECONDS
+        assert {event["event"] for event in timeline["events"]} <= {"Bell", "Drum"}
