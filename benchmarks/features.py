@@ -11,6 +11,9 @@ here, and shorter clips; their rate is given for clips of ten seconds. The plain
 converts every frame, then gives the network one frame and one second of sound at a time in
 float64."""
 
+import contextlib
+import ctypes
+import gc
 import json
 import os
 import tempfile
@@ -19,6 +22,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import psutil
 from measure import Apart, arguments, machine, peak_memory_mb, row, seconds_of, write
 
 # (visual, audio), seconds of a clip
@@ -231,7 +235,8 @@ def plain(scratch: Path, choice: str, clips: int, seconds: int) -> dict:
 
 
 def memory(scratch: Path, choice: str, clips: int, seconds: int) -> dict:
-    """Megabytes at most after the fifth clip, and after the last."""
+    """After the fifth clip and after the last: megabytes at most so far, and megabytes held once what
+    is freed has gone back to the system."""
     from avbook.features.folder_video import video_features
 
     make_videos(scratch / "in", 3, seconds)
@@ -240,8 +245,15 @@ def memory(scratch: Path, choice: str, clips: int, seconds: int) -> dict:
     for number in range(clips):
         video_features(scratch / f"in/clip {number % 3}.mp4", extraction, seconds)
         if number in (min(4, clips - 1), clips - 1):
-            after[number + 1] = peak_memory_mb()
-    return {"clips": clips, "peak_memory_mb": after}
+            after[number + 1] = {"peak_memory_mb": peak_memory_mb(), "held_mb": held_mb()}
+    return {"clips": clips, "after": after}
+
+
+def held_mb() -> float:
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # another system
+        ctypes.CDLL(None).malloc_trim(0)
+    return psutil.Process().memory_info().rss / 2**20
 
 
 # ------------------------------------------------------------------------------------------- main
