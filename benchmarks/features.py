@@ -22,7 +22,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import psutil
 from measure import Apart, arguments, machine, peak_memory_mb, row, seconds_of, write
 
 # (visual, audio), seconds of a clip
@@ -235,8 +234,8 @@ def plain(scratch: Path, choice: str, clips: int, seconds: int) -> dict:
 
 
 def memory(scratch: Path, choice: str, clips: int, seconds: int) -> dict:
-    """After the fifth clip and after the last: megabytes at most so far, and megabytes held once what
-    is freed has gone back to the system."""
+    """After the fifth clip and after the last: megabytes at most so far, and megabytes held once
+    what is freed has gone back to the system."""
     from avbook.features.folder_video import video_features
 
     make_videos(scratch / "in", 3, seconds)
@@ -250,10 +249,14 @@ def memory(scratch: Path, choice: str, clips: int, seconds: int) -> dict:
 
 
 def held_mb() -> float:
+    """Megabytes of this process now."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):  # another system
         ctypes.CDLL(None).malloc_trim(0)
-    return psutil.Process().memory_info().rss / 2**20
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    held = [line.split()[1] for line in lines if line.startswith("VmRSS")]
+    return int(held[0]) / 2**10 if held else peak_memory_mb()
 
 
 # ------------------------------------------------------------------------------------------- main
