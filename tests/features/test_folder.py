@@ -18,6 +18,7 @@ from avbook.data.ave import AVE
 from avbook.data.h5_writers import write_h5
 from avbook.data.llp import LLP
 from avbook.data.packs import check_folder
+from avbook.data.scan import SCAN_FILE
 from avbook.data.spec import AVE_ORDER
 from avbook.errors import AvbookError
 from avbook.features import folder as folders, folder_work, lite0, yamnet
@@ -101,8 +102,8 @@ def h5(folder, name):
 
 
 def files(folder):
-    """Every file of the folder with its bytes."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    """Every file of the folder with its bytes, but for what a check notes of files it has read."""
+    paths = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.name != SCAN_FILE]
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
