@@ -63,16 +63,12 @@ def represent(train, seed, **changed):
 
 def look(videos, truth, seed):
     """What one vector a clip knows of its category, in percent."""
-    unit = F.normalize(videos, dim=-1).numpy()
-    near = unit @ unit.T
-    np.fill_diagonal(near, -2)
-    nearest = (-near).argsort(1)[:, : PRESET["k"]]
-    farthest = near.argsort(1)[:, 1 : PRESET["k"] + 1]
+    sets = contrastive_sets(videos, PRESET["k"])
     groups = group(videos, PRESET["categories"], seed=seed).numpy()
     return {
         "purity": cluster_scores(groups, truth)["purity"],
-        "neighbours": 100 * float((truth[nearest] == truth[:, None]).mean()),
-        "repulsion in use": 100 * len(np.unique(farthest)) / len(videos),
+        "neighbours": 100 * float((truth[sets.affinity] == truth[:, None]).mean()),
+        "repulsion in use": 100 * len(sets.repulsion.unique()) / len(videos),
     }
 
 
