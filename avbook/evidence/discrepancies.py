@@ -43,24 +43,24 @@ def discrepancy_rows(
     (a `Summary` or None), others, verdict.
 
     Simpler or wiser models that a table holds as yardsticks are no divergences. The gap is what the
-    switch changes against the same recipe without it, seed by seed, in the table's own figure;
+    switch changes against the table's own row without it, seed by seed, in the table's own figure;
     `others` holds the gaps of its further figures. The verdict says "higher" or "lower" where the
     95 % interval leaves zero out."""
     by_path = {page.path: page for page in pages}
     out = []
     for paper, (key, path, recipes) in REGISTERS.items():
         table = find_table(key)
+        cells_of = [cell for cell in table.cells if cell.recipe in recipes]
+        shared = _shared(cells_of)
         groups: dict[tuple, list[Cell]] = {}
-        for cell in table.cells:
-            if (
-                cell.recipe in recipes
-                and not _YARDSTICKS & cell.options.items()
-                and resolve_settings(find_recipe(cell.recipe), preset, cell.options)[1]
-            ):
+        for cell in cells_of:
+            _, changed = resolve_settings(find_recipe(cell.recipe), preset, cell.options)
+            if not _YARDSTICKS & cell.options.items() and changed.items() - shared.items():
                 groups.setdefault((cell.row, cell.recipe, str(cell.options)), []).append(cell)
         for (row, recipe, _), cells in groups.items():
             gaps = {
-                cell.metric or table.metric: _gap(cell, table, records, preset) for cell in cells
+                cell.metric or table.metric: _gap(cell, table, records, preset, shared)
+                for cell in cells
             }
             main = table.metric if table.metric in gaps else next(iter(gaps))
             out.append(
@@ -79,9 +79,19 @@ def discrepancy_rows(
     return out
 
 
-def _gap(cell: Cell, table: Table, records: Records, preset: str) -> Summary | None:
+def _shared(cells: list[Cell]) -> dict[str, Any]:
+    """The options that all rows of a table have, ours among them: CMLCL's run one round."""
+    first, *others = (cell.options for cell in cells)
+    return {
+        name: value for name, value in first.items() if all(o.get(name) == value for o in others)
+    }
+
+
+def _gap(
+    cell: Cell, table: Table, records: Records, preset: str, shared: dict[str, Any]
+) -> Summary | None:
     recipe, switch = cell.setting
-    switched, ours = (records.of(recipe, options, preset=preset) for options in (switch, {}))
+    switched, ours = (records.of(recipe, options, preset=preset) for options in (switch, shared))
     return compare(switched, ours, cell.metric or table.metric, table.selection).gap
 
 

@@ -15,6 +15,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.rcsetup import cycler
+from matplotlib.textpath import TextPath
 from matplotlib.ticker import MaxNLocator
 
 from ..data.events import SECONDS, masks
@@ -252,6 +253,16 @@ def one_a_second(
     return frames[fps // 2 :: fps]
 
 
+def _caption_size(
+    captions: Sequence[str],
+    width: float,  # inches that there are for each
+) -> float:
+    """Points: as axes' labels, or less where the longest line needs it; at least 8."""
+    lines = [line for caption in captions for line in caption.splitlines() if line.strip()]
+    widest = max((TextPath((0, 0), line, size=1).get_extents().width for line in lines), default=1)
+    return float(np.clip(0.96 * 72 * width / widest, 8, plt.rcParams["axes.labelsize"]))
+
+
 def frame_grid(captions: Sequence[str], columns: int, event, title: str | None, extra: float = 0.0):
     """(figure, an axes for each caption) in rows of `columns`; event seconds get a thick vermilion
     border, others a thin grey one."""
@@ -259,6 +270,7 @@ def frame_grid(captions: Sequence[str], columns: int, event, title: str | None, 
     rows = -(-len(captions) // columns)
     size = 6.4, rows * (6.4 / columns + 0.28) + extra + (0.35 if title else 0)
     figure, grid = plt.subplots(rows, columns, figsize=size, squeeze=False)
+    points = _caption_size(captions, 6.4 / columns)
     for ax in grid.flat[len(captions) :]:
         ax.remove()
     for t, (ax, caption) in enumerate(zip(grid.flat, captions)):
@@ -267,7 +279,7 @@ def frame_grid(captions: Sequence[str], columns: int, event, title: str | None, 
             visible=event is not None, color=PALETTE[3] if on else GREY, linewidth=3.5 if on else 1
         )
         ax.set(xticks=[], yticks=[])
-        ax.set_xlabel(caption, labelpad=2)
+        ax.set_xlabel(caption, labelpad=2, fontsize=points)
     if title:
         figure.suptitle(title, x=0.01, ha="left", fontsize=12)
     return figure, grid.flat[: len(captions)]

@@ -2,6 +2,7 @@
 settings is left changed."""
 
 import io
+import itertools
 import subprocess
 import sys
 import warnings
@@ -245,3 +246,14 @@ def test_nothing_else_imports_it():
         " sys.exit('matplotlib' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_captions_of_neighbouring_frames_do_not_meet():
+    figure = plots.frames_strip([film[0]] * 6, labels=["Female speech"] * 6, columns=6)
+    figure.draw_without_rendering()
+    boxes = [ax.xaxis.label.get_window_extent() for ax in figure.axes]
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+    sizes = [ax.xaxis.label.get_fontsize() for ax in figure.axes]
+    assert len(set(sizes)) == 1 and 8 <= sizes[0] < plots.STYLE["axes.labelsize"]
+    short = plots.frames_strip([film[0]] * 6, labels=["a"] * 6, columns=6)
+    assert short.axes[0].xaxis.label.get_fontsize() == plots.STYLE["axes.labelsize"]

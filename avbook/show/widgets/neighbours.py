@@ -91,8 +91,8 @@ def draw_neighbours(
         return sum(kinds[other] == kinds[row] for other in group)
 
     figure.suptitle(
-        f"K = {k}: of the nearest {agree(near)} are of the clip's category, of the farthest"
-        f" {agree(far)}",
+        f"K = {k}; clips of the clip's own category: {agree(near)} of the nearest, {agree(far)} of"
+        " the farthest",
         x=0.01,
         ha="left",
     )

@@ -68,7 +68,7 @@ def test_the_drawing_shows_the_sets_in_their_order():
     far = sum(j % 3 == 2 and j != 4 for j in sets.repulsion[2].tolist())
     assert (
         figure.get_suptitle()
-        == f"K = 4: of the nearest {near} are of the clip's category, of the farthest {far}"
+        == f"K = 4; clips of the clip's own category: {near} of the nearest, {far} of the farthest"
     )
 
 
