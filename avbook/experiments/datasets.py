@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from avbook.data.spec import find_spec
@@ -12,12 +13,12 @@ __all__ = ["open_data", "default_preset", "data_dims"]
 
 
 def open_data(
-    where: str,  # "world", "world:SIZE", "world:SIZE:SEED[:FEATURES]" or a folder
+    where,  # "world", "world:SIZE", "world:SIZE:SEED[:FEATURES]" or a folder's path
     task: str = "ave",  # "ave" or "llp"
     **options,  # passed to the loader, such as weak=True
 ):
     """The data set at a folder, or the embedded world of a task (built on first use and kept)."""
-    spec = find_spec(task)
+    spec, where = find_spec(task), os.fspath(where)
     folder = _world(where, task) if _is_world(where) else _folder(where, spec.name)
     from avbook.data.ave import AVE
     from avbook.data.llp import LLP
@@ -63,9 +64,11 @@ def _world(where: str, task: str) -> Path:
     return world_folder(task, size=size, seed=int(seed), features=features)
 
 
-def default_preset(where: str) -> str:
+def default_preset(
+    where,  # as `open_data` takes it
+) -> str:
     """The preset for this data: "quick" on the world, "paper" on a folder of features."""
-    return "quick" if _is_world(where) else "paper"
+    return "quick" if _is_world(os.fspath(where)) else "paper"
 
 
 def data_dims(data) -> dict[str, int]:

@@ -73,7 +73,10 @@ class Recipe:
         values = {option.name: option.default for option in self.options.values()}
         return values | self.quick if name == "quick" else values
 
-    def open_data(self, where: str):
+    def open_data(
+        self,
+        where,  # "world", "world:SIZE:SEED", … or a folder's path
+    ):
         """The data set at `where`, opened as this recipe needs it."""
         return open_data(where, self.task, **self.open)
 

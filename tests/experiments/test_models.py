@@ -50,7 +50,7 @@ def run(folders):
         key = (name, *options.items())
         if key not in found:
             recipe = find_recipe(name)
-            data = recipe.open_data(str(folders[recipe.task]))
+            data = recipe.open_data(folders[recipe.task])
             asked = {"preset": "quick", "options": {**RUNS[name], **options}, "seed": 3}
             before = set(folders["runs"].glob(f"{name}/*/seed-3.json"))
             run_seed(recipe, data, out=folders["runs"], progress=False, device="cpu", **asked)

@@ -34,7 +34,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def data(folder):
-    return open_data(str(folder))
+    return open_data(folder)
 
 
 def files(out) -> list[str]:
