@@ -38,6 +38,20 @@ def film(folder, count):
         write_video(folder / f"my clip {i}.mp4", grey, 8, 0.3 * tone)
 
 
+def timelines(folder):
+    found = sorted(folder.glob("*.timeline.json"))
+    return {path.name.split(".")[0]: json.loads(path.read_text()) for path in found}
+
+
+def same(one, other):
+    """Sums in other batches have other last bits."""
+    for name in ("seconds", "task", "model", "extractors"):
+        assert one[name] == other[name]
+    assert len(one["events"]) == len(other["events"]) > 0
+    for event, its in zip(one["events"], other["events"]):
+        assert event == {**its, "score": pytest.approx(its["score"], abs=2e-4)}
+
+
 def test_from_videos_to_the_timelines_of_others(tmp_path):
     film(tmp_path / "mine", LABELLED)
     film(tmp_path / "others", 2)
@@ -62,9 +76,19 @@ def test_from_videos_to_the_timelines_of_others(tmp_path):
         *("predict", *model, "--features", tmp_path / "unlabelled", "--no-html"),
         *("--out", tmp_path / "timelines"),
     )
-    found = sorted((tmp_path / "timelines").glob("*.timeline.json"))
-    assert [path.name.split(".")[0] for path in found] == ["my clip 0", "my clip 1"]
-    for path in found:
-        timeline = json.loads(path.read_text())
+    by_folder = timelines(tmp_path / "timelines")
+    assert list(by_folder) == ["my clip 0", "my clip 1"]
+    for timeline in by_folder.values():
         assert timeline["seconds"] == SECONDS
         assert {event["event"] for event in timeline["events"]} <= {"Bell", "Drum"}
+
+    (tmp_path / "others" / "text.mp4").write_text("no video")
+    videos = sorted((tmp_path / "others").iterdir())
+    out, err = avbook("predict", *videos, *model, "--out", tmp_path / "direct", code=1)
+    assert "text.mp4" in err and "1 of 3 videos could not be read" in err
+    direct = timelines(tmp_path / "direct")
+    assert list(direct) == list(by_folder)
+    for name, timeline in direct.items():
+        same(timeline, by_folder[name])
+        page = (tmp_path / "direct" / f"{name}.timeline.html").read_text()
+        assert "data:video/mp4;base64," in page
