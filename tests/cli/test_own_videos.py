@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from forked import avbook_command, run_forked
 from processes import ROOT
+from safetensors.torch import load_file, save_file
 
 from avbook.data.ave import AVE
 from avbook.features.encode import write_video
-from avbook.features.trained import extractor_weights
+from avbook.features.trained import VERSION, WEIGHTS, extractor_weights
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("av") is None, reason="PyAV is not installed"
@@ -55,7 +56,7 @@ def same(one, other):
 def test_from_videos_to_the_timelines_of_others(tmp_path):
     film(tmp_path / "mine", LABELLED)
     film(tmp_path / "others", 2)
-    world = ("--visual", "world", "--audio", "world", "--seconds", SECONDS, "--like", "ave")
+    world = ("--visual", "world", "--audio", "world", "--seconds", SECONDS, "--jobs", 1)
     avbook("features", tmp_path / "mine", tmp_path / "ave", *world)
     rows = [f"my clip {i}.mp4,0,{1 + i % 2},{'Bell' if i % 2 else 'Drum'}" for i in range(LABELLED)]
     table = tmp_path / "labels.csv"
@@ -92,3 +93,11 @@ def test_from_videos_to_the_timelines_of_others(tmp_path):
         same(timeline, by_folder[name])
         page = (tmp_path / "direct" / f"{name}.timeline.html").read_text()
         assert "data:video/mp4;base64," in page
+
+    other = load_file(WEIGHTS)
+    other["sound.gain"] = other["sound.gain"] + 1
+    save_file(other, tmp_path / "extractors.safetensors", {"version": str(VERSION)})
+    changed = ("--weights", tmp_path / "extractors.safetensors", "--out", tmp_path / "none")
+    out, err = avbook("predict", videos[0], *model, *changed, code=1)
+    assert f"described have {told['audio']['weights']}; give the same weights" in err
+    assert err.count("\n") == 1 and not (tmp_path / "none").exists()
