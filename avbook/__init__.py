@@ -8,14 +8,20 @@ from typing import TYPE_CHECKING
 # the names one imports from the top, each loaded with its module when it is first asked for
 _MODULES = {
     "data.ave": ("AVE",),
+    "data.labelling": ("label_folder",),
     "data.llp": ("LLP",),
     "errors": ("AvbookError",),
     "experiments.datasets": ("open_data",),
-    "experiments.models": ("load_model",),
+    "experiments.exported": ("export_model",),
+    "experiments.models": ("load_model", "read_model"),
     "experiments.recipes": ("find_recipe",),
     "experiments.records": ("Records",),
     "experiments.released": ("load_released",),
     "experiments.runner": ("run_seed",),
+    "experiments.trained_timelines": ("folder_timelines",),
+    "experiments.video_timelines": ("video_timelines",),
+    "features.folder": ("extract_folder",),
+    "features.zero_shot_video": ("ZeroShot",),
     "metrics.ave": ("ave_scores",),
     "metrics.clustering": ("cluster_scores",),
     "metrics.llp": ("llp_scores",),
@@ -33,14 +39,20 @@ __all__ = ["__version__", *_HOME]
 
 if TYPE_CHECKING:  # the same names, for editors and type checkers
     from avbook.data.ave import AVE as AVE
+    from avbook.data.labelling import label_folder as label_folder
     from avbook.data.llp import LLP as LLP
     from avbook.errors import AvbookError as AvbookError
     from avbook.experiments.datasets import open_data as open_data
-    from avbook.experiments.models import load_model as load_model
+    from avbook.experiments.exported import export_model as export_model
+    from avbook.experiments.models import load_model as load_model, read_model as read_model
     from avbook.experiments.recipes import find_recipe as find_recipe
     from avbook.experiments.records import Records as Records
     from avbook.experiments.released import load_released as load_released
     from avbook.experiments.runner import run_seed as run_seed
+    from avbook.experiments.trained_timelines import folder_timelines as folder_timelines
+    from avbook.experiments.video_timelines import video_timelines as video_timelines
+    from avbook.features.folder import extract_folder as extract_folder
+    from avbook.features.zero_shot_video import ZeroShot as ZeroShot
     from avbook.metrics.ave import ave_scores as ave_scores
     from avbook.metrics.clustering import cluster_scores as cluster_scores
     from avbook.metrics.llp import llp_scores as llp_scores

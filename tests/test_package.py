@@ -1,6 +1,7 @@
 """The package as others get it: an sdist, a wheel made from it, both complete; installed apart from
 this tree it works, starts fast and asks for what it needs."""
 
+import ast
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import sysconfig
 import tarfile
 import zipfile
 from configparser import ConfigParser
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from processes import ROOT
 
+import avbook
 from avbook.common.system import cache_folder
 
 SETTINGS = ConfigParser(delimiters=["="])
@@ -174,6 +177,25 @@ def test_the_installed_package_is_the_wheel_and_works(installed, tmp_path):
         cwd=tmp_path,
     )
     assert "val_selected" in said and len(list(tmp_path.glob("runs/psp-full/*/seed-0.json"))) == 1
+
+
+def test_the_names_at_the_top_are_those_of_their_modules_and_told_to_type_checkers():
+    tree = ast.parse((ROOT / "avbook" / "__init__.py").read_text(encoding="utf-8"))
+    told = {
+        (entry.module, alias.name)
+        for block in tree.body
+        if isinstance(block, ast.If)
+        for entry in block.body
+        if isinstance(entry, ast.ImportFrom)
+        for alias in entry.names
+    }
+    homes = {(f"avbook.{home}", name) for name, home in avbook._HOME.items()}
+    assert told == homes
+    for home, name in homes:
+        assert getattr(avbook, name) is getattr(import_module(home), name)
+        assert home == "avbook.errors" or name in import_module(home).__all__
+    road = {"extract_folder", "label_folder", "load_model", "read_model", "export_model"}
+    assert road | {"video_timelines", "folder_timelines", "ZeroShot"} <= set(dir(avbook))
 
 
 BESIDE = "from avbook import PSP, __file__ as here\nprint(here)\n"

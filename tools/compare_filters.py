@@ -14,9 +14,9 @@ import numpy as np
 
 from avbook.common.system import cores, in_processes
 from avbook.data.events import AVE_CATEGORIES
-from avbook.features.trained import extractor_weights
+from avbook.features.trained import FILTERS, extractor_weights
 from avbook.metrics.clustering import cluster_scores
-from avbook.world.build import FEATURES, SIZES, clip_features, world_dims
+from avbook.world.build import SIZES, clip_features, world_dims
 from avbook.world.clips import SECOND, sample_scripts
 
 OUT = Path(__file__).resolve().parent.parent / "nbs/appendix_world/filters.json"
@@ -27,7 +27,7 @@ SEEDS = 5  # of k-means
 def features_of(clip, dims):
     """By filters and modality, (T, D): the picture's as the mean over positions."""
     found = {}
-    for filters in FEATURES:
+    for filters in FILTERS:
         made = clip_features(clip, "ave", dims, filters)
         found[filters] = {"audio": made["audio"], "visual": made["visual"].mean((1, 2))}
     return found
@@ -81,7 +81,7 @@ def main():
     call = partial(features_of, dims=world_dims("ave"))
     found = list(in_processes(call, clips, cores(), threads=1, at_once=64))
     rows = {}
-    for filters in FEATURES:
+    for filters in FILTERS:
         for name, names in INPUTS.items():
             features = stacked(found, filters, names)
             videos = features[train].mean(1)

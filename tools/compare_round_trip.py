@@ -25,10 +25,10 @@ from avbook.data.ave import AVE
 from avbook.features.decode import read_clip
 from avbook.features.encode import OPTIONS, write_video
 from avbook.features.resizing import resize_area, resize_opencv, resize_pillow
-from avbook.features.trained import extractor_weights
+from avbook.features.trained import FILTERS, extractor_weights
 from avbook.metrics.ave import ave_scores
 from avbook.world.audio import render_sound
-from avbook.world.build import FEATURES, SIDE, open_clips, world_dims, world_folder
+from avbook.world.build import SIDE, open_clips, world_dims, world_folder
 from avbook.world.video import render_frames
 from avbook.world.videos import CRF, VIDEO_FPS, VIDEO_SIDE, VideoForm, video_features, write_clip
 
@@ -116,7 +116,7 @@ def compared(direct, found):
 def of_clip(item):
     """(group, step) -> extractor -> (10, 2), of one clip."""
     clip, task = item
-    makers = {name: FEATURES["trained"][name](dim) for name, dim in world_dims(task).items()}
+    makers = {name: FILTERS["trained"][name](dim) for name, dim in world_dims(task).items()}
     hear = makers.pop("audio")
     small = render_frames(clip, SIDE, RATES[task])
     direct = {name: make(small, clip.seconds) for name, make in makers.items()}

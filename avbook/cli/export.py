@@ -22,8 +22,8 @@ def export(
     features are of.
 
     Example: `avbook export runs/psp-full/KEY/seed-0.json mine.safetensors`, then in Python
-    `avbook.load_model("mine.safetensors")`, or `avbook predict --model mine.safetensors --features
-    FOLDER`"""
+    `avbook.load_model("mine.safetensors")`, or `avbook predict party.mp4 --model mine.safetensors`
+    """
     from avbook.experiments.exported import export_model
 
     path = export_model(run, file)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -44,8 +44,27 @@ def predict(
         typer.Option(
             metavar="FOLDER",
             help=(
-                "With --model: a folder of features by the model's extractors; without VIDEO all"
-                " of its clips."
+                "With --model: a folder of features by the model's extractors, so that none are"
+                " made; without VIDEO all of its clips."
+            ),
+        ),
+    ] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE",
+            help=(
+                "With --model: a weight file that its extractors need, as `avbook features` takes"
+                " it; may be given often."
+            ),
+        ),
+    ] = None,
+    seconds: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help=(
+                "With --model: length that is taken of each video, cut or padded. Default: its own."
             ),
         ),
     ] = None,
@@ -95,15 +114,18 @@ def predict(
     timeline.
 
     For each video NAME.timeline.json, .csv and .html; for several also timelines.csv and
-    index.html. Examples: `avbook predict party.mp4 --zero-shot`, `avbook predict *.mp4 --zero-shot
-    --categories AVE --out found`, `avbook predict --model runs/psp-full/KEY/seed-0.json --features
-    FOLDER`"""
+    index.html. With --model the features are made by the extractors that the model was trained on.
+    Examples: `avbook predict party.mp4 --zero-shot`, `avbook predict *.mp4 --zero-shot --categories
+    AVE --out found`, `avbook predict party.mp4 --model mine.safetensors`, `avbook predict --model
+    runs/psp-full/KEY/seed-0.json --features FOLDER`"""
     videos = videos or []
     if show_mapping:
         print_mapping(categories)
         if not videos and model is None:
             return
     _check_road(videos, zero_shot, model, features)
+    making = {"--weights": weights[0] if weights else None, "--seconds": seconds}
+    _check_making(making, zero_shot, features)
     from avbook.show.timeline_files import TimelineFolder
 
     asked = _Asked(
@@ -111,8 +133,10 @@ def predict(
     )
     if model is None:
         asked.zero_shot(categories)
+    elif features is None:
+        asked.trained_on_videos(model, weights or [], seconds)
     else:
-        asked.trained(model, str(features))
+        asked.trained(model, features)
 
 
 def _check_road(
@@ -126,10 +150,10 @@ def _check_road(
         raise AvbookError(f"--features {features}: is for --model; --zero-shot reads the videos")
     if zero_shot and not videos:
         raise AvbookError("predict --zero-shot: no video given; expected at least one")
-    if model is not None and features is None:
+    if model is not None and features is None and not videos:
         raise AvbookError(
-            f"--model {model}: expected --features FOLDER too, with features of the clips by the"
-            " extractors that the model was trained on"
+            f"--model {model}: no video given; expected at least one, or --features FOLDER with"
+            " features by the extractors that the model was trained on"
         )
     twice = [stem for stem, times in Counter(v.stem for v in videos).items() if times > 1]
     if twice:
@@ -139,7 +163,24 @@ def _check_road(
         )
 
 
-# --------------------------------------------------------------------------------------- two roads
+def _check_making(
+    options: Mapping[str, object],  # of how features are made: name -> what was given, or None
+    zero_shot: bool,
+    features: str | None,
+) -> None:
+    """Nothing; raises `AvbookError` for one of them where no features are made."""
+    if features is None and not zero_shot:
+        return
+    other = "--zero-shot has" if zero_shot else f"--features {features} has them already:"
+    for name, value in options.items():
+        if value is not None:
+            raise AvbookError(
+                f"{name} {value}: is for the features that --model makes of videos; {other} no use"
+                " of it: leave it out"
+            )
+
+
+# ------------------------------------------------------------------------------------- three roads
 @dataclass
 class _Asked:
     """What was typed, checked."""
@@ -166,6 +207,36 @@ class _Asked:
         def look(video: Path) -> Predicted:
             timeline, small = find(video)
             return Predicted(timeline, video, small)
+
+        self._write(look)
+
+    def trained_on_videos(self, model_path: Path, weights: list[str], seconds: int | None) -> None:
+        """Each video by a trained model, its features made on the way."""
+        from avbook.common.files import check_regular
+        from avbook.experiments.models import read_model
+        from avbook.experiments.video_timelines import VideoTimelines
+        from avbook.features.media import load_av
+        from avbook.features.small_clip import read_small_clip
+        from avbook.show.timeline_files import Predicted
+
+        model = read_model(model_path)
+        self.folder.check_free([video.stem for video in self.videos])
+        load_av()
+        if len(self.videos) == 1:
+            check_regular(self.videos[0])  # before the networks are loaded
+        find = VideoTimelines(
+            model,
+            weights,
+            seconds=seconds,
+            threshold=self.threshold,
+            smooth=self.smooth,
+            device=self._device(),
+        )
+
+        def look(video: Path) -> Predicted:
+            line = find(video)
+            small = read_small_clip(video, seconds=line.seconds) if self.folder.html else None
+            return Predicted(line, video, small)
 
         self._write(look)
 

@@ -1,11 +1,15 @@
-"""Small helpers of all networks: Xavier-initialised layers, half precision raised to single."""
+"""Small helpers of all networks: Xavier-initialised layers, half precision raised to single, one
+thread."""
 
 from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
 
 import torch
 from torch import nn
 
-__all__ = ["xavier_linear", "upcast_half"]
+__all__ = ["xavier_linear", "upcast_half", "one_thread"]
 
 
 def xavier_linear(
@@ -26,3 +30,14 @@ def upcast_half(
     """The tensor in float32 where it is half precision: probabilities and their logarithms need
     more."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Within it torch computes in one thread: last bits may depend on how many there are."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -81,6 +81,7 @@ class _Features(_Version):
     task: str
     seconds: PositiveInt
     extractors: dict[str, _Extractor]
+    videos: list[str] | None = None  # ids, in the order of the rows
 
 
 def read_manifest(

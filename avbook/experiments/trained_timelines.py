@@ -15,18 +15,37 @@ from avbook.errors import AvbookError
 from avbook.experiments.datasets import data_dims
 from avbook.experiments.models import TrainedModel
 from avbook.experiments.unlabelled import UnlabelledClips
+from avbook.features.official import (
+    OfficialExtractor,
+    R2Plus1DExtractor,
+    ResNet152Extractor,
+    VGG19Extractor,
+    VGGishExtractor,
+)
 from avbook.features.official_weights import PUBLISHED
 from avbook.features.timelines import Timeline
 from avbook.features.zero_shot import TimelineEvent, smooth_scores
 from avbook.training.batches import batches_of
 from avbook.training.weights import differences, some_of
 
-__all__ = ["check_extractors", "clip_names", "folder_timelines"]
+__all__ = [
+    "OFFICIAL",
+    "RANDOM",
+    "WORLD",
+    "check_extractors",
+    "clip_names",
+    "folder_timelines",
+    "EventFinder",
+]
 
 Clips = Dataset | UnlabelledClips
-OFFICIAL = {  # what the published features are of
-    "ave": {"audio": "vggish", "visual": "vgg19"},
-    "llp": {"audio": "vggish", "visual_2d": "resnet152", "visual_3d": "r2plus1d_18"},
+OFFICIAL: dict[str, dict[str, type[OfficialExtractor]]] = {  # what makes the published features
+    "ave": {"audio": VGGishExtractor, "visual": VGG19Extractor},
+    "llp": {
+        "audio": VGGishExtractor,
+        "visual_2d": ResNet152Extractor,
+        "visual_3d": R2Plus1DExtractor,
+    },
 }
 WORLD = {  # what a world under trained filters is of, as a folder made from its videos names them
     "ave": {"audio": "avbook-audio-trained", "visual": "avbook-visual-trained"},
@@ -35,6 +54,10 @@ WORLD = {  # what a world under trained filters is of, as a folder made from its
         "visual_2d": "avbook-frame-trained",
         "visual_3d": "avbook-motion-trained",
     },
+}
+RANDOM = {  # and of one under random filters
+    task: {feature: name.removesuffix("-trained") for feature, name in names.items()}
+    for task, names in WORLD.items()
 }
 
 
@@ -71,14 +94,14 @@ def _other_extractors(
     """How the extractors differ; None where they are the same, or where neither side says any."""
     (own, own_kind), (here, here_kind) = trained, found
     told = f"{_named(own, own_kind)} in training, here {_named(here, here_kind)}"
+    filters = _world_filters(task, *trained)
+    if filters is not None and filters == _world_filters(task, *found):
+        return None
     if own is None and here is None:
         return told if "world" in (own_kind, here_kind) and own_kind != here_kind else None
     if own is None or here is None:
         said, other = (own, here_kind) if here is None else (here, own_kind)
         return None if other == "official" and _are_official(task, said or {}) else told
-    filters = _world_weights(task, own)
-    if filters is not None and filters == _world_weights(task, here):
-        return None
     if own.keys() == here.keys():
         differing = differences(own, here, was="in training", now="here")
         return some_of(differing) if differing else None
@@ -88,23 +111,29 @@ def _other_extractors(
 def _are_official(task: str, said: Mapping[str, Any]) -> bool:
     """Whether extractors are the networks of the published features, with the published weights as
     far as their names tell the hash."""
-    for modality, name in OFFICIAL[task].items():
+    for modality, extractor in OFFICIAL[task].items():
         entry = said.get(modality)
-        if not isinstance(entry, dict) or entry.get("name") != name:
+        if not isinstance(entry, dict) or entry.get("name") != extractor.name:
             return False
-        known = [h.partition(":")[2] for h in PUBLISHED[name].files.values() if h[:3] == "sha"]
+        files = PUBLISHED[extractor.kind].files
+        known = [digits.partition(":")[2] for digits in files.values() if digits[:3] == "sha"]
         weights = str(entry.get("weights") or "")
         if known and not any(weights.startswith(digits) for digits in known):
             return False
     return set(said) == set(OFFICIAL[task])
 
 
-def _world_weights(task: str, said: Mapping[str, Any]) -> str | None:
-    """The hash of the world's trained filters, where these are the extractors; else None."""
+def _world_filters(task: str, said: Mapping[str, Any] | None, kind: str | None) -> str | None:
+    """The hash of the world's trained filters, or "random", where these are the extractors; else
+    None."""
+    if said is None:
+        return "random" if kind == "world" else None
     if said.get("filters") == "trained":
         return str(said.get("weights"))
     entries = {n: e for n, e in said.items() if isinstance(e, dict)}
     names = {name: entry.get("name") for name, entry in entries.items()}
+    if names == RANDOM[task]:
+        return "random" if all(entry.get("seed") == 0 for entry in entries.values()) else None
     weights = {str(entry.get("weights")) for entry in entries.values()}
     return weights.pop() if names == WORLD[task] and len(weights) == 1 else None
 
@@ -154,30 +183,17 @@ def folder_timelines(
     "audio" and "visual", where second and clip reach the threshold. Raises `AvbookError` for
     features of other extractors, categories that are not known and options out of range."""
     check_extractors(model, data)
-    categories = _categories(model, data)
-    smooth_scores(np.zeros((1, 1)), smooth)
-    if threshold is not None and not 0 < threshold <= 1:
-        raise AvbookError(f"threshold={threshold!r}: expected a number above 0, at most 1")
-    decode = _decode_ave if model.task == "ave" else _decode_llp
-    net, where = model.net.to(device).eval(), torch.device(device)
+    find = EventFinder(model, _categories(model, data), threshold, smooth, device)
     for split, known in _wanted(data, names):
         rows = np.arange(len(split))
         batches = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
         found: list[list[TimelineEvent]] = []
-        with torch.inference_mode():
-            for at, batch in zip(batches, batches_of(split, batches, where)):
-                _check_finite(data, batch, [known[row] for row in at])
-                found += decode(model, net(batch), categories, threshold, smooth)
+        for at, batch in zip(batches, batches_of(split, batches, torch.device(device))):
+            _check_finite(data, batch, [known[row] for row in at])
+            found += find(batch)
         seconds = int(split.stores["audio"].shape[1])
         for name, events in zip(known, found):
-            yield Timeline(
-                video=name,
-                seconds=seconds,
-                model=f"{model.recipe.name} seed {model.seed}",
-                events=tuple(events),
-                task=model.task,
-                extractors=data.filters,
-            )
+            yield Timeline(name, seconds, find.name, tuple(events), model.task, data.filters)
 
 
 def _check_finite(data: Clips, batch: Mapping[str, torch.Tensor], names: list[str]) -> None:
@@ -223,6 +239,39 @@ def _wanted(data: Clips, names: Collection[str] | None) -> Iterator[tuple[Split,
 
 
 # ----------------------------------------------------------------------------------------- decoding
+class EventFinder:
+    """A trained network with its recipe's decoding: called with a batch of features it gives the
+    events of each clip.
+
+    Raises `AvbookError` for options out of range."""
+
+    def __init__(
+        self,
+        model: TrainedModel,
+        categories: tuple[str, ...],  # of the network's outputs
+        threshold: float | None = None,  # smallest probability; None: the recipe's
+        smooth: int = 1,  # seconds of the median filter on the probabilities, odd
+        device: str = "cpu",
+    ):
+        smooth_scores(np.zeros((1, 1)), smooth)
+        if threshold is not None and not 0 < threshold <= 1:
+            raise AvbookError(f"threshold={threshold!r}: expected a number above 0, at most 1")
+        self.name = f"{model.recipe.name} seed {model.seed}"  # as timelines name the model
+        self._model, self._categories = model, categories
+        self._threshold, self._smooth = threshold, smooth
+        self._net = model.net.to(device).eval()
+        self._decode = _decode_ave if model.task == "ave" else _decode_llp
+
+    def __call__(
+        self,
+        batch: Mapping[str, torch.Tensor],  # as a data set of the task gives them, on the device
+    ) -> list[list[TimelineEvent]]:
+        """For each clip its events in the order of their onsets."""
+        with torch.inference_mode():
+            out = self._net(batch)
+            return self._decode(self._model, out, self._categories, self._threshold, self._smooth)
+
+
 def _decode_ave(
     model: TrainedModel,
     out: Mapping[str, torch.Tensor],  # what the network gave

@@ -5,35 +5,20 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
 
 import numpy as np
-from pydantic import Field
 
-from avbook.common.schema import Schema, read_json
 from avbook.data import ave_files, llp_files
 from avbook.data.base import Dataset, Split
+from avbook.data.description import FEATURES_FILE, read_features
 from avbook.data.layout import locate
 from avbook.data.spec import AVE_SPEC, DatasetSpec, find_spec
 from avbook.data.stores import ArrayStore
-from avbook.data.validation import FolderDescription, ValidationReport
+from avbook.data.validation import FolderDescription, ValidationReport, check_described
 from avbook.errors import AvbookError
 from avbook.experiments.datasets import open_data
 
 __all__ = ["UnlabelledClips", "open_clips"]
-
-FEATURES = "features.json"
-
-
-class _Features(Schema):
-    """What `features.json` must hold."""
-
-    kind: str
-    version: int
-    task: str
-    seconds: Annotated[int, Field(ge=1)]
-    extractors: dict[str, Any]
-    videos: list[str]  # ids, in the order of the rows
 
 
 class UnlabelledClips:
@@ -49,43 +34,52 @@ class UnlabelledClips:
         folder: Path,  # of `avbook features`
         task: str,  # "ave" or "llp"
     ):
-        advice = "make the folder again with `avbook features`"
-        told = read_json(folder / FEATURES, _Features, "a description of features", advice)
-        spec = find_spec(task)
-        if told["task"] != task or told["kind"] != "features" or told["version"] != 1:
-            raise AvbookError(
-                f"{folder / FEATURES}: {told['kind']} of version {told['version']}, task"
-                f" {told['task']!r}; expected features of version 1, task {task!r}: {advice}"
-            )
+        spec, told = find_spec(task), read_features(folder)
+        fault = _fault(told, task)
+        if told is None or fault is not None:
+            raise AvbookError(f"{folder / FEATURES_FILE}: {fault}")
         self.folder, self.filters = folder, told["extractors"]
         self.categories: tuple[str, ...] = ()  # the model knows them
         ids = np.array(told["videos"], dtype=str)
-        stores = _stores(folder, spec, ids)
+        stores = _stores(folder, spec, ids, told)
         for name, rows in stores.items():
             if len(rows) != len(ids):
                 raise AvbookError(
-                    f"{folder}: {name} of {len(rows)} clips, but {FEATURES} names {len(ids)};"
-                    f" {advice}"
+                    f"{folder}: {name} of {len(rows)} clips, but {FEATURES_FILE} names {len(ids)};"
+                    " run `avbook features` again"
                 )
         self.train = Split("all", ids, np.arange(len(ids)), stores, {})
         self.splits = {"all": self.train}
 
 
-def _stores(folder: Path, spec: DatasetSpec, ids: np.ndarray) -> dict[str, ArrayStore]:
+def _fault(told: dict | None, task: str) -> str | None:
+    """What of the description does not fit; None where all does."""
+    if told is None:
+        return "no such file; expected a folder that `avbook features` wrote"
+    if told["task"] != task:
+        return (
+            f"features for task {told['task']!r}; expected task {task!r}: run `avbook features"
+            f" --like {task}`"
+        )
+    if told.get("videos") is None:
+        return "does not name its videos; run `avbook features` again"
+    return None
+
+
+def _stores(folder: Path, spec: DatasetSpec, ids: np.ndarray, told: dict) -> dict[str, ArrayStore]:
     """The features by name."""
     report = ValidationReport(folder)
+    described = FolderDescription(spec.categories, None, None, told)
     found: dict[str, ArrayStore | None]
     if spec is AVE_SPEC:
-        described = FolderDescription(spec.categories, None, None)
         found = {**ave_files.read_features(report, described)}
     else:
         found = {f.name: llp_files.open_clips(report, f.file, ids) for f in spec.features}
+    names = [feature.name for feature in spec.features]
+    stores = {name: rows for name, rows in found.items() if rows is not None and name in names}
+    check_described(report, described, stores)
     report.stop_on_errors()
-    return {name: rows for name, rows in found.items() if rows is not None and name in _names(spec)}
-
-
-def _names(spec: DatasetSpec) -> list[str]:
-    return [feature.name for feature in spec.features]
+    return stores
 
 
 def open_clips(
@@ -97,6 +91,7 @@ def open_clips(
     Raises `AvbookError` as `open_data` does."""
     folder = Path(where)
     files = find_spec(task).split_files.values()
-    if os.path.lexists(folder / FEATURES) and not all(locate(folder, f).exists() for f in files):
+    has_splits = all(locate(folder, file).exists() for file in files)
+    if os.path.lexists(folder / FEATURES_FILE) and not has_splits:
         return UnlabelledClips(folder, task)
     return open_data(where, task)

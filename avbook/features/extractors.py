@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from ..common.options import is_whole
 from ..errors import AvbookError
 from .logmel import BANDS, LOG_OFFSET, PATCH, RATE, log_mel, log_mel_stream  # noqa: F401
+from .resizing import resize_area
 
 # %% auto #0
 __all__ = ['SIDE', 'Extractor', 'patterns', 'quantities', 'AudioExtractor', 'first_filters', 'look', 'both_scales', 'per_second',
@@ -403,19 +404,13 @@ def _checked(
     frames,  # (…, frames, H, W, 3) uint8
     seconds: int,  # that they last
 ) -> torch.Tensor:
-    """The frames as uint8 (clips, frames, 56, 56, 3); other sizes are brought to 56 by averaging
-    areas. Raises `AvbookError`."""
+    """The frames as uint8 (clips, frames, 56, 56, 3); other sizes are brought to 56 by
+    `resize_area`. Raises `AvbookError`."""
     frames = _check_frames(frames, seconds)
-    frames = torch.from_numpy(np.ascontiguousarray(frames)).reshape(-1, *frames.shape[-4:])
-    if frames.shape[-3:-1] == (SIDE, SIDE):
-        return frames
-    pixels = frames.flatten(0, 1).permute(0, 3, 1, 2).double()
-    pixels = (
-        F.adaptive_avg_pool2d(pixels, SIDE)
-        if min(pixels.shape[-2:]) >= SIDE
-        else F.interpolate(pixels, (SIDE, SIDE))
-    )
-    return pixels.round().to(torch.uint8).permute(0, 2, 3, 1).unflatten(0, frames.shape[:2])
+    clips = np.ascontiguousarray(frames).reshape(-1, *frames.shape[-4:])
+    if clips.size and clips.shape[-3:-1] != (SIDE, SIDE):
+        clips = np.array([[resize_area(f, SIDE, SIDE) for f in clip] for clip in clips])
+    return torch.from_numpy(clips)
 
 # %% ../../nbs/1_problem/03_extractors.ipynb #c056
 class _PictureExtractor:

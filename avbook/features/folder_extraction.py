@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from avbook.common.options import is_whole
 from avbook.data.spec import AVE_SPEC, LLP_SPEC, find_spec
 from avbook.errors import AvbookError
-from avbook.features.extractors import SIDE
+from avbook.features.extractors import SIDE, FrameExtractor, VisualExtractor
 from avbook.features.folder_plan import FeaturePlan, plan_features
 from avbook.features.lite0 import SHA256 as LITE0_SHA256, Lite0Extractor
 from avbook.features.official import (
@@ -25,9 +26,8 @@ from avbook.features.official import (
 from avbook.features.projection import project
 from avbook.features.resizing import resize_area
 from avbook.features.trained import (
-    TrainedAudioExtractor,
+    FILTERS,
     TrainedFrameExtractor,
-    TrainedMotionExtractor,
     TrainedVisualExtractor,
     extractor_weights,
 )
@@ -236,6 +236,18 @@ def _told(name: str, dim: int, weights: str | None, version: str = "1") -> dict[
     return {"name": name, "version": version, "weights": weights, "seed": None, "dim": dim}
 
 
+def _open_filters(plan: FeaturePlan, names: Sequence[str], path: str | None):
+    """The world's extractors by the features they make, and what is said of them."""
+    usual = {feature.name: feature.world_channels for feature in find_spec(plan.task).features}
+    dims = {**usual, **dict(plan.dims)}
+    trained = plan.filters == "trained"
+    options = {"weights": path} if trained else {}
+    made = {name: FILTERS[plan.filters][name](dims[name], **options) for name in names}
+    hash_ = extractor_weights(path).hash if trained else None
+    told = {n: _told(one.name, one.dim, hash_) | {"seed": one.seed} for n, one in made.items()}
+    return made, told
+
+
 def _told_official(extract) -> dict[str, Any]:
     return _told(extract.name, extract.dim, extract.weights_hash, str(extract.recipe))
 
@@ -251,10 +263,8 @@ def _open_sound(plan: FeaturePlan, weights: Mapping[str, str]):
         extract.net.to(plan.device)
         told = _told(extract.name, extract.dim, YAMNET_SHA256)
         return SoundExtraction(extract, mono=True), told
-    path = weights.get("world")
-    world = TrainedAudioExtractor(weights=path)
-    told = _told(world.name, world.dim, extractor_weights(path).hash)
-    return SoundExtraction(world, mono=True), told
+    made, told = _open_filters(plan, ["audio"], weights.get("world"))
+    return SoundExtraction(made["audio"], mono=True), told["audio"]
 
 
 def _open_picture(plan: FeaturePlan, weights: Mapping[str, str]):
@@ -288,13 +298,8 @@ def _open_lite0(plan: FeaturePlan, path: str | None):
 
 
 def _open_world(plan: FeaturePlan, path: str | None):
-    kinds: dict[str, Any] = {"visual": TrainedVisualExtractor}
-    if plan.task == LLP_SPEC.task:
-        kinds = {"visual_2d": TrainedFrameExtractor, "visual_3d": TrainedMotionExtractor}
-    dims = {feature.name: feature.world_channels for feature in find_spec(plan.task).features}
-    made = {name: kind(dims[name], weights=path) for name, kind in kinds.items()}
-    hash_ = extractor_weights(path).hash
-    told = {name: _told(extract.name, extract.dim, hash_) for name, extract in made.items()}
+    names = [feature.name for feature in find_spec(plan.task).features if feature.name != "audio"]
+    made, told = _open_filters(plan, names, path)
     return _World(plan.task, made), told
 
 
@@ -304,25 +309,30 @@ VISUAL_NAMES = {
     "efficientnet-lite0-pooled": "lite0",
     VGG19Extractor.name: "vgg19",
     ResNet152Extractor.name: "resnet152+r2plus1d",
+    VisualExtractor.name: "world",
+    FrameExtractor.name: "world",
     TrainedVisualExtractor.name: "world",
     TrainedFrameExtractor.name: "world",
 }
 AUDIO_NAMES = {
     "yamnet": "yamnet",
     VGGishExtractor.name: "vggish",
+    "avbook-audio": "world",
     "avbook-audio-trained": "world",
 }
+RANDOM_NAMES = {"avbook-audio", VisualExtractor.name, FrameExtractor.name}
 
 
 def plan_of(
     task: str,  # "ave" or "llp"
-    extractors: Mapping[str, Mapping[str, Any]],  # as `features.json` and run records have it
+    extractors: Mapping[str, Any],  # as `features.json` and run records have it
     weights: Sequence = (),  # files, as `plan_features` takes them
     device: str = "auto",
 ) -> FeaturePlan:
     """The plan that makes features like those described, for videos that a trained model is to
     see. Raises `AvbookError` where no extractor makes them, or the weights are others."""
-    names = {name: str(one.get("name")) for name, one in extractors.items()}
+    told = {name: one if isinstance(one, Mapping) else {} for name, one in extractors.items()}
+    names = {name: str(one.get("name")) for name, one in told.items()}
     seen = PROJECTED.sub("", names.get("visual") or names.get("visual_2d") or "")
     heard = PROJECTED.sub("", names.get("audio", ""))
     if seen not in VISUAL_NAMES or heard not in AUDIO_NAMES:
@@ -333,12 +343,33 @@ def plan_of(
     projected = any(PROJECTED.search(name) for name in names.values())
     visual, audio = VISUAL_NAMES[seen], AUDIO_NAMES[heard]
     plan = plan_features(task, visual, audio, weights, projected, any_weights=True, device=device)
+    plan = _with_filters(plan, told, bool(RANDOM_NAMES & {heard, seen}))
     for name, one in open_plan(plan).described.items():
-        told = extractors.get(name, {})
-        other = [key for key in one if one[key] != told.get(key)]
+        other = [key for key in one if one[key] != told.get(name, {}).get(key)]
         if other:
             raise AvbookError(
                 f"{name} features of {one['name']} have {other[0]} {one[other[0]]}, but those"
-                f" described have {told.get(other[0])}; give the same weights with --weights"
+                f" described have {told.get(name, {}).get(other[0])}; give the same weights with"
+                " --weights"
             )
     return plan
+
+
+def _with_filters(
+    plan: FeaturePlan,
+    told: Mapping[str, Mapping[str, Any]],  # of each of the features
+    random: bool,  # whether one of the extractors has the world's random filters
+) -> FeaturePlan:
+    """The plan with the world's filters and the lengths of features that are described."""
+    if random and "world" in dict(plan.weights):
+        raise AvbookError(
+            f"{dict(plan.weights)['world']}: weights of the world's trained filters, but those"
+            " described are the random ones, which need none; leave it out"
+        )
+    dims = []
+    for feature in find_spec(plan.task).features:
+        dim: Any = told.get(feature.name, {}).get("dim")
+        choice = plan.audio if feature.name == "audio" else plan.visual
+        if choice == "world" and is_whole(dim) and 0 < dim != feature.world_channels:
+            dims.append((feature.name, int(dim)))
+    return replace(plan, filters="random" if random else "trained", dims=tuple(dims))

@@ -41,6 +41,8 @@ class FeaturePlan:
     project: bool = False  # to the official lengths
     any_weights: bool = False  # take files whose hash is not the published one
     device: str = "cpu"
+    filters: str = "trained"  # of the world's extractors: a key of `FILTERS`
+    dims: tuple[tuple[str, int], ...] = ()  # of their features the lengths that are not usual
 
 
 # ---------------------------------------------------------------------------------------- choosing

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from avbook.common.files import (
     written_whole,
 )
 from avbook.common.system import in_processes, lacks_memory
+from avbook.common.tensors import one_thread
 from avbook.errors import AvbookError
 from avbook.features.folder_extraction import open_plan
 from avbook.features.folder_plan import FeaturePlan
@@ -84,18 +85,6 @@ def _make(path: Path, plan: FeaturePlan, seconds: int, work: Path) -> _Made:
     with written_whole(_store_of(work, path)) as part:
         np.savez(part, about=about, **found.arrays)  # type: ignore[arg-type]  # as if one were a flag
     return _Made(path)
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 # ---------------------------------------------------------------------------------- all of them
@@ -168,7 +157,7 @@ class FeatureWork:
             disable=not progress,
         )
         made = 0
-        with _one_thread(), bar, contextlib.closing(found):
+        with one_thread(), bar, contextlib.closing(found):
             for one in found:
                 if one.fault is None:
                     made += 1

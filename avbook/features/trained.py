@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,6 +52,7 @@ __all__ = [
     "TrainedVisualExtractor",
     "TrainedFrameExtractor",
     "TrainedMotionExtractor",
+    "FILTERS",
 ]
 
 WEIGHTS = Path(__file__).with_name("extractors.safetensors")
@@ -405,3 +408,20 @@ class TrainedMotionExtractor(_Trained, MotionExtractor):
 
     def _change(self, maps):
         return change_network(self._weights.networks["change"], maps)
+
+
+# the world's extractors: of "random" or "trained" filters, by the name of what they give
+FILTERS: dict[str, dict[str, Callable[..., Any]]] = {
+    "random": {
+        "audio": AudioExtractor,
+        "visual": VisualExtractor,
+        "visual_2d": FrameExtractor,
+        "visual_3d": MotionExtractor,
+    },
+    "trained": {
+        "audio": TrainedAudioExtractor,
+        "visual": TrainedVisualExtractor,
+        "visual_2d": TrainedFrameExtractor,
+        "visual_3d": TrainedMotionExtractor,
+    },
+}

@@ -24,24 +24,13 @@ from avbook.common.files import (
 from avbook.common.options import is_whole
 from avbook.common.schema import parse_json, read_json
 from avbook.common.system import cache_folder, cores, in_processes, lock
+from avbook.common.tensors import one_thread
 from avbook.data.annotations import read_ave_orders
 from avbook.data.description import WORLD_FILE
 from avbook.data.events import SECONDS
 from avbook.data.spec import AVE_SPEC, SPECS, SPLITS, find_spec
 from avbook.errors import AvbookError
-from avbook.features.extractors import (
-    AudioExtractor,
-    FrameExtractor,
-    MotionExtractor,
-    VisualExtractor,
-)
-from avbook.features.trained import (
-    TrainedAudioExtractor,
-    TrainedFrameExtractor,
-    TrainedMotionExtractor,
-    TrainedVisualExtractor,
-    extractor_weights,
-)
+from avbook.features.trained import FILTERS, extractor_weights
 from avbook.world.audio import render_sound
 from avbook.world.clips import (
     FIRST,
@@ -59,7 +48,6 @@ from avbook.world.writers import FILES, feature_shapes
 
 __all__ = [
     "SIZES",
-    "FEATURES",
     "DEFAULT_FEATURES",
     "world_sizes",
     "world_dims",
@@ -81,20 +69,6 @@ SIZES = {
     }
     for task, spec in SPECS.items()
 }  # clips for train, val and test
-FEATURES = {
-    "random": {
-        "audio": AudioExtractor,
-        "visual": VisualExtractor,
-        "visual_2d": FrameExtractor,
-        "visual_3d": MotionExtractor,
-    },
-    "trained": {
-        "audio": TrainedAudioExtractor,
-        "visual": TrainedVisualExtractor,
-        "visual_2d": TrainedFrameExtractor,
-        "visual_3d": TrainedMotionExtractor,
-    },
-}  # the extractors by the name of what they give
 DEFAULT_FEATURES = "trained"  # of a world that is asked for without any
 FIRST_SMALL = (680, 120, 200)  # clips of `small` in the first version, which has random features
 NEGATIVES = AVE_SPEC.background_clips / AVE_SPEC.clips  # background clips per clip of AVE
@@ -117,9 +91,9 @@ def world_sizes(
 
 
 def _check_features(features):
-    if not isinstance(features, str) or features not in FEATURES:
+    if not isinstance(features, str) or features not in FILTERS:
         raise AvbookError(
-            f"features {features!r}: unknown; expected one of {', '.join(FEATURES)} (filters)"
+            f"features {features!r}: unknown; expected one of {', '.join(FILTERS)} (filters)"
         )
 
 
@@ -151,7 +125,7 @@ def world_dims(
 
 @lru_cache(maxsize=4)
 def _extractors(features, dims):
-    return {name: FEATURES[features][name](dim) for name, dim in dims}
+    return {name: FILTERS[features][name](dim) for name, dim in dims}
 
 
 def clip_features(
@@ -174,18 +148,6 @@ def clip_features(
 BLOCK = 8  # clips that are written together
 
 
-@contextlib.contextmanager
-def _one_thread():
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
 def _computed(clips, task, dims, features, workers):
     """(row, block of float32 arrays) for all clips in order; from worker processes, or from this
     one without them."""
@@ -197,7 +159,7 @@ def _computed(clips, task, dims, features, workers):
         at_once=2 * BLOCK * workers,
         remedy="start it again when more memory is free",
     )
-    with _one_thread(), contextlib.closing(found):
+    with one_thread(), contextlib.closing(found):
         for start in range(0, len(clips), BLOCK):
             try:
                 some = list(islice(found, BLOCK))

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from forked import avbook_command, run_forked
 from processes import ROOT
+from safetensors.torch import load_file, save_file
 
 from avbook.data.ave import AVE
 from avbook.features.encode import write_video
-from avbook.features.trained import extractor_weights
+from avbook.features.trained import VERSION, WEIGHTS, extractor_weights
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("av") is None, reason="PyAV is not installed"
@@ -38,10 +39,24 @@ def film(folder, count):
         write_video(folder / f"my clip {i}.mp4", grey, 8, 0.3 * tone)
 
 
+def timelines(folder):
+    found = sorted(folder.glob("*.timeline.json"))
+    return {path.name.split(".")[0]: json.loads(path.read_text()) for path in found}
+
+
+def same(one, other):
+    """Sums in other batches have other last bits."""
+    for name in ("seconds", "task", "model", "extractors"):
+        assert one[name] == other[name]
+    assert len(one["events"]) == len(other["events"]) > 0
+    for event, its in zip(one["events"], other["events"]):
+        assert event == {**its, "score": pytest.approx(its["score"], abs=2e-4)}
+
+
 def test_from_videos_to_the_timelines_of_others(tmp_path):
     film(tmp_path / "mine", LABELLED)
     film(tmp_path / "others", 2)
-    world = ("--visual", "world", "--audio", "world", "--seconds", SECONDS, "--like", "ave")
+    world = ("--visual", "world", "--audio", "world", "--seconds", SECONDS, "--jobs", 1)
     avbook("features", tmp_path / "mine", tmp_path / "ave", *world)
     rows = [f"my clip {i}.mp4,0,{1 + i % 2},{'Bell' if i % 2 else 'Drum'}" for i in range(LABELLED)]
     table = tmp_path / "labels.csv"
@@ -62,9 +77,27 @@ def test_from_videos_to_the_timelines_of_others(tmp_path):
         *("predict", *model, "--features", tmp_path / "unlabelled", "--no-html"),
         *("--out", tmp_path / "timelines"),
     )
-    found = sorted((tmp_path / "timelines").glob("*.timeline.json"))
-    assert [path.name.split(".")[0] for path in found] == ["my clip 0", "my clip 1"]
-    for path in found:
-        timeline = json.loads(path.read_text())
+    by_folder = timelines(tmp_path / "timelines")
+    assert list(by_folder) == ["my clip 0", "my clip 1"]
+    for timeline in by_folder.values():
         assert timeline["seconds"] == SECONDS
         assert {event["event"] for event in timeline["events"]} <= {"Bell", "Drum"}
+
+    (tmp_path / "others" / "text.mp4").write_text("no video")
+    videos = sorted((tmp_path / "others").iterdir())
+    out, err = avbook("predict", *videos, *model, "--out", tmp_path / "direct", code=1)
+    assert "text.mp4" in err and "1 of 3 videos could not be read" in err
+    direct = timelines(tmp_path / "direct")
+    assert list(direct) == list(by_folder)
+    for name, timeline in direct.items():
+        same(timeline, by_folder[name])
+        page = (tmp_path / "direct" / f"{name}.timeline.html").read_text()
+        assert "data:video/mp4;base64," in page
+
+    other = load_file(WEIGHTS)
+    other["sound.gain"] = other["sound.gain"] + 1
+    save_file(other, tmp_path / "extractors.safetensors", {"version": str(VERSION)})
+    changed = ("--weights", tmp_path / "extractors.safetensors", "--out", tmp_path / "none")
+    out, err = avbook("predict", videos[0], *model, *changed, code=1)
+    assert f"described have {told['audio']['weights']}; give the same weights" in err
+    assert err.count("\n") == 1 and not (tmp_path / "none").exists()

@@ -199,7 +199,7 @@ def test_a_bad_video_among_several_is_told_and_passed_over(videos, networks):
         (("--zero-shot",), "no video given"),
         (("b.mp4", "--zero-shot", "--model", "x"), "both --zero-shot and --model"),
         (("b.mp4", "--zero-shot", "--features", "x"), "--features x: is for --model"),
-        (("b.mp4", "--model", "x.json"), "expected --features FOLDER too"),
+        (("b.mp4", "--model", "x.json"), "x.json: no such file"),
         (("gone.mp4", "--zero-shot"), "gone.mp4: no such file"),
         (("b.mp4", "sub/b.mp4", "--zero-shot"), "two videos named 'b'"),
         (("b.mp4", "--zero-shot", "--out", "b.mp4"), "b.mp4: is no folder"),
@@ -273,6 +273,8 @@ def test_videos_by_their_features(trained, videos):
     assert "data:video/mp4;base64," in page
     text = fault("predict", "b.mp4", "--model", record, "--features", folder, "--out", "x")
     assert "no features of 'b'" in text
+    text = fault("predict", "b.mp4", "--model", record)
+    assert f"{record.with_suffix('')}" in text and "does not say by which extractors" in text
 
 
 def test_an_exported_file_predicts_the_same(trained, tmp_path, monkeypatch):
@@ -294,6 +296,12 @@ def test_an_exported_file_predicts_the_same(trained, tmp_path, monkeypatch):
         (("--model", "gone.json", "--features", "FOLDER"), "gone.json: no such file"),
         (("--model", "RECORD", "--features", "gone"), "--features gone: no such folder"),
         (("--model", "RECORD", "--features", "OTHER"), "features of other extractors"),
+        (("--model", "RECORD"), "no video given; expected at least one, or --features FOLDER"),
+        (
+            ("a.mp4", "--model", "RECORD", "--features", "FOLDER", "--weights", "x.pth"),
+            "--weights x.pth: is for the features that --model makes of videos; --features",
+        ),
+        (("a.mp4", "--zero-shot", "--seconds", "3"), "--seconds 3: is for the features that"),
     ],
 )
 def test_what_does_not_fit_is_one_line(trained, tmp_path, monkeypatch, words, told):

@@ -166,14 +166,16 @@ def test_clips_of_one_video_have_names_of_their_own(run):
 # ----------------------------------------------------------------------------- of other extractors
 LITE = {"audio": {"name": "yamnet", "dim": 7}, "visual": {"name": "efficientnet-lite0", "dim": 5}}
 VGG = {
-    "audio": {"name": "vggish", "weights": "10086976" + "0" * 56},
-    "visual": {"name": "vgg19", "weights": "9" * 64},
+    "audio": {"name": "vggish-fc2", "weights": "10086976" + "0" * 56},
+    "visual": {"name": "vgg19-block5_pool", "weights": "9" * 64},
 }
 WORLD = {"filters": "trained", "weights": "e178c817"}
 FILMED = {  # the world's videos, given to its own extractors
     name: {"name": f"avbook-{name}-trained", "version": "1", "weights": "e178c817", "dim": 7}
     for name in ("audio", "visual")
 }
+
+UNTRAINED = {name: {"name": f"avbook-{name}", "seed": 0, "dim": 7} for name in ("audio", "visual")}
 
 
 class Folder:
@@ -197,12 +199,20 @@ class Folder:
         (FILMED, "folder", WORLD, "world", None),
         ({**WORLD, "weights": "0"}, "world", FILMED, "folder", "filters 0 in training, here avb"),
         (WORLD, "world", {**FILMED, "audio": LITE["audio"]}, "folder", "here yamnet and avbook-v"),
-        (LITE, "folder", VGG, "folder", "audio.name in training yamnet, here vggish"),
+        (LITE, "folder", VGG, "folder", "audio.name in training yamnet, here vggish-fc2"),
         (LITE, "folder", None, "folder", "not said"),
         (None, "official", LITE, "folder", "published features in training, here yamnet and"),
         (None, "official", {**VGG, "visual": {"name": "vgg16"}}, "folder", "vgg16"),
-        (None, "official", {**VGG, "audio": {"name": "vggish", "weights": "1"}}, "folder", "here"),
+        (
+            None,
+            "official",
+            {**VGG, "audio": {"name": "vggish-fc2", "weights": "1"}},
+            "folder",
+            "here",
+        ),
         (None, "world", None, "official", "random filters in training, here the published"),
+        (None, "world", UNTRAINED, "folder", None),
+        (None, "world", {**UNTRAINED, "audio": LITE["audio"]}, "folder", "random filters in train"),
         (WORLD, "world", None, "world", "trained filters e178c817 in training, here the world's r"),
     ],
 )

@@ -19,12 +19,18 @@ from avbook.experiments.unlabelled import UnlabelledClips, open_clips
 
 SMALL = {"epochs": 1, "threads": 1, "batch_size": 8, "hidden": 8}
 SIZES = {"attention_dim": 8, "head": 8, "bottleneck": 12, "width": 8}
+
+
+def extractor(name, dim):
+    return {"name": name, "version": "1", "weights": None, "seed": None, "dim": dim}
+
+
 EXTRACTORS = {
-    "ave": {"audio": {"name": "yamnet", "dim": 7}, "visual": {"name": "lite0", "dim": 5}},
+    "ave": {"audio": extractor("yamnet", 7), "visual": extractor("lite0", 5)},
     "llp": {
-        "audio": {"name": "yamnet", "dim": 7},
-        "visual_2d": {"name": "lite0", "dim": 11},
-        "visual_3d": {"name": "lite0", "dim": 5},
+        "audio": extractor("yamnet", 7),
+        "visual_2d": extractor("lite0", 11),
+        "visual_3d": extractor("lite0", 5),
     },
 }
 
@@ -111,7 +117,7 @@ def test_llp_by_the_files_names(models, tmp_path):
 
 
 def test_a_labelled_folder_is_opened_as_a_data_set(tmp_path):
-    write_ave(tmp_path / "ave")
+    write_ave(tmp_path / "ave", audio=7, side=3, visual=5)
     assert isinstance(open_clips(str(tmp_path / "ave"), "ave"), AVE)
     describe(tmp_path / "ave", "ave", [])
     (tmp_path / "ave" / "train_order.h5").unlink()
@@ -122,11 +128,14 @@ def test_a_labelled_folder_is_opened_as_a_data_set(tmp_path):
 @pytest.mark.parametrize(
     "changes, told",
     [
-        ({"task": "llp"}, "task 'llp'; expected features of version 1, task 'ave'"),
+        ({"task": "llp"}, "extractors of audio, visual; expected"),
+        ({"task": "llp", "extractors": EXTRACTORS["llp"]}, "for task 'llp'; expected task 'ave'"),
         ({"version": 2}, "version 2"),
-        ({"kind": "labels"}, "labels of version 1"),
+        ({"kind": "labels"}, "kind 'labels'"),
+        ({"seconds": 4}, "says 4 seconds, but audio_feature.h5 has 10"),
         ({"videos": ["a"]}, "audio of 12 clips, but features.json names 1"),
-        ({"videos": None}, "videos"),
+        ({"videos": None}, "does not name its videos"),
+        ({"videos": 3}, "videos is 3"),
         ({"seconds": 0}, "seconds is 0"),
     ],
 )
@@ -145,7 +154,7 @@ def test_other_extractors_and_features_that_are_not_finite(models, tmp_path):
     write_ave(tmp_path, n=6, audio=7, side=3, visual=5)
     without_labels(tmp_path)
     ids = list("abcdef")
-    other = {**EXTRACTORS["ave"], "audio": {"name": "vggish", "dim": 7}}
+    other = {**EXTRACTORS["ave"], "audio": extractor("vggish", 7)}
     describe(tmp_path, "ave", ids, extractors=other)
     with pytest.raises(AvbookError, match="audio.name in training yamnet, here vggish"):
         list(folder_timelines(models["ave"], open_clips(str(tmp_path), "ave")))
