@@ -54,7 +54,7 @@ def discrepancy_rows(
         shared = _shared(cells_of)
         groups: dict[tuple, list[Cell]] = {}
         for cell in cells_of:
-            _, changed = resolve_settings(find_recipe(cell.recipe), preset, cell.options)
+            _, changed = resolve_settings(find_recipe(str(cell.recipe)), preset, cell.options)
             if not _YARDSTICKS & cell.options.items() and changed.items() - shared.items():
                 groups.setdefault((cell.row, cell.recipe, str(cell.options)), []).append(cell)
         for (row, recipe, _), cells in groups.items():
