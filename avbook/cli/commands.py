@@ -42,7 +42,7 @@ def _check_words(
     told = str(getattr(error, "message", ""))
     if told.endswith("is not readable."):
         raise AvbookError(f"{told[:-1]}; {NOT_ALLOWED}") from None
-    option = getattr(error, "option_name", None)  # that no command has
+    option = str(getattr(error, "option_name", "") or "")  # that no command has
     for word in sys.argv[1:] if option else ():
         if word.startswith(option) and os.path.lexists(word):
             raise AvbookError(

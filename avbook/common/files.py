@@ -215,7 +215,7 @@ def remove_unfinished_files(
     except OSError:  # there is no such folder, so nothing is left in it
         return
     for entry in found:
-        if re.fullmatch(UNFINISHED + name, entry.name):
+        if re.fullmatch(f"({UNFINISHED})+{name}", entry.name):  # one may be written for another
             with suppress(OSError):
                 os.unlink(entry.path)
 
