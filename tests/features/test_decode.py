@@ -297,6 +297,13 @@ def test_odd_sizes_and_other_lengths(tmp_path):
     assert clip.frames.shape == (32, 33, 51, 3) and clip.segments == 8 and clip.notes == ()
 
 
+def test_a_minute_is_sixty_seconds_and_its_end_is_read(tmp_path):
+    write_video(tmp_path / "minute.mp4", numbered(120), 2, tone(60))
+    clip = read_clip(tmp_path / "minute.mp4", fps=1)
+    assert (clip.segments, len(clip.wave), clip.notes) == (60, 60 * RATE, ())
+    assert numbers(clip) == list(range(1, 120, 2))
+
+
 def test_a_picture_that_changes_its_size_and_its_clock_is_joined(tmp_path):
     first, second = write(tmp_path / "1.ts", 2), tmp_path / "2.ts"
     write_video(second, numbered(20, 64, 96), FPS, tone(2))
