@@ -283,7 +283,7 @@ def main() -> None:
         if why:
             found["choices"][choice] = {"not_run": why}
             continue
-        seconds, clips = (1, 4) if args.quick else (seconds, args.clips)
+        seconds, clips = (1, 4) if args.quick else (seconds, max(args.clips, JOBS + 1))
         clips = max(4, clips // 2) if visual in MADE_UP else clips
         clips = 4 * clips if visual == "world" else clips
         if args.quick and visual in MADE_UP:

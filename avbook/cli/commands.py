@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from shlex import quote
@@ -15,7 +16,7 @@ from avbook.cli.export import export
 from avbook.cli.features import features
 from avbook.cli.label import label
 from avbook.cli.predict import predict
-from avbook.common.files import check_writable
+from avbook.common.files import NOT_ALLOWED, check_writable
 from avbook.common.messages import one_line
 from avbook.errors import AvbookError
 
@@ -28,6 +29,26 @@ class _Commands(typer.core.TyperGroup):
             return super().invoke(ctx)
         except (EOFError, OSError) as error:
             raise Carried from error
+        except typer.BadParameter.__base__ as error:  # wrong usage, of which some is bad input
+            _check_words(error)
+            raise
+
+
+def _check_words(
+    error,  # of wrong usage
+) -> None:
+    """Nothing; raises `AvbookError` for a file that may not be read, and where what was taken for
+    an option is the name of a file."""
+    told = str(getattr(error, "message", ""))
+    if told.endswith("is not readable."):
+        raise AvbookError(f"{told[:-1]}; {NOT_ALLOWED}") from None
+    option = str(getattr(error, "option_name", "") or "")  # that no command has
+    for word in sys.argv[1:] if option else ():
+        if word.startswith(option) and os.path.lexists(word):
+            raise AvbookError(
+                f"{word}: a name that begins with a dash is read as an option; write it as"
+                f" {quote(os.path.join(os.curdir, word))}"
+            ) from None
 
 
 app = typer.Typer(
@@ -43,7 +64,8 @@ app = typer.Typer(
     ),
 )
 data_app = typer.Typer(
-    no_args_is_help=True, help="Check a folder of official files, or pack it for fast reading."
+    no_args_is_help=True,
+    help="Check a folder of official files, or pack it for fast reading.",
 )
 app.add_typer(data_app, name="data")
 

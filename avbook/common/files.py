@@ -98,8 +98,10 @@ def check_regular(
             ) from None
         raise AvbookError(f"{path}: no such file") from None
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
-        told = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise AvbookError(f"{path}: cannot be looked at ({told})") from None
+        number = error.errno if isinstance(error, OSError) else None
+        told = os.strerror(number) if number else error
+        advice = f"; {ADVICE[number]}" if number in ADVICE else ""
+        raise AvbookError(f"{path}: cannot be looked at ({told}){advice}") from None
     if not stat.S_ISREG(found.st_mode):
         kind = KINDS.get(stat.S_IFMT(found.st_mode), "no regular file")
         raise AvbookError(f"{path}: is {kind}; expected a file")
@@ -213,7 +215,7 @@ def remove_unfinished_files(
     except OSError:  # there is no such folder, so nothing is left in it
         return
     for entry in found:
-        if re.fullmatch(UNFINISHED + name, entry.name):
+        if re.fullmatch(f"({UNFINISHED})+{name}", entry.name):  # one may be written for another
             with suppress(OSError):
                 os.unlink(entry.path)
 

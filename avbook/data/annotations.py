@@ -38,6 +38,7 @@ __all__ = [
     "wanted",
     "known_class",
     "read_categories",
+    "name_fault",
     "read_own_videos",
     "read_annotations",
     "read_order",
@@ -270,7 +271,7 @@ def read_own_videos(
     names = text.removesuffix("\n").replace("\r\n", "\n").split("\n")
     line_of: dict[str, int] = {}
     for number, name in enumerate(names, 1):
-        fault = _name_fault(name)
+        fault = name_fault(name)
         if fault is None and name in line_of:
             fault = f"is there already, in line {line_of[name]}"
         if fault is not None:
@@ -285,12 +286,14 @@ def read_own_videos(
 NO_TEXT = {"Cc", "Cs", "Zl", "Zp"}  # Unicode's: control characters, halves, ends of lines
 
 
-def _name_fault(name: str) -> str | None:
+def name_fault(
+    name: str,  # of a video
+) -> str | None:
     """Why a video's name can stand in no list and name no file; None where it can."""
     if not name or name != name.strip():
         return "is empty, or begins or ends with a blank"
     if any(unicodedata.category(character) in NO_TEXT for character in name):
-        return "has a line break or a control character in it"
+        return "has a line break, a control character or bytes that are no text in it"
     if name in (".", "..") or re.search(r"[/\\]", name):
         return "is no name of a file"
     return None

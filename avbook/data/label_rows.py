@@ -117,6 +117,10 @@ def _check_text(path: Path) -> None:
         raise AvbookError(
             f"{path}: is a spreadsheet or an archive, not a CSV; open it and save it as 'CSV UTF-8'"
         )
+    if not data.strip():
+        raise AvbookError(
+            f"{path}: is empty; expected the titles {','.join(COLUMNS)} and a row for each event"
+        )
     if data[:2] in MARKS:
         return
     try:

@@ -117,7 +117,8 @@ def _read_folder(folder: Path, like: str | None) -> tuple[str, int, tuple[str, .
     if like is not None:
         find_spec(like)
     if not folder.is_dir():
-        raise AvbookError(f"{folder}: no such folder; expected one that `avbook features` wrote")
+        found = "is no folder" if os.path.lexists(folder) else "no such folder"
+        raise AvbookError(f"{folder}: {found}; expected one that `avbook features` wrote")
     if os.path.lexists(folder / PACK_FILE):
         raise AvbookError(
             f"{folder}: is a pack; label the folder that it was made from, then pack that again"

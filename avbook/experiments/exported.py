@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from avbook.common.files import check_writable, remove_unfinished_files
 from avbook.errors import AvbookError
 from avbook.experiments.models import EXPORT, read_model
 from avbook.experiments.outputs import without_nan
@@ -30,6 +31,8 @@ def export_model(
         raise AvbookError(f"{path}: expected a name that ends in .safetensors")
     if os.path.lexists(path):
         raise AvbookError(f"{path}: is there already; choose another name, or remove it first")
+    check_writable(path.parent)
+    remove_unfinished_files(path)
     model = read_model(run)
     if model.categories is None:
         raise AvbookError(

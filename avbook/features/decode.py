@@ -14,7 +14,7 @@ from ..common.options import check_int
 from ..errors import AvbookError
 from .logmel import RATE
 from .media import SLACK, frame_rate, open_media
-from .pictures import Frame, Sampler, count_frames, iter_frames, sample_frames
+from .pictures import Frame, Sampler, count_frames, cut_note, iter_frames, sample_frames
 from .sound import SILENCE, UNHEARD, Sound, decode_sound, read_pcm
 
 __all__ = [
@@ -84,6 +84,8 @@ def read_clip(
         if sound and media.audio is not None:
             heard = decode_sound(media, limit=limit)
         unheard = media.audio is not None or "audio" in media.unknown
+        both = (sound or media.audio is None) and (picture or media.video is None)
+        header = media.header if both else 0.0
     if heard is None and not picture:
         raise AvbookError(f"{path}: {UNHEARD}")
     if picture:
@@ -104,6 +106,8 @@ def read_clip(
     notes = _sound_notes(heard, whole, unheard) if sound else []
     if picture:
         notes += seen.notes(whole)
+    if length < limit:
+        notes += cut_note(notes, length, header)
     return Clip(
         path=str(path),
         seconds=length,

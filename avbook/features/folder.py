@@ -114,6 +114,7 @@ def extract_folder(
         work.faults.update(faults)
         usable = [path for path in listed.paths if path not in faults]
         made = work.make(usable, jobs or (cores() if plan.device == "cpu" else 1), progress)
+        work.remove_if_empty()
         _check_faults(listed, work.faults, partial, say)
         target.write(work)
         work.remove()
@@ -173,7 +174,9 @@ def _check_faults(
             say(f"{path.name}: {why}")
     first, why = next(iter(faults.items()))
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    advice = "mend or remove" if partial else "mend or remove, or leave out with --partial"
+    advice = "mend or remove"
+    if not partial and len(faults) < count:
+        advice += ", or leave out with --partial"
     raise AvbookError(
         f"{len(faults)} of {count} videos cannot be used: {first.name}: {why}{more}; {advice}"
     )

@@ -4,12 +4,18 @@ the order of their annotation files."""
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from avbook.common.files import os_fault
-from avbook.data.annotations import read_annotations, read_categories, read_videos, wanted
+from avbook.common.files import check_regular, os_fault
+from avbook.data.annotations import (
+    name_fault,
+    read_annotations,
+    read_categories,
+    read_videos,
+    wanted,
+)
 from avbook.data.layout import locate
 from avbook.data.spec import AVE_SPEC, find_spec
 from avbook.errors import AvbookError
@@ -73,11 +79,12 @@ def find_videos(
     passed over.
 
     A video is AVE's where its stem is the id; LLP's where it is ID_start_end or the id. Raises
-    `AvbookError`: no such folder, no video in it, two videos with one stem, and what the readers of
-    annotations say."""
+    `AvbookError`: no such folder, no video in it, two videos with one stem, a name that cannot
+    stand in a list, and what the readers of annotations say."""
     spec = find_spec(task)
     by_stem = _by_stem(Path(videos))
     if annotations is None:
+        _check_names(by_stem)
         rows = tuple(Row(stem, by_stem[stem]) for stem in sorted(by_stem))
         return VideoList(rows, None)
     found = _annotations(Path(annotations), task)
@@ -109,14 +116,26 @@ def _by_stem(videos: Path) -> dict[str, Path]:
     return found
 
 
+def _check_names(by_stem: Mapping[str, Path]) -> None:
+    """Nothing; raises `AvbookError` for a stem that cannot stand in the lists of clips."""
+    for stem, path in by_stem.items():
+        fault = name_fault(stem)
+        if fault is not None:
+            raise AvbookError(
+                f"{path.parent}: the name {path.name!r} {fault}, and stands in lists of a name a"
+                " line; rename the video"
+            )
+
+
 def _media_files(videos: Path) -> list[Path]:
     """The files that are videos by their names, sorted."""
-    if videos.is_file():
+    if os.path.lexists(videos) and not videos.is_dir():
+        check_regular(videos)
         return [videos]
     try:
         entries = sorted(os.listdir(videos))
     except FileNotFoundError:
-        raise AvbookError(f"{videos}: no such folder; expected one with videos") from None
+        raise AvbookError(f"{videos}: no such folder; expected one with videos, or one") from None
     except OSError as error:
         raise os_fault(videos, error) from None
     paths = [videos / name for name in entries if not name.startswith(".")]

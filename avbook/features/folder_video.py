@@ -14,7 +14,7 @@ from avbook.features.decode import _sound_notes
 from avbook.features.folder_extraction import Extraction, PictureExtraction
 from avbook.features.logmel import RATE
 from avbook.features.media import SLACK, Media, open_media, rgb
-from avbook.features.pictures import Sampler, check_decoded, sample_frames
+from avbook.features.pictures import Sampler, check_decoded, cut_note, sample_frames
 from avbook.features.sound import Sound, decode_sound
 
 __all__ = [
@@ -56,12 +56,7 @@ def announced_seconds(
     video, or has no picture."""
     with open_media(path) as media:
         media.check_picture()
-        return _announced(media)
-
-
-def _announced(media: Media) -> float | None:
-    length = media.container.duration
-    return None if length is None or length <= 0 else length / 1e6
+        return media.announced
 
 
 def whole_seconds(
@@ -89,7 +84,7 @@ def decode_video(
         if media.audio is not None:
             heard = decode_sound(media, mono=extraction.sound.mono, limit=float(seconds))
         there = media.audio is not None or "audio" in media.unknown
-        announced = _announced(media) or 0.0
+        announced, header = media.announced or 0.0, media.header
     picture = extraction.picture
     by = _by_number if picture.rate is None else _by_time
     frames, seen = by(path, picture, seconds)
@@ -100,6 +95,7 @@ def decode_video(
     whole = length if short else float(seconds)  # one note on what is short
     notes = [*_sound_notes(heard, whole, there), *seen.notes(whole)]
     if short:
+        notes += cut_note(notes, length, header)
         notes.append(f"short: {length:.2f} s, padded to {seconds} s")
     elif length - seconds > SLACK:
         notes.append(f"long: {length:.2f} s, the first {seconds} s are taken")
@@ -159,7 +155,7 @@ def _by_number(path, picture: PictureExtraction, seconds: int) -> tuple[list, Sa
 
 def _expected(media: Media, picture: PictureExtraction, seconds: int) -> list[int]:
     """The frames that will be wanted if the header is right."""
-    length, count = _announced(media), media.video.frames
+    length, count = media.announced, media.video.frames
     rate = float(media.video.average_rate or 0)
     if length is None or not (count or rate):
         return []

@@ -175,6 +175,11 @@ class FeatureWork:
         with np.load(_store_of(self.folder, path)) as stored:
             return stored[name]
 
+    def remove_if_empty(self) -> None:
+        """Removes the work folder where it has no features of any video."""
+        if not any(self.folder.glob("*.npz")):
+            self.remove()
+
     def remove(self) -> None:
         """Removes the work folder: its plan last, by which it is known."""
         for path in self.folder.glob("*.npz"):

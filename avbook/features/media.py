@@ -33,8 +33,10 @@ GAP = 0.1  # seconds without picture or sound that count; less may be a timestam
 SLACK = 0.25  # seconds that a last second may lack and still count as whole
 LONGEST_GAP = 600.0  # seconds; a timestamp that leaps further is taken for wrong
 BACKWARDS = 1.0  # seconds; so is one that goes back further, as where two recordings were joined
+HEADERS = {"mov", "matroska", "avi", "flv", "asf"}  # formats that say how long they are
 COVER = 0x400  # disposition of a picture that is no video: the cover of a song
 EXPECTED = "expected a video (mp4, mov, mkv, webm, avi, …)"
+OTHER = f"{EXPECTED}: give another file"
 
 
 def load_av() -> Any:
@@ -80,6 +82,19 @@ class Media:
     audio: Any = None  # the sound's stream; likewise
     unknown: tuple[str, ...] = ()  # "video", "audio": is there, in a codec that PyAV does not know
     begin: float = 0.0  # seconds: the file's own time at which the clip begins
+
+    @property
+    def announced(self) -> float | None:
+        """Seconds that the file says it lasts; None where it does not say."""
+        length = self.container.duration
+        return None if length is None or length <= 0 else length / 1e6
+
+    @property
+    def header(self) -> float:
+        """Seconds that the file's header says; 0 where it says nothing, and where FFmpeg takes the
+        length from what it finds, or guesses it."""
+        told = HEADERS & set(self.container.format.name.split(","))
+        return self.announced or 0.0 if told else 0.0
 
     def check_picture(self) -> None:
         """Nothing; raises `AvbookError` where the file has no picture that can be decoded."""
@@ -232,7 +247,7 @@ def _media(path: str, container) -> Media:
     kind = container.format.name
     if kind == "tty" or kind.endswith("_pipe"):
         what = "text" if kind == "tty" else f"a picture ({kind.removesuffix('_pipe')})"
-        raise AvbookError(f"{path}: found {what}; {EXPECTED}")
+        raise AvbookError(f"{path}: found {what}; {OTHER}")
     found: dict[str, Any] = {"video": None, "audio": None}
     unknown = []
     for name in found:
@@ -261,6 +276,6 @@ def _what(path, file: BinaryIO, error) -> str:
     except UnicodeDecodeError:
         text = "\0"
     if "\0" not in text:
-        return f"found text that begins with {text[:40]!r}; {EXPECTED}"
+        return f"found text that begins with {text[:40]!r}; {OTHER}"
     told = getattr(error, "strerror", None) or error
-    return f"found {head[:8].hex(' ')}…, a format that FFmpeg does not know ({told}); {EXPECTED}"
+    return f"found {head[:8].hex(' ')}…, a format that FFmpeg does not know ({told}); {OTHER}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from math import inf
@@ -124,6 +124,17 @@ def sample_frames(
         sampler.show(start, frame)
     check_decoded(media, sampler.tally)
     return sampler
+
+
+def cut_note(
+    notes: Sequence[str],  # on the picture
+    length: float,  # seconds that came of both streams, decoded to their ends
+    header: float,  # seconds that the file's header says; 0: it does not say
+) -> list[str]:
+    """A sentence where less came than the header says, unless another tells it."""
+    if header - length <= SLACK or any(note.startswith("cut short") for note in notes):
+        return []
+    return [f"cut short: {length:.2f} s came of {header:.2f} s announced"]
 
 
 def check_decoded(

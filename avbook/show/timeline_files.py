@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from avbook.common.files import check_writable
+from avbook.common.files import (
+    check_writable,
+    os_fault,
+    remove_unfinished_files,
+    written_whole,
+)
+from avbook.common.system import lock
 from avbook.errors import AvbookError
 from avbook.features.small_clip import SmallClip
 from avbook.features.timelines import Timeline, write_csv, write_timeline
@@ -80,25 +87,42 @@ class TimelineFolder:
         those before it stay."""
         timelines, clips = [], []
         for each in found:
-            paths = self._paths(each.name)
-            write_timeline(paths["json"], each.timeline)
-            write_csv(paths["csv"], [each.timeline])
             timelines.append(each.timeline)
-            if self.html:
-                clip = page_clip(each.timeline, each.video, each.small)
-                clips.append(clip)
-                if each.video is not None or not several:
-                    self._write_page(paths["html"], [clip], None, self.embed_mb)
+            shown = [page_clip(each.timeline, each.video, each.small)] if self.html else []
+            clips += shown
+            if each.video is None and several:
+                shown = []
+            self._write_together(self._paths(each.name), [each.timeline], shown, self.embed_mb)
         if several and timelines:
-            write_csv(self.out / "timelines.csv", timelines)
-            if self.html:
-                title = f"{len(clips)} timelines"
-                self._write_page(self.out / "index.html", clips, title, 0)
+            paths = {"csv": self.out / "timelines.csv", "html": self.out / "index.html"}
+            self._write_together(paths, timelines, clips, 0, f"{len(clips)} timelines")
         return timelines
 
     def _paths(self, name: str) -> dict[str, Path]:
         return {kind: self.out / f"{name}.timeline.{kind}" for kind in ("json", "csv", "html")}
 
-    def _write_page(self, path: Path, clips: list[PageClip], title: str | None, mb: float) -> None:
-        write_page(path, clips, title, mb)
-        self.pages.append(path)
+    def _write_together(
+        self,
+        paths: dict[str, Path],  # by kind
+        timelines: list[Timeline],
+        clips: list[PageClip],  # of the page; []: it has none
+        embed_mb: float,
+        title: str | None = None,
+    ) -> None:
+        """Writes the files; they take their names one after the other once all are whole."""
+        try:
+            with lock(self.out / ".timelines.lock", remove=True), ExitStack() as stack:
+                part = {}
+                for kind, path in paths.items():
+                    remove_unfinished_files(path)
+                    if kind != "html" or clips:
+                        part[kind] = stack.enter_context(written_whole(path))
+                write_csv(part["csv"], timelines)
+                if "json" in part:
+                    write_timeline(part["json"], timelines[0])
+                if clips:
+                    write_page(part["html"], clips, title, embed_mb)
+        except OSError as error:
+            raise os_fault(error.filename2 or error.filename or self.out, error) from None
+        if clips:
+            self.pages.append(paths["html"])

@@ -143,7 +143,7 @@ def _colours() -> str:
         light.append(f"--hatch-{k}: {hatch}; --hatch-size-{k}: {size};")
     told = [":root {", *light, "}"]
     return "\n".join(
-        [*told, "@media (prefers-color-scheme: dark) { :root {", *dark, "} }"],
+        [*told, "@media screen and (prefers-color-scheme: dark) { :root {", *dark, "} }"],
     )
 
 

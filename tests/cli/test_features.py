@@ -7,7 +7,11 @@ import shlex
 import pytest
 from forked import avbook_command, run_forked
 from processes import ROOT
+from typer.testing import CliRunner
 from valid_inputs import make_videos
+
+from avbook.cli import app
+from avbook.errors import AvbookError
 
 pytest.importorskip("av", reason="PyAV is not installed: pip install 'avbook[clips]'")
 WORLD = ("--visual", "world", "--audio", "world", "--jobs", "1")
@@ -58,6 +62,26 @@ def test_videos_that_cannot_be_used_are_listed_and_the_fault_is_one_line(videos,
         assert "left out: none.mp4: found text" in out
     finally:
         (videos / "none.mp4").unlink()
+
+
+def test_a_name_that_begins_with_a_dash_is_told_from_an_option(videos, tmp_path):
+    (tmp_path / "-x 1.mp4").symlink_to(videos / "video 0.mp4")
+    _, err = avbook("features", "-x 1.mp4", "out", *WORLD, cwd=tmp_path, code=1)
+    assert err.count("\n") == 1 and "write it as './-x 1.mp4'" in err
+    _, err = avbook("features", "-y 1.mp4", "out", *WORLD, cwd=tmp_path, code=2)
+    assert "No such option" in err
+
+
+@pytest.mark.parametrize("command", ["features", "label", "export", "data check"])
+def test_what_may_not_be_read_is_one_line(tmp_path, monkeypatch, command):
+    (tmp_path / "mine").mkdir()
+    real = os.access
+    monkeypatch.setattr(
+        os, "access", lambda path, *rest: "mine" not in str(path) and real(path, *rest)
+    )
+    found = CliRunner().invoke(app, [*command.split(), str(tmp_path / "mine"), "out"][:3])
+    assert isinstance(found.exception, AvbookError), found.output
+    assert "mine' is not readable; change its permissions" in str(found.exception)
 
 
 @pytest.mark.parametrize(

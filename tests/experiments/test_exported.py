@@ -100,8 +100,9 @@ def test_a_json_file_of_its_name_is_no_record_of_it(exported):
 
 
 def test_an_exported_file_can_be_exported(exported, tmp_path):
-    again = export_model(exported, tmp_path / "again.safetensors")
-    assert again.read_bytes() == exported.read_bytes()
+    for k in range(4):  # safetensors alone sorts the metadata in another way each time
+        again = export_model(exported, tmp_path / f"again-{k}.safetensors")
+        assert again.read_bytes() == exported.read_bytes()
 
 
 # --------------------------------------------------------------------------------------- bad input
@@ -119,7 +120,7 @@ def test_nothing_is_replaced_and_nothing_is_left(runs, exported, tmp_path):
     refused(lambda: export_model(record, tmp_path / "mine.pt"), "ends in .safetensors")
     refused(lambda: export_model(tmp_path / "no.json", tmp_path / "b.safetensors"), "no such file")
     (tmp_path / "file").write_text("x")
-    refused(lambda: export_model(record, tmp_path / "file" / "c.safetensors"), "c.safetensors")
+    refused(lambda: export_model(record, tmp_path / "file" / "c.safetensors"), "file: is a file")
     assert exported.read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "mine.safetensors"]
 

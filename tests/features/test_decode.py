@@ -2,6 +2,7 @@
 what is written is what is read."""
 
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -296,6 +297,13 @@ def test_odd_sizes_and_other_lengths(tmp_path):
     assert clip.frames.shape == (32, 33, 51, 3) and clip.segments == 8 and clip.notes == ()
 
 
+def test_a_minute_is_sixty_seconds_and_its_end_is_read(tmp_path):
+    write_video(tmp_path / "minute.mp4", numbered(120), 2, tone(60))
+    clip = read_clip(tmp_path / "minute.mp4", fps=1)
+    assert (clip.segments, len(clip.wave), clip.notes) == (60, 60 * RATE, ())
+    assert numbers(clip) == list(range(1, 120, 2))
+
+
 def test_a_picture_that_changes_its_size_and_its_clock_is_joined(tmp_path):
     first, second = write(tmp_path / "1.ts", 2), tmp_path / "2.ts"
     write_video(second, numbered(20, 64, 96), FPS, tone(2))
@@ -535,6 +543,18 @@ def test_a_truncated_file_gives_what_is_there(plain, tmp_path, suffix, options):
     assert clip.segments in (1, 2) and len(clip.frames) == 4 * clip.segments
     if suffix == "mp4":
         assert any(note.startswith("cut short: ") and "of 30" in note for note in notes)
+
+
+def test_a_truncated_file_that_announces_no_frames_is_noted_by_its_length(tmp_path):
+    whole = write(tmp_path / "whole.mkv", 4)
+    data = whole.read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(data[: len(data) // 2])
+    assert read_clip(whole).notes == ()
+    for seconds in (None, 4):
+        notes = read_clip(tmp_path / "cut.mkv", seconds=seconds).notes
+        assert any(re.match(r"cut short: \d\.\d\d s came of 4\.\d\d s announced", n) for n in notes)
+    for options in ({"seconds": 1}, {"sound": False, "seconds": 2}):
+        assert not any("cut short" in n for n in read_clip(whole, **options).notes)
 
 
 def test_a_cut_without_encoding_has_fewer_frames_than_announced(plain, tmp_path):

@@ -35,6 +35,7 @@ from avbook.features.folder_extraction import (
 )
 from avbook.features.folder_plan import FeaturePlan, plan_features
 from avbook.features.folder_video import announced_seconds, decode_video
+from avbook.features.media import Media
 from avbook.features.official import ave_frame_indices, llp_frame_indices
 from avbook.features.projection import project
 from avbook.features.resizing import resize_area
@@ -233,11 +234,9 @@ def test_vgg19_gets_the_frames_that_aves_script_takes(tmp_path, length, suffix):
 
 
 def test_a_header_that_is_wrong_costs_a_second_decoding_and_no_frame(tmp_path, monkeypatch):
-    from avbook.features import folder_video
-
     path = clip(3.0, tmp_path / "a.mp4")
     every = all_greys(path)
-    monkeypatch.setattr(folder_video, "_announced", lambda media: 1.0)
+    monkeypatch.setattr(Media, "announced", property(lambda media: 1.0))
     found, _ = greys(path, ave_frame_indices, None, 3)
     np.testing.assert_array_equal(found, every[ave_frame_indices(75, 3)])
 
@@ -567,6 +566,50 @@ def test_no_usable_video_is_refused_even_in_part(tmp_path):
 
 
 # ------------------------------------------------------------------------------- work that goes on
+@pytest.mark.parametrize(
+    "name, said",
+    [
+        (b"new\nline.mp4", "line break"),
+        (b"tab\tin.mp4", "control character"),
+        (b" lead.mp4", "begins or ends with a blank"),
+        (b"no text \xff.mp4", "bytes that are no text"),
+    ],
+)
+def test_a_name_that_no_list_can_hold_is_refused_before_any_work(own, tmp_path, name, said):
+    try:
+        shutil.copy(os.fsencode(own / "video 0.mp4"), os.fsencode(own) + b"/" + name)
+    except OSError:
+        pytest.skip("this file system has no such names")
+    with pytest.raises(AvbookError, match=f"{said}.*rename the video") as told:
+        extract_folder(own, tmp_path / "out", **WORLD)
+    assert "\n" not in str(told.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["own"]
+
+
+def test_what_is_no_folder_and_no_file_is_named(tmp_path):
+    (tmp_path / "loop.mp4").symlink_to("loop.mp4")
+    (tmp_path / "gone.mp4").symlink_to("nothing")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    for name, said in (
+        ("loop.mp4", "round in a circle"),
+        ("gone.mp4", "a link to nothing"),
+        ("pipe.mp4", "is a pipe; expected a file"),
+        ("none.mp4", "no such folder; expected one with videos, or one"),
+    ):
+        with pytest.raises(AvbookError, match=said):
+            extract_folder(tmp_path / name, tmp_path / "out", **WORLD)
+
+
+def test_no_work_folder_stays_where_no_video_can_be_decoded(own, tmp_path, monkeypatch):
+    def bad(path, *rest):
+        raise AvbookError(f"{path}: no frame of its picture can be decoded")
+
+    monkeypatch.setattr(folder_work, "video_features", bad)
+    with pytest.raises(AvbookError, match="4 of 4 videos.*; mend or remove$"):
+        extract_folder(own, tmp_path / "out", **WORLD)
+    assert [path.name for path in tmp_path.iterdir()] == ["own"]
+
+
 class Stop(BaseException):
     pass
 

@@ -108,6 +108,9 @@ def test_the_page_says_its_language_fits_a_telephone_and_both_schemes(tmp_path):
     assert "width=device-width" in metas["viewport"] and metas["color-scheme"] == "light dark"
     style = page.text("style")
     assert "prefers-color-scheme: dark" in style and "max-width: 640px" in style
+    assert "@media (prefers" not in style, "on paper it would be white on white"
+    assert "print-color-adjust: exact" in style
+    assert re.search(r"#now \{ height: ", style), "the timeline below would move as it plays"
     for number, colour in enumerate(PALETTE):
         assert f"--colour-{number}: {colour};" in style
 
@@ -122,6 +125,8 @@ def test_all_that_is_pressed_has_a_name(tmp_path):
     sections = re.findall(r"<(?:section|nav)([^>]*)>", text)
     assert all("aria-label=" in attributes for attributes in sections)
     assert re.search(r"<label>Speed\s*<select", text)
+    live = re.findall(r"<output[^>]*>", text)
+    assert live and all('aria-live="off"' in one for one in live), "told ten times a second"
 
 
 def test_the_script_has_keys_frames_and_the_words_for_a_codec_unknown(tmp_path):

@@ -127,7 +127,7 @@
       row(["frames"], track);
     }
     if (clip.mel) {
-      const dark = make("source", { srcset: clip.mel.dark, media: "(prefers-color-scheme: dark)" });
+      const dark = make("source", { srcset: clip.mel.dark, media: "screen and (prefers-color-scheme: dark)" });
       const alt = "Log-mel spectrogram of the sound: time from left to right, low frequencies below";
       const image = make("picture", {}, dark, picture(clip.mel.light, alt));
       row(["sound", make("br"), make("small", { textContent: "log-mel, 125–7500 Hz" })],
@@ -278,6 +278,9 @@
     if (key.ctrlKey || key.metaKey || key.altKey || target.matches("select, input")) return;
     const step = key.shiftKey ? 0.1 : 1;
     const moves = { ArrowLeft: -step, ArrowRight: step, Home: -clip.seconds, End: clip.seconds };
+    if (target.getAttribute("role") === "slider") {
+      Object.assign(moves, { ArrowUp: step, ArrowDown: -step, PageUp: 10, PageDown: -10 });
+    }
     if (key.key in moves) seek(position() + moves[key.key]);
     else if (key.key === " " && !takesSpace(target)) { if (!key.repeat) toggle(); }
     else return;
@@ -307,6 +310,9 @@
     video.playbackRate = speed;
     if (clock.since !== null) clock = { at: now, since: performance.now() };
   });
+  let closed = false; // the list of events, before it was opened to be printed
+  addEventListener("beforeprint", () => { closed = !$("list").open; $("list").open = true; });
+  addEventListener("afterprint", () => { if (closed) $("list").open = false; });
   const most = () => Math.max(8, clip.seconds / 5);
   const widen = (by) => { zoom = Math.max(1, Math.min(most(), zoom * by)); redraw(); keepInView(position()); };
   $("wider").addEventListener("click", () => widen(2));
