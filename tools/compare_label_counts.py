@@ -192,7 +192,7 @@ def measure(place: Path, name: str, told: dict) -> None:
         if draw == 0:
             kept[str(count)] = {i: found[i].tolist() for i in shown}
     told |= {
-        "command": f"python tools/compare_label_counts.py {name}",
+        "command": "python tools/compare_label_counts.py",
         "categories": CATEGORIES,
         "recipe": RECIPE,
         "preset": PRESET,
