@@ -29,7 +29,7 @@ class _Commands(typer.core.TyperGroup):
             return super().invoke(ctx)
         except (EOFError, OSError) as error:
             raise Carried from error
-        except typer.BadParameter.__base__ as error:  # wrong usage, of which some is bad input
+        except typer.BadParameter.__base__ as error:  # UsageError, which typer does not export
             _check_words(error)
             raise
 
@@ -64,8 +64,7 @@ app = typer.Typer(
     ),
 )
 data_app = typer.Typer(
-    no_args_is_help=True,
-    help="Check a folder of official files, or pack it for fast reading.",
+    no_args_is_help=True, help="Check a folder of official files, or pack it for fast reading."
 )
 app.add_typer(data_app, name="data")
 

@@ -62,12 +62,9 @@ def write_tensors(
         name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()
     }
     try:
-        with written_whole(path) as partial, open(partial, "wb") as file:
-            header, values = _steady(
-                save(plain, metadata={"format": "pt", "avbook": json.dumps(meta)})
-            )
-            file.write(header)
-            file.write(values)
+        data = _steady(save(plain, metadata={"format": "pt", "avbook": json.dumps(meta)}))
+        with written_whole(path) as partial:
+            partial.write_bytes(data)
     except OSError as error:
         raise os_fault(path, error) from error
     return path
@@ -75,15 +72,15 @@ def write_tensors(
 
 def _steady(
     data: bytes,  # of a safetensors file
-) -> tuple[bytes, memoryview]:
-    """Its header with the metadata sorted, and the rest: safetensors writes the same metadata in
-    another order each time, so that no two files had the same bytes."""
+) -> bytes:
+    """The same with the metadata sorted: safetensors writes them in another order each time, so
+    that no two files would have the same bytes."""
     (length,) = struct.unpack("<Q", data[:8])
     header = json.loads(data[8 : 8 + length])
     meta = header.pop("__metadata__")
     text = json.dumps({"__metadata__": dict(sorted(meta.items())), **header}, separators=(",", ":"))
     text += " " * (-len(text) % 8)  # the values begin at a multiple of 8, as they did
-    return struct.pack("<Q", len(text)) + text.encode(), memoryview(data)[8 + length :]
+    return b"".join((struct.pack("<Q", len(text)), text.encode(), memoryview(data)[8 + length :]))
 
 
 def read_tensors(
