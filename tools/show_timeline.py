@@ -1,6 +1,6 @@
 """The page of a timeline, as an example: `python tools/show_timeline.py RUN` writes
-nbs/5_your_videos/timeline.html and timeline.json, for a test clip of LLP's small world, seed 0, by
-that run, a record of `avbook run ma --preset quick`."""
+example_timeline.html and .json into nbs/5_your_videos, for a test clip of LLP's small world, seed
+0, by that run, a record of `avbook run ma --preset quick`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def main():
         folder = TimelineFolder(Path(place) / "timelines")
         folder.write([Predicted(named, video, small)], several=False)
         for kind in ("html", "json"):
-            shutil.copyfile(folder.out / f"{CLIP}.timeline.{kind}", OUT / f"timeline.{kind}")
+            shutil.copyfile(
+                folder.out / f"{CLIP}.timeline.{kind}", OUT / f"example_timeline.{kind}"
+            )
     for event in named.events:
         print(*event)
 

@@ -36,6 +36,14 @@ def test_every_page_is_in_the_sidebar_once_and_every_entry_exists():
         assert (ROOT / "nbs" / entry["href"]).exists(), entry
 
 
+def test_files_beside_the_pages_are_published_and_no_page_is_written_over_them():
+    """nbdev renders 03_timeline.ipynb as timeline.html."""
+    published = SITE["project"]["resources"]
+    for path in (ROOT / "nbs").rglob("*.html"):
+        assert path.relative_to(ROOT / "nbs").as_posix() in published
+        assert not list(path.parent.glob(f"[0-9]*_{path.stem}.ipynb")), path
+
+
 def test_parts_come_in_reading_order_and_begin_with_an_introduction():
     firsts = [path for path in PAGES if path.endswith("/index.ipynb")]
     assert firsts == [
