@@ -252,25 +252,17 @@ def one_a_second(
     fps = len(frames) // seconds
     return frames[fps // 2 :: fps]
 
-
-def _caption_size(
-    captions: Sequence[str],
-    width: float,  # inches that there are for each
-) -> float:
-    """Points: as axes' labels, or less where the longest line needs it; at least 8."""
-    lines = [line for caption in captions for line in caption.splitlines() if line.strip()]
-    widest = max((TextPath((0, 0), line, size=1).get_extents().width for line in lines), default=1)
-    return float(np.clip(0.96 * 72 * width / widest, 8, plt.rcParams["axes.labelsize"]))
-
-
+# %% ../../nbs/reference/plots.ipynb #c028a
 def frame_grid(captions: Sequence[str], columns: int, event, title: str | None, extra: float = 0.0):
     """(figure, an axes for each caption) in rows of `columns`; event seconds get a thick vermilion
-    border, others a thin grey one."""
+    border, others a thin grey one. The longest caption sets the size of all, at least 8 points."""
     columns = min(columns, len(captions))
     rows = -(-len(captions) // columns)
     size = 6.4, rows * (6.4 / columns + 0.28) + extra + (0.35 if title else 0)
     figure, grid = plt.subplots(rows, columns, figsize=size, squeeze=False)
-    points = _caption_size(captions, 6.4 / columns)
+    lines = [line for line in "\n".join(captions).split("\n") if line.strip()]
+    widest = max((TextPath((0, 0), line, size=1).get_extents().width for line in lines), default=1)
+    points = np.clip(0.96 * 72 * 6.4 / columns / widest, 8, plt.rcParams["axes.labelsize"])
     for ax in grid.flat[len(captions) :]:
         ax.remove()
     for t, (ax, caption) in enumerate(zip(grid.flat, captions)):
@@ -296,9 +288,8 @@ def frames_strip(
 ):
     """Figure with frames side by side, captioned by their second."""
     frames = one_a_second(frames, seconds)
-    figure, grid = frame_grid(
-        labels or [f"{t} s" for t in range(len(frames))], columns, event, title
-    )
+    captions = labels or [f"{t} s" for t in range(len(frames))]
+    figure, grid = frame_grid(captions, columns, event, title)
     for ax, frame in zip(grid, frames):
         ax.imshow(frame)
     return figure
@@ -331,9 +322,8 @@ def attention_over_frames(
         )
     relative = attention * attention[0].size  # 1 everywhere when attention is uniform
     highest = max(2.0, float(relative.max()))
-    figure, grid = frame_grid(
-        [f"{t} s" for t in range(len(frames))], columns, event, title, extra=0.7
-    )
+    captions = [f"{t} s" for t in range(len(frames))]
+    figure, grid = frame_grid(captions, columns, event, title, extra=0.7)
     height, width = frames.shape[1:3]
     for t, (ax, frame) in enumerate(zip(grid, frames)):
         ax.imshow(frame.mean(-1), cmap="gray", vmin=0, vmax=255)
@@ -347,14 +337,8 @@ def attention_over_frames(
             extent=(0, width, height, 0),
         )
         ax.set(xlim=(0, width), ylim=(height, 0))
-    figure.colorbar(
-        image,
-        ax=list(grid),
-        location="bottom",
-        shrink=0.5,
-        aspect=30,
-        label="attention (1 = uniform)",
-    )
+    below = {"location": "bottom", "shrink": 0.5, "aspect": 30}
+    figure.colorbar(image, ax=list(grid), label="attention (1 = uniform)", **below)
     return figure
 
 # %% ../../nbs/reference/plots.ipynb #c038
