@@ -24,7 +24,8 @@ def label(
             metavar="LABELS.CSV",
             help=(
                 "A table with the columns file,onset,offset,event and a line for each event; for"
-                " llp also modality: audio, visual or both."
+                " llp also modality: audio, visual or both. A column split (train, val or test)"
+                " puts videos where it says."
             ),
         ),
     ],

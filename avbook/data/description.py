@@ -1,13 +1,14 @@
 """What a folder says of itself: a pack's `pack.json`, `world.json` of the embedded data, and
-`features.json` of features that were made from videos."""
+`features.json` and `report.json` of features that were made from videos."""
 
 from __future__ import annotations
 
 import math
 import os
 from pathlib import Path
+from typing import NamedTuple
 
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from avbook.common.schema import Schema, read_json
 from avbook.data.spec import SPECS, find_spec
@@ -19,14 +20,18 @@ __all__ = [
     "WORLD_FILE",
     "FEATURES_FILE",
     "FEATURES_VERSION",
+    "REPORT_FILE",
+    "VideoReport",
     "read_manifest",
     "read_world",
     "read_features",
+    "read_video_reports",
 ]
 
 PACK_FILE, PACK_VERSION = "pack.json", 1
 WORLD_FILE = "world.json"
 FEATURES_FILE, FEATURES_VERSION = "features.json", 1
+REPORT_FILE = "report.json"  # beside features.json: what was found in the videos
 LARGEST_BLOCK = 2**26  # bytes that one checksum may be of, where it is of several rows
 AGAIN = "pack the official folder again"
 
@@ -82,6 +87,23 @@ class _Features(_Version):
     seconds: PositiveInt
     extractors: dict[str, _Extractor]
     videos: list[str] | None = None  # ids, in the order of the rows
+
+
+class _Video(Schema):
+    id: str
+    length: NonNegativeFloat
+    notes: list[str]
+
+
+class _Report(Schema):
+    videos: list[_Video]
+
+
+class VideoReport(NamedTuple):
+    """What making its features found of a video."""
+
+    length: float  # seconds of the file
+    notes: tuple[str, ...]
 
 
 def read_manifest(
@@ -165,3 +187,17 @@ def read_features(
             f" {names[:80]}; expected kind 'features' and those of the task; {advice}"
         )
     return found
+
+
+def read_video_reports(
+    folder: Path,  # a data folder
+) -> dict[str, VideoReport]:
+    """By id what the folder's report.json says of each video; nothing where there is none.
+    AvbookError where it cannot be read."""
+    path = Path(folder) / REPORT_FILE
+    if not os.path.lexists(path):
+        return {}
+    told = read_json(path, _Report, "a report on features", "run `avbook features` again")
+    return {
+        one["id"]: VideoReport(float(one["length"]), tuple(one["notes"])) for one in told["videos"]
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from fractions import Fraction
 from pathlib import Path
@@ -21,13 +21,23 @@ from avbook.data.annotations import (
     read_lines,
 )
 from avbook.data.events import BACKGROUND
+from avbook.data.spec import SPLITS
 from avbook.data.validation import Issue, listed
 from avbook.errors import AvbookError
 
-__all__ = ["COLUMNS", "MODALITY_COLUMN", "MODALITIES", "LabelRow", "read_label_rows"]
+__all__ = [
+    "COLUMNS",
+    "MODALITY_COLUMN",
+    "SPLIT_COLUMN",
+    "MODALITIES",
+    "LabelRow",
+    "read_label_rows",
+]
 
 COLUMNS = ("file", "onset", "offset", "event")
 MODALITY_COLUMN = "modality"  # for LLP, where what is heard and what is seen stand apart
+SPLIT_COLUMN = "split"  # for who wants to choose: train, val or test; empty: drawn
+SLACK = Fraction(1, 4)  # seconds by which an offset may lie behind the end of a video
 MODALITIES = {
     "audio": ("audio",),
     "visual": ("visual",),
@@ -50,6 +60,7 @@ class LabelRow(NamedTuple):
     event: str
     modality: str  # audio, visual or both
     line: int  # for messages
+    split: str = ""  # that the table puts the video into; "": it does not say
 
 
 class _Findings:
@@ -76,10 +87,14 @@ def read_label_rows(
     task: str,  # "ave" or "llp"
     videos: Sequence[str],  # names that the column `file` may have, with or without an extension
     seconds: int,  # T: how long each clip is
+    lengths: Mapping[str, float] | None = None,  # video -> seconds of the file; None: T
 ) -> tuple[list[LabelRow], list[Issue]]:
     """The rows that are right, in the order of the file, and everything that was found, line by
     line: errors for what cannot be used, warnings for two spellings of one event (which become
-    one).
+    one), notes for columns that are not read.
+
+    Of a file that is longer than its clip the table may label all; what lies behind the clip is
+    left out, with a note.
 
     Raises `AvbookError` for a file that is missing, empty, or no text."""
     path = Path(path)
@@ -91,16 +106,21 @@ def read_label_rows(
     layout = _layout(titles, needed, lambda message: found.add("error", first, message))
     if layout is None:
         return [], found.issues()
-    reader = _RowReader(task, _VideoNames(videos), seconds, found)
+    if layout.unread:
+        names = ", ".join(map(repr, layout.unread))
+        found.add("note", first, f"not read: the column{'s' * (len(layout.unread) > 1)} {names}")
+    reader = _RowReader(task, _VideoNames(videos), seconds, lengths or {}, found)
     for number, text in lines:
         fields = _row_fields(text, layout, number, found)
         row = None if fields is None else reader.read(number, fields)
         if row is not None:
             parsed.append(row)
+    reader.tell_together()
     if not parsed and not found.failed():
         found.add("error", first, "no row below the titles; expected one for each event")
     rows = _one_spelling(parsed, found)
     _check_repeated(rows, found)
+    _check_one_split(rows, found)
     if task == "ave":
         _check_one_event(rows, found)
         _note_modalities(rows, found)
@@ -140,6 +160,7 @@ class _Layout(NamedTuple):
     titles: list[str]
     needed: tuple[str, ...]  # columns that are read
     optional: tuple[str, ...]
+    unread: tuple[str, ...]
 
 
 def _layout(first: str, needed: tuple[str, ...], fault) -> _Layout | None:
@@ -168,8 +189,13 @@ def _layout(first: str, needed: tuple[str, ...], fault) -> _Layout | None:
         fault(f"the column {twice[0]!r} is there twice; take one out or rename it")
     if missing or twice:
         return None
-    optional = () if MODALITY_COLUMN in needed else (MODALITY_COLUMN,)
-    return _Layout(separator, titles, needed, tuple(t for t in optional if t in titles))
+    optional = tuple(
+        title
+        for title in (MODALITY_COLUMN, SPLIT_COLUMN)
+        if title in titles and title not in needed
+    )
+    unread = tuple(title for title in titles if title and title not in (*needed, *optional))
+    return _Layout(separator, titles, needed, optional, unread)
 
 
 def _row_fields(text: str, layout: _Layout, line: int, found: _Findings) -> dict[str, str] | None:
@@ -204,6 +230,10 @@ def _composed(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
+class _NoVideo(AvbookError):
+    """The folder has no such video."""
+
+
 class _VideoNames:
     """Finds the video that a field names."""
 
@@ -224,7 +254,7 @@ class _VideoNames:
             raise AvbookError(
                 f"{text[:100]!r} may be the video {fits[0]!r} or {fits[1]!r}; rename one of them"
             )
-        raise AvbookError(f"no video {text[:100]!r} in the folder; {self._hint(bare)}")
+        raise _NoVideo(f"no video {text[:100]!r} in the folder; {self._hint(bare)}")
 
     def _hint(self, name: str) -> str:
         folded = {known.casefold(): known for known in self.names}
@@ -237,8 +267,18 @@ class _VideoNames:
 class _RowReader:
     """Reads the fields of a row; every fault of theirs is told."""
 
-    def __init__(self, task: str, names: _VideoNames, seconds: int, found: _Findings):
+    def __init__(
+        self,
+        task: str,
+        names: _VideoNames,
+        seconds: int,
+        lengths: Mapping[str, float],
+        found: _Findings,
+    ):
         self.task, self.names, self.seconds, self.found = task, names, seconds, found
+        self.lengths = lengths
+        self.unknown: dict[str, list[int]] = {}  # what names no video, by line, told together
+        self.behind: list[int] = []  # lines of events behind the end of their clip
 
     def read(self, line: int, fields: dict[str, str]) -> LabelRow | None:
         faults: list[str] = []
@@ -246,22 +286,46 @@ class _RowReader:
         def attempt(call, *arguments):
             try:
                 return call(*arguments)
+            except _NoVideo as error:
+                self.unknown.setdefault(str(error), []).append(line)
             except AvbookError as error:
                 faults.append(str(error))
-                return None
+            return None
 
         video = attempt(self.names.find, fields["file"])
         onset = attempt(_parse_seconds, "onset", fields["onset"])
         offset = attempt(_parse_seconds, "offset", fields["offset"])
         if onset is not None and offset is not None:
-            attempt(self._check_span, onset, offset, fields)
+            attempt(self._check_span, onset, offset, fields, video)
         event = attempt(self._parse_event, fields["event"])
         modality = attempt(self._parse_modality, fields.get(MODALITY_COLUMN, "both"))
+        split = attempt(_parse_split, fields.get(SPLIT_COLUMN, ""))
         for fault in faults:
             self.found.add("error", line, fault)
-        return None if faults else LabelRow(video, onset, offset, event, modality, line)
+        if faults or video is None:
+            return None
+        if onset >= self.seconds:
+            self.behind.append(line)
+            return None
+        end = min(offset, Fraction(self.seconds))
+        return LabelRow(video, onset, end, event, modality, line, split)
 
-    def _check_span(self, onset: Fraction, offset: Fraction, fields: dict[str, str]) -> None:
+    def tell_together(self) -> None:
+        """Tells what is one fault in many lines."""
+        for fault, lines in self.unknown.items():
+            also = f" (and line {listed(lines[1:])})" if lines[1:] else ""
+            self.found.add("error", lines[0], f"{fault}{also}")
+        if self.behind:
+            self.found.add(
+                "note",
+                self.behind[0],
+                f"{len(self.behind)} of the events begin behind the {self.seconds} seconds of"
+                " their clips; left out",
+            )
+
+    def _check_span(
+        self, onset: Fraction, offset: Fraction, fields: dict[str, str], video: str | None
+    ) -> None:
         start, end = fields["onset"], fields["offset"]
         if offset < onset:
             raise AvbookError(f"the offset {end} lies before the onset {start}; are they swapped?")
@@ -269,10 +333,12 @@ class _RowReader:
             raise AvbookError(
                 f"onset and offset are both {start}, so the event has no length; write when it ends"
             )
-        if offset > self.seconds:
+        length = max(self.lengths.get(video or "", 0.0), self.seconds)
+        if offset > Fraction(length) + SLACK:
+            what = "clips are" if length == self.seconds else "video is"
             raise AvbookError(
-                f"the event ends at {end}, but the clips are {self.seconds} seconds long; write"
-                f" {self.seconds} at most, or take the line out"
+                f"the event ends at {end}, but the {what} {length:g} seconds long; write"
+                f" {length:g} at most, or take the line out"
             )
 
     def _parse_event(self, text: str) -> str:
@@ -304,6 +370,17 @@ class _RowReader:
                 " seen) or both"
             )
         return "both" if word == "audio-visual" else word
+
+
+def _parse_split(text: str) -> str:
+    """A split's name, or nothing."""
+    word = text.casefold()
+    if word and word not in SPLITS:
+        raise AvbookError(
+            f"found {text[:60]!r} as split; expected {', '.join(SPLITS)}, or nothing to have it"
+            " drawn"
+        )
+    return word
 
 
 def _parse_seconds(name: str, text: str) -> Fraction:
@@ -347,9 +424,23 @@ def _event_key(event: str) -> str:
 def _check_repeated(rows: list[LabelRow], found: _Findings) -> None:
     first: dict[tuple, int] = {}
     for row in rows:
-        same = first.setdefault(row._replace(line=0), row.line)
+        same = first.setdefault(row._replace(line=0, split=""), row.line)
         if same != row.line:
             found.add("error", row.line, f"says the same as line {same}; take one of them out")
+
+
+def _check_one_split(rows: list[LabelRow], found: _Findings) -> None:
+    """An error for each row that puts its video into another split than a row before."""
+    first: dict[str, LabelRow] = {}
+    for row in (row for row in rows if row.split):
+        other = first.setdefault(row.video, row)
+        if other.split != row.split:
+            found.add(
+                "error",
+                row.line,
+                f"puts {row.video!r} into {row.split}, and line {other.line} into {other.split};"
+                " a video is in one split",
+            )
 
 
 def _check_one_event(rows: list[LabelRow], found: _Findings) -> None:

@@ -26,7 +26,7 @@ from avbook.common.schema import Schema, read_json
 from avbook.common.system import lock
 from avbook.data.annotations import LIST_COLUMNS, OWN_VIDEOS, SPAN_COLUMNS, read_own_videos
 from avbook.data.ave_files import BACKGROUND_LABELS, LABELS, MIL_LABELS, VIDEO_LABELS
-from avbook.data.description import PACK_FILE
+from avbook.data.description import PACK_FILE, read_video_reports
 from avbook.data.events import BACKGROUND, runs
 from avbook.data.h5_files import open_h5
 from avbook.data.h5_writers import write_h5
@@ -42,6 +42,7 @@ __all__ = ["LabelFaults", "WrittenLabels", "covered_seconds", "label_folder"]
 
 FEATURES_FILE = "features.json"  # what a folder of features says of itself
 HALF = Fraction(1, 2)
+FEW = 3  # videos of a validation split that are too few to choose an epoch
 
 
 class _Features(Schema):
@@ -74,9 +75,11 @@ class WrittenLabels:
 
 def label_folder(
     folder,  # features of own videos, as `avbook features` writes it
-    labels,  # a CSV: file,onset,offset,event, for LLP also modality (audio, visual or both)
+    # the path of a CSV: file,onset,offset,event, for LLP also modality (audio, visual or both); a
+    # column split (train, val or test) puts videos where it says
+    labels,
     like: str | None = None,  # "ave" or "llp", to be sure; None: what the folder says
-    split: Sequence[float | str] = SHARES,  # of the videos, for train, val and test
+    split: Sequence[float | str] = SHARES,  # of the videos that are drawn: train, val and test
     seed: int = 0,  # of the splits
     replace: bool = False,  # labels that are there already
 ) -> WrittenLabels:
@@ -92,7 +95,8 @@ def label_folder(
     task, seconds, videos = _read_folder(folder, like)
     check_regular(labels)
     _check_free(folder, task, replace)
-    rows, findings = read_label_rows(labels, task, videos, seconds)
+    lengths = {video: one.length for video, one in read_video_reports(folder).items()}
+    rows, findings = read_label_rows(labels, task, videos, seconds, lengths)
     if any(issue.level == "error" for issue in findings):
         raise LabelFaults(labels, findings)
     categories = tuple(
@@ -102,7 +106,8 @@ def label_folder(
     events: dict[str, set[str]] = {video: set() for video in videos}
     for row in rows:
         events[row.video].add(row.event)
-    splits = stratified_splits(events, split, seed)
+    fixed = {row.video: row.split for row in rows if row.split}
+    splits = stratified_splits(events, split, seed, fixed)
     having = {name: [video for video in videos if name in events[video]] for name in categories}
     findings += _notes(labels.name, task, splits, having, events)
     written = WrittenLabels(folder / LABELS_FOLDER, categories, splits, having, findings)
@@ -269,6 +274,14 @@ def _notes(
 ) -> list[Issue]:
     """Warnings of what the splits cannot give, notes of what may not be meant."""
     found = []
+    judging = sum(bool(events[video]) for video in splits["val"])
+    if judging < FEW:
+        text = (
+            f"validation has {judging} video{'s' * (judging != 1)} with an event: the epoch that is"
+            " chosen on it is chosen by luck; label more, or give a larger share (--split"
+            " 0.6,0.2,0.2)"
+        )
+        found.append(Issue("warning", file, text))
     for name, videos in having.items():
         if len(videos) == 1:
             found.append(

@@ -20,10 +20,12 @@ NOTHING = ""  # stands for the label of a video that has none
 
 
 def check_shares(
-    shares: Sequence[float | str],  # of train, val and test
+    shares: Sequence[float | str],  # of train, val and test, or one text: "0.7,0.1,0.2"
 ) -> tuple[Fraction, ...]:
     """The shares as exact numbers; raises `AvbookError` unless they are three above 0 that come to
     1."""
+    if isinstance(shares, str):
+        shares = shares.split(",")
     try:
         floats = [float(share) for share in shares]
     except ValueError:  # a word
@@ -43,16 +45,18 @@ def stratified_splits(
     labels: Mapping[str, Collection[str]],  # video -> what is in it; nothing: background
     shares: Sequence[float | str] = SHARES,  # of train, val and test
     seed: int = 0,
+    fixed: Mapping[str, str] | None = None,  # video -> its split, of those that are not drawn
 ) -> dict[str, list[str]]:
     """Split -> its videos, sorted. The same for the same seed, in whatever order videos and labels
-    come; a video keeps its place in the draw when others are added.
+    come; with other videos it is another draw, so that videos may change their splits.
 
     Each split gets about its share of the videos with each label, and of all. Every label is in
     train, and val and test have a video with a label each. Raises `AvbookError` for shares and a
     seed that are none, and where there are too few videos for that."""
     exact = check_shares(shares)
     check_seed(seed)
-    order = _order(labels, seed)
+    fixed = fixed or {}
+    order = sorted(_order(labels, seed), key=lambda video: video not in fixed)
     chosen: dict[str, str] = {}  # video -> its split
     # what a split lacks of its share, of the videos so far: with each label, and of all (None)
     lacks: defaultdict[str | None, list[Fraction]] = defaultdict(lambda: [Fraction(0)] * 3)
@@ -61,7 +65,10 @@ def stratified_splits(
         kinds: list[str | None] = [None, *(sorted(labels[video]) or [NOTHING])]
         for kind in kinds:
             lacks[kind] = [lack + share for lack, share in zip(lacks[kind], exact)]
-        if set(labels[video]) <= trained:
+        if video in fixed:
+            at = SPLITS.index(fixed[video])
+            trained |= set(labels[video]) if at == 0 else set()
+        elif set(labels[video]) <= trained:
             wanted = [sum(lacks[kind][at] for kind in kinds) for at in range(3)]
             at = max(reversed(range(3)), key=lambda place: wanted[place])
         else:
@@ -71,7 +78,8 @@ def stratified_splits(
             lacks[kind][at] -= 1
         chosen[video] = SPLITS[at]
     for split in ("val", "test"):
-        _fill(split, chosen, labels, order)
+        _fill(split, chosen, labels, order, fixed)
+    _check_trained(chosen, labels)
     return {split: sorted(v for v in order if chosen[v] == split) for split in SPLITS}
 
 
@@ -92,6 +100,7 @@ def _fill(
     chosen: dict[str, str],  # video -> its split; changed
     labels: Mapping[str, Collection[str]],
     order: list[str],  # all videos
+    fixed: Mapping[str, str],  # that may not be moved
 ) -> None:
     """Moves a video with a label into the split where it has none."""
     labelled = [video for video in order if labels[video]]
@@ -105,11 +114,27 @@ def _fill(
             return all(trained[label] > 1 for label in labels[video])
         return sizes[chosen[video]] > 1
 
-    free = [video for video in reversed(labelled) if may_go(video)]
+    free = [video for video in reversed(labelled) if video not in fixed and may_go(video)]
     if free:
         chosen[max(free, key=lambda video: sizes[chosen[video]])] = split
+    elif fixed:
+        raise AvbookError(
+            f"no video with an event is left for {split}: put one into it, or label more videos"
+        )
     else:
         _spare_two(chosen, labels, labelled)
+
+
+def _check_trained(chosen: Mapping[str, str], labels: Mapping[str, Collection[str]]) -> None:
+    """Nothing; raises `AvbookError` where videos were put into splits such that one of their labels
+    is not in train."""
+    trained = {label for video in chosen if chosen[video] == "train" for label in labels[video]}
+    missing = sorted({label for some in labels.values() for label in some} - trained)
+    if missing:
+        raise AvbookError(
+            f"no video with {missing[0]!r} is in train ({len(missing)} such); every event needs a"
+            " video for training: put one of its videos there"
+        )
 
 
 def _spare_two(

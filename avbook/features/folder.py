@@ -26,7 +26,7 @@ from avbook.common.files import (
 from avbook.common.options import check_int
 from avbook.common.system import cores, lock
 from avbook.data.annotations import OWN_VIDEOS
-from avbook.data.description import FEATURES_FILE, FEATURES_VERSION
+from avbook.data.description import FEATURES_FILE, FEATURES_VERSION, REPORT_FILE
 from avbook.data.events import SECONDS
 from avbook.errors import AvbookError
 from avbook.features.folder_extraction import open_plan
@@ -41,9 +41,8 @@ from avbook.features.folder_plan import plan_features
 from avbook.features.folder_video import announced_seconds, whole_seconds
 from avbook.features.folder_work import FeatureWork, reason
 
-__all__ = ["REPORT_FILE", "FolderReport", "extract_folder"]
+__all__ = ["FolderReport", "extract_folder"]
 
-REPORT_FILE = "report.json"  # beside the features
 LONGEST = 60  # seconds that a clip may have without being asked for
 SPREAD = 1  # seconds by which videos may differ without being asked
 Say = Callable[[str], None]

@@ -13,10 +13,10 @@ VIDEOS = ("clip1", "clip2", "my.clip", "Caf\u00e9 one", "zoo-9")
 TITLES = "file,onset,offset,event"
 
 
-def read(tmp_path, text, task="ave", videos=VIDEOS, seconds=10):
+def read(tmp_path, text, task="ave", videos=VIDEOS, seconds=10, lengths=None):
     path = tmp_path / "labels.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return read_label_rows(path, task, videos, seconds)
+    return read_label_rows(path, task, videos, seconds, lengths)
 
 
 def rows(tmp_path, text, task="ave", **options):
@@ -75,7 +75,42 @@ def test_blank_lines_and_empty_rows_count_as_lines(tmp_path):
 
 def test_columns_in_another_order_and_beside_others(tmp_path):
     text = "score,event,file,offset,onset\n0.9,Dog,clip1,3,0\n,Cat,clip2,4.25,1.5\n"
-    assert rows(tmp_path, text) == WANTED
+    found, issues = read(tmp_path, text)
+    assert found == WANTED
+    assert [str(issue) for issue in issues] == [
+        "note: labels.csv: line 1: not read: the column 'score'"
+    ]
+
+
+def test_a_column_says_the_split_of_a_video_once(tmp_path):
+    lines = ["clip1,0,3,Dog,test", "clip2,0,3,Cat,", "clip1,5,6,Dog,"]
+    found = rows(tmp_path, "\n".join([f"{TITLES},split", *lines]))
+    assert [row.split for row in found] == ["test", "", ""]
+    lines += ["clip1,7,8,Dog,Train", "clip2,5,6,Cat,dev"]
+    assert faults(tmp_path, "\n".join([f"{TITLES},split", *lines])) == [
+        "line 5: puts 'clip1' into train, and line 2 into test; a video is in one split",
+        "line 6: found 'dev' as split; expected train, val, test, or nothing to have it drawn",
+    ]
+
+
+def test_of_a_longer_video_what_lies_behind_the_clip_is_left_out(tmp_path):
+    lines = ["clip1,8,12,Dog", "clip1,10,11,Dog", "clip1,70,75.2,Dog", "clip2,9,10.25,Cat"]
+    found, issues = read(tmp_path, "\n".join([TITLES, *lines]), lengths={"clip1": 75.0})
+    assert [(row.video, row.onset, row.offset) for row in found] == [
+        ("clip1", 8, 10),
+        ("clip2", 9, 10),
+    ]
+    assert [str(issue) for issue in issues] == [
+        "note: labels.csv: line 3: 2 of the events begin behind the 10 seconds of their clips; left"
+        " out"
+    ]
+    lines = ["clip1,70,75.3,Dog", "clip2,9,10.26,Cat"]
+    assert faults(tmp_path, "\n".join([TITLES, *lines]), lengths={"clip1": 75.0}) == [
+        "line 2: the event ends at 75.3, but the video is 75 seconds long; write 75 at most, or"
+        " take the line out",
+        "line 3: the event ends at 10.26, but the clips are 10 seconds long; write 10 at most, or"
+        " take the line out",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -168,7 +203,7 @@ FAULTS = {
     ",0,3,Dog": "the file is empty; write the name of the video",
     "clip1,5,3,Dog": "the offset 3 lies before the onset 5; are they swapped?",
     "clip1,3,3.0,Dog": "onset and offset are both 3, so the event has no length; write",
-    "clip1,8,10.01,Dog": "the event ends at 10.01, but the clips are 10 seconds long; write 10 at"
+    "clip1,8,10.3,Dog": "the event ends at 10.3, but the clips are 10 seconds long; write 10 at"
     " most, or take the line out",
     "clip1,-1,3,Dog": "the onset -1 lies before the video begins; write 0 or more",
     "clip1,NaN,3,Dog": "found 'NaN' as onset; expected seconds from the beginning, such as 3 or 3.5"
@@ -225,7 +260,14 @@ def test_one_row_may_have_several_faults_and_all_rows_are_told_in_order(tmp_path
     assert [message.split(":")[0] for message in said] == [
         f"line {line}" for line in (2, 2, 2, 4, 5, 6)
     ]
-    assert "whale" in said[0] and "onset" in said[1] and "no event" in said[2]
+    assert "onset" in said[0] and "no event" in said[1] and "whale" in said[2]
+
+
+def test_a_name_that_is_no_video_is_told_once(tmp_path):
+    lines = ["whale,0,3,Dog", "clip1,0,3,Dog", "whale,5,6,Dog", "whale,7,8,Dog"]
+    (message,) = faults(tmp_path, "\n".join([TITLES, *lines]))
+    assert message.startswith("line 2: no video 'whale' in the folder; it has")
+    assert message.endswith("or take the line out (and line 4, 5)")
 
 
 def test_a_name_that_two_videos_answer_to(tmp_path):

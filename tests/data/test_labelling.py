@@ -225,18 +225,43 @@ def test_shares_of_the_splits(tmp_path):
     }
 
 
+def test_the_table_may_choose_the_splits(tmp_path):
+    folder, lines = made(tmp_path)
+    table = write_csv(tmp_path / "labels.csv", lines)
+    before = label_folder(folder, table).splits
+    video = before["train"][0]
+    at = VIDEOS.index(video)
+    told = [f"{line},{'val' * (k == at)}" for k, line in enumerate(lines)]
+    told = [f"{TITLES['ave']},split", *told]
+    table.write_text("\n".join(told), encoding="utf-8")
+    after = label_folder(folder, table, replace=True).splits
+    assert video in after["val"] and AVE(folder).val.ids.tolist() == after["val"]
+
+
+def test_lengths_of_the_videos_are_those_of_the_report(tmp_path):
+    folder, lines = made(tmp_path)
+    videos = [{"id": video, "length": 75.0, "notes": []} for video in VIDEOS]
+    (folder / "report.json").write_text(json.dumps({"videos": videos}))
+    written = label_folder(
+        folder, write_csv(tmp_path / "labels.csv", [*lines, f"{quoted(VIDEOS[0])},60,61,Cat"])
+    )
+    assert any("behind the 10 seconds" in issue.message for issue in written.findings)
+
+
 def test_what_is_worth_knowing_is_told(tmp_path):
     folder, lines = made(tmp_path)
     lines[-1] = f"{quoted(VIDEOS[-1])},0,1,Bird"
     written = label_folder(folder, write_csv(tmp_path / "labels.csv", lines))
     assert [str(issue) for issue in written.findings] == [
+        "warning: labels.csv: validation has 2 videos with an event: the epoch that is chosen on it"
+        " is chosen by luck; label more, or give a larger share (--split 0.6,0.2,0.2)",
         "warning: labels.csv: only 'clip 7' has 'Bird', and is needed for training: validation and"
         " test cannot judge it; label another video with it",
         "note: labels.csv: no line for 1 of 15 videos, which count as background from end to end:"
         " clip 6",
     ]
     lines.append(f"{quoted('clip 6')},0,1,Bird")
-    (note,) = label_folder(folder, write_csv(tmp_path / "l.csv", lines), replace=True).findings
+    *_, note = label_folder(folder, write_csv(tmp_path / "l.csv", lines), replace=True).findings
     assert note.level == "note" and note.message.startswith("every video has an event: the recipes")
 
 

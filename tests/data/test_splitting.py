@@ -88,6 +88,19 @@ def test_splits_of_this_seed_stay_as_they_are():
     }
 
 
+def test_videos_that_are_put_into_splits_stay_there():
+    labels = {f"{label}{k}": {label} for label in "ab" for k in range(10)}
+    drawn = stratified_splits(labels)
+    moved = {drawn["train"][0]: "test", drawn["test"][0]: "val", drawn["train"][1]: "train"}
+    splits = stratified_splits(labels, fixed=moved)
+    assert all(video in splits[split] for video, split in moved.items())
+    assert sizes_of(splits) == sizes_of(drawn)
+    with pytest.raises(AvbookError, match="^no video with 'a' is in train"):
+        stratified_splits(labels, fixed={f"a{k}": "test" for k in range(10)})
+    with pytest.raises(AvbookError, match="^no video with an event is left for val"):
+        stratified_splits(labels, fixed=dict.fromkeys(labels, "train") | {"a0": "test"})
+
+
 def test_one_name_in_two_forms_of_unicode_draws_alike():
     forms = (
         {f"caf\u00e9{i}": {"x"} for i in range(9)},
@@ -133,6 +146,10 @@ def test_two_videos_are_found_where_the_draw_leaves_none_to_spare():
 def test_shares_that_are_none(shares):
     with pytest.raises(AvbookError, match=r"expected three shares above 0 that come to 1"):
         check_shares(shares)
+
+
+def test_shares_may_be_one_text():
+    assert check_shares("0.6,0.2,0.2") == check_shares((0.6, 0.2, 0.2))
 
 
 def test_shares_may_be_words_and_thirds():
