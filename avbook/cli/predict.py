@@ -24,7 +24,9 @@ SHOWN = 40  # lines of the table on the terminal
 def predict(
     videos: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="VIDEO", help="Videos, of any format that FFmpeg reads."),
+        typer.Argument(
+            metavar="VIDEO", help="Videos, of any format that FFmpeg reads, or folders of them."
+        ),
     ] = None,
     zero_shot: Annotated[
         bool,
@@ -69,15 +71,16 @@ def predict(
         ),
     ] = None,
     categories: Annotated[
-        str,
+        str | None,
         typer.Option(
+            show_default="LLP",
             metavar="LLP|AVE|NAMES",
             help=(
                 "With --zero-shot: the 25 of LLP, the 28 of AVE, names of AudioSet's classes, such"
                 " as 'Speech; Violin, fiddle', or a .txt file with a name a line."
             ),
         ),
-    ] = "LLP",
+    ] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write to.")] = Path(
         "timelines"
     ),
@@ -118,12 +121,17 @@ def predict(
     Examples: `avbook predict party.mp4 --zero-shot`, `avbook predict *.mp4 --zero-shot --categories
     AVE --out found`, `avbook predict party.mp4 --model mine.safetensors`, `avbook predict --model
     runs/psp-full/KEY/seed-0.json --features FOLDER`"""
-    videos = videos or []
+    videos = _files(videos or [])
     if show_mapping:
-        print_mapping(categories)
+        print_mapping(categories or "LLP")
         if not videos and model is None:
             return
     _check_road(videos, zero_shot, model, features)
+    if model is not None and categories is not None:
+        raise AvbookError(
+            f"--categories {categories}: is for --zero-shot; a model has those that it was trained"
+            " on: leave it out"
+        )
     making = {"--weights": weights[0] if weights else None, "--seconds": seconds}
     _check_making(making, zero_shot, features)
     from avbook.show.timeline_files import TimelineFolder
@@ -132,11 +140,24 @@ def predict(
         videos, TimelineFolder(out, html, embed_mb, overwrite), threshold, smooth, device
     )
     if model is None:
-        asked.zero_shot(categories)
+        asked.zero_shot(categories or "LLP")
     elif features is None:
         asked.trained_on_videos(model, weights or [], seconds)
     else:
         asked.trained(model, features)
+
+
+def _files(videos: list[Path]) -> list[Path]:
+    """The videos, with those of folders in the folders' place."""
+    from avbook.features.folder_list import media_files
+
+    found = []
+    for path in videos:
+        some = media_files(path) if path.is_dir() else [path]
+        if not some:
+            raise AvbookError(f"{path}: no video in it; expected a folder of videos, or a video")
+        found += some
+    return found
 
 
 def _check_road(

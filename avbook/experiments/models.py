@@ -3,6 +3,7 @@ validation chose."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -80,6 +81,14 @@ class TrainedModel:
     def task(self) -> str:
         """ "ave" or "llp"."""
         return self.recipe.task
+
+    @property
+    def name(self) -> str:
+        """Recipe, seed and a hash of the weights, by which two trainings are told apart."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.net.state_dict().items()):
+            digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+        return f"{self.recipe.name} seed {self.seed} ({digest.hexdigest()[:8]})"
 
 
 def load_model(

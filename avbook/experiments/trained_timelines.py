@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from avbook.data.base import Dataset, Split
+from avbook.data.description import VideoReport, read_video_reports
 from avbook.data.events import runs
 from avbook.errors import AvbookError
 from avbook.experiments.datasets import data_dims
@@ -23,7 +24,7 @@ from avbook.features.official import (
     VGGishExtractor,
 )
 from avbook.features.official_weights import PUBLISHED
-from avbook.features.timelines import Timeline
+from avbook.features.timelines import Timeline, events_within
 from avbook.features.zero_shot import TimelineEvent, smooth_scores
 from avbook.training.batches import batches_of
 from avbook.training.weights import differences, some_of
@@ -166,8 +167,8 @@ def clip_names(
 
 
 def folder_timelines(
-    model: TrainedModel,
-    data: Clips,  # opened with the model's task
+    model: TrainedModel,  # as `read_model` gives it
+    data: Clips,  # as `open_clips` gives it, or a data set of the model's task
     names: Collection[str]
     | None = None,  # of the clips wanted, as `clip_names` has them; None: all
     *,
@@ -177,13 +178,15 @@ def folder_timelines(
     batch_size: int = 32,
     device: str = "cpu",
 ) -> Iterator[Timeline]:
-    """The timeline of each clip, in the order of the splits and of their clips.
+    """The timeline of each clip, in the order of the splits and of their clips; with the notes that
+    features made from videos have on it, and no event behind the video's end.
 
     AVE: the largest of C+1 softmax shares in each second, background left out; "audio-visual". LLP:
     "audio" and "visual", where second and clip reach the threshold. Raises `AvbookError` for
     features of other extractors, categories that are not known and options out of range."""
     check_extractors(model, data)
     find = EventFinder(model, _categories(model, data), threshold, smooth, device)
+    reports = read_video_reports(data.folder)
     for split, known in _wanted(data, names):
         rows = np.arange(len(split))
         batches = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
@@ -192,8 +195,10 @@ def folder_timelines(
             _check_finite(data, batch, [known[row] for row in at])
             found += find(batch)
         seconds = int(split.stores["audio"].shape[1])
-        for name, events in zip(known, found):
-            yield Timeline(name, seconds, find.name, tuple(events), model.task, data.filters)
+        for name, clip_id, events in zip(known, split.ids, found):
+            about = reports.get(str(clip_id), VideoReport(seconds, ()))
+            kept = events_within(events, about.length)
+            yield Timeline(name, seconds, find.name, kept, model.task, data.filters, about.notes)
 
 
 def _check_finite(data: Clips, batch: Mapping[str, torch.Tensor], names: list[str]) -> None:
@@ -256,7 +261,7 @@ class EventFinder:
         smooth_scores(np.zeros((1, 1)), smooth)
         if threshold is not None and not 0 < threshold <= 1:
             raise AvbookError(f"threshold={threshold!r}: expected a number above 0, at most 1")
-        self.name = f"{model.recipe.name} seed {model.seed}"  # as timelines name the model
+        self.name = model.name  # as timelines have it
         self._model, self._categories = model, categories
         self._threshold, self._smooth = threshold, smooth
         self._net = model.net.to(device).eval()

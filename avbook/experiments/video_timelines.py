@@ -21,14 +21,14 @@ from avbook.features.folder import LONGEST
 from avbook.features.folder_extraction import Extraction, open_plan, plan_of
 from avbook.features.folder_plan import VISUAL, FeaturePlan, plan_features
 from avbook.features.folder_video import announced_seconds, video_features, whole_seconds
-from avbook.features.timelines import Timeline, shown_name
+from avbook.features.timelines import Timeline, events_within, shown_name
 
 __all__ = ["VideoTimelines", "video_timelines", "model_plan"]
 
 
 def video_timelines(
     model: TrainedModel,  # as `read_model` gives it
-    videos: Iterable[str | os.PathLike],
+    videos: Iterable[str | os.PathLike],  # their files
     # weight files of extractors that need one: by their names, or "NETWORK=FILE"
     weights: Sequence = (),
     *,
@@ -41,6 +41,8 @@ def video_timelines(
 
     The features are those that `extract_folder` would write, to the bit. Raises `AvbookError` as
     `VideoTimelines` does, and for the first video that cannot be used."""
+    if isinstance(videos, (str, os.PathLike)):
+        raise AvbookError(f"videos={str(videos)!r}: expected a list of videos, also of one")
     find = VideoTimelines(
         model, weights, seconds=seconds, threshold=threshold, smooth=smooth, device=device
     )
@@ -96,7 +98,7 @@ class VideoTimelines:
             video=shown_name(path),
             seconds=seconds,
             model=self.find.name,
-            events=tuple(events),
+            events=events_within(events, made.length),
             task=self.model.task,
             extractors=self.extraction.described,
             notes=made.notes,

@@ -20,7 +20,7 @@ from avbook.data.layout import locate
 from avbook.data.spec import AVE_SPEC, find_spec
 from avbook.errors import AvbookError
 
-__all__ = ["SUFFIXES", "Annotations", "Row", "VideoList", "find_videos"]
+__all__ = ["SUFFIXES", "Annotations", "Row", "VideoList", "find_videos", "media_files"]
 
 # of files that are taken for videos
 SUFFIXES = frozenset(
@@ -101,7 +101,7 @@ def find_videos(
 def _by_stem(videos: Path) -> dict[str, Path]:
     """Stem -> video."""
     found: dict[str, Path] = {}
-    for path in _media_files(videos):
+    for path in media_files(videos):
         if path.stem in found:
             raise AvbookError(
                 f"{videos}: {found[path.stem].name} and {path.name} have one stem, by which"
@@ -127,7 +127,9 @@ def _check_names(by_stem: Mapping[str, Path]) -> None:
             )
 
 
-def _media_files(videos: Path) -> list[Path]:
+def media_files(
+    videos: Path,  # a folder of videos, or one
+) -> list[Path]:
     """The files that are videos by their names, sorted."""
     if os.path.lexists(videos) and not videos.is_dir():
         check_regular(videos)

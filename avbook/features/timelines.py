@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,7 +19,15 @@ from avbook.common.schema import Schema, read_json
 from avbook.errors import AvbookError
 from avbook.features.zero_shot import TimelineEvent
 
-__all__ = ["MODALITIES", "Timeline", "write_timeline", "read_timeline", "write_csv", "shown_name"]
+__all__ = [
+    "MODALITIES",
+    "Timeline",
+    "events_within",
+    "write_timeline",
+    "read_timeline",
+    "write_csv",
+    "shown_name",
+]
 
 MODALITIES = ("audio", "visual", "audio-visual")
 COLUMNS = ("file", "onset", "offset", "event", "score", "modality")
@@ -33,13 +42,25 @@ def shown_name(
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def events_within(
+    events: Iterable[TimelineEvent],
+    length: float,  # seconds that the video lasts
+) -> tuple[TimelineEvent, ...]:
+    """The events cut at the video's end, behind which there is only padding; less than a quarter of
+    a last second does not count."""
+    end = max(1, math.ceil(length - 0.25))
+    return tuple(
+        event._replace(offset=min(event.offset, end)) for event in events if event.onset < end
+    )
+
+
 @dataclass(frozen=True)
 class Timeline:
     """The events that were found in a video, and with what they were found."""
 
     video: str  # its file's name, or a clip's id
     seconds: int  # T
-    model: str  # "zero-shot", or the run
+    model: str  # "zero-shot", or the recipe, seed and a hash of the weights
     events: tuple[TimelineEvent, ...]  # in the order of their onsets
     task: str | None = None  # "ave" or "llp"; None: the categories are of neither
     extractors: dict[str, Any] | None = None  # modality -> name, version, weights, seed, dim

@@ -66,10 +66,12 @@ def _sound_indices(
     names = audioset_names()
     if category in names:
         return [names.index(category)]
-    near = get_close_matches(category, [*SOUNDS, *names], n=2, cutoff=0.5)
-    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "see audioset_names()"
+    known = {name.casefold(): name for name in [*names, *SOUNDS]}
+    near = [known[one] for one in get_close_matches(category.casefold(), known, n=2, cutoff=0.65)]
+    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
     raise AvbookError(
-        f"category {category!r}: expected one of AVE or LLP, or a class of AudioSet; {hint}"
+        f"category {category!r}: expected one of AVE or LLP, or a class of AudioSet (all: in Python"
+        f" audioset_names()); names of your own need labels and a model{hint}"
     )
 
 

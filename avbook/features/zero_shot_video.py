@@ -85,7 +85,8 @@ class Found(NamedTuple):
 
 
 class ZeroShot:
-    """Both networks, loaded once: called with a video it gives the `Timeline` of its categories.
+    """Both networks, loaded once: called with a video it gives `Found`, the `Timeline` of the
+    categories and the small clip that it was made from.
 
     Raises `AvbookError` where a network's package is missing, for an unknown category and for
     options out of their range."""

@@ -205,10 +205,19 @@ def test_a_bad_video_among_several_is_told_and_passed_over(videos, networks):
         (("b.mp4", "--zero-shot", "--out", "b.mp4"), "b.mp4: is no folder"),
         (("b.mp4", "--zero-shot", "--threshold", "0"), "threshold=0.0: expected"),
         (("--zero-shot", "b.mp4", "--device", "gpu"), "gpu"),
+        (("b.mp4", "--model", "x", "--categories", "Dog"), "--categories Dog: is for --zero-shot"),
     ],
 )
 def test_wrong_usage_is_one_line(videos, networks, words, told):
     assert told in fault("predict", *words)
+
+
+def test_a_folder_stands_for_its_videos(videos, networks):
+    Path("sub").mkdir()
+    assert "sub: no video in it; expected a folder" in fault("predict", "sub", "--zero-shot")
+    shutil.copy("b.mp4", "sub")
+    assert "two videos named 'b'" in fault("predict", "b.mp4", "sub", "--zero-shot")
+    assert "open timelines/b.timeline.html" in run("sub", "--zero-shot").output
 
 
 def test_the_mapping_is_shown_without_a_video():
@@ -254,7 +263,9 @@ def test_every_clip_of_a_folder(trained, tmp_path, monkeypatch):
     expected = [f"{name}.timeline.{kind}" for name in names for kind in kinds]
     assert listed() == sorted([*expected, "index.html", "timelines.csv"])
     told = json.loads(Path(f"timelines/{names[0]}.timeline.json").read_text())
-    assert told["video"] == names[0] and told["model"] == "psp-full seed 0"
+    assert told["video"] == names[0] and re.fullmatch(
+        r"psp-full seed 0 \([0-9a-f]{8}\)", told["model"]
+    )
     assert {e["event"] for e in told["events"]} <= set(NAMES)
     assert "open timelines/index.html" in found.output
 

@@ -103,7 +103,7 @@ def test_the_score_of_ave_is_the_mean_share_of_the_softmax(run):
     for event in line.events:
         column = shares[event.onset : event.offset, NAMES.index(event.event)]
         assert event.score == pytest.approx(column.mean(), rel=1e-5)
-    assert line.events and line.task == "ave" and line.model == "psp-full seed 0"
+    assert line.events and line.task == "ave" and line.model == model.name
 
 
 @pytest.mark.parametrize("name", ["han", "ma"])

@@ -1,6 +1,7 @@
 """Timelines of videos by a trained model that makes its features itself: the same as by a folder of
 features, and a line where the extractors are others or cannot be had."""
 
+import copy
 import importlib.util
 import json
 from dataclasses import replace
@@ -103,6 +104,31 @@ def test_features_are_as_long_as_those_of_the_training(models):
         **world_dims("llp"),
         "visual_3d": 24,
     }
+
+
+def test_padding_has_no_events(videos, models, tmp_path):
+    path = videos / "video 1.mp4"
+    (line,) = video_timelines(models["llp"], [path], seconds=6, threshold=1e-6)
+    assert line.seconds == 6 and max(event.offset for event in line.events) == SECONDS
+    options = {"visual": "world", "audio": "world", "jobs": 1, "progress": False, "seconds": 6}
+    extract_folder(path, tmp_path / "out", "llp", **options)
+    clips = open_clips(str(tmp_path / "out"), "llp")
+    (other,) = folder_timelines(models["llp"], clips, threshold=1e-6)
+    assert [event[:3] for event in other.events] == [event[:3] for event in line.events]
+    assert other.notes == line.notes and "padded to 6 s" in line.notes[-1]
+
+
+def test_one_video_is_given_in_a_list(models):
+    with pytest.raises(AvbookError, match="^videos='a.mp4': expected a list of videos"):
+        next(video_timelines(models["ave"], "a.mp4"))
+
+
+def test_two_trainings_have_two_names(models):
+    model = models["ave"]
+    other = copy.deepcopy(model.net)
+    with torch.no_grad():
+        next(other.parameters()).add_(1)
+    assert model.name == replace(model).name != replace(model, net=other).name
 
 
 def test_any_length_that_is_asked_for_or_the_videos_own(videos, models, tmp_path):

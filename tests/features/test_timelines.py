@@ -9,6 +9,7 @@ import pytest
 from avbook.errors import AvbookError
 from avbook.features.timelines import (
     Timeline,
+    events_within,
     read_timeline,
     shown_name,
     write_csv,
@@ -23,6 +24,14 @@ EVENTS = (
 FULL = Timeline(
     "é 1.mp4", 4, "zero-shot", EVENTS, "ave", {"audio": {"name": "yamnet", "dim": 1024}}, ("short",)
 )
+
+
+def test_no_event_lies_behind_the_end_of_its_video():
+    events = [TimelineEvent(0, 9, "a", 0.5, "audio"), TimelineEvent(8, 9, "b", 0.5, "audio")]
+    assert [event.offset for event in events_within(events, 9.94)] == [9, 9]
+    assert [event.offset for event in events_within(events, 7.4)] == [8]
+    assert [event.offset for event in events_within(events, 7.2)] == [7]
+    assert [event.offset for event in events_within(events, 0.04)] == [1]
 
 
 def test_json_has_the_fields_that_others_read(tmp_path):
