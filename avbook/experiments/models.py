@@ -88,7 +88,7 @@ class TrainedModel:
         digest = hashlib.sha256()
         for name, tensor in sorted(self.net.state_dict().items()):
             digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
-        return f"{self.recipe.name} seed {self.seed} ({digest.hexdigest()[:8]})"
+        return f"{self.recipe.name} seed {self.seed}, weights {digest.hexdigest()[:8]}"
 
 
 def load_model(

@@ -264,7 +264,7 @@ def test_every_clip_of_a_folder(trained, tmp_path, monkeypatch):
     assert listed() == sorted([*expected, "index.html", "timelines.csv"])
     told = json.loads(Path(f"timelines/{names[0]}.timeline.json").read_text())
     assert told["video"] == names[0] and re.fullmatch(
-        r"psp-full seed 0 \([0-9a-f]{8}\)", told["model"]
+        r"psp-full seed 0, weights [0-9a-f]{8}", told["model"]
     )
     assert {e["event"] for e in told["events"]} <= set(NAMES)
     assert "open timelines/index.html" in found.output
