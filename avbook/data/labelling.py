@@ -13,7 +13,6 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from pydantic import PositiveInt
 
 from avbook.common.files import (
     check_regular,
@@ -22,11 +21,15 @@ from avbook.common.files import (
     os_fault,
     remove_unfinished,
 )
-from avbook.common.schema import Schema, read_json
 from avbook.common.system import lock
 from avbook.data.annotations import LIST_COLUMNS, OWN_VIDEOS, SPAN_COLUMNS, read_own_videos
 from avbook.data.ave_files import BACKGROUND_LABELS, LABELS, MIL_LABELS, VIDEO_LABELS
-from avbook.data.description import PACK_FILE, read_video_reports
+from avbook.data.description import (
+    FEATURES_FILE,
+    PACK_FILE,
+    read_features,
+    read_video_reports,
+)
 from avbook.data.events import BACKGROUND, runs
 from avbook.data.h5_files import open_h5
 from avbook.data.h5_writers import write_h5
@@ -40,16 +43,8 @@ from avbook.errors import AvbookError
 
 __all__ = ["LabelFaults", "WrittenLabels", "covered_seconds", "label_folder"]
 
-FEATURES_FILE = "features.json"  # what a folder of features says of itself
 HALF = Fraction(1, 2)
 FEW = 3  # videos of a validation split that are too few to choose an epoch
-
-
-class _Features(Schema):
-    kind: str
-    version: int
-    task: str
-    seconds: PositiveInt
 
 
 class LabelFaults(AvbookError):
@@ -128,17 +123,10 @@ def _read_folder(folder: Path, like: str | None) -> tuple[str, int, tuple[str, .
         raise AvbookError(
             f"{folder}: is a pack; label the folder that it was made from, then pack that again"
         )
-    if not os.path.lexists(folder / FEATURES_FILE):
+    told = read_features(folder)
+    if told is None:
         raise AvbookError(
             f"{folder}: has no {FEATURES_FILE}; expected a folder that `avbook features` wrote"
-        )
-    advice = "make the features again"
-    told = read_json(folder / FEATURES_FILE, _Features, "a description of features", advice)
-    if told["kind"] != "features" or told["version"] != 1 or told["task"] not in SPECS:
-        raise AvbookError(
-            f"{folder / FEATURES_FILE}: {told['kind'][:40]!r} of version {told['version']} for"
-            f" {told['task'][:40]!r}; expected 'features' of version 1 for {' or '.join(SPECS)}:"
-            f" {advice}"
         )
     if like not in (None, told["task"]):
         raise AvbookError(
@@ -147,7 +135,9 @@ def _read_folder(folder: Path, like: str | None) -> tuple[str, int, tuple[str, .
         )
     videos = read_own_videos(folder)
     if not videos:
-        raise AvbookError(f"{folder}: has no {OWN_VIDEOS}, the list of its videos; {advice}")
+        raise AvbookError(
+            f"{folder}: has no {OWN_VIDEOS}, the list of its videos; make the features again"
+        )
     {"ave": _check_ave_features, "llp": _check_llp_features}[told["task"]](
         folder, videos, told["seconds"]
     )

@@ -387,12 +387,15 @@ SPOILT = {
     ),
     "another kind": (
         lambda f: spoil_json(f, kind="pack"),
-        "'pack' of version 1 for 'ave'; expected",
+        "features.json: says kind 'pack', task 'ave' and .*; expected kind 'features'",
     ),
-    "later version": (lambda f: spoil_json(f, version=2), "'features' of version 2 for 'ave'"),
+    "later version": (
+        lambda f: spoil_json(f, version=2),
+        "features.json: features of version 2; this",
+    ),
     "another task": (
         lambda f: spoil_json(f, task="x"),
-        "for 'x'; expected 'features' of version 1",
+        "features.json: says kind 'features', task 'x' and",
     ),
     "no seconds": (lambda f: spoil_json(f, seconds=0), "not a description of features .seconds is"),
     "other seconds": (
