@@ -17,6 +17,7 @@ from avbook.common.files import os_fault, write_text
 from avbook.common.options import check_int
 from avbook.common.schema import Schema, read_json
 from avbook.errors import AvbookError
+from avbook.features.media import SLACK
 from avbook.features.zero_shot import TimelineEvent
 
 __all__ = [
@@ -48,7 +49,7 @@ def events_within(
 ) -> tuple[TimelineEvent, ...]:
     """The events cut at the video's end, behind which there is only padding; less than a quarter of
     a last second does not count."""
-    end = max(1, math.ceil(length - 0.25))
+    end = max(1, math.ceil(length - SLACK))
     return tuple(
         event._replace(offset=min(event.offset, end)) for event in events if event.onset < end
     )

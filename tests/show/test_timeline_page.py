@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 from PIL import Image
+from processes import ROOT
 
 from avbook.errors import AvbookError
 from avbook.features.small_clip import Thumbnail
@@ -235,3 +236,11 @@ def test_what_cannot_be_written_is_one_line_and_leaves_nothing(tmp_path):
     with pytest.raises(AvbookError, match="is there already|is a file"):
         write_page(tmp_path / "file" / "a.html", [clip()])
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_example_of_the_book_is_a_page_of_today():
+    """Its style and script are copies: `python tools/show_timeline.py RUN` writes it again."""
+    example = (ROOT / "nbs/5_your_videos/example_timeline.html").read_text(encoding="utf-8")
+    for name in ("timeline.css", "timeline.js"):
+        asset = (ROOT / "avbook/show/assets" / name).read_text(encoding="utf-8")
+        assert asset.strip() in example, name
