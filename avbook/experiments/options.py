@@ -294,7 +294,7 @@ class _Milestones:
         "10,20,30",
         "the learning rate decays after each of these epochs",
         parse=read_milestones,
-        form="rising epochs from 1 on, joined by commas, such as 10,20,30, or none",
+        form="rising epochs such as 10,20,30, or none",
     )
     decay: float = option(0.5, "factor of a decay", above=0, most=1)
     clip: float = option(0.0, "largest norm of the gradient; 0: not clipped", least=0, most=1e6)

@@ -114,8 +114,9 @@ def lr_factor(
         if size >= 1:
             return float(factor ** (min(epoch - 1, until) // size))
     if isinstance(schedule, (tuple, list)) and len(schedule) == 3 and schedule[0] == "milestones":
-        if isinstance(schedule[1], (tuple, list)):
-            return float(schedule[2] ** sum(epoch > milestone for milestone in schedule[1]))
+        milestones, factor = schedule[1:]
+        if isinstance(milestones, (tuple, list)):
+            return float(factor ** sum(epoch > milestone for milestone in milestones))
     raise AvbookError(
         f"schedule {schedule!r}: expected None, 'cosine', ('step', size, factor, until), size at"
         " least 1, or ('milestones', epochs, factor)"

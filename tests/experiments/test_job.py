@@ -106,6 +106,27 @@ def test_a_broken_description_is_one_line(tmp_path):
         job(tmp_path).stage("base", {}, lambda folder: None)
 
 
+# -------------------------------------------------------------------------------- what `fit` is told
+@pytest.mark.parametrize(
+    "recipe, changes, schedule, clip",
+    [
+        ("psp-full", {}, ("step", 60, 0.8, 170), None),
+        ("cmran-full", {}, ("milestones", (10, 20, 30), 0.5), 0.1),
+        ("cmran-weak", {"decay_at": "none", "clip": 0}, ("milestones", (), 0.5), None),
+        ("cmran-weak", {}, ("milestones", (5, 20, 40), 0.5), 0.5),
+    ],
+)
+def test_a_recipes_schedule_and_clip_reach_the_loop(
+    tmp_path, monkeypatch, recipe, changes, schedule, clip
+):
+    monkeypatch.setattr("avbook.training.loop.fit", lambda *args, **options: options)
+    found = find_recipe(recipe)
+    asked = job(tmp_path)
+    asked.settings = found.preset("paper") | found.check(changes)
+    options = asked.fit(None, None)
+    assert (options["schedule"], options["clip"]) == (schedule, clip)
+
+
 # ----------------------------------------------------------------------------------- one at a time
 def test_the_lock_goes_even_where_the_block_fails(tmp_path):
     for _ in range(2):
