@@ -15,6 +15,7 @@ from avbook.experiments import job as stages
 from avbook.experiments.job import Job, alone
 from avbook.experiments.options import Threads
 from avbook.experiments.recipe import Recipe
+from avbook.experiments.recipes import find_recipe
 
 
 class Data:
@@ -106,7 +107,7 @@ def test_a_broken_description_is_one_line(tmp_path):
         job(tmp_path).stage("base", {}, lambda folder: None)
 
 
-# -------------------------------------------------------------------------------- what `fit` is told
+# ---------------------------------------------------------------------------- what the loop is told
 @pytest.mark.parametrize(
     "recipe, changes, schedule, clip",
     [
