@@ -28,6 +28,7 @@ _MODULES = {
     "parsing.han": ("HAN", "HANMethod"),
     "parsing.ma": ("MA", "MAMethod"),
     "supervised.avel": ("AVEL", "AVEMethod"),
+    "supervised.cmran": ("CMRAN", "CMRANMethod"),
     "supervised.psp": ("PSP", "PSPMethod"),
     "training.device": ("seed_everything",),
     "training.loop": ("evaluate", "fit", "predict_all"),
@@ -59,6 +60,7 @@ if TYPE_CHECKING:  # the same names, for editors and type checkers
     from avbook.parsing.han import HAN as HAN, HANMethod as HANMethod
     from avbook.parsing.ma import MA as MA, MAMethod as MAMethod
     from avbook.supervised.avel import AVEL as AVEL, AVEMethod as AVEMethod
+    from avbook.supervised.cmran import CMRAN as CMRAN, CMRANMethod as CMRANMethod
     from avbook.supervised.psp import PSP as PSP, PSPMethod as PSPMethod
     from avbook.training.device import seed_everything as seed_everything
     from avbook.training.loop import evaluate as evaluate, fit as fit, predict_all as predict_all

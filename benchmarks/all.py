@@ -27,6 +27,7 @@ SCRIPTS = (
     "steps",
     "psp_epoch",
     "han_step",
+    "cmran_step",
     "refinement",
     "search",
     "cmlcl_full",

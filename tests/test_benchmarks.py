@@ -113,6 +113,18 @@ def test_metrics(record):
 
 
 @pytest.mark.soak
+def test_cmran_step(record):
+    record = checked(record("cmran_step"), "lines", "batch", "peak_gflops")
+    lines = record["lines"]
+    assert [*lines] == ["released, float64", "released, float32", "ours, float64", "ours"]
+    assert lines["ours"]["gflop"] <= lines["released, float32"]["gflop"]
+    assert lines["ours, float64"]["first_loss"] == pytest.approx(
+        lines["released, float64"]["first_loss"], rel=1e-9
+    )
+    assert len(record["rows"]) == 2
+
+
+@pytest.mark.soak
 def test_han_step(record):
     record = checked(record("han_step"), "han", "ma", "batch")
     assert (
@@ -347,6 +359,7 @@ def test_what_the_page_shows_is_there(measure):
         "metrics",
         "steps",
         "han_step",
+        "cmran_step",
         "refinement",
         "loading",
         "psp_epoch",

@@ -199,6 +199,21 @@ def test_avel(golden, kind):
         close(out["scores"], arrays["out1"])
 
 
+@pytest.mark.parametrize("dtype, key, atol", [("float32", "", ATOL), ("float64", "f64/", 1e-12)])
+def test_cmran(golden, dtype, key, atol):
+    """The weak network's three outputs; and, in float32, the picture as the attention gives it."""
+    arrays = golden("cmran_weak")
+    dtype = getattr(torch, dtype)
+    net = load_released("cmran-weak", arrays).to(dtype)
+    batch = {name: torch.from_numpy(arrays[f"in/{name}"]).to(dtype) for name in ("audio", "visual")}
+    with torch.no_grad():
+        out = net(batch)
+    for ours, theirs in (("relevance", "out0"), ("category", "out1"), ("video_scores", "out2")):
+        close(out[ours], arrays[key + theirs], atol)
+    close(out["v_attended"], arrays["int/spatial_channel_att"])
+    assert (out["relation_v"] > 0).all() and float(out["relevance"].std()) > 0.01
+
+
 def step_batches():
     """Four batches of eight, as golden/README.md tells to make them."""
     rng = np.random.default_rng(2026)

@@ -36,6 +36,7 @@ COLAB = f"https://colab.research.google.com/github/{SETTINGS['user']}/{SETTINGS[
 PAPERS = {
     "PSP": "[@zhou2021psp]",
     "AVEL": "[@tian2018avel]",
+    "CMRAN": "[@xu2020cmran]",
     "HAN": "[@tian2020han]",
     "MA": "[@wu2021ma]",
     "CMLCL": "[@bao2023cmlcl]",

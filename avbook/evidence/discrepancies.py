@@ -22,6 +22,7 @@ __all__ = ["discrepancy_rows", "other_entries", "REGISTERS", "to_markdown"]
 # switched
 REGISTERS = {
     "PSP": ("psp-code", "2_supervised/06_discrepancies.ipynb", ("psp-full", "psp-weak")),
+    "CMRAN": ("cmran-code", "2_supervised/02b_cmran_code.ipynb", ("cmran-full", "cmran-weak")),
     "MA": ("ma-code", "3_parsing/07_discrepancies.ipynb", ("ma", "han")),
     "CMLCL": ("cmlcl-open", "4_unsupervised/05_open_questions.ipynb", ("cmlcl",)),
 }

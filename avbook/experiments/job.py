@@ -17,6 +17,7 @@ from avbook.common.files import read_bytes, remove_unfinished_files, write_text
 from avbook.common.schema import Schema, read_json
 from avbook.common.system import lock
 from avbook.errors import AvbookError
+from avbook.experiments.options import read_milestones
 
 __all__ = ["Job", "alone", "remove_leftovers"]
 
@@ -52,15 +53,13 @@ class Job:
         from avbook.training.loop import fit
 
         s = self.settings
-        kind = s.get("schedule", "step")
         options = {
             "epochs": s["epochs"],
             "batch_size": s["batch_size"],
             "lr": s["lr"],
             "weight_decay": s["weight_decay"],
-            "schedule": (
-                ("step", s["decay_every"], s["decay"], s["decay_until"]) if kind == "step" else kind
-            ),
+            "schedule": _schedule(s),
+            "clip": s.get("clip") or None,
             "precision": s["precision"],
             "optimizer": s.get("optimizer", "adam"),
         }
@@ -113,6 +112,16 @@ class Job:
                     write_text(done, json.dumps(told, indent=1) + "\n")
         _check_stage(done, asked)
         return folder
+
+
+def _schedule(settings: dict[str, Any]) -> tuple | str:
+    """The schedule of the learning rate as `training.fit` takes it."""
+    if "decay_at" in settings:
+        return ("milestones", read_milestones(settings["decay_at"]), settings["decay"])
+    kind = settings.get("schedule", "step")
+    if kind != "step":
+        return kind
+    return ("step", settings["decay_every"], settings["decay"], settings["decay_until"])
 
 
 def _plain(name: str) -> str:

@@ -24,6 +24,8 @@ __all__ = [
     "WIDEST",
     "Threads",
     "Schedule",
+    "MilestoneSchedule",
+    "read_milestones",
 ]
 
 WIDEST = 65_536  # the largest width of a layer; from such a one to another are 16 GiB of weights
@@ -262,13 +264,44 @@ class Threads:
 
 
 @dataclass(frozen=True)
-class _Steps:
+class _Fit:
     epochs: int = option(300, "passes over the training split", least=1)
     batch_size: int = option(128, "clips in a step", least=1)
     lr: float = option(1e-3, "learning rate of Adam in the first epoch", above=0, most=10)
+
+
+@dataclass(frozen=True)
+class _Steps:
     decay_every: int = option(60, "epochs from one decay of the learning rate to the next", least=1)
     decay: float = option(0.8, "factor of a decay", above=0, most=1)
     decay_until: int = option(170, "no decay after so many epochs", least=0)
+
+
+def read_milestones(
+    text: str,  # such as "10,20,30"; "none": no decay
+) -> tuple[int, ...]:
+    """The epochs after which the learning rate decays; raises `ValueError` where they do not rise
+    from 1 on."""
+    epochs = () if text == "none" else tuple(int(part) for part in text.split(","))
+    if any(later <= earlier for earlier, later in zip((0, *epochs), epochs)):
+        raise ValueError(text)
+    return epochs
+
+
+@dataclass(frozen=True)
+class _Milestones:
+    decay_at: str = option(
+        "10,20,30",
+        "the learning rate decays after each of these epochs",
+        parse=read_milestones,
+        form="rising epochs such as 10,20,30, or none",
+    )
+    decay: float = option(0.5, "factor of a decay", above=0, most=1)
+    clip: float = option(0.0, "largest norm of the gradient; 0: not clipped", least=0, most=1e6)
+
+
+@dataclass(frozen=True)
+class _Rest:
     weight_decay: float = option(0.0, "weight decay of Adam", least=0, most=10)
     precision: str = option(
         "no", "floats of the forward pass: no is float32", choices=("no", "bf16", "fp16")
@@ -276,5 +309,10 @@ class _Steps:
 
 
 @dataclass(frozen=True)
-class Schedule(_Steps, Threads):
+class Schedule(_Fit, _Steps, _Rest, Threads):
     """The options that `Job.fit` reads, with PSP's released values."""
+
+
+@dataclass(frozen=True)
+class MilestoneSchedule(_Fit, _Milestones, _Rest, Threads):
+    """The same where the learning rate decays after named epochs and the gradient is clipped."""

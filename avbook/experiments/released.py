@@ -45,7 +45,8 @@ def register_released(
 
 
 def load_released(
-    kind: str,  # "psp-full", "psp-weak", "avel-full", "avel-weak", "han" or "ma"
+    # "psp-full", "psp-weak", "avel-full", "avel-weak", "cmran-full", "cmran-weak", "han" or "ma"
+    kind: str,
     # by their released names: a file (.pt, .pth, .safetensors, .npz), a state dict, a network, or a
     # dict with one of these under one of the usual keys, such as "state_dict"
     weights: Any,
@@ -267,6 +268,85 @@ register_released("avel-full", Released(_AVEL, _build_avel))
 register_released(
     "avel-weak", Released(_AVEL, lambda shapes: _build_avel(shapes, weak=True, pool="max"))
 )
+
+
+# -------------------------------------------------------------------------------------------- CMRAN
+def _relation(theirs: str, ours: str, attention: str, layers: int) -> dict[str, str]:
+    """The names of one modality's relation layers."""
+    stack = "encoder" if attention == "self_attn" else "decoder"
+    names = {f"{theirs}.affine_matrix.": f"{ours}.project."}
+    for layer in range(layers):
+        for old, new in (
+            (attention, "attention"),
+            ("linear1", "hidden"),
+            ("linear2", "out"),
+            ("norm1", "first"),
+            ("norm2", "second"),
+        ):
+            names[f"{theirs}.{stack}.layers.{layer}.{old}."] = f"{ours}.layers.{layer}.{new}."
+    return names
+
+
+_CMRAN_ATTENTION = "spatial_channel_att.affine_"
+_CMRAN = {
+    "v_fc.": "adapt.",
+    **{
+        f"{_CMRAN_ATTENTION}{old}.": f"attention.{new}."
+        for old, new in (
+            ("audio_1", "channel_audio"),
+            ("video_1", "channel_visual"),
+            ("bottleneck", "bottleneck"),
+            ("v_c_att", "channel_score"),
+            ("audio_2", "spatial_audio"),
+            ("video_2", "spatial_visual"),
+            ("v_s_att", "spatial_score"),
+        )
+    },
+    **_relation("video_encoder", "visual_within", "self_attn", 2),
+    **_relation("audio_encoder", "audio_within", "self_attn", 2),
+    **_relation("video_decoder", "visual_across", "multihead_attn", 1),
+    **_relation("audio_decoder", "audio_across", "multihead_attn", 1),
+    "AVInter.video_multihead.": "interaction.attention.",
+    "AVInter.norm1.": "interaction.norm.",
+    "localize_module.classifier.": "head.relevance.",
+    "localize_module.event_classifier.": "head.category.",
+}
+
+
+def _build_cmran(weak: bool, shapes):
+    from avbook.supervised.cmran import CMRAN
+
+    adapted, visual_dim = shapes["v_fc.weight"]
+    attention_dim, audio_dim = shapes[_CMRAN_ATTENTION + "audio_1.weight"]
+    feed, width = shapes["video_encoder.encoder.layers.0.linear1.weight"]
+    return CMRAN(
+        audio_dim=audio_dim,
+        visual_dim=visual_dim,
+        categories=shapes["localize_module.event_classifier.weight"][0] - weak,
+        adapted=adapted,
+        attention_dim=attention_dim,
+        bottleneck=shapes[_CMRAN_ATTENTION + "bottleneck.weight"][0],
+        spatial_dim=shapes[_CMRAN_ATTENTION + "audio_2.weight"][0],
+        width=width,
+        feed=feed,
+        weak=weak,
+    )
+
+
+for _kind, _weak in (("cmran-full", False), ("cmran-weak", True)):
+    register_released(
+        _kind,
+        Released(
+            _CMRAN,
+            partial(_build_cmran, _weak),
+            unused=(
+                _CMRAN_ATTENTION + "video_guided_",
+                *(f"{name}_encoder.encoder_layer." for name in ("video", "audio")),
+                *(f"{name}_decoder.decoder_layer." for name in ("video", "audio")),
+                *(f"{name}_decoder.decoder.layers.0.self_attn." for name in ("video", "audio")),
+            ),
+        ),
+    )
 
 
 # --------------------------------------------------------------------------------------- HAN and MA

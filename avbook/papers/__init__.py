@@ -1,6 +1,7 @@
 """What the three papers say: every number, stated ordering, figure and numbered equation.
 
-A paper's number stands in its own file (`psp`, `ma`, `cmlcl`) and nowhere else.
+A paper's number stands in its own file (`psp`, `ma`, `cmlcl`) and nowhere else. CMRAN, which two of
+them quote, has a table of what its released code does (`cmran`).
 """
 
 from __future__ import annotations
@@ -8,18 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from avbook.errors import AvbookError
-from avbook.papers import cmlcl, ma, psp
+from avbook.papers import cmlcl, cmran, ma, psp
 from avbook.papers.schema import PAPERS, Figure, OrderingClaim, Table
 
 __all__ = ["EQUATIONS", "TABLES", "ORDERING_CLAIMS", "FIGURES", "find_table", "find_tables"]
 
 _FILES = {"psp": psp, "ma": ma, "cmlcl": cmlcl}
+_TABLES = {**{key: file.TABLES for key, file in _FILES.items()}, "cmran": cmran.TABLES}
 
 EQUATIONS: dict[str, dict[int, str]] = {
     key: _FILES[key].EQUATIONS for key in PAPERS
 }  # in our words
 TABLES: dict[str, Table] = {
-    key: table for name in PAPERS for key, table in _FILES[name].TABLES.items()
+    key: table for tables in _TABLES.values() for key, table in tables.items()
 }
 ORDERING_CLAIMS: list[OrderingClaim] = [
     direction for key in PAPERS for direction in _FILES[key].ORDERING_CLAIMS
@@ -33,7 +35,7 @@ def find_table(
     """The table with this key; raises `AvbookError` naming the known keys."""
     if key not in TABLES:
         raise AvbookError(
-            f"table {key!r} is not known: expected one of {', '.join([*PAPERS, *TABLES])}"
+            f"table {key!r} is not known: expected one of {', '.join([*_TABLES, *TABLES])}"
         )
     return TABLES[key]
 
@@ -44,6 +46,6 @@ def find_tables(
     """The tables of these keys, each once; a paper's key stands for all of its tables."""
     found: dict[str, Table] = {}
     for key in keys:
-        tables = _FILES[key].TABLES.values() if key in _FILES else [find_table(key)]
+        tables = _TABLES[key].values() if key in _TABLES else [find_table(key)]
         found |= {table.key: table for table in tables}
     return list(found.values())

@@ -1,1 +1,1 @@
-"""Event localisation with labels, full or weak: audio-guided attention, AVEL and PSP."""
+"""Event localisation with labels, full or weak: guided attention, AVEL, CMRAN and PSP."""

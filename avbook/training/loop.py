@@ -97,7 +97,8 @@ def update_best(
 
 # %% ../../nbs/1_problem/07_loop.ipynb #c046
 def lr_factor(
-    schedule: tuple | list | str | None,  # None, "cosine", or ("step", size, factor[, until])
+    # None, "cosine", ("step", size, factor[, until]) or ("milestones", epochs, factor)
+    schedule: tuple | list | str | None,
     epoch: int,  # counted from 1
     epochs: int,  # of the whole run
 ) -> float:
@@ -112,9 +113,13 @@ def lr_factor(
         until = schedule[3] if len(schedule) == 4 else epochs
         if size >= 1:
             return float(factor ** (min(epoch - 1, until) // size))
+    if isinstance(schedule, (tuple, list)) and len(schedule) == 3 and schedule[0] == "milestones":
+        milestones, factor = schedule[1:]
+        if isinstance(milestones, (tuple, list)):
+            return float(factor ** sum(epoch > milestone for milestone in milestones))
     raise AvbookError(
-        f"schedule {schedule!r}: expected None, 'cosine' or ('step', size, factor, until), size at"
-        " least 1"
+        f"schedule {schedule!r}: expected None, 'cosine', ('step', size, factor, until), size at"
+        " least 1, or ('milestones', epochs, factor)"
     )
 
 # %% ../../nbs/1_problem/07_loop.ipynb #c054
@@ -520,7 +525,7 @@ def fit(
     lr: float = 1e-3,
     weight_decay: float = 0.0,
     optimizer: str = "adam",  # "adam", "adamw" or "sgd"
-    schedule: tuple | str | None = None,  # None, "cosine" or ("step", size, factor[, until])
+    schedule: tuple | str | None = None,  # of the learning rate, as `lr_factor` takes it
     clip: float | None = None,  # largest norm of the gradient
     seed: int = 0,  # order of the data and dropout
     device: str = "auto",  # "auto", "cpu", "cuda" or "mps"

@@ -160,6 +160,6 @@ def test_a_papers_key_stands_for_all_of_its_tables():
     assert find_tables(["psp-2", "psp", "psp-1"]) == [
         TABLES[key] for key in ("psp-2", "psp-1", "psp-3", "psp-4", "psp-code")
     ]
-    assert {t.key for t in find_tables(["psp", "ma", "cmlcl"])} == set(TABLES)
+    assert {t.key for t in find_tables(["psp", "ma", "cmlcl", "cmran"])} == set(TABLES)
     with pytest.raises(AvbookError, match="table 'pps' is not known: expected one of psp, ma"):
         find_tables(["pps"])

@@ -15,6 +15,7 @@ from avbook.experiments import job as stages
 from avbook.experiments.job import Job, alone
 from avbook.experiments.options import Threads
 from avbook.experiments.recipe import Recipe
+from avbook.experiments.recipes import find_recipe
 
 
 class Data:
@@ -104,6 +105,27 @@ def test_a_broken_description_is_one_line(tmp_path):
     os.mkfifo(done)
     with pytest.raises(AvbookError, match="stage.json: is a pipe"):
         job(tmp_path).stage("base", {}, lambda folder: None)
+
+
+# ---------------------------------------------------------------------------- what the loop is told
+@pytest.mark.parametrize(
+    "recipe, changes, schedule, clip",
+    [
+        ("psp-full", {}, ("step", 60, 0.8, 170), None),
+        ("cmran-full", {}, ("milestones", (10, 20, 30), 0.5), 0.1),
+        ("cmran-weak", {"decay_at": "none", "clip": 0}, ("milestones", (), 0.5), None),
+        ("cmran-weak", {}, ("milestones", (5, 20, 40), 0.5), 0.5),
+    ],
+)
+def test_a_recipes_schedule_and_clip_reach_the_loop(
+    tmp_path, monkeypatch, recipe, changes, schedule, clip
+):
+    monkeypatch.setattr("avbook.training.loop.fit", lambda *args, **options: options)
+    found = find_recipe(recipe)
+    asked = job(tmp_path)
+    asked.settings = found.preset("paper") | found.check(changes)
+    options = asked.fit(None, None)
+    assert (options["schedule"], options["clip"]) == (schedule, clip)
 
 
 # ----------------------------------------------------------------------------------- one at a time

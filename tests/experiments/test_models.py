@@ -21,11 +21,22 @@ from avbook.training.weights import load_weights, read_tensors, save_weights, wr
 
 SMALL = {"epochs": 1, "threads": 1, "batch_size": 8, "hidden": 8}
 AVE = {**SMALL, "attention_dim": 8, "head": 8}
+CMRAN = {
+    **{name: value for name, value in SMALL.items() if name != "hidden"},
+    "attention_dim": 8,
+    "bottleneck": 6,
+    "spatial_dim": 5,
+    "adapted": 7,
+    "width": 8,
+    "feed": 9,
+}
 RUNS = {
     "psp-full": {**AVE, "bottleneck": 12, "width": 8},
     "psp-weak": {**AVE, "width": 8},
     "avel-full": AVE,
     "avel-weak": AVE,
+    "cmran-full": CMRAN,
+    "cmran-weak": CMRAN,
     "han": {**SMALL, "width": 8},
     "ma": {**SMALL, "width": 8},
 }

@@ -127,6 +127,10 @@ def test_a_recipe_that_declares_nonsense_is_refused_when_it_is_made(settings, qu
         ("psp-full", {"strict": 1}, "true or false"),
         ("psp-full", {"strict": "True"}, "true or false"),
         ("psp-full", {"prune": 3}, "psp, wpsp, asp, sapsp or none"),
+        ("cmran-full", {"decay_at": "20,10"}, "rising epochs such as 10,20,30, or none"),
+        ("cmran-full", {"decay_at": "10,ten"}, "rising epochs such as 10,20,30, or none"),
+        ("cmran-full", {"decay_at": "0,5"}, "rising epochs such as 10,20,30, or none"),
+        ("cmran-weak", {"clip": -1}, "a number, at least 0 and at most 1e+06"),
         ("psp-full", {"prune": "wpp"}, "psp, wpsp, asp, sapsp or none"),
         ("cmlcl", {"kl_cap": 10}, "log C, none or nats, such as 10nats"),
         ("cmlcl", {"kl_cap": "-1nats"}, "log C, none or nats, such as 10nats"),
@@ -222,7 +226,10 @@ DIMS = {
 }
 
 
-@pytest.mark.parametrize("name", ["psp-full", "psp-weak", "avel-full", "avel-weak", "han", "ma"])
+@pytest.mark.parametrize(
+    "name",
+    ["psp-full", "psp-weak", "avel-full", "avel-weak", "cmran-full", "cmran-weak", "han", "ma"],
+)
 def test_the_networks_take_every_choice_and_no_other(name):
     """`refine`, `errors` belong to a stage and `precision` to the loop; the pair-similarity loss of
     `avel-full` takes no single modality."""

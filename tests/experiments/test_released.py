@@ -15,7 +15,7 @@ from avbook.experiments.released import (
     register_released,
 )
 
-KINDS = ["psp-full", "psp-weak", "avel-full", "avel-weak"]
+KINDS = ["psp-full", "psp-weak", "avel-full", "avel-weak", "cmran-full", "cmran-weak"]
 SHAPES = dict(
     {
         "attention.affine_audio.weight": (8, 6),
@@ -50,6 +50,47 @@ def lstm(prefix, inputs, hidden=3):
     }
 
 
+def affine(name, outputs, inputs):
+    return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
+
+
+def attention(name, dim=8):
+    projected = {f"{name}.in_proj_weight": (3 * dim, dim), f"{name}.in_proj_bias": (3 * dim,)}
+    return projected | affine(f"{name}.out_proj", dim, dim)
+
+
+def relation(name, inputs, layers, own, dim=8, feed=11):
+    shapes = affine(f"{name}.affine_matrix", dim, inputs)
+    stack = "encoder" if own == "self_attn" else "decoder"
+    for layer in (f"{name}.{stack}.layers.{i}" for i in range(layers)):
+        shapes |= attention(f"{layer}.{own}")
+        shapes |= affine(f"{layer}.linear1", feed, dim) | affine(f"{layer}.linear2", dim, feed)
+        for norm in ("norm1", "norm2"):
+            shapes |= {f"{layer}.{norm}.weight": (dim,), f"{layer}.{norm}.bias": (dim,)}
+    return shapes
+
+
+def cmran(weak):
+    spatial = "spatial_channel_att.affine_"
+    shapes = affine("v_fc", 7, 5) | attention("AVInter.video_multihead")
+    for name, outputs, inputs in (
+        ("video_1", 9, 7),
+        ("audio_1", 9, 6),
+        ("bottleneck", 10, 9),
+        ("v_c_att", 7, 10),
+        ("video_2", 12, 7),
+        ("audio_2", 12, 6),
+        ("v_s_att", 1, 12),
+    ):
+        shapes |= affine(spatial + name, outputs, inputs)
+    for name, inputs in (("video", 7), ("audio", 6)):
+        shapes |= relation(f"{name}_encoder", inputs, 2, "self_attn")
+        shapes |= relation(f"{name}_decoder", inputs, 1, "multihead_attn")
+    shapes |= {"AVInter.norm1.weight": (8,), "AVInter.norm1.bias": (8,)}
+    shapes |= affine("localize_module.classifier", 1, 8)
+    return shapes | affine("localize_module.event_classifier", 2 + weak, 8)
+
+
 def arrays_of(kind, seed=0):
     """Small weights of each kind, written down here by the released names."""
     if kind.startswith("psp"):
@@ -69,6 +110,8 @@ def arrays_of(kind, seed=0):
                 "linear_v.bias": (6,),
                 "W3.weight": (1, 3),
             }
+    elif kind.startswith("cmran"):
+        shapes = cmran(kind == "cmran-weak")
     else:
         shapes = {
             name.removeprefix("attention."): shape

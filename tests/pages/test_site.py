@@ -464,7 +464,8 @@ def test_the_recipes_and_tables_pages_name_exist():
     for page in read_pages(ROOT / "nbs"):
         for words in commands(page):
             if words[:1] == ["table"]:
-                keys = [word for word in words[1:] if re.fullmatch(r"(psp|ma|cmlcl)-[\w-]+", word)]
+                known = r"(psp|ma|cmlcl|cmran)-[\w-]+"
+                keys = [word for word in words[1:] if re.fullmatch(known, word)]
                 assert set(keys) <= set(TABLES), f"{page.path}: avbook {' '.join(words)}"
             if words[:1] == ["run"] and page.path != "extend.ipynb":
                 assert words[1] in RECIPES, f"{page.path}: avbook {' '.join(words)}"

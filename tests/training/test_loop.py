@@ -162,7 +162,20 @@ def test_the_released_schedules():
     )
 
 
-@pytest.mark.parametrize("schedule", ["linear", ("step", 0, 0.5), ("step", 5), ("cosine",), 3])
+@given(st.sets(st.integers(1, 60)), st.integers(1, 80), st.floats(0.1, 1))
+def test_milestones_are_pytorchs(milestones, epochs, factor):
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    theirs = torch.optim.lr_scheduler.MultiStepLR(optimizer, sorted(milestones), gamma=factor)
+    for epoch in range(1, epochs + 1):
+        ours = lr_factor(("milestones", sorted(milestones), factor), epoch, epochs)
+        assert ours == pytest.approx(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        theirs.step()
+
+
+@pytest.mark.parametrize(
+    "schedule", ["linear", ("step", 0, 0.5), ("step", 5), ("cosine",), 3, ("milestones", 5, 0.5)]
+)
 def test_an_unknown_schedule_is_refused_before_anything_runs(schedule, tmp_path):
     with pytest.raises(AvbookError, match="schedule"):
         run(schedule=schedule, out=tmp_path / "run")

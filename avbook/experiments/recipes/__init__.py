@@ -1,11 +1,11 @@
-"""Every recipe by its name: of PSP and AVEL, of HAN and MA, of CMLCL and its baselines."""
+"""Every recipe by its name: of PSP, AVEL and CMRAN, of HAN and MA, of CMLCL and its baselines."""
 
 from __future__ import annotations
 
 from avbook.errors import AvbookError
 from avbook.experiments.options import hint
 from avbook.experiments.recipe import Recipe
-from avbook.experiments.recipes import cluster, cmlcl, ma, psp
+from avbook.experiments.recipes import cluster, cmlcl, cmran, ma, psp
 
 __all__ = ["RECIPES", "register", "find_recipe"]
 
@@ -31,4 +31,4 @@ def find_recipe(
     return RECIPES[name]
 
 
-register(*psp.RECIPES, *cmlcl.RECIPES, *cluster.RECIPES, *ma.RECIPES)
+register(*psp.RECIPES, *cmran.RECIPES, *cmlcl.RECIPES, *cluster.RECIPES, *ma.RECIPES)
