@@ -25,7 +25,8 @@ def summarise_page(
 ) -> str:
     """Markdown of five lines: question, answer, best evidence, caveat, where next.
 
-    The answer counts the verdicts. The best evidence is the decided direction whose gap is largest
+    The answer counts the verdicts, and the undecided directions whose interval excludes the paper's
+    gap. The best evidence is the decided direction whose gap is largest
     against the half-width of its interval; where none is decided, the line says so. Raises
     `AvbookError` without a direction."""
     if not rows:
@@ -53,7 +54,22 @@ def _answer(rows):
         span = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
         over = f", over {span} seed{'s' * (seeds[-1] > 1)}"
     joined = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-    return f"Of {len(rows)} directions that the paper states, {joined}{over}."
+    return f"Of {len(rows)} directions that the paper states, {joined}{over}.{_excluded(rows)}"
+
+
+def _excluded(rows):
+    """How many undecided rows exclude the paper's gap: that much can be said of them."""
+    inside = [
+        row["paper_gap_inside"]
+        for row in rows
+        if row["verdict"] == "undecided" and row["paper_gap_inside"] is not None
+    ]
+    if not inside:
+        return ""
+    return (
+        f" Of the undecided ones, the paper prints the gap of {len(inside)}; our interval excludes"
+        f" {inside.count(False)} of these."
+    )
 
 
 _VERBS = {

@@ -40,6 +40,21 @@ def test_the_five_lines(rows):
     assert others[:2] == lines[:2] and "w/o PSP" not in others[2]
 
 
+def test_the_answer_counts_the_papers_gaps_that_undecided_directions_exclude(rows):
+    def undecided(*inside):
+        made = [
+            row | {"verdict": "undecided", "paper_gap_inside": holds}
+            for row, holds in zip(rows, inside)
+        ]
+        return summarise_page(made, **WORDS).splitlines()[1]
+
+    assert undecided(False, True, False, None).endswith(
+        "Of the undecided ones, the paper prints the gap of 3; our interval excludes 2 of these."
+    )
+    assert "Of the undecided" not in undecided(None, None, None, None)
+    assert "Of the undecided" not in summarise_page(rows, **WORDS)
+
+
 def test_nothing_decided_and_nothing_to_say(rows):
     undecided = [row | {"verdict": "undecided"} for row in rows]
     assert "No direction is decided." in summarise_page(undecided, **WORDS)
