@@ -16,10 +16,10 @@ TABLES = {
             for row, column, options in (
                 ("ours", "full", {}),
                 ("ours", "weak", {}),
-                ("a loss with one squashing", "weak", {"double_sigmoid": False}),
+                ("no sigmoid after the softmax", "weak", {"double_sigmoid": False}),
                 ("shares of the clip as labels", "weak", {"targets": "shares"}),
                 (
-                    "shares as labels and one squashing",
+                    "shares as labels, no sigmoid after the softmax",
                     "weak",
                     {"targets": "shares", "double_sigmoid": False},
                 ),
