@@ -7,7 +7,7 @@ from typing import Any
 
 from avbook.errors import AvbookError
 
-__all__ = ["is_whole", "check_choice", "check_int", "check_seed"]
+__all__ = ["is_whole", "check_choice", "check_heads", "check_int", "check_seed"]
 
 
 def is_whole(
@@ -26,6 +26,18 @@ def check_choice(
     if value not in known:
         raise AvbookError(
             f"{name}={value!r}: expected {', '.join(map(repr, known[:-1]))} or {known[-1]!r}"
+        )
+
+
+def check_heads(
+    name: str,  # of the option that sets the width
+    width: int,
+    heads: int,
+) -> None:
+    """Nothing; raises `AvbookError` where the heads of an attention do not divide its width."""
+    if heads < 1 or width % heads:
+        raise AvbookError(
+            f"{name}={width}, heads={heads}: expected a width that the heads divide evenly"
         )
 
 

@@ -13,9 +13,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..common.options import check_choice
+from ..common.options import check_choice, check_heads
 from ..common.tensors import upcast_half
-from ..errors import AvbookError
 from .avel import AVEMethod, video_loss
 
 # %% ../../nbs/2_supervised/02a_cmran.ipynb #c015
@@ -68,10 +67,7 @@ class SpatialChannelAttention(nn.Module):
 # %% ../../nbs/2_supervised/02a_cmran.ipynb #c019
 def _attention(dim: int, heads: int, dropout: float) -> nn.MultiheadAttention:
     """PyTorch's attention, batch first; raises `AvbookError` where the heads do not fit."""
-    if heads < 1 or dim % heads:
-        raise AvbookError(
-            f"width={dim}, {heads} heads: expected a width that the heads divide evenly"
-        )
+    check_heads("width", dim, heads)
     return nn.MultiheadAttention(dim, heads, dropout=dropout, batch_first=True)
 
 # %% ../../nbs/2_supervised/02a_cmran.ipynb #c020

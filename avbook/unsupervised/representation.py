@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..common.options import check_choice
+from ..common.options import check_choice, check_heads
 from ..common.tensors import upcast_half, xavier_linear
 from ..errors import AvbookError
 from ..papers.schema import paper
@@ -128,10 +128,7 @@ class CollaborativeAttention(nn.Module):
     ):
         super().__init__()
         check_choice("source", source, ("both", "own"))
-        if heads < 1 or hidden % heads:
-            raise AvbookError(
-                f"hidden={hidden}, heads={heads}: expected a width that the heads divide evenly"
-            )
+        check_heads("hidden", hidden, heads)
         self.heads, self.source, self.residual = heads, source, residual
         width = 2 * hidden if source == "both" else hidden
         self.query, self.key = xavier_linear(width, hidden), xavier_linear(width, hidden)

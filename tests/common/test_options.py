@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from avbook.common.options import check_choice, check_int, check_seed, is_whole
+from avbook.common.options import check_choice, check_heads, check_int, check_seed, is_whole
 from avbook.errors import AvbookError
 
 
@@ -35,3 +35,11 @@ def test_a_seed_is_a_whole_number_that_numpy_takes():
             AvbookError, match=r"^seed .*: expected a whole number from 0 to 2\*\*32"
         ):
             check_seed(seed)
+
+
+@pytest.mark.parametrize("heads", [0, -2, 3, 16])
+def test_heads_divide_the_width(heads):
+    for fitting in (1, 2, 8):
+        check_heads("width", 8, fitting)
+    with pytest.raises(AvbookError, match=f"^width=8, heads={heads}: expected a width that"):
+        check_heads("width", 8, heads)

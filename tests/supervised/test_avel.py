@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from ave_batches import clip_batch
 from torch import nn
 
 from avbook.errors import AvbookError
@@ -15,19 +16,6 @@ from avbook.training import device as machine
 SMALL = dict(
     audio_dim=6, visual_dim=5, positions=4, attention_dim=8, bottleneck=7, width=6, hidden=3
 )
-
-
-def clip_batch(batch=3, seconds=4, categories=2, seed=0):
-    g = torch.Generator().manual_seed(seed)
-    labels = nn.functional.one_hot(
-        torch.randint(0, categories + 1, (batch, seconds), generator=g), categories + 1
-    ).float()
-    return {
-        "audio": torch.randn(batch, seconds, 6, generator=g),
-        "visual": torch.rand(batch, seconds, 2, 2, 5, generator=g),
-        "labels": labels,
-        "video_labels": labels.mean(1),
-    }
 
 
 @pytest.mark.parametrize("inputs", ["raw", "one-layer", "two-layer"])

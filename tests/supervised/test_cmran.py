@@ -2,7 +2,9 @@
 on."""
 
 import math
+from functools import partial
 
+import ave_batches
 import numpy as np
 import pytest
 import torch
@@ -37,16 +39,7 @@ SMALL = dict(
     feed=12,
 )
 
-
-def clip_batch(batch=3, seconds=4, seed=0):
-    g = torch.Generator().manual_seed(seed)
-    labels = F.one_hot(torch.randint(0, 3, (batch, seconds), generator=g), 3).float()
-    return {
-        "audio": torch.randn(batch, seconds, 6, generator=g),
-        "visual": torch.rand(batch, seconds, 2, 3, 5, generator=g),
-        "labels": labels,
-        "video_labels": labels.mean(1),
-    }
+clip_batch = partial(ave_batches.clip_batch, grid=(2, 3))  # height and width apart
 
 
 def built(seed=0, **options):
@@ -316,9 +309,9 @@ def test_no_gradient_to_the_features_and_heads_that_do_not_fit():
     batch["audio"].requires_grad_(), batch["visual"].requires_grad_()
     CMRANMethod().loss(built(), batch)[0].backward()
     assert batch["audio"].grad is None and batch["visual"].grad is None
-    with pytest.raises(AvbookError, match="width=8, 3 heads"):
+    with pytest.raises(AvbookError, match="width=8, heads=3"):
         built(heads=3)
-    with pytest.raises(AvbookError, match="width=8, 5 heads"):
+    with pytest.raises(AvbookError, match="width=8, heads=5"):
         built(fusion_heads=5)
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from ave_batches import clip_batch
 from hypothesis import given, settings, strategies as st
 from torch.nn import functional as F
 
@@ -35,17 +36,6 @@ SMALL = dict(
     head=8,
 )
 VARIANTS = ["psp", "wpsp", "asp", "sapsp", "none"]
-
-
-def clip_batch(batch=3, seconds=4, seed=0):
-    g = torch.Generator().manual_seed(seed)
-    labels = F.one_hot(torch.randint(0, 3, (batch, seconds), generator=g), 3).float()
-    return {
-        "audio": torch.randn(batch, seconds, 6, generator=g),
-        "visual": torch.rand(batch, seconds, 2, 2, 5, generator=g),
-        "labels": labels,
-        "video_labels": labels.mean(1),
-    }
 
 
 def features(seed=0, batch=2, seconds=6, dim=8):
