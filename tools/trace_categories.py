@@ -1,12 +1,17 @@
 """Where CMLCL loses the categories that its features hold: `python tools/trace_categories.py`
 writes nbs/4_unsupervised/stages.json, which the page on it shows.
 
-The small worlds of AVE under trained and under random filters, the quick preset, three seeds.
-Labels are used to measure, never to learn, but for the two rows that say so. About ten minutes on
-two cores."""
+python tools/trace_categories.py [--only quick | paper]
+
+The small worlds of AVE under trained and under random filters, the quick preset, three seeds; then
+the paper's sizes and schedule under trained filters, fewer variants. Labels are used to measure,
+never to learn, but for the rows that say so. About ten minutes on two cores, and a quarter of an
+hour for the paper's settings. --only does one part and leaves the other's figures in the file as
+they are."""
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 from unittest import mock
@@ -33,7 +38,8 @@ from avbook.world.build import open_world, world_folder
 OUT = Path(__file__).resolve().parent.parent / "nbs/4_unsupervised/stages.json"
 SEEDS = range(3)
 LONG = 50  # epochs of the longer training
-PRESET = find_recipe("cmlcl").preset("quick")
+PRESETS = {name: find_recipe("cmlcl").preset(name) for name in ("quick", "paper")}
+WORLDS = {"quick": ("trained", "random"), "paper": ("trained",)}
 CERTAINTY = 0.2  # nats of the loss for a nat of a clip's own entropy, where that is added
 LABELLED = ("untrained", "learned")  # of these, on which label losses are compared
 REPRESENTATIONS = {
@@ -44,15 +50,19 @@ REPRESENTATIONS = {
     "learned, cross": {"positives": "cross"},
     f"learned, cross, {LONG} epochs": {"positives": "cross", "epochs": LONG},
 }
+PAPER = {  # what is measured at the paper's settings, where everything takes long
+    "representations": LABELLED,
+    "ways": ("labels", "repulsion from any clip", "affinity from the truth"),
+}
 
 
-def represent(train, seed, **changed):
+def represent(train, seed, preset, **changed):
     """Features of the training clips' seconds, (N, T, 2d), by the preset and what is changed."""
-    options = pick(PRESET, Pretext) | {"epochs": PRESET["represent_epochs"]} | changed
-    options |= {"lr": changed.get("lr", PRESET["represent_lr"])}
+    options = pick(preset, Pretext) | {"epochs": preset["represent_epochs"]} | changed
+    options |= {"lr": changed.get("lr", preset["represent_lr"])}
     net, history = pretrain(
         unlabelled(train),
-        hidden=PRESET["width"],
+        hidden=preset["width"],
         seed=seed,
         device="cpu",
         progress=False,
@@ -61,10 +71,10 @@ def represent(train, seed, **changed):
     return segment_features(net, unlabelled(train), device="cpu"), history[-1]["loss"]
 
 
-def look(videos, truth, seed):
+def look(videos, truth, seed, preset):
     """What one vector a clip knows of its category, in percent."""
-    sets = contrastive_sets(videos, PRESET["k"])
-    groups = group(videos, PRESET["categories"], seed=seed).numpy()
+    sets = contrastive_sets(videos, preset["k"])
+    groups = group(videos, preset["categories"], seed=seed).numpy()
     return {
         "purity": cluster_scores(groups, truth)["purity"],
         "neighbours": 100 * float((truth[sets.affinity] == truth[:, None]).mean()),
@@ -97,9 +107,9 @@ def drawn(truth, k, rng, same):
     return torch.as_tensor(np.stack(rows))
 
 
-def label_ways(videos, truth, seed):
+def label_ways(videos, truth, seed, k):
     """Name -> options of `assign_pseudo_labels`: the loss as it is, and one thing changed."""
-    k, rng = PRESET["k"], np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     sets = contrastive_sets(videos, k)
     anyone = torch.as_tensor(rng.integers(0, len(videos), (len(videos), k)))
     from_anyone = ContrastiveSets(sets.affinity, anyone)
@@ -119,16 +129,19 @@ def label_ways(videos, truth, seed):
     }
 
 
-def labelled(videos, truth, seed):
+def labelled(videos, truth, seed, preset, only=None):
     """Purity of the labels by each way, how sure they are, and how many categories are empty."""
     rows = {}
     plain = {
-        "categories": PRESET["categories"],
-        "k": PRESET["k"],
-        "hidden": PRESET["width"],
-        "epochs": PRESET["annotate_epochs"],
+        "categories": preset["categories"],
+        "k": preset["k"],
+        "hidden": preset["width"],
+        "epochs": preset["annotate_epochs"],
+        "lr": preset["annotate_lr"],
     }
-    for name, options in label_ways(videos, truth, seed).items():
+    for name, options in label_ways(videos, truth, seed, preset["k"]).items():
+        if only and name not in only:
+            continue
         loss = with_certainty if "certainty" in name else PRINTED
         with mock.patch.object(label_contrast, "label_loss", loss):
             found = assign_pseudo_labels(videos, **(plain | options), seed=seed, device="cpu")
@@ -141,19 +154,22 @@ def labelled(videos, truth, seed):
 
 
 def trace(job):
-    """All measurements of one data set and seed."""
-    filters, seed = job
+    """All measurements of one preset, data set and seed."""
+    part, filters, seed = job
+    preset = PRESETS[part]
+    names, ways = (REPRESENTATIONS, None) if part == "quick" else PAPER.values()
     data = AVE(world_folder("ave", features=filters))
     truth = np.asarray(category_of(data.train.labels))
     raw = raw_features(unlabelled(data.train))
-    stages, labels = {"raw": look(raw, truth, seed)}, {}
-    for name, changed in REPRESENTATIONS.items():
-        features, loss = represent(data.train, seed, **changed)
+    stages, labels = {"raw": look(raw, truth, seed, preset)}, {}
+    for name in names:
+        features, loss = represent(data.train, seed, preset, **REPRESENTATIONS[name])
         videos = features.mean(1)
-        stages[name] = look(videos, truth, seed) | {"same clip": same_clip(features), "loss": loss}
+        stages[name] = look(videos, truth, seed, preset)
+        stages[name] |= {"same clip": same_clip(features), "loss": loss}
         if name in LABELLED:
-            labels[name] = labelled(videos, truth, seed)
-    return {"filters": filters, "seed": seed, "stages": stages, "labels": labels}
+            labels[name] = labelled(videos, truth, seed, preset, ways)
+    return {"preset": part, "filters": filters, "seed": seed, "stages": stages, "labels": labels}
 
 
 def rounded(told):
@@ -165,20 +181,25 @@ def rounded(told):
 
 def main():
     """Measures, prints, writes."""
-    for filters in ("trained", "random"):
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--only", choices=PRESETS, help="one part, the other stays as it is")
+    only = parser.parse_args().only
+    for filters in WORLDS["quick"]:
         open_world(world_folder("ave", features=filters))
-    jobs = [(filters, seed) for filters in ("trained", "random") for seed in SEEDS]
+    parts = [only] if only else list(PRESETS)
+    jobs = [(part, filters, seed) for part in parts for filters in WORLDS[part] for seed in SEEDS]
     found = [rounded(one) for one in in_processes(trace, jobs, cores(), threads=1)]
     for one in found:
-        print(one["filters"], one["seed"], {n: s["purity"] for n, s in one["stages"].items()})
+        print(*(one[key] for key in ("preset", "filters", "seed")))
+        print("   ", {n: s["purity"] for n, s in one["stages"].items()})
         print("   ", {n: s["purity"] for n, s in one["labels"]["learned"].items()})
-    data = {filters: AVE(world_folder("ave", features=filters)).hash for filters, _ in jobs}
+    stored = json.loads(OUT.read_text(encoding="utf-8"))["runs"] if only else []
     told = {
         "command": "python tools/trace_categories.py",
-        "data": data,
-        "preset": PRESET,
+        "data": {name: AVE(world_folder("ave", features=name)).hash for name in WORLDS["quick"]},
+        "presets": PRESETS,
         "certainty": CERTAINTY,
-        "runs": found,
+        "runs": [one for one in stored if one["preset"] not in parts] + found,
     }
     OUT.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 

@@ -11,14 +11,17 @@ from processes import ROOT
 from avbook.experiments.recipes import find_recipe
 
 
-def test_the_stored_stages_are_those_of_the_preset_and_of_both_worlds():
+def test_the_stored_stages_are_those_of_the_presets_and_of_both_worlds():
     """Where this turns red, run `python tools/trace_categories.py` and the page on the stages."""
     told = json.loads((ROOT / "nbs/4_unsupervised/stages.json").read_text(encoding="utf-8"))
-    assert told["preset"] == find_recipe("cmlcl").preset("quick")
+    presets = {name: find_recipe("cmlcl").preset(name) for name in ("quick", "paper")}
+    assert told["presets"] == presets
     assert told["data"] == {"trained": "94dd19f0afad", "random": "035b76623a55"}
-    assert {(run["filters"], run["seed"]) for run in told["runs"]} == {
-        (filters, seed) for filters in told["data"] for seed in range(3)
-    }
+    assert [(run["preset"], run["filters"], run["seed"]) for run in told["runs"]] == [
+        (preset, filters, seed)
+        for preset, filters in (("quick", "trained"), ("quick", "random"), ("paper", "trained"))
+        for seed in range(3)
+    ]
 
 
 def test_a_picture_of_the_same_clip_is_found():
@@ -34,12 +37,10 @@ def test_sets_from_the_truth_are_of_the_category_or_of_no_other():
     assert (same != torch.arange(15)[:, None]).all()
 
 
-def test_neighbours_and_groups_of_clips_whose_category_is_plain(monkeypatch):
-    monkeypatch.setitem(tool.PRESET, "k", 3)
-    monkeypatch.setitem(tool.PRESET, "categories", 4)
+def test_neighbours_and_groups_of_clips_whose_category_is_plain():
     truth = np.repeat(np.arange(4), 5)
     noise = 0.01 * torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
-    found = tool.look(torch.eye(4)[truth] + noise, truth, 0)
+    found = tool.look(torch.eye(4)[truth] + noise, truth, 0, {"k": 3, "categories": 4})
     assert found["purity"] == found["neighbours"] == 100 and 0 < found["repulsion in use"] <= 100
 
 
