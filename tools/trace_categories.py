@@ -6,8 +6,8 @@ python tools/trace_categories.py [--only quick | paper]
 The small worlds of AVE under trained and under random filters, the quick preset, three seeds; then
 the paper's sizes and schedule under trained filters, fewer variants. Labels are used to measure,
 never to learn, but for the rows that say so. About ten minutes on two cores, and a quarter of an
-hour for the paper's settings. --only does one part and leaves the other's figures in the file as
-they are."""
+hour for the paper's settings. --only does one part and leaves the other's in the file as it is,
+with the preset and the data that it was made with."""
 
 from __future__ import annotations
 
@@ -39,7 +39,6 @@ OUT = Path(__file__).resolve().parent.parent / "nbs/4_unsupervised/stages.json"
 SEEDS = range(3)
 LONG = 50  # epochs of the longer training
 PRESETS = {name: find_recipe("cmlcl").preset(name) for name in ("quick", "paper")}
-WORLDS = {"quick": ("trained", "random"), "paper": ("trained",)}
 CERTAINTY = 0.2  # nats of the loss for a nat of a clip's own entropy, where that is added
 LABELLED = ("untrained", "learned")  # of these, on which label losses are compared
 REPRESENTATIONS = {
@@ -50,9 +49,17 @@ REPRESENTATIONS = {
     "learned, cross": {"positives": "cross"},
     f"learned, cross, {LONG} epochs": {"positives": "cross", "epochs": LONG},
 }
-PAPER = {  # what is measured at the paper's settings, where everything takes long
-    "representations": LABELLED,
-    "ways": ("labels", "repulsion from any clip", "affinity from the truth"),
+PARTS = {  # by preset; less at the paper's settings, where everything takes long
+    "quick": {
+        "worlds": ("trained", "random"),
+        "representations": tuple(REPRESENTATIONS),
+        "ways": None,  # all
+    },
+    "paper": {
+        "worlds": ("trained",),
+        "representations": LABELLED,
+        "ways": ("labels", "repulsion from any clip", "affinity from the truth"),
+    },
 }
 
 
@@ -155,21 +162,20 @@ def labelled(videos, truth, seed, preset, only=None):
 
 def trace(job):
     """All measurements of one preset, data set and seed."""
-    part, filters, seed = job
-    preset = PRESETS[part]
-    names, ways = (REPRESENTATIONS, None) if part == "quick" else PAPER.values()
+    name, filters, seed = job
+    part, preset = PARTS[name], PRESETS[name]
     data = AVE(world_folder("ave", features=filters))
     truth = np.asarray(category_of(data.train.labels))
     raw = raw_features(unlabelled(data.train))
     stages, labels = {"raw": look(raw, truth, seed, preset)}, {}
-    for name in names:
-        features, loss = represent(data.train, seed, preset, **REPRESENTATIONS[name])
+    for stage in part["representations"]:
+        features, loss = represent(data.train, seed, preset, **REPRESENTATIONS[stage])
         videos = features.mean(1)
-        stages[name] = look(videos, truth, seed, preset)
-        stages[name] |= {"same clip": same_clip(features), "loss": loss}
-        if name in LABELLED:
-            labels[name] = labelled(videos, truth, seed, preset, ways)
-    return {"preset": part, "filters": filters, "seed": seed, "stages": stages, "labels": labels}
+        stages[stage] = look(videos, truth, seed, preset)
+        stages[stage] |= {"same clip": same_clip(features), "loss": loss}
+        if stage in LABELLED:
+            labels[stage] = labelled(videos, truth, seed, preset, part["ways"])
+    return {"filters": filters, "seed": seed, "stages": stages, "labels": labels}
 
 
 def rounded(told):
@@ -179,28 +185,33 @@ def rounded(told):
     return round(told, 2) if isinstance(told, float) else told
 
 
-def main():
+def measure(name):
+    """One part: its preset, the data's hashes, a run for each world and seed."""
+    worlds = {filters: world_folder("ave", features=filters) for filters in PARTS[name]["worlds"]}
+    for folder in worlds.values():
+        open_world(folder)
+    jobs = [(name, filters, seed) for filters in worlds for seed in SEEDS]
+    runs = [rounded(one) for one in in_processes(trace, jobs, cores(), threads=1)]
+    for run in runs:
+        print(name, run["filters"], run["seed"])
+        print("   ", {n: s["purity"] for n, s in run["stages"].items()})
+        print("   ", {n: s["purity"] for n, s in run["labels"]["learned"].items()})
+    return {
+        "preset": PRESETS[name],
+        "data": {filters: AVE(folder).hash for filters, folder in worlds.items()},
+        "certainty": CERTAINTY,
+        "runs": runs,
+    }
+
+
+def main(arguments=None):
     """Measures, prints, writes."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--only", choices=PRESETS, help="one part, the other stays as it is")
-    only = parser.parse_args().only
-    for filters in WORLDS["quick"]:
-        open_world(world_folder("ave", features=filters))
-    parts = [only] if only else list(PRESETS)
-    jobs = [(part, filters, seed) for part in parts for filters in WORLDS[part] for seed in SEEDS]
-    found = [rounded(one) for one in in_processes(trace, jobs, cores(), threads=1)]
-    for one in found:
-        print(*(one[key] for key in ("preset", "filters", "seed")))
-        print("   ", {n: s["purity"] for n, s in one["stages"].items()})
-        print("   ", {n: s["purity"] for n, s in one["labels"]["learned"].items()})
-    stored = json.loads(OUT.read_text(encoding="utf-8"))["runs"] if only else []
-    told = {
-        "command": "python tools/trace_categories.py",
-        "data": {name: AVE(world_folder("ave", features=name)).hash for name in WORLDS["quick"]},
-        "presets": PRESETS,
-        "certainty": CERTAINTY,
-        "runs": [one for one in stored if one["preset"] not in parts] + found,
-    }
+    parser.add_argument("--only", choices=PARTS, help="one part, the other stays as it is")
+    only = parser.parse_args(arguments).only
+    stored = json.loads(OUT.read_text(encoding="utf-8"))["parts"] if only else {}
+    parts = {name: stored[name] if only not in (None, name) else measure(name) for name in PARTS}
+    told = {"command": "python tools/trace_categories.py", "parts": parts}
     OUT.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 

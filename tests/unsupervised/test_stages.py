@@ -11,17 +11,34 @@ from processes import ROOT
 from avbook.experiments.recipes import find_recipe
 
 
+def stored():
+    return json.loads((ROOT / "nbs/4_unsupervised/stages.json").read_text(encoding="utf-8"))
+
+
 def test_the_stored_stages_are_those_of_the_presets_and_of_both_worlds():
     """Where this turns red, run `python tools/trace_categories.py` and the page on the stages."""
-    told = json.loads((ROOT / "nbs/4_unsupervised/stages.json").read_text(encoding="utf-8"))
-    presets = {name: find_recipe("cmlcl").preset(name) for name in ("quick", "paper")}
-    assert told["presets"] == presets
-    assert told["data"] == {"trained": "94dd19f0afad", "random": "035b76623a55"}
-    assert [(run["preset"], run["filters"], run["seed"]) for run in told["runs"]] == [
-        (preset, filters, seed)
-        for preset, filters in (("quick", "trained"), ("quick", "random"), ("paper", "trained"))
-        for seed in range(3)
-    ]
+    hashes = {"trained": "94dd19f0afad", "random": "035b76623a55"}
+    for name, worlds in {"quick": ("trained", "random"), "paper": ("trained",)}.items():
+        part = stored()["parts"][name]
+        assert part["preset"] == find_recipe("cmlcl").preset(name)
+        assert part["data"] == {filters: hashes[filters] for filters in worlds}
+        assert [(run["filters"], run["seed"]) for run in part["runs"]] == [
+            (filters, seed) for filters in worlds for seed in range(3)
+        ]
+
+
+@pytest.mark.parametrize("only", ["quick", "paper"])
+def test_one_part_made_again_leaves_the_other_with_what_it_was_made_of(only, monkeypatch, tmp_path):
+    before = stored()
+    for part in before["parts"].values():
+        part["preset"] = {"old": True}
+    monkeypatch.setattr(tool, "OUT", tmp_path / "stages.json")
+    tool.OUT.write_text(json.dumps(before), encoding="utf-8")
+    monkeypatch.setattr(tool, "measure", lambda name: {"made again": name})
+    tool.main(["--only", only])
+    after = json.loads(tool.OUT.read_text(encoding="utf-8"))
+    assert after == before | {"parts": before["parts"] | {only: {"made again": only}}}
+    assert list(after["parts"]) == ["quick", "paper"]
 
 
 def test_a_picture_of_the_same_clip_is_found():
