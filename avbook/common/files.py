@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from zlib import crc32
 
 from avbook.errors import AvbookError
 
@@ -21,12 +22,13 @@ __all__ = [
     "check_regular",
     "check_writable",
     "read_bytes",
+    "checksum",
     "written_whole",
     "folder_written_whole",
     "remove_unfinished",
     "remove_unfinished_files",
     "write_text",
-    "write_arrays",
+    "write_bytes",
 ]
 
 
@@ -153,6 +155,22 @@ def read_bytes(
     return data
 
 
+def checksum(
+    path: str | os.PathLike,
+) -> int:
+    """The CRC-32 of a file's contents, however long it is. Raises `AvbookError` as `check_regular`
+    does, and for a file that may not be read."""
+    check_regular(path)
+    found = 0
+    try:
+        with open(path, "rb") as file:
+            while part := file.read(2**20):
+                found = crc32(part, found)
+    except OSError as error:
+        raise AvbookError(f"{path}: cannot be read ({error.strerror or error})") from None
+    return found
+
+
 @contextmanager
 def written_whole(
     path: str | os.PathLike,
@@ -229,12 +247,10 @@ def write_text(
         partial.write_text(text, encoding="utf-8")
 
 
-def write_arrays(
-    path: str | os.PathLike,  # ends in .npz
-    arrays: dict,  # name -> array
+def write_bytes(
+    path: str | os.PathLike,
+    content: bytes,
 ) -> None:
-    """Writes arrays to a compressed .npz file whole or not at all, making its folder."""
-    import numpy as np
-
+    """Writes a file whole or not at all, making its folder."""
     with written_whole(path) as partial:
-        np.savez_compressed(partial, **arrays)
+        partial.write_bytes(content)

@@ -11,9 +11,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
-from avbook.common.files import read_bytes, remove_unfinished_files, write_text
+from avbook.common.files import checksum, remove_unfinished_files, write_text
 from avbook.common.schema import Schema, read_json
 from avbook.common.system import lock
 from avbook.errors import AvbookError
@@ -140,7 +139,7 @@ class _Stage(Schema):
 def _checksums(folder: Path) -> dict[str, int]:
     """By name, the checksum of each file that a stage wrote; a checkpoint has its own."""
     return {
-        path.name: crc32(read_bytes(path))
+        path.name: checksum(path)
         for path in sorted(folder.iterdir())
         if path.is_file() and path.name not in ("stage.json", "state.safetensors")
     }
@@ -160,7 +159,7 @@ def _check_stage(path: Path, asked: dict[str, Any]) -> None:
     for name, expected in sums.items():
         if not os.path.lexists(path.with_name(name)):
             raise AvbookError(f"{path.with_name(name)}: is missing; {advice}")
-        if crc32(read_bytes(path.with_name(name))) != expected:
+        if checksum(path.with_name(name)) != expected:
             raise AvbookError(
                 f"{path.with_name(name)}: not what its stage wrote (checksum); {advice}"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from pathlib import Path
@@ -9,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from avbook.common.files import check_regular, write_arrays
+from avbook.common.files import check_regular, write_bytes
 from avbook.common.schema import Schema, parse_json
 from avbook.errors import AvbookError
 
 __all__ = [
     "write_predictions",
+    "pack_predictions",
     "read_predictions",
     "read_stage_tensors",
     "check_shape",
@@ -35,7 +37,15 @@ def write_predictions(
     predictions: dict[str, Any],  # selection -> array, or name -> array
     run: dict[str, Any],  # what they are of: recipe, seed, data (its hash)
 ) -> None:
-    """Writes the test predictions of each selection as small integers, whole or not at all; under
+    """Writes the file that `pack_predictions` makes, whole or not at all."""
+    write_bytes(path, pack_predictions(predictions, run))
+
+
+def pack_predictions(
+    predictions: dict[str, Any],  # this and the next: see `write_predictions`
+    run: dict[str, Any],
+) -> bytes:
+    """The content of an .npz file: the test predictions of each selection as small integers; under
     `run`, as JSON, what they are of."""
     arrays = {"run": np.array(json.dumps(run))}
     for selection, predicted in predictions.items():
@@ -43,7 +53,9 @@ def write_predictions(
         for name, values in parts.items():
             key = selection if name == "predicted" else f"{selection}.{name}"
             arrays[key] = np.asarray(values).astype(np.uint8)
-    write_arrays(path, arrays)
+    packed = io.BytesIO()
+    np.savez_compressed(packed, **arrays)
+    return packed.getvalue()
 
 
 def read_predictions(

@@ -15,7 +15,7 @@ from typing import Any
 from numpy.lib.npyio import NpzFile
 from torch import Tensor, nn
 
-from avbook.common.files import check_regular, os_fault, written_whole
+from avbook.common.files import check_regular, os_fault, write_bytes
 from avbook.errors import AvbookError
 from avbook.training.state_dicts import (
     FORMS,
@@ -31,6 +31,7 @@ from avbook.training.weight_files import NpzArrays, read_torch
 
 __all__ = [
     "write_tensors",
+    "pack_tensors",
     "read_tensors",
     "Weights",
     "read_weights",
@@ -53,21 +54,28 @@ def write_tensors(
 
     Raises `AvbookError` where the file cannot be written (a full disk, no permission) and leaves
     nothing behind."""
+    path = Path(path)
+    content = pack_tensors(tensors, meta)
+    try:
+        write_bytes(path, content)
+    except OSError as error:
+        raise os_fault(path, error) from error
+    return path
+
+
+def pack_tensors(
+    tensors: dict[str, Tensor],  # what to keep, on any device
+    meta: dict[str, Any],  # what else to keep: anything JSON can say
+) -> bytes:
+    """The content of the file that `write_tensors` writes."""
     from safetensors.torch import save
 
-    path = Path(path)
     # a copy of each: safetensors refuses two names for one memory, and a module that is used
     # twice has just that
     plain = {
         name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()
     }
-    try:
-        data = _steady(save(plain, metadata={"format": "pt", "avbook": json.dumps(meta)}))
-        with written_whole(path) as partial:
-            partial.write_bytes(data)
-    except OSError as error:
-        raise os_fault(path, error) from error
-    return path
+    return _steady(save(plain, metadata={"format": "pt", "avbook": json.dumps(meta)}))
 
 
 def _steady(
