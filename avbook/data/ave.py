@@ -5,13 +5,12 @@
 # %% ../../nbs/1_problem/04_ave.ipynb #c002
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from .ave_files import AVETables, check_ave, needs_background
 from .base import Dataset, Split
 from .cache import JoinedStore
+from .remote import local_folder
 from .spec import AVE_SPEC
 from .validation import ValidationReport
 
@@ -65,14 +64,14 @@ class AVE(Dataset):
 
     def __init__(
         self,
-        folder,  # where the files are
+        folder,  # where the files are, or the URL of a pack
         # append the background clips to train, as the released weak training does
         weak: bool = False,
         drop_shared: bool = False,  # leave clips out of train whose video has clips in val or test
         # features up to this size are held in memory, larger ones read as they are asked for
         cache_mb: float = 600,
     ):
-        self.folder, self.weak, self.drop_shared = Path(folder), weak, drop_shared
+        self.folder, self.weak, self.drop_shared = local_folder(folder), weak, drop_shared
         report = ValidationReport(self.folder)
         tables = check_ave(report)
         if weak and not report.errors():
@@ -87,12 +86,14 @@ class AVE(Dataset):
                 name: JoinedStore(self.stores[name], self.stores[f"background_{name}"])
                 for name in self.spec.feature_files
             }
-        known = [tables.labels.astype(np.uint8), tables.background.astype(np.uint8)]
-        contents = [*known, tables.ids, *tables.orders.values()]
+        contents = [tables.labels.astype(np.uint8), tables.background.astype(np.uint8)]
+        contents += [tables.ids, *tables.orders.values()]
         options = ["drop_shared"] if drop_shared else []
         self._keep(tables.description, contents, tables.stores, tables.scans, options)
+        contents.clear()  # of a hundred thousand clips they are large
         ids, labels, orders = split_rows(tables, weak, drop_shared)
         for name, rows in orders.items():
-            arrays = {"labels": labels[rows], "video_labels": labels[rows].mean(1)}
+            own = labels[rows]  # (n, T, C+1)
+            arrays = {"labels": own, "video_labels": own.mean(1)}
             setattr(self, name, AVESplit(name, ids[rows], rows, self.stores, arrays))
         self._keep_splits()

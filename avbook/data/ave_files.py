@@ -170,8 +170,8 @@ def read_features(
 
 # ------------------------------------------------------------------------------ labels and orders
 def read_array(report: ValidationReport, file: str) -> np.ndarray | None:
-    """The array in a label file of the folder, or None and an error in the report."""
-    return report.attempt(file, read_h5, report.path(file), AVE_DATASET)
+    """The array in a label file of the folder as float32, or None and an error in the report."""
+    return report.attempt(file, read_h5, report.path(file), AVE_DATASET, np.float32)
 
 
 def one_hot(
@@ -207,7 +207,7 @@ def read_segment_labels(
             " background); other classes than AVE's are named in categories.txt, one a line",
         )
         return None
-    return labels.astype(np.float32) if one_hot(report, file, labels) else None
+    return labels if one_hot(report, file, labels) else None
 
 
 def compare_labels(

@@ -97,6 +97,11 @@ class Split:
         fields = ", ".join(f"{key} {tuple(shape)}" for key, shape in shapes.items())
         return f"{type(self).__name__}({self.name}: {len(self)} clips; {fields})"
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether batches take no file and no network."""
+        return all(rows.in_memory for rows in self.stores.values())
+
     def batch(
         self,
         indices,  # an int, a slice, a list, a boolean mask, a NumPy array or a torch tensor
@@ -190,7 +195,7 @@ class Dataset:
         for name, split in self.splits.items():
             digest.update(f"{name} {len(split)}".encode())
             for array in (split.rows, *(split.arrays[key] for key in sorted(split.arrays))):
-                digest.update(np.ascontiguousarray(array).tobytes())
+                digest.update(np.ascontiguousarray(array).reshape(-1))
         return digest.hexdigest()
 
     @property
@@ -296,6 +301,9 @@ def folder_name(
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "folder"
 
 
+HASHED = 2**20  # numbers that are hashed at once
+
+
 def content_hash(
     words: list,  # what JSON can hold: the kind of data, class names
     arrays: list[np.ndarray],  # labels, names, row numbers
@@ -306,12 +314,13 @@ def content_hash(
     digests = {name: [scans[name].rows, scans[name].digest] for name in sorted(scans)}
     digest = hashlib.sha256(json.dumps([words, digests]).encode())
     for array in arrays:
-        if array.dtype.kind in "iu":
-            array = array.astype("<i8")
-        digest.update(json.dumps([array.dtype.kind, array.shape]).encode())
-        digest.update(
-            "\n".join(array.reshape(-1)).encode()
-            if array.dtype.kind == "U"
-            else np.ascontiguousarray(array).tobytes()
-        )
+        whole = array.dtype.kind in "iu"
+        digest.update(json.dumps(["i" if whole else array.dtype.kind, array.shape]).encode())
+        values = array.reshape(-1)
+        if array.dtype.kind == "U":
+            digest.update("\n".join(values).encode())
+            continue
+        for start in range(0, len(values), HASHED):
+            part = values[start : start + HASHED]
+            digest.update(part.astype("<i8") if whole else np.ascontiguousarray(part))
     return digest.hexdigest()[:12]

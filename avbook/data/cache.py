@@ -21,6 +21,10 @@ class JoinedStore(ArrayStore):
         self.shape = (len(first) + len(second), *first.shape[1:])
         self.dtype = np.result_type(first.dtype, second.dtype)
 
+    @property
+    def in_memory(self) -> bool:
+        return all(part.in_memory for part in self.parts)
+
     def read(self, indices):
         """Those rows as a float32 tensor, each from the store it lies in."""
         import torch
@@ -53,6 +57,10 @@ class CachedStore(ArrayStore):
         self.origin, self.tensor = origin, tensor
         self.path, self.shape = origin.path, tuple(tensor.shape)
         self.dtype = np.dtype(str(tensor.dtype).removeprefix("torch."))
+
+    @property
+    def in_memory(self) -> bool:
+        return True
 
     def read(self, indices):
         """Those rows as a float32 tensor where the store is held."""

@@ -53,6 +53,7 @@ def open_h5(
 def read_h5(
     path: Path,  # an h5 file small enough to read whole
     name: str,  # the dataset in it
+    dtype: type | None = None,  # what its numbers become as they are read; None: as they are
 ) -> np.ndarray:
     """The dataset as an array of numbers. AvbookError as `open_h5`, and for more than 1 GiB."""
     path = Path(path)
@@ -64,7 +65,7 @@ def read_h5(
                 f"{path}: '{name}' is {data.dtype} {data.shape}, more than 1 GiB; expected labels"
                 " or row numbers: is it the right file?"
             )
-        return np.asarray(data[()])
+        return np.asarray((data if dtype is None else data.astype(dtype))[()])
 
 
 @contextmanager

@@ -5,12 +5,11 @@
 # %% ../../nbs/1_problem/05_llp.ipynb #c002
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from .base import Dataset, Split
 from .llp_files import check_llp
+from .remote import local_folder
 from .spec import LLP_SPEC
 from .validation import ValidationReport
 
@@ -49,11 +48,11 @@ class LLP(Dataset):
 
     def __init__(
         self,
-        folder,  # where the files are
+        folder,  # where the files are, or the URL of a pack
         # features up to this size are held in memory, larger ones read as they are asked for
         cache_mb: float = 600,
     ):
-        self.folder = Path(folder)
+        self.folder = local_folder(folder)
         report = ValidationReport(self.folder)
         tables = check_llp(report)
         self.stores = self._hold(report, tables.description, tables.stores, cache_mb)

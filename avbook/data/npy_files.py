@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
 from avbook.common.files import check_regular
 from avbook.errors import AvbookError
 
-__all__ = ["FLOATS", "NpyHeader", "read_header", "read_npy"]
+__all__ = ["FLOATS", "NpyHeader", "parse_header", "read_header", "read_npy"]
 
 FLOATS = ("float16", "float32", "float64")
 ZIP = b"PK\x03\x04"  # what an .npz begins with
@@ -32,22 +32,40 @@ def read_header(
     """The header of an array of floats. Raises `AvbookError` where the file is missing, no regular
     file, no .npy file, of other values than floats, or not as long as its header says."""
     size = check_regular(path).st_size
-    readers = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }
     try:
         with open(path, "rb") as file:
-            if file.read(4) == ZIP:
-                raise ValueError("it is an .npz archive: save the array in it with numpy.save")
-            file.seek(0)
-            version = np.lib.format.read_magic(file)
-            shape, fortran, dtype = readers[version](file)
-            offset = file.tell()
+            return parse_header(path, file, size)
+    except OSError as error:
+        raise _fault(path, error) from None
+
+
+def _fault(where, error: Exception) -> AvbookError:
+    told = "not a .npy array" if isinstance(error, ValueError) else "cannot be read as .npy"
+    reason = " ".join(str(error).split())[:120] or type(error).__name__
+    return AvbookError(f"{where}: {told} ({reason}); extract it again")
+
+
+READERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+
+def parse_header(
+    path,  # for messages
+    file: BinaryIO,  # at its first byte
+    size: int,  # bytes of the whole file
+) -> NpyHeader:
+    """The header that the file begins with; raises `AvbookError` as `read_header` does."""
+    try:
+        if file.read(4) == ZIP:
+            raise ValueError("it is an .npz archive: save the array in it with numpy.save")
+        file.seek(0)
+        version = np.lib.format.read_magic(file)
+        shape, fortran, dtype = READERS[version](file)
+        offset = file.tell()
     except Exception as error:  # noqa: BLE001  # NumPy raises what its parser met, of any type
-        told = "not a .npy array" if isinstance(error, ValueError) else "cannot be read as .npy"
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise AvbookError(f"{path}: {told} ({reason}); extract it again") from None
+        raise _fault(path, error) from None
     if dtype.name not in FLOATS:
         raise AvbookError(f"{path}: {dtype} {shape}, expected floats; extract it again")
     expected = offset + math.prod(shape) * dtype.itemsize

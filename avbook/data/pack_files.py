@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from zlib import crc32
 
 import numpy as np
 
-from avbook.common.files import read_bytes
+from avbook.common.files import checksum
 from avbook.data.description import PACK_FILE
+from avbook.data.remote import remote_array
 from avbook.data.scan import BlockSums, Scan, scan_features
-from avbook.data.stores import ArrayStore, RawStore, open_npy
+from avbook.data.stores import ArrayStore, open_npy
 from avbook.data.validation import FolderDescription, ValidationReport, check_described, check_scans
 from avbook.errors import AvbookError
 
@@ -21,9 +21,9 @@ __all__ = ["open_packed", "open_features", "block_sums", "judge_features"]
 def open_packed(
     folder: Path,  # a pack
     entry: dict,  # what its description says about one array
-) -> RawStore:
+) -> ArrayStore:
     """The array as a store; AvbookError when the file is not as described."""
-    rows = open_npy(Path(folder) / entry["file"])
+    rows = remote_array(folder, entry["file"]) or open_npy(Path(folder) / entry["file"])
     if list(rows.shape) != entry["shape"] or rows.dtype != np.float16:
         raise AvbookError(
             f"{rows.path}: {rows.dtype} {rows.shape}, but {PACK_FILE} says float16"
@@ -94,8 +94,8 @@ def judge_features(
 def _check_copies(report: ValidationReport, manifest: dict) -> None:
     """Errors for every small file of a pack that is not what was packed."""
     for name, entry in manifest["files"].items():
-        data = report.attempt(name, read_bytes, report.folder / name)
-        if data is not None and crc32(data) != entry["crc32"]:
+        found = report.attempt(name, checksum, report.folder / name)
+        if found is not None and found != entry["crc32"]:
             report.error(
                 name,
                 "not what was packed (checksum); copy it again from the official folder, or pack"

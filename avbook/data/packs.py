@@ -18,9 +18,15 @@ from zlib import crc32
 
 import numpy as np
 
-from avbook.common.files import os_fault
+from avbook.common.files import checksum, os_fault
 from avbook.common.system import lock
-from avbook.data.ave_files import check_ave
+from avbook.data.ave_files import (
+    BACKGROUND_LABELS,
+    LABELS,
+    MIL_LABELS,
+    VIDEO_LABELS,
+    check_ave,
+)
 from avbook.data.description import (
     PACK_FILE,
     PACK_VERSION,
@@ -30,6 +36,7 @@ from avbook.data.description import (
 )
 from avbook.data.layout import SUBFOLDERS, locate
 from avbook.data.llp_files import check_llp
+from avbook.data.remote import local_folder
 from avbook.data.scan import LARGEST, SMALLEST
 from avbook.data.spec import AVE_SPEC, LLP_SPEC, SPECS, DatasetSpec
 from avbook.data.stores import (
@@ -47,7 +54,16 @@ __all__ = ["check_folder", "pack_folder", "task_of"]
 
 PROGRESS = "progress.jsonl"
 CHECKS: dict[str, Callable[..., Any]] = {"ave": check_ave, "llp": check_llp}
-SMALL = 64 * 2**20  # files up to this size go along with a pack as they are
+SMALL = 64 * 2**20  # other files up to this size go along with a pack as they are
+# go along whatever their size: there is nothing to train on without them
+LABEL_FILES = {
+    *LABELS,
+    VIDEO_LABELS,
+    MIL_LABELS,
+    BACKGROUND_LABELS,
+    *(name for spec in SPECS.values() for name in spec.split_files.values()),
+    *(name for spec in SPECS.values() for name in spec.span_files.values()),
+}
 
 
 def task_of(
@@ -77,20 +93,21 @@ def _share(folder: Path, spec: DatasetSpec) -> float:
 
 
 def check_folder(
-    folder,  # a folder in AVE's or LLP's layout, or a pack
+    folder,  # a folder in AVE's or LLP's layout, or a pack, or the URL of one
 ) -> list[Issue]:
     """Everything that is wrong with the folder (level "error"), looks wrong ("warning") or is worth
     knowing ("note"). Every value is looked at, and every byte of a pack compared with its checksum.
 
     Raises `AvbookError` only when there is no such folder."""
-    report = ValidationReport(Path(folder))
+    folder = local_folder(folder)
+    report = ValidationReport(folder)
     try:
         tasks = {task_of(folder)}
     except AvbookError as error:
         file, _, message = str(error).removeprefix(f"{folder}").lstrip("/\\").partition(": ")
         return [Issue("error", file or ".", message)]
     # a folder may have the files of both
-    tasks |= {spec.task for spec in SPECS.values() if _share(Path(folder), spec) > 0.5}
+    tasks |= {spec.task for spec in SPECS.values() if _share(folder, spec) > 0.5}
     for task in sorted(tasks):
         CHECKS[task](report, fresh=True)
     return report.findings
@@ -161,15 +178,15 @@ def _plan(folder: Path, task: str, stores: dict[str, ArrayStore]) -> dict:
         "source": folder.resolve().name,
         "arrays": arrays,
         "files": {
-            path.name: {"bytes": path.stat().st_size, "crc32": crc32(path.read_bytes())}
+            path.name: {"bytes": path.stat().st_size, "crc32": checksum(path)}
             for path in _small_files(folder)
         },
     }
 
 
 def _small_files(folder: Path) -> list[Path]:
-    """The folder's own files that go along as they are: labels, orders, lists, whatever is small
-    and not features; of two with one name that which is read."""
+    """The folder's own files that go along as they are: labels, orders and lists, and whatever else
+    is small and not features; of two with one name that which is read."""
     features = {*AVE_SPEC.feature_files.values(), *AVE_SPEC.background_files.values()}
     found: dict[str, Path] = {}
     for place in (folder, *(folder / name for name in SUBFOLDERS)):
@@ -178,7 +195,7 @@ def _small_files(folder: Path) -> list[Path]:
                 path.is_file()
                 and not path.name.startswith(".")
                 and path.name not in {*features, PACK_FILE, PROGRESS}
-                and path.stat().st_size <= SMALL
+                and (path.name in LABEL_FILES or path.stat().st_size <= SMALL)
             ):
                 found.setdefault(path.name, path)
     return [found[name] for name in sorted(found)]

@@ -23,7 +23,7 @@ import numpy as np
 from avbook.common.files import write_text
 from avbook.common.schema import Schema, read_json
 from avbook.common.system import cache_folder
-from avbook.data.stores import ArrayStore, NpyFolderStore, file_stamp, folder_stamps, native
+from avbook.data.stores import ArrayStore, NpyFolderStore, native
 from avbook.errors import AvbookError
 
 __all__ = ["SCAN_FILE", "Scan", "Rows", "BlockSums", "scan_features"]
@@ -219,17 +219,9 @@ def _clips(rows: NpyFolderStore, scan: Scan) -> Iterator[tuple[int, np.ndarray]]
 # ------------------------------------------------------------------------------------ what was kept
 def _source(rows: ArrayStore) -> tuple[str, int]:
     """What identifies the files that the rows lie in, and when the last of them changed (ns)."""
-    about = [VERSION, str(rows.dtype), list(rows.shape), getattr(rows, "offset", None)]
-    if not isinstance(rows, NpyFolderStore):
-        stamp = file_stamp(os.stat(rows.path))
-        return json.dumps([*about, stamp]), max(stamp[1:])
-    digest, newest = hashlib.blake2b(digest_size=16), 0
-    stamps = folder_stamps(rows.path)
-    for name in rows.ids:
-        stamp = stamps.get(f"{name}.npy", (-1, 0, 0))
-        digest.update(f"{name} {stamp}\n".encode())
-        newest = max(newest, *stamp[1:])
-    return json.dumps([*about, digest.hexdigest()]), newest
+    stamps, newest = rows.source_stamp()
+    about = [VERSION, str(rows.dtype), list(rows.shape), getattr(rows, "offset", None), stamps]
+    return json.dumps(about), newest
 
 
 def _places(folder: Path) -> list[Path]:

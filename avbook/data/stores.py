@@ -6,6 +6,7 @@ kernel's page cache is not counted as ours."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from contextlib import contextmanager
 from pathlib import Path
@@ -97,6 +98,11 @@ class ArrayStore:
         """How many rows make a block of at most BLOCK_BYTES (at least one)."""
         return max(1, BLOCK_BYTES // max(1, self.row_bytes))
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether a read takes no file and no network."""
+        return False
+
     def row_name(self, row: int) -> str:
         """What a message calls a row."""
         return f"row {row}"
@@ -104,6 +110,12 @@ class ArrayStore:
     def where(self, row: int) -> str:
         """What a message calls a row and the file it lies in."""
         return f"{self.path}: row {row} of {len(self)}"
+
+    def source_stamp(self) -> tuple[object, int]:
+        """What tells whether the files that the rows lie in have changed, and when the last of them
+        did (ns)."""
+        stamp = file_stamp(os.stat(self.path))
+        return stamp, max(stamp[1:])
 
     @contextmanager
     def _opened(self):
@@ -281,6 +293,15 @@ class NpyFolderStore(ArrayStore):
 
     def where(self, row: int) -> str:
         return str(self.path / self.row_name(row))
+
+    def source_stamp(self) -> tuple[object, int]:
+        digest, newest = hashlib.blake2b(digest_size=16), 0
+        stamps = folder_stamps(self.path)
+        for name in self.ids:
+            stamp = stamps.get(f"{name}.npy", (-1, 0, 0))
+            digest.update(f"{name} {stamp}\n".encode())
+            newest = max(newest, *stamp[1:])
+        return digest.hexdigest(), newest
 
     def _run(self, source, start: int, stop: int) -> np.ndarray:
         block = np.empty((stop - start, *self.shape[1:]), self.dtype)

@@ -5,21 +5,24 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from avbook.data.remote import is_remote
 from avbook.data.spec import find_spec
 from avbook.errors import AvbookError
 from avbook.experiments.options import shorten
 
-__all__ = ["open_data", "default_preset", "data_dims"]
+__all__ = ["open_data", "absolute", "default_preset", "data_dims"]
 
 
 def open_data(
-    where,  # "world", "world:SIZE", "world:SIZE:SEED[:FEATURES]" or a folder's path
+    where,  # "world", "world:SIZE", "world:SIZE:SEED[:FEATURES]", a folder's path or a pack's URL
     task: str = "ave",  # "ave" or "llp"
     **options,  # passed to the loader, such as weak=True
 ):
     """The data set at a folder, or the embedded world of a task (built on first use and kept)."""
     spec, where = find_spec(task), os.fspath(where)
-    folder = _world(where, task) if _is_world(where) else _folder(where, spec.name)
+    folder: Path | str = where
+    if not is_remote(where):
+        folder = _world(where, task) if _is_world(where) else _folder(where, spec.name)
     from avbook.data.ave import AVE
     from avbook.data.llp import LLP
 
@@ -62,6 +65,14 @@ def _world(where: str, task: str) -> Path:
         )
     features = parts[2] if len(parts) > 2 else DEFAULT_FEATURES
     return world_folder(task, size=size, seed=int(seed), features=features)
+
+
+def absolute(
+    where,  # as `open_data` takes it
+) -> str:
+    """The same, for a process that runs in another folder."""
+    where = os.fspath(where)
+    return where if _is_world(where) or is_remote(where) else os.path.abspath(where)
 
 
 def default_preset(

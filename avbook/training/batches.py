@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from avbook.data.base import identity_collate
+from avbook.data.base import Split as StoredSplit, identity_collate
 from avbook.training.protocols import Split
 
-__all__ = ["BatchDataset", "batches_of", "DeviceSplit", "source_of"]
+__all__ = ["BatchDataset", "batches_of", "read_ahead", "DeviceSplit", "source_of"]
 
 
 class BatchDataset(Dataset):
@@ -34,7 +35,8 @@ def batches_of(
     device: torch.device,
     workers: int = 0,  # processes that read ahead
 ) -> Iterator[dict[str, Any]]:
-    """The batches one by one, on the device; no global random number is drawn."""
+    """The batches one by one, on the device; no global random number is drawn. From a disk or a
+    network a thread reads the next one while the caller works with this one."""
     loader = DataLoader(
         BatchDataset(split, batches),
         batch_size=None,
@@ -43,11 +45,28 @@ def batches_of(
         pin_memory=device.type == "cuda" and not isinstance(split, DeviceSplit),
         generator=torch.Generator(),
     )
-    for batch in loader:
+    waits = not workers and isinstance(split, StoredSplit) and not split.in_memory
+    for batch in read_ahead(loader) if waits else loader:
         yield {
             name: part.to(device, non_blocking=True) if isinstance(part, Tensor) else part
             for name, part in batch.items()
         }
+
+
+END: Any = object()
+
+
+def read_ahead(
+    items: Iterable,
+) -> Iterator:
+    """The items; a thread gets the next one meanwhile. What getting it raises is raised in its
+    turn."""
+    iterator = iter(items)
+    with ThreadPoolExecutor(1, "read ahead") as reader:
+        following = reader.submit(next, iterator, END)
+        while (item := following.result()) is not END:
+            following = reader.submit(next, iterator, END)
+            yield item
 
 
 class DeviceSplit:

@@ -154,6 +154,14 @@ def test_a_change_in_the_source_starts_the_pack_anew(made, tmp_path, small_block
     assert np.array_equal(train[:]["audio"], audio[train.rows]) and not check_folder(pack)
 
 
+def test_labels_go_along_whatever_their_size(made, tmp_path, monkeypatch):
+    (made / "notes.txt").write_text("much")
+    monkeypatch.setattr(packs, "SMALL", 0)  # as 64 MB are for a hundred thousand clips
+    packed = pack_folder(made, tmp_path / "pack", progress=False)
+    assert not (packed / "notes.txt").exists()
+    assert AVE(packed).hash == AVE(made).hash
+
+
 def test_a_disk_too_small_is_known_before_anything_is_written(made, tmp_path, monkeypatch):
     monkeypatch.setattr(packs.shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
     with pytest.raises(
