@@ -1,6 +1,7 @@
 """The command line as a user meets it: help that teaches, one line on a fault, exit codes, records
 that are not made twice."""
 
+import contextlib
 import json
 import os
 import re
@@ -615,17 +616,31 @@ def test_ctrl_c_keeps_what_was_finished_and_the_same_command_continues(tmp_path,
         )
 
 
+def workers_of(process) -> set:
+    """The processes that compute for a command."""
+    found = set()
+    for child in psutil.Process(process.pid).children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it ended meanwhile
+            if "LokyProcess" in " ".join(child.cmdline()):
+                found.add(child)
+    return found
+
+
 @posix
-def test_a_worker_that_is_killed_is_one_line_and_no_worker_stays(tmp_path):
+def test_a_worker_that_is_killed_is_replaced_once_and_no_worker_stays(tmp_path):
     process = start(*ENDLESS, "--jobs", "2", "--seeds", "2", cwd=tmp_path)
     wait_for(lambda: len(checkpoints(tmp_path)) == 2, process)
-    children = psutil.Process(process.pid).children(recursive=True)
-    workers = [child for child in children if "LokyProcess" in " ".join(child.cmdline())]
-    assert len(workers) == 2
-    workers[0].kill()
-    said = process.communicate(timeout=PATIENCE)[1]
-    assert process.returncode == 1 and no_longer_run(children)
+    first = workers_of(process)
+    assert len(first) == 2
+    first.copy().pop().kill()
+    wait_for(lambda: len(workers_of(process) - first) == 2, process)
+    second = workers_of(process) - first
+    assert no_longer_run(first)
+    second.copy().pop().kill()
+    note, error = process.communicate(timeout=PATIENCE)[1].splitlines()
+    assert process.returncode == 1 and no_longer_run(second)
+    assert "a worker died" in note and "what was lost is begun once more" in note
     assert (
         "a worker died, perhaps for want of memory: use --jobs 1; the same command continues"
-        in only_line(said)
+        in only_line(error)
     )

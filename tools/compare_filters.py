@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from avbook.common.system import cores, in_processes
+from avbook.common.system import cores
+from avbook.common.workers import in_processes
 from avbook.data.events import AVE_CATEGORIES
 from avbook.features.trained import FILTERS, extractor_weights
 from avbook.metrics.clustering import cluster_scores

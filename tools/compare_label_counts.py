@@ -20,7 +20,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from avbook.common.system import cores, in_processes
+from avbook.common.system import cores
+from avbook.common.workers import in_processes
 from avbook.data.ave import AVE
 from avbook.data.events import AVE_CATEGORIES, runs
 from avbook.data.h5_writers import write_h5

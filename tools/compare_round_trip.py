@@ -20,7 +20,8 @@ import av
 import numpy as np
 from av.video.reformatter import Interpolation
 
-from avbook.common.system import cores, in_processes
+from avbook.common.system import cores
+from avbook.common.workers import in_processes
 from avbook.data.ave import AVE
 from avbook.features.decode import read_clip
 from avbook.features.encode import OPTIONS, write_video

@@ -20,7 +20,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from avbook.common.system import cores, in_processes
+from avbook.common.system import cores
+from avbook.common.workers import in_processes
 from avbook.data.ave import AVE
 from avbook.experiments.recipe import pick
 from avbook.experiments.recipes import find_recipe

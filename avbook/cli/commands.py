@@ -18,6 +18,7 @@ from avbook.cli.label import label
 from avbook.cli.predict import predict
 from avbook.common.files import NOT_ALLOWED, check_writable
 from avbook.common.messages import one_line
+from avbook.common.workers import use_engine
 from avbook.errors import AvbookError
 
 
@@ -69,8 +70,8 @@ data_app = typer.Typer(
 app.add_typer(data_app, name="data")
 
 _WHERE = (
-    "`world`, `world:SIZE`, `world:SIZE:SEED:FEATURES` or a folder with the official files or a"
-    " pack"
+    "`world`, `world:SIZE`, `world:SIZE:SEED:FEATURES`, a folder with the official files, a pack,"
+    " or the URL of a pack"
 )
 Where = Annotated[str, typer.Option("--data", help=f"What to train on: {_WHERE}.")]
 Preset = Annotated[
@@ -94,6 +95,19 @@ Jobs = Annotated[
     typer.Option(
         min=0, help="Runs side by side, a process each; 0: as many as there are cores (1 on a GPU)."
     ),
+]
+Engine = Annotated[
+    str,
+    typer.Option(
+        help=(
+            "Where runs, clips and videos are computed: local (processes of this machine), dask or"
+            " ray (the workers of a cluster)."
+        )
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(help="The cluster's: tcp://HOST:8786 of a dask scheduler, or ray's head."),
 ]
 Out = Annotated[Path, typer.Option(help="Where run records are kept and found.")]
 MOST_SEEDS = 10_000
@@ -170,26 +184,29 @@ def world(
             min=16, max=2160, help="Width and height of the videos in pixels.", show_default="224"
         ),
     ] = None,
+    engine: Engine = "local",
+    address: Address = None,
 ):
     """Write the embedded audio-visual world to a folder, in the official file layout.
 
     Example: `avbook world my-world --size small`, then `avbook run psp-full --data my-world
     --preset quick`."""
     from avbook.cli.videos import writer_of
-    from avbook.common.system import start_trackers
+    from avbook.common.pools import start_trackers
 
     start_trackers()
     options = {} if visual_dim is None else {"visual_dim": visual_dim}
-    folder = writer_of(videos, side)(
-        out,
-        task=like,
-        size=size,
-        annotations=annotations,
-        seed=seed,
-        features=features,
-        progress=sys.stderr.isatty(),
-        **options,
-    )
+    with use_engine(engine, address):
+        folder = writer_of(videos, side)(
+            out,
+            task=like,
+            size=size,
+            annotations=annotations,
+            seed=seed,
+            features=features,
+            progress=sys.stderr.isatty(),
+            **options,
+        )
     typer.echo(one_line(f"wrote {folder}: check it with `avbook data check {quote(str(folder))}`"))
 
 
@@ -214,7 +231,7 @@ def extractors(
     """
     from dataclasses import replace
 
-    from avbook.common.system import start_trackers
+    from avbook.common.pools import start_trackers
     from avbook.world.training import TrainingOptions, compare_extractors, train_extractors
 
     start_trackers()
@@ -232,7 +249,10 @@ def extractors(
 @data_app.command("check")
 def data_check(
     folder: Annotated[
-        Path, typer.Argument(help="A folder with the official AVE or LLP files, or a pack.")
+        str,
+        typer.Argument(
+            help="A folder with the official AVE or LLP files, or a pack, or the URL of a pack."
+        ),
     ],
 ):
     """Say what is wrong with a data folder: missing files, shapes, NaN, splits. Exit code 1 if
@@ -241,7 +261,10 @@ def data_check(
     Example: `avbook data check ~/AVE`
     """
     from avbook.data.packs import check_folder
+    from avbook.data.remote import is_remote
 
+    if not is_remote(folder) and os.path.exists(folder) and not os.access(folder, os.R_OK):
+        raise AvbookError(f"'{folder}' is not readable; {NOT_ALLOWED}")
     findings = check_folder(folder)
     for finding in findings:
         typer.echo(one_line(f"{finding.level}: {finding.file}: {finding.message}"))
@@ -288,6 +311,8 @@ def run(
     set_: Sets = None,
     device: Device = "auto",
     jobs: Jobs = 0,
+    engine: Engine = "local",
+    address: Address = None,
     out: Out = Path("runs"),
 ):
     """Train a recipe over seeds and keep a record of each.
@@ -303,15 +328,16 @@ def run(
             " for so many from 0"
         )
     options = parse_options(set_ or [], epochs)
-    outcomes = running.run_all(
-        [
-            {"recipe": recipe, "options": options, "seed": s}
-            for s in ([seed] if seed is not None else range(seeds or 1))
-        ],
-        running.Where(data, preset, device, jobs, out),
-        printing.say_outcome,
-        progress=sys.stderr.isatty(),
-    )
+    with use_engine(engine, address):
+        outcomes = running.run_all(
+            [
+                {"recipe": recipe, "options": options, "seed": s}
+                for s in ([seed] if seed is not None else range(seeds or 1))
+            ],
+            running.Where(data, preset, device, jobs, out),
+            printing.say_outcome,
+            progress=sys.stderr.isatty(),
+        )
     if running.rank() == 0:
         printing.print_scores([outcome.record for outcome in outcomes])
 
@@ -350,6 +376,8 @@ def table(
     set_: Sets = None,
     device: Device = "auto",
     jobs: Jobs = 0,
+    engine: Engine = "local",
+    address: Address = None,
     out: Out = Path("runs"),
     dry: Annotated[
         bool, typer.Option("--dry", help="Run nothing: show what stands in the records.")
@@ -372,7 +400,8 @@ def table(
         settings = [cell.setting for cell in work.cells_of(tables, only)]
         running.check(work.tasks_of(settings, range(seeds), extra), where, writes=True)
     else:
-        work.run_tables(tables, where, seeds, undecided, only, extra)
+        with use_engine(engine, address):
+            work.run_tables(tables, where, seeds, undecided, only, extra)
     if running.rank():
         return
     shown = work.show_tables(tables, where, only, extra)
@@ -420,6 +449,8 @@ def demo(
         set_=None,
         device="auto",
         jobs=jobs,
+        engine="local",
+        address=None,
         out=out,
         dry=False,
     )

@@ -91,6 +91,19 @@ def features(
             min=0, help="Processes side by side; 0: as many as there are cores (1 on a GPU)."
         ),
     ] = 0,
+    engine: Annotated[
+        str,
+        typer.Option(
+            help=(
+                "Where videos are computed: local (processes of this machine), dask or ray (the"
+                " workers of a cluster, which see the videos under the same path)."
+            )
+        ),
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(help="The cluster's: tcp://HOST:8786 of a dask scheduler, or ray's head."),
+    ] = None,
 ):
     """Make a folder of features from videos, in the official layout of AVE or LLP.
 
@@ -98,27 +111,29 @@ def features(
     --project`, then `avbook label`; `avbook features AVE/AVE ave --annotations
     AVE/Annotations.txt --visual vgg19 --audio vggish --weights vgg19_….h5 --weights vggish-….pth`
     """
-    from avbook.common.system import start_trackers
+    from avbook.common.pools import start_trackers
+    from avbook.common.workers import use_engine
     from avbook.features.folder import extract_folder
 
     start_trackers()
-    report = extract_folder(
-        videos,
-        out,
-        like,
-        visual=visual,
-        audio=audio,
-        weights=weights or [],
-        annotations=annotations,
-        project=project,
-        seconds=seconds,
-        partial=partial,
-        any_weights=any_weights,
-        device=device,
-        jobs=jobs,
-        progress=sys.stderr.isatty(),
-        say=lambda line: typer.echo(one_line(line)),
-    )
+    with use_engine(engine, address):
+        report = extract_folder(
+            videos,
+            out,
+            like,
+            visual=visual,
+            audio=audio,
+            weights=weights or [],
+            annotations=annotations,
+            project=project,
+            seconds=seconds,
+            partial=partial,
+            any_weights=any_weights,
+            device=device,
+            jobs=jobs,
+            progress=sys.stderr.isatty(),
+            say=lambda line: typer.echo(one_line(line)),
+        )
     _say_report(report)
 
 

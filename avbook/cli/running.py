@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from avbook.common.files import check_writable
-from avbook.common.system import cores, start_trackers
+from avbook.common.pools import start_trackers
+from avbook.common.system import cores
+from avbook.common.workers import count_workers, on_cluster
 from avbook.errors import AvbookError
 
 
@@ -68,7 +70,8 @@ def check(tasks: list[dict[str, Any]], where: Where, writes: bool) -> None:
 
     for task in tasks:
         resolve_settings(find_recipe(task["recipe"]), str(where.preset), task["options"])
-    if where.device not in ("auto", "cpu"):  # for those PyTorch need not be loaded yet
+    # for those two PyTorch need not be loaded yet; a cluster's workers have devices of their own
+    if where.device not in ("auto", "cpu") and not on_cluster():
         from avbook.training.device import check_device
 
         check_device(where.device)
@@ -84,6 +87,8 @@ def _may_be_read(task: dict[str, Any], out: Path) -> bool:
 
 def _count_jobs(where: Where) -> int:
     distributed = _number("WORLD_SIZE", 1) > 1
+    if on_cluster() and not distributed:
+        return where.jobs or count_workers()
     if not where.jobs:
         return 1 if distributed or not _on_cpu(where.device) else cores()
     if distributed and where.jobs > 1:

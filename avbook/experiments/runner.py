@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
+import socket
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -13,15 +15,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from avbook.common.files import write_text
+from avbook.common.files import os_fault, write_bytes, write_text
 from avbook.common.options import check_seed
-from avbook.common.system import in_processes
+from avbook.common.system import cache_folder
+from avbook.common.workers import in_processes, on_cluster
 from avbook.errors import AvbookError
-from avbook.experiments.datasets import data_dims
+from avbook.experiments.datasets import absolute, data_dims
 from avbook.experiments.job import Job, alone, remove_leftovers
 from avbook.experiments.keys import command, record_path, run_key
 from avbook.experiments.memory import check_memory, told_out_of_memory
-from avbook.experiments.outputs import without_nan, write_predictions
+from avbook.experiments.outputs import pack_predictions, without_nan
 from avbook.experiments.recipe import Recipe, resolve_settings
 from avbook.experiments.recipes import find_recipe
 from avbook.experiments.records import read_record
@@ -46,6 +49,16 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class _Trained:
+    """A finished run that is not among the records yet, as a worker sends it."""
+
+    path: Path  # of the record
+    lock_file: Path
+    record: str = field(repr=False)  # JSON
+    files: dict[str, bytes] = field(repr=False)  # what stands beside it: ending -> content
+
+
+@dataclass(frozen=True)
 class _Run:
     """What is asked for: one seed of a setting on a data set."""
 
@@ -61,12 +74,14 @@ class _Run:
 
     @property
     def path(self) -> Path:
-        return record_path(self.out, self.recipe, self.preset, self.options, self.data, self.seed)
+        return self.path_in(self.out)
 
-    @property
-    def lock_file(self) -> Path:
+    def path_in(self, out: Path) -> Path:
+        return record_path(out, self.recipe, self.preset, self.options, self.data, self.seed)
+
+    def lock_in(self, out: Path) -> Path:
         end = run_key(self.recipe, self.preset, self.options, self.data)[-8:]
-        return self.out / self.recipe.name / f".{end}-{self.preset}-seed-{self.seed}.lock"
+        return out / self.recipe.name / f".{end}-{self.preset}-seed-{self.seed}.lock"
 
     @property
     def about(self) -> dict[str, Any]:
@@ -119,7 +134,28 @@ def run_one(
     `seed-N.safetensors` with the weights that validation chose, and last `seed-N.json`. Raises
     `AvbookError` for options that make no sense, a network that memory cannot hold, and a record or
     checkpoint that is broken or of something else."""
-    settings, changed = resolve_settings(recipe, preset, options or {})
+    run = _asked(recipe, data, seed, preset, options or {}, device, Path(out), where)
+    outcome = run.stored()
+    lock_file = run.lock_in(run.out)
+    if outcome is None or _has_leftovers(outcome.path, lock_file):
+        with alone(lock_file):
+            outcome = run.stored() or _written(_train(run, run.out, progress))
+            _remove_leftovers(outcome.path)
+    return outcome
+
+
+def _asked(
+    recipe: Recipe,
+    data,
+    seed: int,
+    preset: str,
+    options: dict[str, Any],
+    device: str,
+    out: Path,
+    where: str | None,
+) -> _Run:
+    """The run, checked."""
+    settings, changed = resolve_settings(recipe, preset, options)
     weak = recipe.open.get("weak", False)
     if getattr(data, "weak", weak) != weak:  # the background clips would be trained on, or missed
         raise AvbookError(
@@ -127,13 +163,7 @@ def run_one(
             f" find_recipe({recipe.name!r}).open_data(folder) opens it"
         )
     check_seed(seed)
-    run = _Run(recipe, preset, settings, changed, data, int(seed), Path(out), str(device), where)
-    outcome = run.stored()
-    if outcome is None or _has_leftovers(outcome.path, run.lock_file):
-        with alone(run.lock_file):
-            outcome = run.stored() or _train(run, progress)
-            _remove_leftovers(outcome.path)
-    return outcome
+    return _Run(recipe, preset, settings, changed, data, int(seed), out, str(device), where)
 
 
 def run_seed(
@@ -163,11 +193,16 @@ def run_seed(
     ).record
 
 
-def _train(run: _Run, progress: bool) -> Outcome:
-    """Trains, or continues, and writes what belongs to the run, the record last."""
+def _train(
+    run: _Run,
+    work: Path,  # the folder for what only a run that is cut off needs, and for stages
+    progress: bool,
+) -> _Trained:
+    """Trains, or continues."""
     from avbook.training.device import check_device, seed_everything, versions
+    from avbook.training.weights import pack_tensors, read_tensors
 
-    recipe, path = run.recipe, run.path
+    recipe = run.recipe
     check_device(run.device)
     installed = versions()  # what cannot be told is not found out after hours
     about = run.about
@@ -183,8 +218,8 @@ def _train(run: _Run, progress: bool) -> Outcome:
         run.settings,
         run.data,
         run.seed,
-        path.with_suffix(""),
-        run.out / recipe.name / "stages",
+        run.path_in(work).with_suffix(""),
+        work / recipe.name / "stages",
         run.device,
         progress,
     )
@@ -206,12 +241,26 @@ def _train(run: _Run, progress: bool) -> Outcome:
         ),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+    files = {".npz": pack_predictions(result.predictions, job.made)}
+    weights = job.folder / "val_selected.safetensors"
+    if weights.exists():  # some recipes have none
+        tensors, told = read_tensors(weights)
+        files[".safetensors"] = pack_tensors(tensors, without_nan({**told, **about}))
     text = json.dumps(without_nan(record), indent=1, allow_nan=False) + "\n"
+    return _Trained(run.path, run.lock_in(run.out), text, files)
+
+
+def _written(trained: _Trained) -> Outcome:
+    """Puts a finished run among the records: its record last."""
     if _is_main_process():
-        write_predictions(path.with_suffix(".npz"), result.predictions, job.made)
-        _keep_weights(job.folder, path, about)
-        write_text(path, text)
-    return Outcome(json.loads(text), path, read=False)
+        for ending, content in trained.files.items():
+            path = trained.path.with_suffix(ending)
+            try:
+                write_bytes(path, content)
+            except OSError as error:
+                raise os_fault(path, error) from error
+        write_text(trained.path, trained.record)
+    return Outcome(json.loads(trained.record), trained.path, read=False)
 
 
 def _in_one_stage(job: Job) -> tuple:
@@ -225,20 +274,6 @@ def _set_threads(threads: int) -> None:
 
     if threads:
         torch.set_num_threads(threads)
-
-
-def _keep_weights(
-    folder: Path,  # of the run's checkpoints
-    path: Path,  # of its record
-    about: dict[str, Any],  # what they are of
-) -> None:
-    """Writes the weights that validation chose beside the record; some recipes have none."""
-    from avbook.training.weights import read_tensors, write_tensors
-
-    chosen = folder / "val_selected.safetensors"
-    if chosen.exists():
-        tensors, told = read_tensors(chosen)
-        write_tensors(path.with_suffix(".safetensors"), tensors, without_nan({**told, **about}))
 
 
 def _has_leftovers(path: Path, lock_file: Path) -> bool:
@@ -277,20 +312,32 @@ def run_outcomes(
     import torch
 
     _OPEN.clear()  # the folder may have changed since an earlier call
-    in_here = jobs <= 1 or len(tasks) <= 1
+    outcomes: list = [None] * len(tasks)
+    todo, read = list(enumerate(tasks)), 0
+    if on_cluster():  # whose workers see neither the records nor, perhaps, the data
+        todo = []
+        for number, task in enumerate(tasks):
+            outcome, sent = _for_cluster(task, where)
+            if outcome is None:
+                todo.append((number, sent))
+            else:
+                read += 1
+                outcomes[number] = outcome
+                report(outcome, read, len(tasks))
+    in_here = not on_cluster() and (jobs <= 1 or len(todo) <= 1)
     if not in_here:
-        tasks = [{**task, "progress": False} for task in tasks]
+        todo = [(number, {**task, "progress": False}) for number, task in todo]
     runs = in_processes(
-        partial(_run_numbered, where=where),
-        enumerate(tasks),
+        partial(_run_numbered, where=absolute(where) if on_cluster() else where),
+        todo,
         1 if in_here else jobs,
         threads=torch.get_num_threads(),  # so that sums are those of a run in this process
         ordered=False,
     )
-    outcomes: list = [None] * len(tasks)
     with closing(runs):
-        for done, (i, outcome) in enumerate(runs, 1):
-            outcomes[i] = outcome
+        for done, (number, found) in enumerate(runs, read + 1):
+            outcome = _among_records(found) if isinstance(found, _Trained) else found
+            outcomes[number] = outcome
             report(outcome, done, len(tasks))
     return outcomes
 
@@ -320,11 +367,69 @@ def _run_numbered(numbered: tuple[int, dict[str, Any]], where: str) -> tuple[int
 _OPEN: dict[tuple, Any] = {}  # data sets this process holds open, so that a worker reads each once
 
 
-def _run_task(task: dict[str, Any], where: str) -> Outcome:
-    task = dict(task)
-    recipe = find_recipe(task.pop("recipe"))
-    opened = (where, recipe.task, tuple(sorted(recipe.open.items())))
-    if opened not in _OPEN:
+def _opened(recipe: Recipe, where: str) -> Any:
+    """The data as the recipe needs it; the last one stays open."""
+    how = (where, recipe.task, tuple(sorted(recipe.open.items())))
+    if how not in _OPEN:
         _OPEN.clear()
-        _OPEN[opened] = recipe.open_data(where)
-    return run_one(recipe, _OPEN[opened], where=where, **task)
+        _OPEN[how] = recipe.open_data(where)
+    return _OPEN[how]
+
+
+def _run_task(task: dict[str, Any], where: str) -> Outcome | _Trained:
+    """The record that stands, or a finished run for the caller to put there."""
+    progress, sent = task["progress"], task.get("sent")
+    run = _asked_by(task, where)
+    if sent is None:
+        outcome = run.stored()
+        if outcome is not None and not _has_leftovers(outcome.path, run.lock_in(run.out)):
+            return outcome
+        with alone(run.lock_in(run.out)):
+            outcome = run.stored() or _train(run, run.out, progress)
+            if isinstance(outcome, Outcome):
+                _remove_leftovers(outcome.path)
+        return outcome
+    if run.data.hash != sent["hash"]:
+        raise AvbookError(
+            f"--data {where} on {socket.gethostname()}: other data than the caller's (found"
+            f" {run.data.hash}, expected {sent['hash']}); give a folder that all workers see, with"
+            " the same files"
+        )
+    run = dataclasses.replace(run, where=sent["where"])
+    work = cache_folder() / "runs"
+    with alone(run.lock_in(work)):
+        trained = _train(run, work, progress)
+        shutil.rmtree(run.path_in(work).with_suffix(""), ignore_errors=True)
+    return trained
+
+
+def _asked_by(task: dict[str, Any], where: str) -> _Run:
+    recipe = find_recipe(task["recipe"])
+    data = _opened(recipe, where)
+    return _asked(
+        recipe,
+        data,
+        task["seed"],
+        task["preset"],
+        task.get("options") or {},
+        task.get("device", "auto"),
+        Path(task.get("out", "runs")),
+        where,
+    )
+
+
+def _for_cluster(task: dict[str, Any], where: str) -> tuple[Outcome | None, dict[str, Any]]:
+    """The record that stands; else the task with all that a worker needs."""
+    run = _asked_by(task, where)
+    return run.stored(), {**task, "sent": {"hash": run.data.hash, "where": where}}
+
+
+def _among_records(trained: _Trained) -> Outcome:
+    """The finished run among the records: alone, since another process may train it by now."""
+    with alone(trained.lock_file):
+        if trained.path.exists():
+            outcome = Outcome(read_record(trained.path), trained.path, read=True)
+        else:
+            outcome = _written(trained)
+        _remove_leftovers(outcome.path)
+    return outcome

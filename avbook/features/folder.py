@@ -24,7 +24,8 @@ from avbook.common.files import (
     remove_unfinished,
 )
 from avbook.common.options import check_int
-from avbook.common.system import cores, lock
+from avbook.common.system import lock
+from avbook.common.workers import count_workers, on_cluster
 from avbook.data.annotations import OWN_VIDEOS
 from avbook.data.description import FEATURES_FILE, FEATURES_VERSION, REPORT_FILE
 from avbook.data.events import SECONDS
@@ -95,6 +96,10 @@ def extract_folder(
     that is something else or is being written, work begun with other options, a full disk. What was
     made so far stays for the same call to go on from."""
     plan = plan_features(like, visual, audio, weights, project, any_weights, device)
+    if on_cluster():  # whose workers run in other folders
+        videos = Path(videos).absolute()
+        files = tuple((network, os.path.abspath(file)) for network, file in plan.weights)
+        plan = dataclasses.replace(plan, weights=files)
     check_int(jobs=(jobs, 0))
     listed = find_videos(videos, like, annotations)
     _check_missing(listed, partial, say)
@@ -112,7 +117,7 @@ def extract_folder(
         work.begin()
         work.faults.update(faults)
         usable = [path for path in listed.paths if path not in faults]
-        made = work.make(usable, jobs or (cores() if plan.device == "cpu" else 1), progress)
+        made = work.make(usable, jobs or (count_workers() if plan.device == "cpu" else 1), progress)
         work.remove_if_empty()
         _check_faults(listed, work.faults, partial, say)
         target.write(work)

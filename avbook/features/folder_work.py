@@ -6,9 +6,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import io
 import json
 import os
 import shutil
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +22,12 @@ import numpy as np
 from avbook.common.files import (
     check_regular,
     remove_unfinished_files,
+    write_bytes,
     write_text,
-    written_whole,
 )
-from avbook.common.system import in_processes, lacks_memory
+from avbook.common.system import lacks_memory
 from avbook.common.tensors import one_thread
+from avbook.common.workers import in_processes, on_cluster
 from avbook.errors import AvbookError
 from avbook.features.folder_extraction import open_plan
 from avbook.features.folder_plan import FeaturePlan
@@ -53,6 +56,7 @@ class _Made:
 
     path: Path
     fault: str | None = None
+    content: bytes = b""  # of its file in the work folder
 
 
 def _store_of(work: Path, path: Path) -> Path:
@@ -66,8 +70,13 @@ def _source(path: Path) -> dict[str, Any]:
     return {"file": path.name, "bytes": found.st_size, "changed": found.st_mtime_ns}
 
 
-def _make(path: Path, plan: FeaturePlan, seconds: int, work: Path) -> _Made:
-    """Writes the video's features to the work folder, or says why there are none."""
+def _make(path: Path, plan: FeaturePlan, seconds: int, away: bool) -> _Made:
+    """The video's features, or why there are none."""
+    if away and not path.exists():
+        raise AvbookError(
+            f"{path}: not there on the worker {socket.gethostname()}; workers of a cluster read"
+            " videos and weights themselves: give folders that all of them see"
+        )
     extraction = open_plan(plan)
     try:
         source = _source(path)
@@ -82,9 +91,9 @@ def _make(path: Path, plan: FeaturePlan, seconds: int, work: Path) -> _Made:
         ) from error
     told = source | {"length": round(found.length, 3), "notes": list(found.notes)}
     about = np.frombuffer(json.dumps(told).encode(), np.uint8)
-    with written_whole(_store_of(work, path)) as part:
-        np.savez(part, about=about, **found.arrays)  # type: ignore[arg-type]  # as if one were a flag
-    return _Made(path)
+    packed = io.BytesIO()
+    np.savez(packed, about=about, **found.arrays)  # type: ignore[arg-type]  # as if one were a flag
+    return _Made(path, content=packed.getvalue())
 
 
 # ---------------------------------------------------------------------------------- all of them
@@ -146,8 +155,8 @@ class FeatureWork:
 
         todo = [path for path in videos if self.about(path) is None]
         seconds = self.identity["seconds"]
-        call = functools.partial(_make, plan=self.plan, seconds=seconds, work=self.folder)
-        found = in_processes(call, todo, jobs, threads=1, ordered=False)
+        call = functools.partial(_make, plan=self.plan, seconds=seconds, away=on_cluster())
+        found = in_processes(call, todo, jobs, threads=1, ordered=False, at_once=2 * jobs)
         bar = tqdm(
             total=len(videos),
             initial=len(videos) - len(todo),
@@ -160,6 +169,7 @@ class FeatureWork:
         with one_thread(), bar, contextlib.closing(found):
             for one in found:
                 if one.fault is None:
+                    write_bytes(_store_of(self.folder, one.path), one.content)
                     made += 1
                 else:
                     self.faults[one.path] = one.fault

@@ -23,8 +23,9 @@ from avbook.common.files import (
 )
 from avbook.common.options import is_whole
 from avbook.common.schema import parse_json, read_json
-from avbook.common.system import cache_folder, cores, in_processes, lock
+from avbook.common.system import cache_folder, lock
 from avbook.common.tensors import one_thread
+from avbook.common.workers import count_workers, in_processes
 from avbook.data.annotations import read_ave_orders
 from avbook.data.description import WORLD_FILE
 from avbook.data.events import SECONDS
@@ -262,7 +263,7 @@ def _fill(folder, task, size, seed, dims, features, annotations, workers, progre
         task,
         dims,
         features,
-        workers or (min(cores(), 16) if len(everything) > 100 else 1),
+        workers or (count_workers(16) if len(everything) > 100 else 1),
     )
     try:
         bar = tqdm(

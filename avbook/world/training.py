@@ -18,7 +18,7 @@ from torch import nn
 
 from avbook.common.files import check_writable, folder_written_whole
 from avbook.common.options import check_int
-from avbook.common.system import cores, in_processes
+from avbook.common.workers import count_workers, in_processes
 from avbook.errors import AvbookError
 from avbook.features.extractors import _Eye, _pooled
 from avbook.features.trained import (
@@ -251,7 +251,7 @@ def train_extractors(
     check_writable(out.parent)
     from safetensors.torch import save_file
 
-    workers, start = workers or min(cores(), 16), time.monotonic()
+    workers, start = workers or count_workers(16), time.monotonic()
     state = torch.get_rng_state()
     try:
         arrays, log = _train(options, workers, progress, say)

@@ -12,12 +12,20 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from avbook.common.files import check_writable, os_fault, remove_unfinished_files, write_text
+from avbook.common.files import (
+    check_writable,
+    os_fault,
+    remove_unfinished_files,
+    write_bytes,
+    write_text,
+)
 from avbook.common.options import is_whole
-from avbook.common.system import cores, in_processes, lock
+from avbook.common.system import lock
+from avbook.common.workers import count_workers, in_processes
 from avbook.data.spec import AVE_SPEC, find_spec
 from avbook.errors import AvbookError
 from avbook.features.encode import OPTIONS, write_video
@@ -226,34 +234,41 @@ def _clean(place: Path) -> None:
         remove_unfinished_files(folder)
 
 
-def _write_one(item: tuple[Clip, Path], form: VideoForm) -> int:
-    """Writes a clip; the bytes of its file."""
+def _encoded(item: tuple[Clip, Path], form: VideoForm) -> tuple[Path, bytes]:
+    """Where the clip's file shall stand, and its content."""
     clip, path = item
-    write_clip(clip, path, form)
-    return path.stat().st_size
+    with TemporaryDirectory(prefix="avbook-") as folder:
+        made = Path(folder) / path.name
+        write_clip(clip, made, form)
+        return path, made.read_bytes()
 
 
 def _write_all(todo, target, form, workers, progress, say) -> None:
     """A few first, which tell what the others will need."""
     from tqdm import tqdm
 
-    call = partial(_write_one, form=form)
+    call = partial(_encoded, form=form)
     sample = _spread(len(todo))
     rest = [item for k, item in enumerate(todo) if k not in sample]
     disable = None if progress is None else not progress
     with tqdm(total=len(todo), desc="videos", unit="video", disable=disable, mininterval=1) as bar:
         start, written = time.monotonic(), 0
         for k in sample:
-            written += call(todo[k])
+            path, content = call(todo[k])
+            write_bytes(path, content)
+            written += len(content)
             bar.update()
         if rest:
             each = (time.monotonic() - start) / len(sample)
-            workers = workers or (cores() if each * len(rest) > STARTING else 1)
+            workers = workers or (count_workers() if each * len(rest) > STARTING else 1)
             say(_needs(len(rest), written / len(sample), each, target, form, workers))
         remedy = "start it again when more memory is free: it continues"
-        made = in_processes(call, rest, workers, threads=1, ordered=False, remedy=remedy)
+        made = in_processes(
+            call, rest, workers, threads=1, ordered=False, at_once=2 * workers, remedy=remedy
+        )
         with closing(made):
-            for _ in made:
+            for path, content in made:
+                write_bytes(path, content)
                 bar.update()
 
 

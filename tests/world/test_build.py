@@ -91,7 +91,7 @@ def quick(monkeypatch, few):
         }
 
     monkeypatch.setattr(world, "clip_features", made)
-    monkeypatch.setattr(world, "cores", lambda: 1)  # further processes take longer to start
+    monkeypatch.setattr(world, "count_workers", lambda most: 1)  # further ones take longer to start
 
 
 @pytest.fixture(scope="module")
