@@ -34,16 +34,19 @@ SCRIPTS = (
     "recipes",
     "determinism",
     "features",
+    "quick_step",
+    "beyond_memory",
 )
 ON_CPU_ONLY = (
     "metrics",
     "loading",
     "psp_epoch",
-    "search",
     "cmlcl_full",
     "recipes",
     "determinism",
     "features",
+    "quick_step",
+    "beyond_memory",
 )  # have no --device
 
 

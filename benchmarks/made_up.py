@@ -64,7 +64,12 @@ def llp_folder(folder: Path, n: int) -> Path:
     return folder
 
 
-def ave_folder(folder: Path, n: int, dtype: str = "float64") -> Path:
+def ave_folder(
+    folder: Path,
+    n: int,
+    dtype: str = "float64",
+    shapes: dict[str, tuple[int, ...]] = AVE_SHAPES,
+) -> Path:
     """The folder, with n clips, unchunked, in float64 as the official h5 files are met, and their
     orders and labels."""
     import h5py
@@ -82,7 +87,7 @@ def ave_folder(folder: Path, n: int, dtype: str = "float64") -> Path:
     h5("labels", "avadataset", np.eye(len(AVE_CATEGORIES) + 1)[kinds])
     for split, rows in parts(n).items():
         h5(f"{split}_order", "order", np.asarray(rows))
-    for file, shape in AVE_SHAPES.items():
+    for file, shape in shapes.items():
         with h5py.File(folder / f"{file}.h5", "w") as opened:
             data = opened.create_dataset("avadataset", (n, *shape), dtype)
             for start in range(0, n, 64):

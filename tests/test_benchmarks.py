@@ -24,7 +24,10 @@ NO_SCRIPTS = (
     "made_up",
     "llp_real",
     "checking",
-)  # llp_real takes an hour and a folder, checking 13 GB of disk: they are called by themselves
+    "against_released",
+    "gpu_parts",
+)  # llp_real takes an hour and a folder, checking 13 GB of disk, against_released a clone,
+# gpu_parts a GPU: they are called by themselves
 
 
 def python(*arguments, **environment) -> subprocess.CompletedProcess:
@@ -213,6 +216,35 @@ def test_features(record):
 @pytest.mark.parametrize("name", ["psp_epoch", "search", "cmlcl_full", "recipes"])
 def test_the_others(record, name):
     assert checked(record(name))["rows"]
+
+
+@pytest.mark.soak
+def test_every_line_of_the_script_for_a_gpu_runs_without_one(tmp_path):
+    done = subprocess.run(
+        ["bash", FOLDER / "gpu.sh", tmp_path],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        env={
+            **os.environ,
+            "DEVICE": "cpu",
+            "QUICK": "--quick",
+            "PYTHON": sys.executable,
+            "OMP_NUM_THREADS": "1",
+            "AVBOOK_PEAK_SECONDS": "0.01",
+        },
+    )
+    assert done.returncode == 0 and "failed" not in done.stdout, done.stdout + done.stderr
+    for name in ("gpu_parts", "han_step", "refinement", "search"):
+        checked(json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8")))
+    assert "passed" in (tmp_path / "tests.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.soak
+def test_memory_does_not_grow_with_the_clips(record):
+    found = checked(record("beyond_memory"), "lines")["lines"]
+    assert [*found] == ["folder", "URL", "URL, one after the other"]
+    assert [line["clips"] for line in found["folder"]] == [20, 40]
 
 
 def test_one_command_tells_of_a_failure(tmp_path):

@@ -384,22 +384,6 @@ def test_a_card_that_is_not_there_is_named():
     assert default_device().type in ("cpu", "mps")
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA card")
-@pytest.mark.parametrize("precision", ["no", "bf16", "fp16"])
-def test_on_a_card(tmp_path, precision):
-    whole = run(device="cuda", precision=precision, epochs=6, out=tmp_path / "whole")
-    run(device="cuda", precision=precision, epochs=3, out=tmp_path / "run")
-    parts = run(device="cuda", precision=precision, epochs=6, out=tmp_path / "run")
-    assert [e["loss"] for e in parts.history] == pytest.approx(
-        [e["loss"] for e in whole.history], rel=1e-3
-    )
-    assert (
-        whole.peak_memory_mb > 0
-        and whole.device.startswith("cuda")
-        and whole.history[-1]["loss"] < whole.history[0]["loss"]
-    )
-
-
 # --------------------------------------------------------------------------- judging and selections
 def test_evaluate_leaves_network_and_chance_as_they_were():
     net, data = Net(dropout=0.5), Data()
