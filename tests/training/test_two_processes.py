@@ -150,3 +150,34 @@ def test_two_processes_continue_to_the_same_numbers(one_and_two):
         for name in ("parts", "whole")
     )
     assert len(parts) == 4 and parts == whole and runs["parts"]["share"] == runs["whole"]["share"]
+
+
+@pytest.mark.soak
+def test_the_launch_line_that_needs_no_gpu(tmp_path):
+    """As the page on clusters has it."""
+    page = json.loads((ROOT / "nbs/reference/clusters.ipynb").read_text(encoding="utf-8"))
+    text = "\n".join("".join(cell["source"]) for cell in page["cells"]).replace("\\\n", "")
+    line = next(line for line in text.splitlines() if line.startswith("ACCELERATE_USE_CPU"))
+    line = line.replace("accelerate launch", f"{sys.executable} -m accelerate.commands.launch")
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(ROOT),
+        "HF_HOME": str(tmp_path / "none"),
+        "GLOO_SOCKET_IFNAME": "lo",
+    }
+    one = f"{sys.executable} -m avbook {line.split('-m avbook ')[1]}"
+    losses = []
+    for out, command in (("two", line), ("one", one)):
+        done = subprocess.run(
+            ["bash", "-c", f"{command} --out {tmp_path / out}"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        (found,) = tmp_path.glob(f"{out}/psp-full/*/seed-0.json")
+        history = json.loads(found.read_text(encoding="utf-8"))["history"]
+        losses.append([epoch["loss"] for epoch in history])
+    assert len(losses[0]) == 2 and losses[0] == pytest.approx(losses[1], rel=0.2)
