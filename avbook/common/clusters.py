@@ -25,7 +25,7 @@ def connect(
     address: str | None,  # None: as the engine is configured
 ) -> DaskCluster | RayCluster:
     """The cluster; raises `AvbookError` where the engine is not installed or nothing answers."""
-    return {"dask": DaskCluster, "ray": RayCluster}[name](address)
+    return DaskCluster(address) if name == "dask" else RayCluster(address)
 
 
 def _load(name: str, module: str) -> Any:

@@ -54,7 +54,7 @@ def pack_predictions(
             key = selection if name == "predicted" else f"{selection}.{name}"
             arrays[key] = np.asarray(values).astype(np.uint8)
     packed = io.BytesIO()
-    np.savez_compressed(packed, **arrays)
+    np.savez_compressed(packed, **arrays)  # type: ignore[arg-type]  # as if one were a flag
     return packed.getvalue()
 
 

@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from avbook.common.files import os_fault, write_bytes, write_text
 from avbook.common.options import check_seed
@@ -135,13 +135,25 @@ def run_one(
     `AvbookError` for options that make no sense, a network that memory cannot hold, and a record or
     checkpoint that is broken or of something else."""
     run = _asked(recipe, data, seed, preset, options or {}, device, Path(out), where)
+    return _stored_or(run, lambda: _written(_train(run, run.out, progress)))
+
+
+Made = TypeVar("Made", Outcome, _Trained)
+
+
+def _stored_or(
+    run: _Run,
+    make: Callable[[], Made],  # called where no record stands, by one process alone
+) -> Outcome | Made:
+    """The record that stands, rid of what a killed process left beside it; else what is made."""
     outcome = run.stored()
-    lock_file = run.lock_in(run.out)
-    if outcome is None or _has_leftovers(outcome.path, lock_file):
-        with alone(lock_file):
-            outcome = run.stored() or _written(_train(run, run.out, progress))
-            _remove_leftovers(outcome.path)
-    return outcome
+    if outcome is not None and not _has_leftovers(outcome.path, run.lock_in(run.out)):
+        return outcome
+    with alone(run.lock_in(run.out)):
+        found: Outcome | Made = run.stored() or make()
+        if isinstance(found, Outcome):
+            _remove_leftovers(found.path)
+    return found
 
 
 def _asked(
@@ -359,7 +371,9 @@ def run_many(
     return [outcome.record for outcome in found]
 
 
-def _run_numbered(numbered: tuple[int, dict[str, Any]], where: str) -> tuple[int, Outcome]:
+def _run_numbered(
+    numbered: tuple[int, dict[str, Any]], where: str
+) -> tuple[int, Outcome | _Trained]:
     number, task = numbered
     return number, _run_task(task, where)
 
@@ -381,14 +395,7 @@ def _run_task(task: dict[str, Any], where: str) -> Outcome | _Trained:
     progress, sent = task["progress"], task.get("sent")
     run = _asked_by(task, where)
     if sent is None:
-        outcome = run.stored()
-        if outcome is not None and not _has_leftovers(outcome.path, run.lock_in(run.out)):
-            return outcome
-        with alone(run.lock_in(run.out)):
-            outcome = run.stored() or _train(run, run.out, progress)
-            if isinstance(outcome, Outcome):
-                _remove_leftovers(outcome.path)
-        return outcome
+        return _stored_or(run, lambda: _train(run, run.out, progress))
     if run.data.hash != sent["hash"]:
         raise AvbookError(
             f"--data {where} on {socket.gethostname()}: other data than the caller's (found"
