@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
@@ -61,11 +62,17 @@ class _Answer:
     error: Exception | None = None
 
 
+# held while a call is made: several workers may live in one process, as those of dask's
+# `LocalCluster(processes=False)`, which has one state of random numbers
+ONE_AT_A_TIME = threading.Lock()
+
+
 def _answer(call: Callable[[Any], Any], item: Any, threads: int | None, version: str) -> _Answer:
     """The call, made by a worker."""
     try:
         _check_worker(version)
-        return _Answer(_limited(call, item, threads))
+        with ONE_AT_A_TIME:
+            return _Answer(_limited(call, item, threads))
     except Exception as error:
         return _Answer(error=error)
 

@@ -246,6 +246,26 @@ def test_an_engine_that_is_not_there_is_one_line(engine, address, said, monkeypa
     assert "\n" not in str(caught.value)
 
 
+def test_two_workers_in_one_process_take_turns():
+    from distributed import LocalCluster
+
+    def overlap(number):
+        import sys
+        import time
+
+        running = sys.__dict__.setdefault("calls_of_this_test", [])
+        running.append(number)
+        time.sleep(0.1)
+        at_once = len(running)
+        running.remove(number)
+        return at_once
+
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": False}
+    with LocalCluster(**options, dashboard_address=None) as cluster:
+        with use_engine("dask", cluster.scheduler_address):
+            assert [*in_processes(overlap, range(6), 6)] == [1] * 6
+
+
 def test_an_engine_that_is_not_installed_is_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(AvbookError, match=r"pip install 'avbook\[ray\]'"):
