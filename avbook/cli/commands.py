@@ -12,6 +12,7 @@ import typer
 import typer.core
 
 from avbook.cli.ending import TRACEBACK, Carried
+from avbook.cli.engines import Address, Engine
 from avbook.cli.export import export
 from avbook.cli.features import features
 from avbook.cli.label import label
@@ -95,19 +96,6 @@ Jobs = Annotated[
     typer.Option(
         min=0, help="Runs side by side, a process each; 0: as many as there are cores (1 on a GPU)."
     ),
-]
-Engine = Annotated[
-    str,
-    typer.Option(
-        help=(
-            "Where runs, clips and videos are computed: local (processes of this machine), dask or"
-            " ray (the workers of a cluster)."
-        )
-    ),
-]
-Address = Annotated[
-    str | None,
-    typer.Option(help="The cluster's: tcp://HOST:8786 of a dask scheduler, or ray's head."),
 ]
 Out = Annotated[Path, typer.Option(help="Where run records are kept and found.")]
 MOST_SEEDS = 10_000

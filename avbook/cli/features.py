@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from avbook.cli.engines import Address, Engine
 from avbook.common.messages import one_line
 
 SHOWN = 20  # videos whose oddities are printed; the report has all
@@ -91,19 +92,8 @@ def features(
             min=0, help="Processes side by side; 0: as many as there are cores (1 on a GPU)."
         ),
     ] = 0,
-    engine: Annotated[
-        str,
-        typer.Option(
-            help=(
-                "Where videos are computed: local (processes of this machine), dask or ray (the"
-                " workers of a cluster, which see the videos under the same path)."
-            )
-        ),
-    ] = "local",
-    address: Annotated[
-        str | None,
-        typer.Option(help="The cluster's: tcp://HOST:8786 of a dask scheduler, or ray's head."),
-    ] = None,
+    engine: Engine = "local",
+    address: Address = None,
 ):
     """Make a folder of features from videos, in the official layout of AVE or LLP.
 
