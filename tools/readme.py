@@ -31,7 +31,7 @@ def render(notebook: Path) -> tuple[str, dict[str, bytes]]:
             if "image/png" in data:
                 path = f"nbs/images/{notebook.stem}-{len(figures)}.png"
                 figures[path] = base64.b64decode(data["image/png"])
-                parts.append(f"![{directives.get('fig-alt', '').strip().strip(chr(34))}]({path})")
+                parts.append(f"![{cell['metadata'].get('fig-alt', '')}]({path})")
             elif "text/markdown" in data:
                 parts.append(_from_top("".join(data["text/markdown"]).strip()))
             elif text := "".join(output.get("text", data.get("text/plain", ""))).rstrip():

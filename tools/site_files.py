@@ -34,13 +34,15 @@ SETTINGS = SETTINGS["DEFAULT"]
 FILES = f"{SETTINGS['git_url']}/blob/{SETTINGS['branch']}"
 COLAB = f"https://colab.research.google.com/github/{SETTINGS['user']}/{SETTINGS['repo']}/blob/{SETTINGS['branch']}"
 PAPERS = {
-    "PSP": "[@zhou2021psp]",
-    "AVEL": "[@tian2018avel]",
-    "CMRAN": "[@xu2020cmran]",
-    "HAN": "[@tian2020han]",
-    "MA": "[@wu2021ma]",
-    "CMLCL": "[@bao2023cmlcl]",
+    "PSP": "zhou2021psp",
+    "AVEL": "tian2018avel",
+    "CMRAN": "xu2020cmran",
+    "HAN": "tian2020han",
+    "MA": "wu2021ma",
+    "CMLCL": "bao2023cmlcl",
 }
+BIBLIOGRAPHY = "reference/bibliography.ipynb"
+ENTRIES = "<!-- bibliography: written by tools/site_files.py -->"
 DATA = {
     "the world": (
         r"world_folder|open_data\(|write_world|open_clip|\"world|make_clip|render_|clip_script"
@@ -89,11 +91,62 @@ def parts() -> dict[str, list]:
 
 # -------------------------------------------------------------------------------------------- facts
 def reading_minutes(page: Page) -> int:
-    """Prose at 200 words a minute and three seconds for a line of code, rounded up; solutions of
-    exercises count as well."""
+    """Prose at 200 words a minute and three seconds for a line of code, rounded up. Solutions of
+    exercises count as well; folded code and cells that the site hides do not."""
     words = len(re.findall(r"\w+", page.words("markdown")))
-    lines = sum(bool(line.strip()) for line in page.words("code").splitlines())
+    shown = [
+        source(cell)
+        for cell in page.cells
+        if cell["cell_type"] == "code"
+        and not cell.get("metadata", {}).get("code-fold")
+        and not re.search(r"^#\|\s*(hide\b|echo:\s*false|default_exp)", source(cell), re.M)
+    ]
+    lines = sum(bool(line.strip()) for code in shown for line in code.splitlines())
     return max(1, math.ceil(words / 200 + lines * 3 / 60))
+
+
+def bibliography() -> dict[str, dict[str, str]]:
+    """The entries of nbs/references.bib by key."""
+    text = (NBS / "references.bib").read_text(encoding="utf-8")
+    return {
+        key: {name: value.replace("{", "").replace("}", "") for name, value in fields}
+        for key, fields in (
+            (entry[1], re.findall(r"^\s*(\w+)\s*=\s*\{(.*)\},?$", entry[2], flags=re.M))
+            for entry in re.finditer(r"^@\w+\{(\w+),\n(.*?)^\}", text, flags=re.M | re.S)
+        )
+    }
+
+
+def short_name(entry: dict[str, str]) -> str:
+    """An entry as it is cited in the text, such as "Zhou et al., 2021"."""
+    authors = [name.split(",")[0] for name in entry["author"].split(" and ")]
+    if len(authors) > 2:
+        return f"{authors[0]} et al., {entry['year']}"
+    return f"{' and '.join(authors)}, {entry['year']}"
+
+
+def citation(key: str, path: str) -> str:
+    """A link from the page at `path` to an entry of the bibliography; it reads well in JupyterLab
+    too, where `[@key]` would stay as it is."""
+    place = os.path.relpath(BIBLIOGRAPHY, Path(path).parent)
+    return f"[{short_name(bibliography()[key])}]({place}#{key})"
+
+
+def entries() -> str:
+    """The list of the bibliography's page."""
+    lines = []
+    for key, entry in bibliography().items():
+        authors = []
+        for name in entry["author"].split(" and "):
+            last, _, first = name.partition(", ")
+            authors.append(f"{first} {last}".strip())
+        where = entry.get("booktitle") or entry.get("note", "")
+        url = f" <{entry['url']}>" if "url" in entry else ""
+        lines.append(
+            f'- <span id="{key}"></span>**{short_name(entry)}.** {", ".join(authors)}.'
+            f" *{entry['title']}.* {where}, {entry['year']}.{url}"
+        )
+    return "\n".join(lines)
 
 
 def running(seconds: float | None) -> str:
@@ -121,7 +174,11 @@ def data_used(page: Page) -> str:
 
 def papers_named(page: Page) -> str:
     text = page.title + "\n" + page.about + "\n" + page.words("markdown")
-    named = [f"{name} {key}" for name, key in PAPERS.items() if re.search(rf"\b{name}\b", text)]
+    named = [
+        f"{name} ({citation(key, page.path)})"
+        for name, key in PAPERS.items()
+        if re.search(rf"\b{name}\b", text)
+    ]
     return "papers: " + ", ".join(named) if named else ""
 
 
@@ -189,6 +246,12 @@ def rendered(path: str, seconds: dict[str, float]) -> list[dict]:
             for cell in cells
         ]
         bare = Page(path, tuple(cells), bare.title, bare.about, bare.headings)
+    if path == BIBLIOGRAPHY:
+        text = f"{ENTRIES}\n{entries()}"
+        return [
+            {**cell, "source": text.splitlines(True)} if source(cell).startswith(ENTRIES) else cell
+            for cell in cells
+        ]
     if path.endswith(
         "index.ipynb"
     ):  # the front page is also README.md; the parts' first pages are short

@@ -71,7 +71,11 @@ class AVE(Dataset):
         # features up to this size are held in memory, larger ones read as they are asked for
         cache_mb: float = 600,
     ):
-        self.folder, self.weak, self.drop_shared = local_folder(folder), weak, drop_shared
+        self.folder, self.weak, self.drop_shared = (
+            local_folder(folder),
+            weak,
+            drop_shared,
+        )
         report = ValidationReport(self.folder)
         tables = check_ave(report)
         if weak and not report.errors():

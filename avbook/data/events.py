@@ -29,7 +29,9 @@ def all_runs(
         (len(rows), rows.shape[1] + 2), dtype=np.int8
     )  # (R, T+2): a zero before and after each row
     wall[:, 1:-1] = rows
-    step = np.diff(wall, axis=1)  # (R, T+1): +1 where a run starts, -1 just after it ends
+    step = np.diff(
+        wall, axis=1
+    )  # (R, T+1): +1 where a run starts, -1 just after it ends
     row, onset = np.nonzero(step == 1)
     _, offset = np.nonzero(step == -1)
     return row, onset, offset
@@ -154,7 +156,9 @@ class Event:
 
     def __post_init__(self):
         if not isinstance(self.category, str) or not self.category:
-            raise AvbookError(f"an event's category is {self.category!r}: expected a class name")
+            raise AvbookError(
+                f"an event's category is {self.category!r}: expected a class name"
+            )
         for name in ("onset", "offset"):
             object.__setattr__(
                 self, name, whole(getattr(self, name), f"{name} of {self.category!r}")
@@ -178,7 +182,8 @@ class Event:
     def within(
         self,
         seconds: int = SECONDS,  # length of the clip
-        categories: Sequence[str] | None = None,  # the class list, to check the name too
+        categories: Sequence[str]
+        | None = None,  # the class list, to check the name too
     ) -> Event:
         """The event itself, if it ends inside the clip and its category is known; else
         `AvbookError`."""
@@ -221,7 +226,10 @@ def ave_labels(
             f"expected a class index in 0..{categories - 1}",
         ),
         (onset > offset, "expected onset <= offset"),
-        ((onset < 0) | (offset > seconds), f"expected a span inside the clip of {seconds} s"),
+        (
+            (onset < 0) | (offset > seconds),
+            f"expected a span inside the clip of {seconds} s",
+        ),
     ):
         if bad.any():
             row = tuple(np.argwhere(bad)[0])
@@ -288,7 +296,11 @@ def ave_events(
             " background last"
         )
     index = one_hot_index(labels) if labels.ndim == 2 else labels
-    if index.ndim != 1 or index.size and not (index.min() >= 0 and index.max() <= count):
+    if (
+        index.ndim != 1
+        or index.size
+        and not (index.min() >= 0 and index.max() <= count)
+    ):
         raise AvbookError(
             f"labels of shape {labels.shape}: expected (T, {count + 1}) one-hot or (T,) class"
             f" indices in 0..{count}"
@@ -348,10 +360,14 @@ def draw(
     step = -(
         -(len(str(length - 1)) + 1) // width
     )  # seconds between two numbers, so that they never touch
-    ruler = "".join(str(second).ljust(step * width) for second in range(0, length, step))
+    ruler = "".join(
+        str(second).ljust(step * width) for second in range(0, length, step)
+    )
     lines = [" " * margin + "  " + ruler.rstrip()]
     for name, mask in rows.items():
         lines.append(
-            name.rjust(margin) + "  " + "".join((on if value else off) * width for value in mask)
+            name.rjust(margin)
+            + "  "
+            + "".join((on if value else off) * width for value in mask)
         )
     return "\n".join(lines)

@@ -57,7 +57,9 @@ class LLP(Dataset):
         tables = check_llp(report)
         self.stores = self._hold(report, tables.description, tables.stores, cache_mb)
         dense = [labels for split in tables.dense.values() for labels in split.values()]
-        labels = [array.astype(np.uint8) for array in [*tables.video_labels.values(), *dense]]
+        labels = [
+            array.astype(np.uint8) for array in [*tables.video_labels.values(), *dense]
+        ]
         names = [np.array(names) for names in tables.names.values()]
         self._keep(tables.description, [*labels, *names], tables.stores, tables.scans)
         start = 0
@@ -67,5 +69,7 @@ class LLP(Dataset):
             arrays = {"video_labels": tables.video_labels[name]}
             for modality, known in tables.dense.get(name, {}).items():
                 arrays[f"{modality}_labels"] = known
-            setattr(self, name, LLPSplit(name, tables.ids(name), rows, self.stores, arrays))
+            setattr(
+                self, name, LLPSplit(name, tables.ids(name), rows, self.stores, arrays)
+            )
         self._keep_splits()

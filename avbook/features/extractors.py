@@ -13,7 +13,14 @@ import torch.nn.functional as F
 
 from ..common.options import is_whole
 from ..errors import AvbookError
-from .logmel import BANDS, LOG_OFFSET, PATCH, RATE, log_mel, log_mel_stream  # noqa: F401
+from avbook.features.logmel import (
+    BANDS,
+    LOG_OFFSET,
+    PATCH,
+    RATE,
+    log_mel,
+    log_mel_stream,  # noqa: F401
+)
 from .resizing import resize_area
 
 # %% auto #0
@@ -75,7 +82,9 @@ def _calibrate(
     """A whole threshold per unit, the `zeros` quantile of its drive, and a power of two that brings
     its spread near 1."""
     threshold = np.quantile(drive.numpy(), zeros, axis=0, method="nearest")
-    gain = 2.0 ** -np.round(np.log2(np.maximum(drive.double().numpy().std(axis=0, ddof=1), 1)))
+    gain = 2.0 ** -np.round(
+        np.log2(np.maximum(drive.double().numpy().std(axis=0, ddof=1), 1))
+    )
     return torch.from_numpy(threshold.round()).float(), torch.from_numpy(gain).float()
 
 # %% ../../nbs/1_problem/03_extractors.ipynb #c027
@@ -85,9 +94,27 @@ def patterns() -> torch.Tensor:
     bank = np.zeros((6, 9, 5))
     bank[0, 3:6] = [0, 1, 2, 1, 0]  # level
     bank[1, :, :] = [-1, -1, 4, -1, -1]  # louder than the bands around: a partial
-    bank[2, 3:6] = np.array([-2, 0, 2])[:, None] * [0, 1, 1, 1, 0]  # change within 20 ms
-    bank[3, 2:7] = np.array([-1, -1, 0, 1, 1])[:, None] * [0, 1, 1, 1, 0]  # within 40 ms
-    bank[4] = np.array([-1, -1, -1, -1, 0, 1, 1, 1, 1])[:, None] * [0, 1, 1, 1, 0]  # within 80 ms
+    bank[2, 3:6] = np.array([-2, 0, 2])[:, None] * [
+        0,
+        1,
+        1,
+        1,
+        0,
+    ]  # change within 20 ms
+    bank[3, 2:7] = np.array([-1, -1, 0, 1, 1])[:, None] * [
+        0,
+        1,
+        1,
+        1,
+        0,
+    ]  # within 40 ms
+    bank[4] = np.array([-1, -1, -1, -1, 0, 1, 1, 1, 1])[:, None] * [
+        0,
+        1,
+        1,
+        1,
+        0,
+    ]  # within 80 ms
     time, band = np.mgrid[-4:5, -2:3]
     bank[5] = np.sign(time * band)  # a pitch that rises
     return torch.tensor(bank[:, None], dtype=torch.float32)
@@ -102,14 +129,19 @@ def quantities(
     64 levels, 64 strengths of partials, 64 rises and 64 falls (four kinds of change by 16 groups of
     bands), and the level of the loudest eighth of a second in 16 groups."""
     level = (
-        ((patches.double() - np.log(LOG_OFFSET)) * 32).round().clamp(0, 400).float()[:, None]
+        ((patches.double() - np.log(LOG_OFFSET)) * 32)
+        .round()
+        .clamp(0, 400)
+        .float()[:, None]
     )  # steps of 0.27 dB
     found = F.conv2d(level, bank, padding=(0, 2))  # (n, 6, 88, 64)
 
     def groups(maps: torch.Tensor) -> torch.Tensor:
         return (maps.unflatten(-1, (16, 4)).sum(-1) / 8).floor().flatten(1)
 
-    loudest = level[:, 0].unflatten(-1, (16, 4)).sum(-1).unflatten(1, (8, 12)).sum(2).amax(1)
+    loudest = (
+        level[:, 0].unflatten(-1, (16, 4)).sum(-1).unflatten(1, (8, 12)).sum(2).amax(1)
+    )
     changes = found[:, 2:6]
     return torch.cat(
         [
@@ -129,7 +161,11 @@ def _sample_sounds(
 ) -> np.ndarray:
     """Log-mel patches (seconds, 96, 64) of noises, tones and pulses that belong to no class, to set
     thresholds by."""
-    t, partials, waves = np.arange(RATE) / RATE, np.arange(1, 25), np.empty((seconds, RATE))
+    t, partials, waves = (
+        np.arange(RATE) / RATE,
+        np.arange(1, 25),
+        np.empty((seconds, RATE)),
+    )
 
     def noise():
         coloured = np.fft.irfft(
@@ -139,9 +175,15 @@ def _sample_sounds(
         return coloured / coloured.std()
 
     for wave in waves:
-        pitch, tilt, rate = 60 * 2 ** rng.uniform(0, 5), rng.uniform(0.3, 2.0), rng.uniform(0.5, 12)
+        pitch, tilt, rate = (
+            60 * 2 ** rng.uniform(0, 5),
+            rng.uniform(0.3, 2.0),
+            rng.uniform(0.5, 12),
+        )
         strength = partials**-tilt * (rng.random(24) < 0.7) * (partials * pitch < 7800)
-        tone = strength @ np.sin(2 * np.pi * (np.outer(partials, pitch * t) + rng.random((24, 1))))
+        tone = strength @ np.sin(
+            2 * np.pi * (np.outer(partials, pitch * t) + rng.random((24, 1)))
+        )
         beat = np.clip(1 + rng.uniform(0, 1.5) * np.sin(2 * np.pi * rate * t), 0, None)
         mixed = (
             rng.random() ** 2 * tone / (tone.std() + 1e-9) + rng.random() ** 2 * noise()
@@ -166,13 +208,17 @@ class _Mix:
         centred: bool = True,
     ):
         self.centre = sample.double().mean(0).round().float() * centred
-        self.spread = 2.0 ** -(sample.double().std(0).clamp(min=1) / 16).log2().round().float()
+        self.spread = (
+            2.0 ** -(sample.double().std(0).clamp(min=1) / 16).log2().round().float()
+        )
         self.weights = torch.from_numpy(_integers(rng, (sample.shape[1], dim), keep))
         threshold, self.gain = _calibrate(self.drive(sample), zeros)
         self.threshold = threshold * centred  # without a centre: zero in, zero out
 
     def drive(self, quantities: torch.Tensor) -> torch.Tensor:
-        return ((quantities - self.centre) * self.spread).round().clamp(-127, 127) @ self.weights
+        return ((quantities - self.centre) * self.spread).round().clamp(
+            -127, 127
+        ) @ self.weights
 
     def __call__(self, quantities: torch.Tensor) -> torch.Tensor:
         return F.relu(self.drive(quantities) - self.threshold) * self.gain
@@ -220,11 +266,12 @@ class AudioExtractor:
             sound = log_mel(sound, rate)
         if not np.isfinite(sound).all():
             _fail(
-                "NaN or Inf in the log-mel patches", "finite values; check the wave they came from"
+                "NaN or Inf in the log-mel patches",
+                "finite values; check the wave they came from",
             )
-        patches = torch.from_numpy(np.ascontiguousarray(sound, dtype=np.float32)).reshape(
-            -1, PATCH, BANDS
-        )
+        patches = torch.from_numpy(
+            np.ascontiguousarray(sound, dtype=np.float32)
+        ).reshape(-1, PATCH, BANDS)
         with torch.no_grad():
             vectors = [self._features(some) for some in patches.split(32) if len(some)]
         return (
@@ -247,12 +294,17 @@ def first_filters() -> torch.Tensor:
 
     def wave(turn, phase):
         pattern = np.round(
-            12 * bell * np.cos(2 * np.pi * (x * np.cos(turn) + y * np.sin(turn)) / 4.5 + phase)
+            12
+            * bell
+            * np.cos(2 * np.pi * (x * np.cos(turn) + y * np.sin(turn)) / 4.5 + phase)
         )
         pattern[2, 2] -= pattern.sum()  # blind to a plain surface
         return pattern
 
-    bank = [np.multiply.outer(colour, np.round(blob)) for colour in (light, red_green, blue_yellow)]
+    bank = [
+        np.multiply.outer(colour, np.round(blob))
+        for colour in (light, red_green, blue_yellow)
+    ]
     bank += [
         np.multiply.outer(light, wave(k * np.pi / 6, phase))
         for phase in (0, np.pi / 2)
@@ -273,7 +325,9 @@ def look(
     """One scale: (n, 16, s/2, s/2), never negative: six oriented contrasts, four edges of colour,
     six surface colours."""
     found = F.conv2d(pixels, bank, stride=2, padding=2)
-    contrast = found[:, 3:9].abs() + found[:, 9:15].abs()  # both phases: wherever the edge is
+    contrast = (
+        found[:, 3:9].abs() + found[:, 9:15].abs()
+    )  # both phases: wherever the edge is
     light, colour = found[:, :1] - 4 * 128 * 16, found[:, 1:3]
     surface = torch.cat([light, -light, colour, -colour], 1)
     return torch.cat([contrast, found[:, 15:].abs(), F.relu(surface)], 1)
@@ -316,7 +370,8 @@ def _sample_frames(
                 else (abs(u) < radius) & (abs(v) < radius / 4)
             )
             picture[inside] = (
-                rng.uniform(0, 255, 3) + 30 * np.sin(u[inside] * rng.uniform(0.3, 2))[:, None]
+                rng.uniform(0, 255, 3)
+                + 30 * np.sin(u[inside] * rng.uniform(0.3, 2))[:, None]
             )
         picture += rng.standard_normal((SIDE, SIDE, 1)) * rng.uniform(0, 12)
     return np.clip(pictures, 0, 255).astype(np.uint8)
@@ -333,7 +388,13 @@ class _Eye:
         self._bank = first_filters()
         raw = both_scales(torch.from_numpy(_sample_frames(rng)), self._bank)
         self._unit = (
-            2.0 ** raw.double().mean((0, 2, 3)).clamp(min=1).log2().round().float()[:, None, None]
+            2.0
+            ** raw.double()
+            .mean((0, 2, 3))
+            .clamp(min=1)
+            .log2()
+            .round()
+            .float()[:, None, None]
         )
         self.sample = self._scale(raw)
 
@@ -348,14 +409,18 @@ class _Layer:
     """A random rectified layer on the eye's maps: (n, 32, 14, 14) → whole numbers (n, units, 7, 7),
     mostly zero."""
 
-    def __init__(self, rng, sample: torch.Tensor, units: int, zeros: float, centred: bool = True):
+    def __init__(
+        self, rng, sample: torch.Tensor, units: int, zeros: float, centred: bool = True
+    ):
         half = units // 2
         shapes = _integers(rng, (half, sample.shape[1], 4, 4), keep=0.2)
-        textures = _integers(rng, (units - half, sample.shape[1], 1, 1), keep=0.25) * np.ones(
-            (4, 4), np.float32
-        )
+        textures = _integers(
+            rng, (units - half, sample.shape[1], 1, 1), keep=0.25
+        ) * np.ones((4, 4), np.float32)
         self.weights = torch.from_numpy(np.concatenate([shapes, textures]))
-        self.centre = sample.double().mean((0, 2, 3)).round().float()[:, None, None] * centred
+        self.centre = (
+            sample.double().mean((0, 2, 3)).round().float()[:, None, None] * centred
+        )
         threshold, self.gain = _calibrate(
             self.drive(sample).permute(0, 2, 3, 1).reshape(-1, units), zeros
         )
@@ -391,7 +456,10 @@ def _check_frames(
             "(…, frames, height, width, 3), colours last, at least 8 pixels a side",
         )
     if frames.dtype != np.uint8:
-        _fail(f"frames of type {frames.dtype}", "uint8 from 0 to 255; scale and convert them")
+        _fail(
+            f"frames of type {frames.dtype}",
+            "uint8 from 0 to 255; scale and convert them",
+        )
     if not frames.shape[-4] or frames.shape[-4] % _positive(seconds, "seconds"):
         _fail(
             f"{frames.shape[-4]} frames for {seconds} seconds",
@@ -449,7 +517,9 @@ class _PictureExtractor:
             found = [self._clip(self._eye(clip), seconds) for clip in clips]
         if not found:
             _fail(f"frames of shape {np.shape(frames)}", "at least one clip")
-        return torch.stack(found).reshape(*np.shape(frames)[:-4], *found[0].shape).numpy()
+        return (
+            torch.stack(found).reshape(*np.shape(frames)[:-4], *found[0].shape).numpy()
+        )
 
 # %% ../../nbs/1_problem/03_extractors.ipynb #c057
 class VisualExtractor(_PictureExtractor):
@@ -471,7 +541,10 @@ class VisualExtractor(_PictureExtractor):
         self._layer = _Layer(rng, sample, self.dim, self.zeros)
 
     def _clip(self, maps: torch.Tensor, seconds: int) -> torch.Tensor:
-        return per_second(self._layer(maps).permute(0, 2, 3, 1), seconds) * self._layer.gain
+        return (
+            per_second(self._layer(maps).permute(0, 2, 3, 1), seconds)
+            * self._layer.gain
+        )
 
 # %% ../../nbs/1_problem/03_extractors.ipynb #c061
 def _pooled(
@@ -528,19 +601,29 @@ class MotionExtractor(_PictureExtractor):
     def _build(self, rng, sample):
         still = torch.from_numpy(_sample_frames(rng))
         steps = rng.integers(-3, 4, (len(still), 2)).tolist()
-        moved = torch.stack([picture.roll(step, (0, 1)) for picture, step in zip(still, steps)])
+        moved = torch.stack(
+            [picture.roll(step, (0, 1)) for picture, step in zip(still, steps)]
+        )
         change = self._eye(moved) - self._eye(still)
         self._still = _Layer(rng, self._eye(still), 64, self.zeros)
         self._change = _Layer(rng, change, 128, self.zeros, centred=False)
-        there, moves = _pooled(self._still(self._eye(still))), _pooled(self._change(change))
+        there, moves = (
+            _pooled(self._still(self._eye(still))),
+            _pooled(self._change(change)),
+        )
         self._moves = _Mix(rng, moves, self.dim // 2, zeros=0, centred=False)
-        self._both = _Mix(rng, torch.cat([there, moves], 1), self.dim - self.dim // 2, zeros=0.1)
+        self._both = _Mix(
+            rng, torch.cat([there, moves], 1), self.dim - self.dim // 2, zeros=0.1
+        )
 
     def _clip(self, maps: torch.Tensor, seconds: int) -> torch.Tensor:
         moves = _pooled(
             self._change(torch.diff(maps, dim=0, prepend=maps[:1]))
         )  # nothing has changed before the first frame
-        found = [self._moves(moves), self._both(torch.cat([_pooled(self._still(maps)), moves], 1))]
+        found = [
+            self._moves(moves),
+            self._both(torch.cat([_pooled(self._still(maps)), moves], 1)),
+        ]
         return per_second(torch.cat(found, 1), seconds)
 
 # %% ../../nbs/1_problem/03_extractors.ipynb #c071
@@ -557,8 +640,17 @@ class NetExtractor:
         finish=None,  # (output tensor, **options) -> (…, dim); None: as it is
         batch: int = 32,  # inputs at a time
     ):
-        self.net, self.name, self.dim, self.seed = net.eval(), name, _positive(dim, "dim"), None
-        self.prepare, self.finish, self.batch = prepare, finish, _positive(batch, "batch")
+        self.net, self.name, self.dim, self.seed = (
+            net.eval(),
+            name,
+            _positive(dim, "dim"),
+            None,
+        )
+        self.prepare, self.finish, self.batch = (
+            prepare,
+            finish,
+            _positive(batch, "batch"),
+        )
 
     def __call__(
         self,
@@ -567,11 +659,16 @@ class NetExtractor:
     ) -> np.ndarray:
         """Features as float32. Raises `AvbookError` where the last axis is not `dim` or a value is
         NaN or Inf."""
-        where = next((weights.device for weights in self.net.parameters()), torch.device("cpu"))
+        where = next(
+            (weights.device for weights in self.net.parameters()), torch.device("cpu")
+        )
         with torch.inference_mode():
             inputs = self.prepare(media, **options)
             found = torch.cat(
-                [self.net(some.to(where)).float().cpu() for some in inputs.split(self.batch)]
+                [
+                    self.net(some.to(where)).float().cpu()
+                    for some in inputs.split(self.batch)
+                ]
             )
             found = self.finish(found, **options) if self.finish else found
         if found.shape[-1] != self.dim:
@@ -580,5 +677,8 @@ class NetExtractor:
                 f"a last axis of {self.dim}; check dim and finish",
             )
         if not torch.isfinite(found).all():
-            _fail(f"NaN or Inf from {self.name}", "finite features; check its weights and prepare")
+            _fail(
+                f"NaN or Inf from {self.name}",
+                "finite features; check its weights and prepare",
+            )
         return found.numpy()

@@ -52,7 +52,9 @@ def mel_matrix() -> np.ndarray:
     edges = np.linspace(hertz_to_mel(MEL_LOW), hertz_to_mel(MEL_HIGH), BANDS + 2)
     bins = hertz_to_mel(np.linspace(0, RATE / 2, FFT // 2 + 1))[:, None]
     low, centre, high = edges[:-2], edges[1:-1], edges[2:]
-    return np.maximum(0, np.minimum((bins - low) / (centre - low), (high - bins) / (high - centre)))
+    return np.maximum(
+        0, np.minimum((bins - low) / (centre - low), (high - bins) / (high - centre))
+    )
 
 # %% ../../nbs/5_your_videos/01_logmel.ipynb #c032
 def _fail(
@@ -90,7 +92,11 @@ def _mono(
             f"float samples up to {np.abs(wave).max():.0f}",
             "floats in [-1, 1]; divide int16 values by 32768",
         )
-    return wave.astype(np.float64) if wave.ndim == 1 else wave.astype(np.float64).mean(axis=1)
+    return (
+        wave.astype(np.float64)
+        if wave.ndim == 1
+        else wave.astype(np.float64).mean(axis=1)
+    )
 
 # %% ../../nbs/5_your_videos/01_logmel.ipynb #c034
 @functools.lru_cache(maxsize=8)
@@ -132,7 +138,9 @@ def _mel_frames(
     """ln(mel + offset) of every whole window, (…, frames, 64); an unfinished one is dropped."""
     from scipy.fft import rfft
 
-    windows = np.lib.stride_tricks.sliding_window_view(signal, FRAME, axis=-1)[..., ::HOP, :]
+    windows = np.lib.stride_tricks.sliding_window_view(signal, FRAME, axis=-1)[
+        ..., ::HOP, :
+    ]
     magnitude = np.abs(rfft(windows * hann_window(), FFT, axis=-1))  # not squared
     return np.log(magnitude @ mel_matrix() + offset)
 
@@ -152,7 +160,10 @@ def log_mel(
     wave = _mono(wave, rate)
     seconds = len(wave) // rate
     if not seconds:
-        _fail(f"{len(wave)} samples at {rate} a second", "at least one whole second of sound")
+        _fail(
+            f"{len(wave)} samples at {rate} a second",
+            "at least one whole second of sound",
+        )
     pieces = wave[: seconds * rate].reshape(seconds, rate)
     return _mel_frames(resample(pieces, rate), offset)[:, :PATCH].astype(np.float32)
 
@@ -166,7 +177,11 @@ def log_mel_stream(
 
     Kept for comparison: by the tenth patch it runs 0.36 s ahead of the seconds that labels count.
     Raises `AvbookError`."""
-    frames = _mel_frames(resample(_mono(wave, rate), rate)) if len(wave) else np.zeros((0, BANDS))
+    frames = (
+        _mel_frames(resample(_mono(wave, rate), rate))
+        if len(wave)
+        else np.zeros((0, BANDS))
+    )
     patches = len(frames) // PATCH
     if not patches:
         _fail(f"{len(wave)} samples at {rate} a second", "at least 0.975 s of sound")

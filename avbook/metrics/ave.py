@@ -28,7 +28,9 @@ def class_indices(name: str, value) -> tuple[np.ndarray, int | None]:
             " them 0"
         )
     if value.ndim == 3:
-        return (one_hot_index(value) if name == "labels" else value.argmax(-1)), value.shape[2]
+        return (
+            one_hot_index(value) if name == "labels" else value.argmax(-1)
+        ), value.shape[2]
     if value.dtype.kind == "f" and not (value == np.floor(value)).all():
         raise AvbookError(
             f"{name} of shape {value.shape} is read as (N, T) class indices, but holds fractions:"
@@ -56,7 +58,9 @@ def ave_pair(
             f"scores have {in_scores} classes and labels {in_labels}: expected the same class list,"
             " background last"
         )
-    count = in_labels or in_scores or (background + 1 if background is not None else None)
+    count = (
+        in_labels or in_scores or (background + 1 if background is not None else None)
+    )
     if count is None:
         raise AvbookError(
             "predicted and labels are both class indices: pass background=C, or the labels as (N,"
@@ -105,7 +109,10 @@ def ave_per_video(
     holds_event = true_event.any(1)
     intersection = (pred_event & true_event).sum(1)
     union = (pred_event | true_event).sum(1)
-    category, true_category = plurality(predicted, background), plurality(true, background)
+    category, true_category = (
+        plurality(predicted, background),
+        plurality(true, background),
+    )
     return {
         "accuracy": 100 * correct.mean(1),
         "iou": np.where(holds_event, 100 * intersection / np.maximum(union, 1), np.nan),
@@ -149,8 +156,12 @@ def ave_scores(
         "accuracy_with_background": _mean(video["accuracy"][video["holds_background"]]),
         "event_accuracy": _percent(total["event_hits"], total["event_true"]),
         "category_accuracy": 100 * _mean(video["named"][video["holds_event"]]),
-        "background_recall": _percent(total["background_hits"], total["background_true"]),
-        "background_precision": _percent(total["background_hits"], total["background_predicted"]),
+        "background_recall": _percent(
+            total["background_hits"], total["background_true"]
+        ),
+        "background_precision": _percent(
+            total["background_hits"], total["background_predicted"]
+        ),
         "mean_iou": _mean(video["iou"][video["holds_event"]]),
         "category_only_oracle": _percent(total["event_true"], segments),
         "always_background": _percent(total["background_true"], segments),
@@ -174,9 +185,9 @@ def confusion_counts(
     last."""
     predicted, true, background = ave_pair(predicted, labels, background)
     count = background + 1
-    return np.bincount((true * count + predicted).ravel(), minlength=count * count).reshape(
-        count, count
-    )
+    return np.bincount(
+        (true * count + predicted).ravel(), minlength=count * count
+    ).reshape(count, count)
 
 # %% ../../nbs/1_problem/06_ave_metrics.ipynb #c030n
 def class_names(
@@ -207,7 +218,9 @@ def ave_per_class(
     predicted, true, background = ave_pair(predicted, labels, background)
     counts = confusion_counts(predicted, true, background)
     hits, support, called = counts.diagonal(), counts.sum(1), counts.sum(0)
-    holds = np.zeros((len(true), background + 1), dtype=bool)  # (N, C+1): the class is in the video
+    holds = np.zeros(
+        (len(true), background + 1), dtype=bool
+    )  # (N, C+1): the class is in the video
     holds[np.arange(len(true))[:, None], true] = True
     with np.errstate(invalid="ignore"):
         columns = {

@@ -59,14 +59,18 @@ def bootstrap(
     A dict gives a dict. NaN raises `AvbookError`: leave those videos out, or give them weight and
     value 0."""
     columns = per_video if isinstance(per_video, Mapping) else {"per_video": per_video}
-    columns = {name: finite(name, value).astype(float) for name, value in columns.items()}
+    columns = {
+        name: finite(name, value).astype(float) for name, value in columns.items()
+    }
     shapes = sorted({value.shape for value in columns.values()})
     if len(shapes) != 1 or len(shapes[0]) != 1 or shapes[0] == (0,):
         raise AvbookError(
             f"bootstrap() got values of shapes {shapes}: expected (N,), one for each video, N >= 1"
         )
     values, (count,) = np.stack(list(columns.values()), axis=-1), shapes[0]  # (N, K)
-    weights = np.ones(count) if weights is None else finite("weights", weights).astype(float)
+    weights = (
+        np.ones(count) if weights is None else finite("weights", weights).astype(float)
+    )
     if weights.shape != (count,) or (weights < 0).any() or not weights.any():
         raise AvbookError(
             f"weights of shape {weights.shape} for {count} videos: expected ({count},), none"
@@ -78,11 +82,14 @@ def bootstrap(
             " and at least 1 draw"
         )
     rng, block, means = np.random.default_rng(seed), max(1, 2**21 // count), []
-    for start in range(0, draws, block):  # a block of resamplings at a time bounds the memory
+    for start in range(
+        0, draws, block
+    ):  # a block of resamplings at a time bounds the memory
         rows = min(block, draws - start)
         drawn = rng.integers(0, count, (rows, count)) + count * np.arange(rows)[:, None]
         times = (
-            np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count) * weights
+            np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count)
+            * weights
         )  # (rows, N)
         with np.errstate(invalid="ignore"):
             means.append(times @ values / times.sum(1, keepdims=True))
@@ -92,7 +99,12 @@ def bootstrap(
     found = dict(
         zip(
             columns,
-            map(Interval, (weights @ values / weights.sum()).tolist(), low.tolist(), high.tolist()),
+            map(
+                Interval,
+                (weights @ values / weights.sum()).tolist(),
+                low.tolist(),
+                high.tolist(),
+            ),
         )
     )
     return found if isinstance(per_video, Mapping) else found["per_video"]
@@ -108,7 +120,8 @@ def paired_bootstrap(
     """The `Interval` of first - second, both judged on the same drawn videos: far narrower than two
     intervals side by side."""
     one, other = (
-        values if isinstance(values, Mapping) else {"": values} for values in (first, second)
+        values if isinstance(values, Mapping) else {"": values}
+        for values in (first, second)
     )
     if set(one) != set(other):
         raise AvbookError(

@@ -82,10 +82,14 @@ def event_counts(
     pred_onsets, pred_offsets = edges(predicted)
     true_onsets, true_offsets = edges(true)
     onsets, offsets = edges(predicted & true)  # the overlaps, each with
-    of_pred = np.searchsorted(pred_onsets, onsets, side="right") - 1  # the predicted event
+    of_pred = (
+        np.searchsorted(pred_onsets, onsets, side="right") - 1
+    )  # the predicted event
     of_true = np.searchsorted(true_onsets, onsets, side="right") - 1  # and the true one
     overlap = offsets - onsets
-    lengths = (pred_offsets - pred_onsets)[of_pred] + (true_offsets - true_onsets)[of_true]
+    lengths = (pred_offsets - pred_onsets)[of_pred] + (true_offsets - true_onsets)[
+        of_true
+    ]
     close = 3 * overlap >= lengths  # overlap >= union / 2, union = lengths - overlap
     hit = np.zeros(len(pred_onsets), dtype=bool)
     hit[of_pred[close]] = True
@@ -97,7 +101,9 @@ def event_counts(
         rows = starts // (seconds + 1)
         return np.bincount(rows, minlength=videos * classes).reshape(videos, classes)
 
-    return np.stack([count(pred_onsets[hit]), count(true_onsets[~found]), count(pred_onsets[~hit])])
+    return np.stack(
+        [count(pred_onsets[hit]), count(true_onsets[~found]), count(pred_onsets[~hit])]
+    )
 
 # %% ../../nbs/1_problem/06a_llp_metrics.ipynb #c069
 def macro_f(
@@ -157,7 +163,9 @@ def llp_per_video(
             "av": macro_f(count(pred_av, true_av)),
         }
         scores["type"] = (scores["audio"] + scores["visual"] + scores["av"]) / 3
-        scores["event"] = macro_f(audio + visual)  # the two modalities added class by class
+        scores["event"] = macro_f(
+            audio + visual
+        )  # the two modalities added class by class
         video |= {f"{level}_{name}": 100 * values for name, values in scores.items()}
     return video
 
@@ -241,7 +249,9 @@ def filtered(
         side: (f"segment_{side}", f"video_{side}" if by == "modality" else "video")
         for side in ("audio", "visual")
     }
-    missing = [name for names in needed.values() for name in names if name not in outputs]
+    missing = [
+        name for names in needed.values() for name in names if name not in outputs
+    ]
     if missing:
         raise AvbookError(
             f"the network's outputs lack {missing[0]!r}: they have"

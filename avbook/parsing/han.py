@@ -32,7 +32,11 @@ class Attention(nn.Module):
         dropout: float = 0.1,  # of the attention weights
     ):
         super().__init__()
-        self.qkv, self.out, self.dropout = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim), dropout
+        self.qkv, self.out, self.dropout = (
+            nn.Linear(dim, 3 * dim),
+            nn.Linear(dim, dim),
+            dropout,
+        )
         nn.init.xavier_uniform_(self.qkv.weight)
         nn.init.zeros_(self.qkv.bias)
         nn.init.zeros_(self.out.bias)
@@ -42,7 +46,8 @@ class Attention(nn.Module):
         if x is source:
             return self.qkv(x).chunk(3, -1)
         (q, kv), (q_bias, kv_bias) = (
-            part.tensor_split([x.shape[-1]]) for part in (self.qkv.weight, self.qkv.bias)
+            part.tensor_split([x.shape[-1]])
+            for part in (self.qkv.weight, self.qkv.bias)
         )
         return F.linear(x, q, q_bias), *F.linear(source, kv, kv_bias).chunk(2, -1)
 
@@ -79,7 +84,10 @@ class HybridAttention(nn.Module):
         super().__init__()
         self.own, self.cross = Attention(dim, dropout), Attention(dim, dropout)
         self.feed = nn.Sequential(
-            nn.Linear(dim, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, dim)
+            nn.Linear(dim, hidden),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, dim),
         )
         self.first, self.second, self.dropout = (
             nn.LayerNorm(dim),
@@ -136,7 +144,9 @@ class Projection(nn.Module):
             ("modality", modality, ("both", "audio", "visual")),
         ):
             if value not in known:
-                raise AvbookError(f"{name}={value!r}: expected one of {', '.join(known)}")
+                raise AvbookError(
+                    f"{name}={value!r}: expected one of {', '.join(known)}"
+                )
         self.average, self.modality = average, modality
         if modality != "visual":
             self.audio = nn.Linear(audio_dim, width)
@@ -158,8 +168,14 @@ class Projection(nn.Module):
                 if before
                 else self.visual_2d(batch["visual_2d"])
             )
-            still = self.visual_2d(frames) if before else frames_to_segments(frames, seconds)
-            f["f_v"] = self.visual(torch.cat([still, self.visual_3d(batch["visual_3d"])], -1))
+            still = (
+                self.visual_2d(frames)
+                if before
+                else frames_to_segments(frames, seconds)
+            )
+            f["f_v"] = self.visual(
+                torch.cat([still, self.visual_3d(batch["visual_3d"])], -1)
+            )
         return f
 
 # %% ../../nbs/3_parsing/02_han.ipynb #c037
@@ -187,7 +203,10 @@ class ParsingHead(nn.Module):
         out = self.pooling(features, probabilities)
         each = out.pop("each")  # (B, M, C)
         for m, name in enumerate(hats):
-            out |= {"segment_" + name: probabilities[:, :, m], "video_" + name: each[:, m]}
+            out |= {
+                "segment_" + name: probabilities[:, :, m],
+                "video_" + name: each[:, m],
+            }
         return out
 
 # %% ../../nbs/3_parsing/02_han.ipynb #c040
@@ -339,7 +358,9 @@ class HANMethod:
             for name, key in named.items()
             if key in out
         }
-        return sum(parts.values()), {name: part.detach() for name, part in parts.items()}
+        return sum(parts.values()), {
+            name: part.detach() for name, part in parts.items()
+        }
 
     def predict(self, net, batch):
         """The events of each second: `audio`, `visual` (B,T,C) of 0 and 1."""
@@ -352,5 +373,8 @@ class HANMethod:
         from avbook.metrics.llp import llp_scores
 
         return llp_scores(
-            predicted["audio"], predicted["visual"], split.audio_labels, split.visual_labels
+            predicted["audio"],
+            predicted["visual"],
+            split.audio_labels,
+            split.visual_labels,
         )

@@ -94,7 +94,10 @@ class MAMethod(HANMethod):
 
     def targets(self, batch):
         targets, labels = super().targets(batch), batch["video_labels"]
-        for name, smoothing in (("audio", self.smoothing_audio), ("visual", self.smoothing_visual)):
+        for name, smoothing in (
+            ("audio", self.smoothing_audio),
+            ("visual", self.smoothing_visual),
+        ):
             if "targets_" + name in batch:
                 dropped = (labels > 0) & (batch["targets_" + name] == 0)
                 targets[name] = targets[name].masked_fill(
@@ -111,6 +114,7 @@ class MAMethod(HANMethod):
         contrast = contrast_loss(out["contrast"], self.tau, self.smoothing)
         if self.direction == "both":
             contrast = (
-                contrast + contrast_loss(out["contrast_visual"], self.tau, self.smoothing)
+                contrast
+                + contrast_loss(out["contrast_visual"], self.tau, self.smoothing)
             ) / 2
         return loss + self.weight * contrast, parts | {"contrast": contrast.detach()}

@@ -53,7 +53,10 @@ class Pooling(nn.Module):
             raise AvbookError(f"pool={pool!r}: expected 'attention', 'mean' or 'max'")
         self.pool, self.normalise = pool, normalise
         if pool == "attention":
-            self.frame, self.modality = nn.Linear(dim, categories), nn.Linear(dim, categories)
+            self.frame, self.modality = (
+                nn.Linear(dim, categories),
+                nn.Linear(dim, categories),
+            )
 
     def forward(self, features, probabilities):
         if self.pool == "attention":

@@ -35,7 +35,10 @@ def sample_partners(
     labels = np.asarray(labels) > 0
     if partners < 1:
         raise AvbookError(f"partners={partners}: expected at least 1")
-    rng, drawn = np.random.default_rng(seed), np.full((len(labels), partners), -1, np.int64)
+    rng, drawn = (
+        np.random.default_rng(seed),
+        np.full((len(labels), partners), -1, np.int64),
+    )
     kinds, kind_of = np.unique(labels, axis=0, return_inverse=True)
     unrelated = [np.flatnonzero(~(labels & kind).any(1)) for kind in kinds]
     for row, kind in enumerate(kind_of.reshape(-1)):
@@ -92,7 +95,9 @@ def filter_labels(
 ) -> np.ndarray:
     """The labels (N,C) that at least one branch still believes in. A video without a partner, whose
     probabilities are NaN, keeps all."""
-    drop = (confidence(first, errors) < threshold) & (confidence(second, errors) < threshold)
+    drop = (confidence(first, errors) < threshold) & (
+        confidence(second, errors) < threshold
+    )
     return (np.asarray(labels) > 0) & ~drop
 
 # %% ../../nbs/3_parsing/05_refinement.ipynb #c030
@@ -136,7 +141,10 @@ def clip_probabilities(
             "v": torch.as_tensor(pictures[start : start + batch_size]),
         }
         out = net.fuse(
-            {name: value[of[name[-1]].to(value.device)] for name, value in tracks.items()}
+            {
+                name: value[of[name[-1]].to(value.device)]
+                for name, value in tracks.items()
+            }
         )
         audio.append(out["video_audio"].cpu())
         visual.append(out["video_visual"].cpu())
@@ -158,7 +166,10 @@ def swap_modalities(
         j = column[i]
         if not len(i):
             continue
-        for changed, sounds, pictures in (("a", j, i), ("v", i, j)):  # (V^i, A^j) and (V^j, A^i)
+        for changed, sounds, pictures in (
+            ("a", j, i),
+            ("v", i, j),
+        ):  # (V^i, A^j) and (V^j, A^i)
             both = clip_probabilities(net, tracks, sounds, pictures, batch_size)
             for branch, found in zip("av", both):
                 name = f"p_{changed}_{branch}"
@@ -214,10 +225,13 @@ class Refinement:
             "category": np.array(self.categories)[column],
             "audio": say[self.audio[row, column].astype(int)],
             "visual": say[self.visual[row, column].astype(int)],
-            "partners": [" ".join(ids[j] for j in self.partners[i] if j >= 0) for i in row],
+            "partners": [
+                " ".join(ids[j] for j in self.partners[i] if j >= 0) for i in row
+            ],
         }
         columns |= {
-            f"before_{name}": self.probabilities[name][row, column] for name in ("audio", "visual")
+            f"before_{name}": self.probabilities[name][row, column]
+            for name in ("audio", "visual")
         }
         columns |= {
             name: values[row, column]
@@ -225,13 +239,19 @@ class Refinement:
             if name.startswith("p_")
         }
         return pd.DataFrame(
-            columns | {f"error_{name}": self.errors[name][column] for name in ("audio", "visual")}
+            columns
+            | {
+                f"error_{name}": self.errors[name][column]
+                for name in ("audio", "visual")
+            }
         )
 
     def digest(self) -> str:
         """A short hash of the kept labels: two refinements with the same one train alike."""
         kept = np.packbits(np.stack([self.labels, self.audio, self.visual])).tobytes()
-        return hashlib.sha256(kept + "\n".join(map(str, self.ids)).encode()).hexdigest()[:12]
+        return hashlib.sha256(
+            kept + "\n".join(map(str, self.ids)).encode()
+        ).hexdigest()[:12]
 
 # %% ../../nbs/3_parsing/05_refinement.ipynb #c038
 def refine(
@@ -254,7 +274,9 @@ def refine(
     Each track goes through its own part of the net once; a swap costs only what the two tracks say
     to each other."""
     if modality not in ("both", "audio", "visual", "none"):
-        raise AvbookError(f"refine={modality!r}: expected 'both', 'audio', 'visual' or 'none'")
+        raise AvbookError(
+            f"refine={modality!r}: expected 'both', 'audio', 'visual' or 'none'"
+        )
     labels = np.asarray(split.video_labels) > 0
     rows = (
         sample_partners(labels, partners, seed)
@@ -284,7 +306,11 @@ def refine(
     for name, changed in (("visual", "a"), ("audio", "v")):
         if modality in ("both", name) and after:
             kept[name] = filter_labels(
-                labels, after[f"p_{changed}_a"], after[f"p_{changed}_v"], e[name], threshold
+                labels,
+                after[f"p_{changed}_a"],
+                after[f"p_{changed}_v"],
+                e[name],
+                threshold,
             )
     options = {
         "partners": rows.shape[1],
@@ -318,7 +344,8 @@ def save_refinement(
         "options": np.array(json.dumps(refinement.options)),
     }
     arrays |= {
-        name: getattr(refinement, name) for name in ("labels", "audio", "visual", "partners")
+        name: getattr(refinement, name)
+        for name in ("labels", "audio", "visual", "partners")
     }
     arrays |= {
         f"{kind}/{name}": value
@@ -351,7 +378,10 @@ def load_refinement(
                 if key.startswith(kind + "/")
             }
 
-        plain = {name: arrays[name] for name in ("ids", "labels", "audio", "visual", "partners")}
+        plain = {
+            name: arrays[name]
+            for name in ("ids", "labels", "audio", "visual", "partners")
+        }
         return Refinement(
             categories=tuple(map(str, arrays["categories"])),
             **plain,

@@ -5,6 +5,7 @@
 # %% ../../nbs/reference/plots.ipynb #c003
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from functools import wraps
 from typing import Any
@@ -22,10 +23,10 @@ from ..data.events import SECONDS, masks
 from ..errors import AvbookError
 
 # %% auto #0
-__all__ = ['PALETTE', 'DASHES', 'MARKERS', 'HATCHES', 'GREY', 'SHARES', 'SIGNED', 'HALO', 'HEAT', 'LOUD', 'STYLE', 'style',
-           'styled', 'array', 'axes', 'timeline_tracks', 'timeline_bars', 'one_a_second', 'frame_grid', 'frames_strip',
-           'attention_over_frames', 'similarity_map', 'confusion', 'history_table', 'curves', 'intervals',
-           'tsne_scatter', 'mel', 'spectrogram', 'waveform']
+__all__ = ['PALETTE', 'DASHES', 'MARKERS', 'HATCHES', 'GREY', 'SHARES', 'SIGNED', 'HALO', 'HEAT', 'LOUD', 'WIDTH', 'STYLE',
+           'style', 'styled', 'array', 'axes', 'timeline_tracks', 'timeline_bars', 'one_a_second', 'frame_grid',
+           'frames_strip', 'attention_over_frames', 'similarity_map', 'confusion', 'history_table', 'curves',
+           'intervals', 'tsne_scatter', 'mel', 'spectrogram', 'waveform']
 
 # %% ../../nbs/reference/plots.ipynb #c007
 PALETTE = (
@@ -38,7 +39,16 @@ PALETTE = (
     "#F0E442",
     "#000000",
 )  # Okabe and Ito
-DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)), (0, (3, 1)))
+DASHES = (
+    "-",
+    "--",
+    "-.",
+    ":",
+    (0, (5, 1, 1, 1, 1, 1)),
+    (0, (1, 1)),
+    (0, (8, 2)),
+    (0, (3, 1)),
+)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 HATCHES = ("", "//", "..", "xx")  # the second, third and fourth time round the palette
 GREY = "#D9D9D9"  # background seconds, and whatever is not the point
@@ -48,10 +58,13 @@ SHARES = LinearSegmentedColormap.from_list(
 SIGNED = LinearSegmentedColormap.from_list(
     "signed", ["#3D1A5B", "#9C7BB8", "white", "#E69F00", "#5C3A00"]
 )  # on both sides of zero
-HALO = [withStroke(linewidth=3, foreground="white")]  # around words that a line may cross
+HALO = [
+    withStroke(linewidth=3, foreground="white")
+]  # around words that a line may cross
 HEAT, LOUD = "inferno", "magma_r"  # laid over a frame; sound
+WIDTH = 7.0  # inches: every figure is as wide as the column of text, so letters are alike
 STYLE = {
-    "figure.figsize": (6.4, 3.2),
+    "figure.figsize": (WIDTH, 3.4),
     "figure.dpi": 110,
     "figure.facecolor": "white",
     "figure.constrained_layout.use": True,
@@ -61,13 +74,13 @@ STYLE = {
     "axes.edgecolor": "#444444",
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.titlesize": 12,
+    "axes.titlesize": 11,
     "axes.titlelocation": "left",
-    "axes.labelsize": 11.5,
+    "axes.labelsize": 10.5,
     "axes.axisbelow": True,
-    "font.size": 11.5,
-    "xtick.labelsize": 11,
-    "ytick.labelsize": 11,
+    "font.size": 10.5,
+    "xtick.labelsize": 10.5,
+    "ytick.labelsize": 10.5,
     "legend.fontsize": 10.5,
     "legend.frameon": False,
     "lines.linewidth": 2,
@@ -78,9 +91,14 @@ STYLE = {
 
 # %% ../../nbs/reference/plots.ipynb #c007b
 def style() -> tuple[str, ...]:
-    """The palette, after making the book's style the default of every figure that follows (once, at
-    the top of a page)."""
+    """Makes the book's style the default of all figures that follow, and returns the palette; call
+    it once, at the top of a page. In Jupyter a figure then keeps the size it was given, instead of
+    being cropped to its content, so that letters have one size over the whole book."""
     plt.rcParams.update(STYLE)
+    if "ipykernel" in sys.modules:
+        from matplotlib_inline.config import InlineBackend
+
+        InlineBackend.instance().print_figure_kwargs = {"bbox_inches": None}
     return PALETTE
 
 # %% ../../nbs/reference/plots.ipynb #c017
@@ -110,7 +128,7 @@ def array(value) -> np.ndarray:
     return np.asarray(value)
 
 
-def axes(ax, width: float = 6.4, height: float = 3.2):
+def axes(ax, width: float = WIDTH, height: float = 3.4):
     """`ax`, or the axes of a new figure of that size in inches."""
     return plt.subplots(figsize=(width, height))[1] if ax is None else ax
 
@@ -125,7 +143,9 @@ def timeline_tracks(
     tracks: list[tuple[str | None, np.ndarray]]
     if isinstance(row, (list, tuple)) and all(hasattr(event, "onset") for event in row):
         length = seconds or max([SECONDS, *(event.offset for event in row)])
-        tracks = [(name, mask.astype(float)) for name, mask in masks(row, length).items()]
+        tracks = [
+            (name, mask.astype(float)) for name, mask in masks(row, length).items()
+        ]
         return tracks or [(None, np.zeros(length))], False
     row = array(row)
     if row.ndim not in (1, 2) or not row.size or row.dtype.kind not in "biuf":
@@ -141,7 +161,11 @@ def timeline_tracks(
         )
 
     def called(index: int) -> str:
-        return names[index] if names is not None and index < len(names) else f"class {index}"
+        return (
+            names[index]
+            if names is not None and index < len(names)
+            else f"class {index}"
+        )
 
     if row.ndim == 2:
         tracks = [
@@ -166,7 +190,8 @@ def timeline_bars(
     ],  # row name -> (T,) class indices, (T,) mask, (T,) strengths, (T, C) mask, or events
     # class names; an index beyond them is background and stays empty
     names: Sequence[str] | None = None,
-    seconds: int | None = None,  # T; only needed where events alone do not tell, 10 by default
+    seconds: int
+    | None = None,  # T; only needed where events alone do not tell, 10 by default
     title: str | None = None,  # above the figure
     # row or class name -> colour, to keep colours equal over figures
     colours: Mapping[str, str] | None = None,
@@ -180,13 +205,17 @@ def timeline_bars(
     shapes and values."""
     tracks = {name: timeline_tracks(row, names, seconds) for name, row in rows.items()}
     seconds = max(len(heights) for found, _ in tracks.values() for _, heights in found)
-    lanes = {name: 1 if shared else len(found) for name, (found, shared) in tracks.items()}
-    ax = axes(ax, 6.4, 0.75 + 0.42 * sum(lanes.values()) + (0.3 if title else 0))
+    lanes = {
+        name: 1 if shared else len(found) for name, (found, shared) in tracks.items()
+    }
+    ax = axes(ax, WIDTH, 0.75 + 0.42 * sum(lanes.values()) + (0.3 if title else 0))
     keys = {
         key: i
         for i, key in enumerate(
             dict.fromkeys(
-                label or name for name, (found, _) in tracks.items() for label, _ in found
+                label or name
+                for name, (found, _) in tracks.items()
+                for label, _ in found
             )
         )
     }
@@ -202,7 +231,9 @@ def timeline_bars(
                 "lw": 0,
             }
             if lane == 0 or not shared:
-                ax.add_patch(Rectangle((0, y - 0.38), seconds, 0.76, color="#F2F2F2", lw=0))
+                ax.add_patch(
+                    Rectangle((0, y - 0.38), seconds, 0.76, color="#F2F2F2", lw=0)
+                )
             ax.bar(
                 np.arange(len(heights)) + 0.5,
                 0.76 * heights,
@@ -244,7 +275,9 @@ def one_a_second(
     """The middle frame of each second, (T, H, W, 3); all frames where `seconds` is not given."""
     frames = array(frames)
     if frames.ndim != 4 or frames.shape[-1] != 3:
-        raise AvbookError(f"frames have shape {frames.shape}: expected (frames, height, width, 3)")
+        raise AvbookError(
+            f"frames have shape {frames.shape}: expected (frames, height, width, 3)"
+        )
     if seconds is None:
         return frames
     if seconds < 1 or len(frames) % seconds:
@@ -253,22 +286,31 @@ def one_a_second(
     return frames[fps // 2 :: fps]
 
 # %% ../../nbs/reference/plots.ipynb #c028a
-def frame_grid(captions: Sequence[str], columns: int, event, title: str | None, extra: float = 0.0):
+def frame_grid(
+    captions: Sequence[str], columns: int, event, title: str | None, extra: float = 0.0
+):
     """(figure, an axes for each caption) in rows of `columns`; event seconds get a thick vermilion
     border, others a thin grey one. The longest caption sets the size of all, at least 8 points."""
     columns = min(columns, len(captions))
     rows = -(-len(captions) // columns)
-    size = 6.4, rows * (6.4 / columns + 0.28) + extra + (0.35 if title else 0)
+    size = WIDTH, rows * (WIDTH / columns + 0.28) + extra + (0.35 if title else 0)
     figure, grid = plt.subplots(rows, columns, figsize=size, squeeze=False)
     lines = [line for line in "\n".join(captions).split("\n") if line.strip()]
-    widest = max((TextPath((0, 0), line, size=1).get_extents().width for line in lines), default=1)
-    points = np.clip(0.96 * 72 * 6.4 / columns / widest, 8, plt.rcParams["axes.labelsize"])
+    widest = max(
+        (TextPath((0, 0), line, size=1).get_extents().width for line in lines),
+        default=1,
+    )
+    points = np.clip(
+        0.96 * 72 * WIDTH / columns / widest, 8, plt.rcParams["axes.labelsize"]
+    )
     for ax in grid.flat[len(captions) :]:
         ax.remove()
     for t, (ax, caption) in enumerate(zip(grid.flat, captions)):
         on = event is not None and bool(array(event)[t])
         ax.spines[:].set(
-            visible=event is not None, color=PALETTE[3] if on else GREY, linewidth=3.5 if on else 1
+            visible=event is not None,
+            color=PALETTE[3] if on else GREY,
+            linewidth=3.5 if on else 1,
         )
         ax.set(xticks=[], yticks=[])
         ax.set_xlabel(caption, labelpad=2, fontsize=points)
@@ -350,8 +392,10 @@ def similarity_map(
     x: str = "audio segment (s)",  # what the columns are
     y: str = "visual segment (s)",  # what the rows are
     title: str | None = None,  # above the axes
-    values: bool | None = None,  # write each value into its cell; by default up to 6 × 6
-    limits: tuple[float, float] | None = None,  # ends of the colour scale, to compare maps
+    values: bool
+    | None = None,  # write each value into its cell; by default up to 6 × 6
+    limits: tuple[float, float]
+    | None = None,  # ends of the colour scale, to compare maps
     ax=None,  # axes to draw on
 ):
     """Axes with a matrix of similarities as a heat map: white is zero; pruned entries carry a small
@@ -361,7 +405,7 @@ def similarity_map(
         raise AvbookError(
             f"similarity_map() got shape {matrix.shape}: expected one matrix (rows, columns)"
         )
-    ax = axes(ax, 4.6, 3.9)
+    ax = axes(ax, WIDTH, 3.9)
     signed, bound = matrix.min() < 0, max(float(np.abs(matrix).max()), 1e-12)
     low, high = limits or ((-bound, bound) if signed else (0, bound))
     image = ax.imshow(matrix, cmap=SIGNED if signed else SHARES, vmin=low, vmax=high)
@@ -421,9 +465,12 @@ def confusion(
             f"confusion() got a matrix of shape {matrix.shape} and {count} names: expected"
             f" ({count}, {count})"
         )
-    shown = 100 * matrix / np.maximum(matrix.sum(1, keepdims=True), 1) if normalise else matrix
-    size = min(7.2, 2.6 + 0.3 * count)
-    ax = axes(ax, size, size * 0.92)
+    shown = (
+        100 * matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+        if normalise
+        else matrix
+    )
+    ax = axes(ax, WIDTH, min(6.6, 2.4 + 0.28 * count))
     image = ax.imshow(shown, cmap=SHARES, vmin=0, vmax=100 if normalise else None)
     for (i, j), value in np.ndenumerate(shown) if count <= 12 else ():
         if value >= 0.5:
@@ -448,7 +495,10 @@ def confusion(
     ax.tick_params(labelsize=10.5 if count <= 12 else 8)
     ax.tick_params(axis="x", rotation=90)
     ax.figure.colorbar(
-        image, ax=ax, shrink=0.7, label="% of the true class" if normalise else "segments"
+        image,
+        ax=ax,
+        shrink=0.7,
+        label="% of the true class" if normalise else "segments",
     )
     return ax
 
@@ -459,7 +509,9 @@ def history_table(
     """Name -> numbers over epochs; a nested entry {"loss": {"ce": …}} is called "loss.ce", missing
     ones are NaN."""
     if isinstance(history, Mapping):
-        return {str(name): array(values).astype(float) for name, values in history.items()}
+        return {
+            str(name): array(values).astype(float) for name, values in history.items()
+        }
 
     def flat(row, prefix=""):
         for name, value in row.items():
@@ -495,7 +547,7 @@ def curves(
         raise AvbookError(
             f"curves() was asked for {missing[0]!r}, and the history has only {', '.join(table)}"
         )
-    ax = axes(ax, 6.4, 3.4)
+    ax = axes(ax, WIDTH, 3.4)
     position = table.get(x)
     for i, key in enumerate(keys or [name for name in table if name != x]):
         values = np.atleast_2d(table[key])
@@ -548,7 +600,7 @@ def intervals(
 ):
     """Axes with a dot and an interval for each row, first row on top, the mean written beside
     it."""
-    ax = axes(ax, 6.4, 0.9 + 0.38 * len(rows) + (0.3 if title else 0))
+    ax = axes(ax, WIDTH, 0.9 + 0.38 * len(rows) + (0.3 if title else 0))
     for i, (mean, low, high) in enumerate(rows.values()):
         ax.plot([low, high], [i, i], color=PALETTE[0], lw=2.5, solid_capstyle="butt")
         ax.plot([mean], [i], "o", color=PALETTE[0], ms=7)
@@ -605,10 +657,14 @@ def tsne_scatter(
             perplexity=perplexity, init="pca", random_state=seed, n_jobs=1
         ).fit_transform(features)
     classes, many = np.unique(labels), len(np.unique(labels)) > 12
-    ax = axes(ax, 6.4, 6.2 if many else 4.2)
+    ax = axes(ax, WIDTH, 6.2 if many else 4.2)
     for i, index in enumerate(classes):
         points = features[labels == index]
-        name = names[index] if names is not None and index < len(names) else f"class {index}"
+        name = (
+            names[index]
+            if names is not None and index < len(names)
+            else f"class {index}"
+        )
         ax.scatter(
             *points.T,
             s=20,
@@ -621,7 +677,12 @@ def tsne_scatter(
     ax.set(xticks=[], yticks=[], title=title)
     ax.spines[:].set_visible(True)
     place = (
-        {"loc": "upper center", "bbox_to_anchor": (0.5, -0.01), "ncols": 3, "fontsize": 8.5}
+        {
+            "loc": "upper center",
+            "bbox_to_anchor": (0.5, -0.01),
+            "ncols": 3,
+            "fontsize": 8.5,
+        }
         if many
         else {"loc": "upper left", "bbox_to_anchor": (1, 1)}
     )
@@ -652,7 +713,7 @@ def spectrogram(
         )
     length = seconds or (len(log_mel) if log_mel.ndim == 3 else len(log_mel) / 100)
     flat = log_mel.reshape(-1, log_mel.shape[-1])
-    ax = axes(ax, 6.4, 2.7)
+    ax = axes(ax, WIDTH, 2.7)
     image = ax.imshow(
         flat.T,
         origin="lower",
@@ -690,10 +751,12 @@ def waveform(
     second."""
     wave = array(wave).astype(float)
     if wave.ndim != 1 or not len(wave):
-        raise AvbookError(f"waveform() got shape {wave.shape}: expected (samples,), one channel")
+        raise AvbookError(
+            f"waveform() got shape {wave.shape}: expected (samples,), one channel"
+        )
     hop = max(1, rate // 100)
     blocks = np.pad(wave, (0, -len(wave) % hop), mode="edge").reshape(-1, hop)
-    ax = axes(ax, 6.4, 1.9)
+    ax = axes(ax, WIDTH, 1.9)
     ax.fill_between(
         (np.arange(len(blocks)) + 0.5) * hop / rate,
         blocks.min(1),

@@ -38,7 +38,9 @@ class AudioGuidedAttention(nn.Module):
 
     def forward(self, audio, visual):
         batch, seconds = visual.shape[:2]
-        pixels = visual.detach().reshape(batch * seconds, -1, visual.shape[-1])  # (BT, P, dv)
+        pixels = visual.detach().reshape(
+            batch * seconds, -1, visual.shape[-1]
+        )  # (BT, P, dv)
         if pixels.shape[1] != self.positions:
             raise AvbookError(
                 f"visual features {tuple(visual.shape)}: {pixels.shape[1]} positions, expected"
@@ -52,7 +54,9 @@ class AudioGuidedAttention(nn.Module):
             0, pixels.shape[:2]
         )  # (BT, P, attention_dim)
         g = torch.relu(self.audio(audio)).flatten(0, 1)  # (BT, attention_dim)
-        units = self.visual_units(u).add_(self.audio_units(g).unsqueeze(2)).tanh_()  # (BT, P, P)
+        units = (
+            self.visual_units(u).add_(self.audio_units(g).unsqueeze(2)).tanh_()
+        )  # (BT, P, P)
         weights = self.score(units).squeeze(2).softmax(-1)  # (BT, P)
         attended = torch.bmm(weights.unsqueeze(1), pixels.to(weights.dtype)).view(
             batch, seconds, -1

@@ -49,22 +49,34 @@ class Encoder(nn.Module):
         a_width = width if two else audio_dim
         v_width = visual_dim if inputs == "raw" else width
         self.audio_in = (
-            _two_layers(audio_dim, bottleneck, width) if audio and two else nn.Identity()
+            _two_layers(audio_dim, bottleneck, width)
+            if audio and two
+            else nn.Identity()
         )
         if audio and visual:
-            self.attention = AudioGuidedAttention(a_width, visual_dim, positions, attention_dim)
+            self.attention = AudioGuidedAttention(
+                a_width, visual_dim, positions, attention_dim
+            )
         if not visual or inputs == "raw":
             self.visual_in: nn.Module = nn.Identity()
         elif inputs == "one-layer":
             self.visual_in = nn.Linear(visual_dim, width)
         else:
             self.visual_in = _two_layers(visual_dim, bottleneck, width)
-        self.audio_self = SelfAttention(a_width) if audio and self_attention else nn.Identity()
-        self.visual_self = SelfAttention(v_width) if visual and self_attention else nn.Identity()
+        self.audio_self = (
+            SelfAttention(a_width) if audio and self_attention else nn.Identity()
+        )
+        self.visual_self = (
+            SelfAttention(v_width) if visual and self_attention else nn.Identity()
+        )
         if audio:
-            self.lstm_audio = nn.LSTM(a_width, hidden, batch_first=True, bidirectional=True)
+            self.lstm_audio = nn.LSTM(
+                a_width, hidden, batch_first=True, bidirectional=True
+            )
         if visual:
-            self.lstm_visual = nn.LSTM(v_width, hidden, batch_first=True, bidirectional=True)
+            self.lstm_visual = nn.LSTM(
+                v_width, hidden, batch_first=True, bidirectional=True
+            )
 
     def forward(self, audio, visual):
         out = {}
@@ -123,7 +135,9 @@ class AVEHead(nn.Module):
         check_choice("pool", pool, ("mean", "max"))
         self.hidden = xavier_linear(inputs, head, bias)
         self.score = xavier_linear(head, categories + 1, bias)
-        self.weight = nn.Linear(categories + 1, 1, bias=False) if weak and weighting else None
+        self.weight = (
+            nn.Linear(categories + 1, 1, bias=False) if weak and weighting else None
+        )
         self.weak, self.weighting_relu, self.pool = weak, weighting_relu, pool
 
     def forward(self, fusion):
@@ -133,7 +147,9 @@ class AVEHead(nn.Module):
         out = {}
         if self.weight is not None:
             strength = self.weight(scores)  # (B, T, 1)
-            out["phi"] = torch.sigmoid(torch.relu(strength) if self.weighting_relu else strength)
+            out["phi"] = torch.sigmoid(
+                torch.relu(strength) if self.weighting_relu else strength
+            )
             scores = scores * out["phi"]
         pooled = scores.mean(1) if self.pool == "mean" else scores.amax(1)
         return out | {"scores": scores, "video_scores": pooled.softmax(-1)}
@@ -147,7 +163,9 @@ def video_loss(
 ) -> torch.Tensor:
     """The binary cross entropy of the video's scores against its label distribution, mean over
     videos and categories."""
-    with torch.autocast(video_scores.device.type, enabled=False):  # logarithms want full precision
+    with torch.autocast(
+        video_scores.device.type, enabled=False
+    ):  # logarithms want full precision
         if video_scores.dtype in (torch.float16, torch.bfloat16):
             video_scores = video_scores.float()
         return F.binary_cross_entropy(video_scores, video_labels.to(video_scores.dtype))
@@ -186,7 +204,16 @@ class AVEL(nn.Module):
         modality: str = "both",  # "audio" or "visual": a baseline that knows one modality
     ):
         super().__init__()
-        sizes = audio_dim, visual_dim, positions, attention_dim, inputs, bottleneck, width, hidden
+        sizes = (
+            audio_dim,
+            visual_dim,
+            positions,
+            attention_dim,
+            inputs,
+            bottleneck,
+            width,
+            hidden,
+        )
         self.encoder = Encoder(*sizes, modality=modality)
         fused = (4 if modality == "both" else 2) * hidden
         self.head = AVEHead(
@@ -195,7 +222,10 @@ class AVEL(nn.Module):
 
     def forward(self, batch):
         out = self.encoder(batch["audio"], batch["visual"])
-        similarity, tracks = {}, [out[name] for name in ("a_lstm", "v_lstm") if name in out]
+        similarity, tracks = (
+            {},
+            [out[name] for name in ("a_lstm", "v_lstm") if name in out],
+        )
         if len(tracks) == 2:
             cosine = F.cosine_similarity(out["v_lstm"], out["a_lstm"], dim=-1)  # (B, T)
             similarity = {"similarity_avps": cosine}

@@ -53,11 +53,17 @@ class SpatialChannelAttention(nn.Module):
         scale = 1 + torch.sigmoid(self.channel_score(fits))  # (BT, dv)
         pixels = pixels * scale.unsqueeze(1)
 
-        wanted = torch.relu(self.spatial_audio(sound)) * self.spatial_score.weight  # (BT, ds)
+        wanted = (
+            torch.relu(self.spatial_audio(sound)) * self.spatial_score.weight
+        )  # (BT, ds)
         seen = torch.relu(self.spatial_visual(pixels))  # (BT, P, ds)
-        scores = torch.bmm(seen, wanted.unsqueeze(2)).squeeze(2) + self.spatial_score.bias
+        scores = (
+            torch.bmm(seen, wanted.unsqueeze(2)).squeeze(2) + self.spatial_score.bias
+        )
         weights = upcast_half(torch.tanh(scores)).softmax(-1)  # (BT, P)
-        attended = torch.bmm(weights.unsqueeze(1), pixels.to(weights.dtype))  # (BT, 1, dv)
+        attended = torch.bmm(
+            weights.unsqueeze(1), pixels.to(weights.dtype)
+        )  # (BT, 1, dv)
         return (
             attended.view(*lead, dim),
             weights.view(*lead, height, width),
@@ -156,7 +162,9 @@ def segment_scores(
 ) -> torch.Tensor:
     """Scores (B,T,C+1) whose largest is the decision of CMRAN: background where σ(r) is at most a
     half, else the clip's category, which is the same for all segments."""
-    below = category - category.amax(-1, keepdim=True)  # (B, C) or (B, C+1), the largest is 0
+    below = category - category.amax(
+        -1, keepdim=True
+    )  # (B, C) or (B, C+1), the largest is 0
     scores = relevance.unsqueeze(-1) + below.unsqueeze(1)  # (B, T, C) or (B, T, C+1)
     background = torch.zeros_like(relevance).unsqueeze(-1)
     if category.shape[-1] > categories:
@@ -190,7 +198,9 @@ class CMRANHead(nn.Module):
             "scores": segment_scores(relevance, category, self.categories),
         }
         if self.weak:
-            weighted = relevance.sigmoid().unsqueeze(-1) * category.unsqueeze(1)  # (B, T, C+1)
+            weighted = relevance.sigmoid().unsqueeze(-1) * category.unsqueeze(
+                1
+            )  # (B, T, C+1)
             out["video_scores"] = upcast_half(weighted).amax(1).softmax(-1)
         return out
 
@@ -223,7 +233,10 @@ class CMRAN(nn.Module):
         weak: bool = False,  # learn from the video's label
     ):
         super().__init__()
-        self.adapt, self.adapt_dropout = nn.Linear(visual_dim, adapted), nn.Dropout(adapt_dropout)
+        self.adapt, self.adapt_dropout = (
+            nn.Linear(visual_dim, adapted),
+            nn.Dropout(adapt_dropout),
+        )
         self.attention = SpatialChannelAttention(
             audio_dim, adapted, attention_dim, bottleneck, spatial_dim
         )
@@ -237,12 +250,18 @@ class CMRAN(nn.Module):
         self.head = CMRANHead(width, categories, weak)
 
     def forward(self, batch):
-        audio, visual = (upcast_half(batch[name].detach()) for name in ("audio", "visual"))
-        pixels = torch.relu_(self.adapt(visual.flatten(0, -2))).view(*visual.shape[:-1], -1)
+        audio, visual = (
+            upcast_half(batch[name].detach()) for name in ("audio", "visual")
+        )
+        pixels = torch.relu_(self.adapt(visual.flatten(0, -2))).view(
+            *visual.shape[:-1], -1
+        )
         seen, attention, channels = self.attention(audio, self.adapt_dropout(pixels))
         v_within, _ = self.visual_within(seen)  # (B, T, width)
         a_within, _ = self.audio_within(audio)
-        v_across, relation_v = self.visual_across(seen, a_within)  # (B, T, width), (B, T, 2T)
+        v_across, relation_v = self.visual_across(
+            seen, a_within
+        )  # (B, T, width), (B, T, 2T)
         a_across, relation_a = self.audio_across(audio, v_within)
         fusion = self.interaction(a_across, v_across)
         return {
@@ -271,7 +290,9 @@ def full_losses(
     held = events.sum(1)  # (B, C): segments of each category
     with torch.autocast(relevance.device.type, enabled=False):
         relevance, category = upcast_half(relevance), upcast_half(category)
-        found = F.binary_cross_entropy_with_logits(relevance, is_event.to(relevance.dtype))
+        found = F.binary_cross_entropy_with_logits(
+            relevance, is_event.to(relevance.dtype)
+        )
         named = F.cross_entropy(category, held.argmax(-1), reduction="none")  # (B,)
         counts = held.any(-1).to(named.dtype)
         return found, (named * counts).sum() / counts.sum().clamp(min=1)
@@ -297,7 +318,9 @@ def weak_loss(
         return video_loss(video_scores, targets)
     with torch.autocast(video_scores.device.type, enabled=False):
         video_scores = upcast_half(video_scores)
-        return F.binary_cross_entropy_with_logits(video_scores, targets.to(video_scores.dtype))
+        return F.binary_cross_entropy_with_logits(
+            video_scores, targets.to(video_scores.dtype)
+        )
 
 # %% ../../nbs/2_supervised/02a_cmran.ipynb #c040
 class CMRANMethod(AVEMethod):

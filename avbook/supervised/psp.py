@@ -98,7 +98,9 @@ class PositiveSamplePropagation(nn.Module):
                 xavier_linear(dim, dim, bias=False) for _ in range(4)
             )
         self.after = (
-            nn.Sequential(nn.ReLU(), nn.Dropout(dropout)) if project == "code" else nn.Identity()
+            nn.Sequential(nn.ReLU(), nn.Dropout(dropout))
+            if project == "code"
+            else nn.Identity()
         )
 
     def cut(self, similarity):
@@ -154,10 +156,13 @@ class Fusion(nn.Module):
     ):
         super().__init__()
         self.v3, self.a3 = (
-            xavier_linear(dim, dim, bias=False) if third else nn.Identity() for _ in range(2)
+            xavier_linear(dim, dim, bias=False) if third else nn.Identity()
+            for _ in range(2)
         )
         self.after = (
-            nn.Sequential(nn.ReLU(), nn.Dropout(dropout)) if third and after else nn.Identity()
+            nn.Sequential(nn.ReLU(), nn.Dropout(dropout))
+            if third and after
+            else nn.Identity()
         )
         self.norm = nn.LayerNorm(dim, eps=1e-6)  # one for both modalities
 
@@ -194,7 +199,8 @@ class PSP(nn.Module):
         strict: bool = True,  # cut shares equal to tau (code); False: Eq. 2
         # rows sum to 1 after the cut; None as released: full yes, weak no
         renormalise: bool | None = None,
-        third: bool | None = None,  # W_3 before the fusion; None as released: full yes, weak no
+        third: bool
+        | None = None,  # W_3 before the fusion; None as released: full yes, weak no
         # layers before the Bi-LSTMs; None as released: full "two-layer", weak "one-layer"
         inputs: str | None = None,
         # "code": ReLU and dropout after projections and W_3; "paper": linear
@@ -355,7 +361,11 @@ class PSPMethod(AVEMethod):
     def state_dict(self):
         """What a resumed run must know beside the network: the stale targets, where there are
         any."""
-        return {} if self.stale is None or self.stale.rows is None else {"stale": self.stale.rows}
+        return (
+            {}
+            if self.stale is None or self.stale.rows is None
+            else {"stale": self.stale.rows}
+        )
 
     def load_state_dict(self, state):
         """Nothing: the stale targets stand where `state_dict` found them."""

@@ -92,7 +92,10 @@ def update_best(
     `test_selected`."""
     kept["last"] = look
     for name, split in (("val_selected", "val"), ("test_selected", "test")):
-        if name not in kept or getattr(look, split)[monitor] > getattr(kept[name], split)[monitor]:
+        if (
+            name not in kept
+            or getattr(look, split)[monitor] > getattr(kept[name], split)[monitor]
+        ):
             kept[name] = look
 
 # %% ../../nbs/1_problem/07_loop.ipynb #c046
@@ -108,12 +111,20 @@ def lr_factor(
         return 1.0
     if schedule == "cosine":
         return 0.5 * (1 + float(np.cos(np.pi * (epoch - 1) / epochs)))
-    if isinstance(schedule, (tuple, list)) and len(schedule) in (3, 4) and schedule[0] == "step":
+    if (
+        isinstance(schedule, (tuple, list))
+        and len(schedule) in (3, 4)
+        and schedule[0] == "step"
+    ):
         size, factor = schedule[1:3]
         until = schedule[3] if len(schedule) == 4 else epochs
         if size >= 1:
             return float(factor ** (min(epoch - 1, until) // size))
-    if isinstance(schedule, (tuple, list)) and len(schedule) == 3 and schedule[0] == "milestones":
+    if (
+        isinstance(schedule, (tuple, list))
+        and len(schedule) == 3
+        and schedule[0] == "milestones"
+    ):
         milestones, factor = schedule[1:]
         if isinstance(milestones, (tuple, list)):
             return float(factor ** sum(epoch > milestone for milestone in milestones))
@@ -131,7 +142,11 @@ def shard_batch(
     """This process's rows of a batch, and the fraction of the batch they are; all fractions sum
     to 1."""
     mine = np.array_split(np.asarray(indices), processes)[process]
-    return (mine, len(mine) / len(indices)) if len(mine) else (np.asarray(indices)[:1], 0.0)
+    return (
+        (mine, len(mine) / len(indices))
+        if len(mine)
+        else (np.asarray(indices)[:1], 0.0)
+    )
 
 # %% ../../nbs/1_problem/07_loop.ipynb #c065
 def make_optimizer(
@@ -148,7 +163,11 @@ def make_optimizer(
     parameters = [p for p in net.parameters() if p.requires_grad]
     # no fused SGD: PyTorch's fails on a parameter whose first gradient comes later than the others'
     fused = (
-        all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in parameters) or None
+        all(
+            p.device.type in ("cpu", "cuda") and p.is_floating_point()
+            for p in parameters
+        )
+        or None
     )
     kinds: dict[str, tuple[Callable[..., torch.optim.Optimizer], dict[str, Any]]] = {
         "adam": (torch.optim.Adam, {"fused": fused}),
@@ -168,7 +187,12 @@ def train_epoch(
 
     Raises `AvbookError` naming epoch and step where a loss is not finite.
     """
-    net, method, accelerator, options = run.net.train(), run.method, run.accelerator, run.options
+    net, method, accelerator, options = (
+        run.net.train(),
+        run.method,
+        run.accelerator,
+        run.options,
+    )
     parameters = [p for group in run.optimizer.param_groups for p in group["params"]]
     batches = epoch_batches(run)
     if not batches:
@@ -202,10 +226,13 @@ def train_epoch(
         parts = {**parts, "loss": loss}
         names = tuple(parts)
         values = [
-            torch.as_tensor(value, device=loss.device).detach().float() for value in parts.values()
+            torch.as_tensor(value, device=loss.device).detach().float()
+            for value in parts.values()
         ]
         steps.append(torch.stack(values) * share)
-    steps = accelerator.reduce(torch.stack(steps), reduction="sum").cpu().double()  # (steps, names)
+    steps = (
+        accelerator.reduce(torch.stack(steps), reduction="sum").cpu().double()
+    )  # (steps, names)
     losses = steps[:, names.index("loss")]
     if not losses.isfinite().all():
         raise AvbookError(what_went_wrong(run, batches, losses))
@@ -216,7 +243,11 @@ def train_epoch(
 def epoch_batches(run: Run) -> list:
     """The lists of rows of the epoch to come: shuffled, or what `method.batches(split, epoch, seed,
     batch_size)` says."""
-    epoch, seed, batch_size = run.epoch + 1, run.options["seed"], run.options["batch_size"]
+    epoch, seed, batch_size = (
+        run.epoch + 1,
+        run.options["seed"],
+        run.options["batch_size"],
+    )
     if isinstance(run.method, HasBatches):
         return list(run.method.batches(run.data.train, epoch, seed, batch_size))
     return shuffled_batches(len(run.data.train), batch_size, seed, epoch)
@@ -256,25 +287,35 @@ def predict_all(
     """`method.predict` on every row of a split, in order, on the CPU; without gradients and
     dropout."""
     process, processes = (
-        (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
+        (accelerator.process_index, accelerator.num_processes)
+        if accelerator
+        else (0, 1)
     )
     shares = np.array_split(np.arange(len(split)), processes)
     mine = (
         shares[process] if len(shares[process]) else np.arange(1)
     )  # one without rows still has to answer
-    batches = [mine[start : start + batch_size] for start in range(0, len(mine), batch_size)]
+    batches = [
+        mine[start : start + batch_size] for start in range(0, len(mine), batch_size)
+    ]
     was_training = net.training
     net.eval()
     try:
-        with torch.inference_mode(), accelerator.autocast() if accelerator else nullcontext():
+        with (
+            torch.inference_mode(),
+            accelerator.autocast() if accelerator else nullcontext(),
+        ):
             found: list[Any] = [  # tensors, or dicts of them
-                method.predict(net, batch) for batch in batches_of(split, batches, device, workers)
+                method.predict(net, batch)
+                for batch in batches_of(split, batches, device, workers)
             ]
     finally:
         net.train(was_training)
     if isinstance(found[0], dict):
         return {
-            name: gather_rows(torch.cat([part[name] for part in found]), shares, accelerator)
+            name: gather_rows(
+                torch.cat([part[name] for part in found]), shares, accelerator
+            )
             for name in found[0]
         }
     return gather_rows(torch.cat(found), shares, accelerator)
@@ -296,13 +337,24 @@ def evaluate(
 
 def evaluate_epoch(run: Run) -> EpochEval:
     """The epoch's scores on validation and test with its weights and test predictions."""
-    scores, predictions, device, monitor = {}, None, run.accelerator.device, run.method.monitor
+    scores, predictions, device, monitor = (
+        {},
+        None,
+        run.accelerator.device,
+        run.method.monitor,
+    )
     # without gradients there is room for more rows at a time
     batch_size = run.options["batch_size"]
     batch_size = max(batch_size, 128) if device.type == "cpu" else 4 * batch_size
     for name in ("val", "test"):
         predictions = predict_all(
-            run.net, run.method, run.sources[name], batch_size, device, run.accelerator, run.workers
+            run.net,
+            run.method,
+            run.sources[name],
+            batch_size,
+            device,
+            run.accelerator,
+            run.workers,
         )
         found = run.method.score(predictions, getattr(run.data, name))
         scores[name] = {key: float(value) for key, value in found.items()}
@@ -313,7 +365,9 @@ def evaluate_epoch(run: Run) -> EpochEval:
                 f" {monitored} on {name}; expected a number, since it chooses the epoch (there are"
                 f" {', '.join(found)})"
             )
-    weights = {name: tensor.detach().clone() for name, tensor in run.net.state_dict().items()}
+    weights = {
+        name: tensor.detach().clone() for name, tensor in run.net.state_dict().items()
+    }
     broken = [name for name, tensor in weights.items() if not tensor.isfinite().all()]
     if broken:
         raise AvbookError(
@@ -330,20 +384,34 @@ class Result:
     metrics: dict[
         str, Any
     ]  # {"val": scores of the validation-selected epoch, "test": {selection: scores}}
-    epochs: dict[str, int]  # by selection: val_selected, last, test_selected; counted from 1
+    epochs: dict[
+        str, int
+    ]  # by selection: val_selected, last, test_selected; counted from 1
     seconds: float  # of training and looking, over all sittings
-    peak_memory_mb: float  # on CUDA the card's, else the process's largest resident size so far
+    peak_memory_mb: (
+        float  # on CUDA the card's, else the process's largest resident size so far
+    )
     device: str
     versions: dict[str, str]
     history: list[dict[str, Any]] = field(
         repr=False
     )  # per epoch: epoch, loss, losses, val, test, lr, seconds
     predictions: dict[str, Any] = field(repr=False)  # by selection, of the test split
-    weights: dict[str, dict[str, Tensor]] = field(repr=False)  # by selection, on the CPU
+    weights: dict[str, dict[str, Tensor]] = field(
+        repr=False
+    )  # by selection, on the CPU
 
     def to_record(self) -> dict[str, Any]:
         """Everything but predictions and weights, as JSON can hold it."""
-        names = ("metrics", "epochs", "seconds", "peak_memory_mb", "device", "versions", "history")
+        names = (
+            "metrics",
+            "epochs",
+            "seconds",
+            "peak_memory_mb",
+            "device",
+            "versions",
+            "history",
+        )
         return {name: getattr(self, name) for name in names}
 
 # %% ../../nbs/1_problem/07_loop.ipynb #c081
@@ -363,7 +431,9 @@ def start_run(
         raise AvbookError(f"select={select!r}: expected one of {', '.join(SELECTIONS)}")
     for name in ("epochs", "batch_size", "eval_every"):
         if not isinstance(options[name], (int, np.integer)) or options[name] < 1:
-            raise AvbookError(f"{name}={options[name]!r}: expected a whole number, at least 1")
+            raise AvbookError(
+                f"{name}={options[name]!r}: expected a whole number, at least 1"
+            )
     for name in ("train", "val", "test"):
         if not len(getattr(data, name)):
             raise AvbookError(
@@ -380,7 +450,9 @@ def start_run(
     )
     for group in optimizer.param_groups:
         group["first_lr"] = group["lr"]
-    if accelerator.scaler:  # 16-bit floats: gradients are scaled, and the optimiser has to know
+    if (
+        accelerator.scaler
+    ):  # 16-bit floats: gradients are scaled, and the optimiser has to know
         optimizer = accelerator.prepare_optimizer(optimizer)
     sources = {
         name: source_of(getattr(data, name), accelerator.device, keep)
@@ -410,9 +482,16 @@ def start_run(
 def train(run: Run, progress: bool) -> None:
     """Gives the run its epochs. Interrupted, it says what stands on the disk and passes the
     interruption on."""
-    epochs, main, finished = run.options["epochs"], run.accelerator.is_main_process, run.epoch
+    epochs, main, finished = (
+        run.options["epochs"],
+        run.accelerator.is_main_process,
+        run.epoch,
+    )
     bar = tqdm(
-        total=epochs, initial=run.epoch, unit="epoch", disable=None if progress and main else True
+        total=epochs,
+        initial=run.epoch,
+        unit="epoch",
+        disable=None if progress and main else True,
     )
     try:
         try:
@@ -473,7 +552,10 @@ def one_epoch(run: Run) -> dict[str, Any]:
     if run.epoch % options["eval_every"] == 0 or run.epoch == options["epochs"]:
         look = evaluate_epoch(run)
         update_best(run.kept, look, run.method.monitor)
-        entry |= {"val": look.val[run.method.monitor], "test": look.test[run.method.monitor]}
+        entry |= {
+            "val": look.val[run.method.monitor],
+            "test": look.test[run.method.monitor],
+        }
     entry["seconds"] = time.perf_counter() - started
     run.seconds += entry["seconds"]
     run.history.append(entry)
@@ -490,7 +572,11 @@ def finish(run: Run) -> Result:
     }
     if run.file is not None and run.accelerator.is_main_process:
         for name in SELECTIONS:
-            meta = {"class": type(run.net).__name__, "selection": name, "epoch": kept[name].epoch}
+            meta = {
+                "class": type(run.net).__name__,
+                "selection": name,
+                "epoch": kept[name].epoch,
+            }
             write_tensors(
                 run.file.with_name(f"{name}.safetensors"),
                 weights[name],
@@ -525,14 +611,18 @@ def fit(
     lr: float = 1e-3,
     weight_decay: float = 0.0,
     optimizer: str = "adam",  # "adam", "adamw" or "sgd"
-    schedule: tuple | str | None = None,  # of the learning rate, as `lr_factor` takes it
+    schedule: tuple
+    | str
+    | None = None,  # of the learning rate, as `lr_factor` takes it
     clip: float | None = None,  # largest norm of the gradient
     seed: int = 0,  # order of the data and dropout
     device: str = "auto",  # "auto", "cpu", "cuda" or "mps"
     precision: str = "no",  # "no", "bf16" or "fp16"
     # epochs from one look at validation and test to the next; the last is always looked at
     eval_every: int = 1,
-    out: str | os.PathLike | None = None,  # folder for the checkpoint and the three sets of weights
+    out: str
+    | os.PathLike
+    | None = None,  # folder for the checkpoint and the three sets of weights
     resume: bool = True,  # continue from a checkpoint in `out`
     # whose weights the network has in the end; or "last", "test_selected"
     select: str = "val_selected",
@@ -559,7 +649,9 @@ def fit(
         precision=precision,
         eval_every=eval_every,
     )
-    run = start_run(net, method, data, options, select, device, keep_on_device, workers, out)
+    run = start_run(
+        net, method, data, options, select, device, keep_on_device, workers, out
+    )
     resume_run(run, start_over=not resume)
     with retain_freed_memory(run.accelerator.device):
         train(run, progress)

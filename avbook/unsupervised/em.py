@@ -67,7 +67,9 @@ def targets_of(
     return (
         probabilities
         if soft
-        else torch.zeros_like(probabilities).scatter_(1, annotation.labels.unsqueeze(1), 1.0)
+        else torch.zeros_like(probabilities).scatter_(
+            1, annotation.labels.unsqueeze(1), 1.0
+        )
     )
 
 # %% ../../nbs/4_unsupervised/03_em.ipynb #c020
@@ -76,13 +78,17 @@ class FeatureSplit:
     (B,C). Nothing else can be had."""
 
     def __init__(self, features: Tensor, targets: Tensor | None = None):
-        self.parts = {"features": features} | ({} if targets is None else {"targets": targets})
+        self.parts = {"features": features} | (
+            {} if targets is None else {"targets": targets}
+        )
 
     def __len__(self) -> int:
         return len(self.parts["features"])
 
     def batch(self, indices) -> dict[str, Tensor]:
-        return {name: part[torch.as_tensor(indices)] for name, part in self.parts.items()}
+        return {
+            name: part[torch.as_tensor(indices)] for name, part in self.parts.items()
+        }
 
 
 class FeatureData:
@@ -113,7 +119,9 @@ def replace_segments(
         return torch.rand(size, generator=generator).to(features.device)
 
     replaced = draw(clips, seconds) < share
-    replaced &= ~replaced.all(1, keepdim=True)  # something of the clip's own has to remain
+    replaced &= ~replaced.all(
+        1, keepdim=True
+    )  # something of the clip's own has to remain
     if clips < 2:
         return features, torch.zeros_like(replaced)
     giver = (
@@ -121,8 +129,12 @@ def replace_segments(
         + 1
         + (draw(clips, seconds) * (clips - 1)).long()
     ) % clips
-    taken = (draw(clips, seconds) * seconds).long() if weakest is None else weakest[giver]
-    return torch.where(replaced.unsqueeze(-1), features[giver, taken], features), replaced
+    taken = (
+        (draw(clips, seconds) * seconds).long() if weakest is None else weakest[giver]
+    )
+    return torch.where(
+        replaced.unsqueeze(-1), features[giver, taken], features
+    ), replaced
 
 # %% ../../nbs/4_unsupervised/03_em.ipynb #c026
 class LocaliseMethod:
@@ -159,7 +171,11 @@ class LocaliseMethod:
 
     def predict(self, net, batch):
         out = net(batch)
-        return {"gamma": out["gamma"], "segments": out["segments"], "video": out["video"]}
+        return {
+            "gamma": out["gamma"],
+            "segments": out["segments"],
+            "video": out["video"],
+        }
 
     def score(self, predictions, split):
         return {"confidence": 100 * float(predictions["video"].amax(-1).mean())}
@@ -193,7 +209,13 @@ def maximisation(
 
     seed_everything(seed)
     net = Localiser(
-        features["train"].shape[-1], hidden, targets.shape[1], heads, gamma, temperature, tracks
+        features["train"].shape[-1],
+        hidden,
+        targets.shape[1],
+        heads,
+        gamma,
+        temperature,
+        tracks,
     )
     result = fit(
         net,
@@ -223,7 +245,11 @@ def localise(
     from avbook.training.loop import predict_all
 
     found = predict_all(
-        net, LocaliseMethod(), FeatureSplit(features), batch_size, next(net.parameters()).device
+        net,
+        LocaliseMethod(),
+        FeatureSplit(features),
+        batch_size,
+        next(net.parameters()).device,
     )
     assert isinstance(found, dict)
     return found
@@ -241,7 +267,9 @@ class Round:
 
 def em(
     rounds: int,
-    e_step: Callable[[int, Tensor | None], Any],  # (round, γ of train or None) -> annotation
+    e_step: Callable[
+        [int, Tensor | None], Any
+    ],  # (round, γ of train or None) -> annotation
     m_step: Callable[
         [int, Any], dict[str, dict[str, Tensor]]
     ],  # (round, annotation) -> by split, what `localise` gives
@@ -312,7 +340,8 @@ def score_round(
     names = names_of(round, train_labels, labels, split, naming)
     background = labels.shape[-1] - 1
     figures = ave_scores(
-        decode_segments(found["segments"], found["gamma"], names, background, theta), labels
+        decode_segments(found["segments"], found["gamma"], names, background, theta),
+        labels,
     )
     train, judged = category_of(train_labels), category_of(labels)
     pseudo, guess = round.annotation.labels.numpy(), found["video"].argmax(1).numpy()
@@ -331,9 +360,13 @@ def names_of(round: Round, train_labels, labels, split: str, naming: str) -> np.
     judged ones."""
     count = round.annotation.probabilities.shape[1]
     if naming == "train":
-        return name_categories(round.annotation.labels, category_of(train_labels), count)
+        return name_categories(
+            round.annotation.labels, category_of(train_labels), count
+        )
     if naming == "judged":
-        return name_categories(round.found[split]["video"].argmax(1), category_of(labels), count)
+        return name_categories(
+            round.found[split]["video"].argmax(1), category_of(labels), count
+        )
     raise AvbookError(f"naming={naming!r}: expected 'train' or 'judged'")
 
 # %% ../../nbs/4_unsupervised/03_em.ipynb #c036
@@ -354,11 +387,13 @@ def theta_sweep(
     """Accuracy for each θ: what the background rule could give, and what labels would have chosen.
     For reading only."""
     found, background = round.found[split], np.asarray(labels).shape[-1] - 1
-    names = names_of(round, train_labels, labels, split, naming) if names is None else names
+    names = (
+        names_of(round, train_labels, labels, split, naming) if names is None else names
+    )
     segments, gamma = found["segments"], found["gamma"]
     return {
-        theta: ave_scores(decode_segments(segments, gamma, names, background, theta), labels)[
-            "accuracy"
-        ]
+        theta: ave_scores(
+            decode_segments(segments, gamma, names, background, theta), labels
+        )["accuracy"]
         for theta in thetas
     }

@@ -32,7 +32,10 @@ class ClusterHead(nn.Sequential):
         categories: int,  # C
     ):
         super().__init__(
-            nn.Linear(dim, hidden), nn.ReLU(), nn.Linear(hidden, categories), nn.LogSoftmax(-1)
+            nn.Linear(dim, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, categories),
+            nn.LogSoftmax(-1),
         )
 
 # %% ../../nbs/4_unsupervised/02_label_contrast.ipynb #c030
@@ -55,7 +58,11 @@ def cap_of(
         return math.inf
     if kl_cap == "log C":
         return math.log(categories)
-    if isinstance(kl_cap, bool) or not isinstance(kl_cap, (int, float)) or not kl_cap > 0:
+    if (
+        isinstance(kl_cap, bool)
+        or not isinstance(kl_cap, (int, float))
+        or not kl_cap > 0
+    ):
         raise AvbookError(
             f"kl_cap={kl_cap!r}: expected a number of nats above 0, 'log C', or None for no bound"
         )
@@ -128,7 +135,9 @@ class PseudoLabels:
     @property
     def shares(self) -> Tensor:
         """The share of the videos in each pseudo-category, (C,)."""
-        return torch.bincount(self.labels, minlength=self.probabilities.shape[1]) / len(self.labels)
+        return torch.bincount(self.labels, minlength=self.probabilities.shape[1]) / len(
+            self.labels
+        )
 
 # %% ../../nbs/4_unsupervised/02_label_contrast.ipynb #c048a
 def cluster_head_state(
@@ -180,7 +189,11 @@ def assign_pseudo_labels(
         epochs=(epochs, 1),
         batch_size=(batch_size, 1),
     )
-    sets = contrastive_sets(features, k, method=method, device=device) if sets is None else sets
+    sets = (
+        contrastive_sets(features, k, method=method, device=device)
+        if sets is None
+        else sets
+    )
     if len(sets.affinity) != len(features):
         raise AvbookError(
             f"sets of {len(sets.affinity)} videos and features of {len(features)}: expected the"
@@ -192,7 +205,9 @@ def assign_pseudo_labels(
         ClusterHead(features.shape[1], hidden, categories).to(device),
     )
     optimizer = make_optimizer(net, None, "sgd", lr, 0.0)
-    options = dict(kl_cap=kl_cap, literal_sign=literal_sign, contrast=contrast, entropy=entropy)
+    options = dict(
+        kl_cap=kl_cap, literal_sign=literal_sign, contrast=contrast, entropy=entropy
+    )
     near, far, history = sets.affinity.to(device), sets.repulsion.to(device), []
     for epoch in range(1, epochs + 1):
         optimizer.param_groups[0]["lr"] = lr * lr_factor("cosine", epoch, epochs)

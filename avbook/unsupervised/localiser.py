@@ -61,7 +61,9 @@ def mil_loss(
     """The binary cross entropy between a clip's scores and its pseudo-label, mean over clips and
     categories."""
     with torch.autocast(video.device.type, enabled=False):
-        return F.binary_cross_entropy(upcast_half(video).clamp(0, 1), upcast_half(targets))
+        return F.binary_cross_entropy(
+            upcast_half(video).clamp(0, 1), upcast_half(targets)
+        )
 
 # %% ../../nbs/4_unsupervised/03a_localiser.ipynb #c029
 class Interaction(nn.Module):
@@ -85,7 +87,9 @@ class Interaction(nn.Module):
     def forward(self, *tracks):
         query = torch.stack(tracks).prod(0)
         memory = torch.cat(tracks, 1)  # (B, tracks · T, d)
-        return self.norm(query + self.attention(query, memory, memory, need_weights=False)[0])
+        return self.norm(
+            query + self.attention(query, memory, memory, need_weights=False)[0]
+        )
 
 # %% ../../nbs/4_unsupervised/03a_localiser.ipynb #c031
 class Localiser(nn.Module):
@@ -110,8 +114,15 @@ class Localiser(nn.Module):
                 f"features of width {dim} do not split into {tracks} tracks of the same width"
             )
         relevance(torch.zeros(1, 1), gamma, temperature)
-        self.dim, self.tracks, self.gamma, self.temperature = dim, tracks, gamma, temperature
-        self.project = nn.ModuleList(nn.Linear(dim // tracks, hidden) for _ in range(tracks))
+        self.dim, self.tracks, self.gamma, self.temperature = (
+            dim,
+            tracks,
+            gamma,
+            temperature,
+        )
+        self.project = nn.ModuleList(
+            nn.Linear(dim // tracks, hidden) for _ in range(tracks)
+        )
         self.interaction = Interaction(hidden, heads)
         self.event = nn.Linear(hidden, 1)  # W_γ
         self.category = nn.Linear(hidden, categories)  # W_av
@@ -164,7 +175,9 @@ def decode_segments(
     """(N, T) class indices: each second's best pseudo-category by the name of its event category,
     or background."""
     return np.where(
-        is_background(gamma, theta), background, np.asarray(names)[np.asarray(segments).argmax(-1)]
+        is_background(gamma, theta),
+        background,
+        np.asarray(names)[np.asarray(segments).argmax(-1)],
     )
 
 # %% ../../nbs/4_unsupervised/03a_localiser.ipynb #c038
@@ -178,11 +191,18 @@ def gamma_scores(
     how often an event second has a larger γ than a background second of its clip, ties counted half
     (50 is chance); `gamma_ratio`: smallest over largest γ of a clip, averaged over all clips (100
     is uniform). NaN where no clip holds both."""
-    gamma, background = np.asarray(gamma, dtype=np.float64), np.asarray(background, dtype=bool)
+    gamma, background = (
+        np.asarray(gamma, dtype=np.float64),
+        np.asarray(background, dtype=bool),
+    )
     ratio = 100 * float((gamma.min(1) / gamma.max(1)).mean())
     both = background.any(1) & ~background.all(1)
     if not both.any():
-        return {"gamma_correlation": float("nan"), "gamma_auc": float("nan"), "gamma_ratio": ratio}
+        return {
+            "gamma_correlation": float("nan"),
+            "gamma_auc": float("nan"),
+            "gamma_ratio": ratio,
+        }
     g, event = gamma[both], ~background[both]
     dg, de = g - g.mean(1, keepdims=True), event - event.mean(1, keepdims=True)
     size = np.sqrt((dg**2).sum(1) * (de**2).sum(1))

@@ -58,8 +58,14 @@ def decorrelation(
         unit = F.normalize(upcast_half(x), dim=1 if form == "videos" else 0)
         alike = unit @ unit.T if form == "videos" else unit.T @ unit
         if form == "soft":
-            return F.cross_entropy(alike / tau2, torch.arange(len(alike), device=x.device))
-        return (alike - torch.eye(len(alike), dtype=x.dtype, device=x.device)).square().sum()
+            return F.cross_entropy(
+                alike / tau2, torch.arange(len(alike), device=x.device)
+            )
+        return (
+            (alike - torch.eye(len(alike), dtype=x.dtype, device=x.device))
+            .square()
+            .sum()
+        )
 
 # %% ../../nbs/4_unsupervised/01_representation.ipynb #c044
 @paper("cmlcl", eq=(1, 2))
@@ -83,9 +89,12 @@ class SpatialAttention(nn.Module):
 
     def forward(self, audio, visual):
         *lead, height, width, dim = visual.shape
-        pixels = upcast_half(visual.detach()).reshape(-1, height * width, dim)  # (BT, HW, dv)
+        pixels = upcast_half(visual.detach()).reshape(
+            -1, height * width, dim
+        )  # (BT, HW, dv)
         wanted = (
-            torch.relu(self.audio(upcast_half(audio))).flatten(0, -2) * self.score.weight
+            torch.relu(self.audio(upcast_half(audio))).flatten(0, -2)
+            * self.score.weight
         )  # (BT, d)
         # in place before the axes are split: after it, autograd would copy the map several times
         seen = torch.relu_(self.visual(pixels.flatten(0, 1))).unflatten(
@@ -95,7 +104,9 @@ class SpatialAttention(nn.Module):
             2
         )  # W_av(sound ⊙ picture), without a second map of d channels
         weights = upcast_half(scores).softmax(-1)  # (BT, HW)
-        attended = torch.bmm(weights.unsqueeze(1), pixels.to(weights.dtype)).view(*lead, dim)
+        attended = torch.bmm(weights.unsqueeze(1), pixels.to(weights.dtype)).view(
+            *lead, dim
+        )
         return attended, weights.view(*lead, height, width)
 
 # %% ../../nbs/4_unsupervised/01_representation.ipynb #c047
@@ -131,23 +142,32 @@ class CollaborativeAttention(nn.Module):
         check_heads("hidden", hidden, heads)
         self.heads, self.source, self.residual = heads, source, residual
         width = 2 * hidden if source == "both" else hidden
-        self.query, self.key = xavier_linear(width, hidden), xavier_linear(width, hidden)
+        self.query, self.key = (
+            xavier_linear(width, hidden),
+            xavier_linear(width, hidden),
+        )
         self.value = xavier_linear(hidden, hidden)
         self.mix = xavier_linear(hidden, hidden) if residual else nn.Identity()
         self.norm = nn.LayerNorm(hidden) if residual else nn.Identity()
 
     def split(self, x):
-        return x.unflatten(-1, (self.heads, -1)).transpose(-3, -2)  # (B, heads, T, d / heads)
+        return x.unflatten(-1, (self.heads, -1)).transpose(
+            -3, -2
+        )  # (B, heads, T, d / heads)
 
     def forward(self, own, other=None):
-        asks = own if self.source == "own" else torch.cat([other, own], -1)  # m of Eq. 4
+        asks = (
+            own if self.source == "own" else torch.cat([other, own], -1)
+        )  # m of Eq. 4
         query, key, value = (
             self.split(self.query(asks)),
             self.split(self.key(asks)),
             self.split(self.value(own)),
         )
         found = (
-            F.scaled_dot_product_attention(query, key, value).transpose(-3, -2).flatten(-2)
+            F.scaled_dot_product_attention(query, key, value)
+            .transpose(-3, -2)
+            .flatten(-2)
         )  # (B, T, d)
         return self.norm(own + self.mix(found)) if self.residual else found
 
@@ -198,11 +218,15 @@ class AVBackbone(nn.Module):
         if "a" in self.tracks:
             own["a"] = self.a_in(upcast_half(batch["audio"]))
         if "v" in self.tracks:
-            attended, out["attention"] = self.spatial(batch.get("audio"), batch["visual"])
+            attended, out["attention"] = self.spatial(
+                batch.get("audio"), batch["visual"]
+            )
             own["v"] = self.v_in(attended)
         others = {"a": own.get("v"), "v": own.get("a")}
         return out | {
-            f"{track}_attn": getattr(self, f"{track}_collaborate")(own[track], others[track])
+            f"{track}_attn": getattr(self, f"{track}_collaborate")(
+                own[track], others[track]
+            )
             for track in own
         }
 
@@ -258,7 +282,9 @@ class MemoryBank(nn.Module):
     ) -> None:
         """Moves the rows' vectors towards `x` and back to length one; what was read from the bank
         before stays as it was."""
-        moved = momentum * self.vectors[rows] + (1 - momentum) * x.to(self.vectors.dtype)
+        moved = momentum * self.vectors[rows] + (1 - momentum) * x.to(
+            self.vectors.dtype
+        )
         self.vectors = self.vectors.index_copy(
             0, rows, F.normalize(moved, dim=-1)
         )  # a new tensor: a gradient may still need the old
@@ -274,7 +300,10 @@ def pretext_terms(
     positives: str = "own",
     tau: float = 1.0,  # temperature of Eq. 6
     dec: bool = True,  # whether features are decorrelated
-    ins: tuple[str, ...] = ("audio", "visual"),  # the modalities whose videos are told apart
+    ins: tuple[str, ...] = (
+        "audio",
+        "visual",
+    ),  # the modalities whose videos are told apart
     form: str = "soft",  # of the decorrelation
 ) -> dict[str, Tensor]:
     """The terms whose sum is the loss of Eq. 8, by name: `ins_audio`, `dec_audio`, `ins_visual`,
@@ -309,7 +338,10 @@ class UnsupervisedMethod:
 
     def optimizer(self, net, lr, weight_decay):
         return torch.optim.SGD(
-            net.parameters(), lr=lr, momentum=self.sgd_momentum, weight_decay=weight_decay
+            net.parameters(),
+            lr=lr,
+            momentum=self.sgd_momentum,
+            weight_decay=weight_decay,
         )
 
     def predict(self, net, batch):
@@ -326,7 +358,9 @@ class PretextMethod(UnsupervisedMethod, nn.Module):
     and at nothing else. In training it also moves the banks' rows, after the loss is computed from
     the banks as they were."""
 
-    epoch_start: Callable[[nn.Module, int], None]  # only where `pretrain` is given a `watch`
+    epoch_start: Callable[
+        [nn.Module, int], None
+    ]  # only where `pretrain` is given a `watch`
 
     def __init__(
         self,
@@ -360,9 +394,13 @@ class PretextMethod(UnsupervisedMethod, nn.Module):
         self.positives, self.tau, self.dec, self.form = positives, tau, dec, form
         self.bank = bank
         self.ins = tuple(
-            name for name, wanted in (("audio", ins_audio), ("visual", ins_visual)) if wanted
+            name
+            for name, wanted in (("audio", ins_audio), ("visual", ins_visual))
+            if wanted
         )
-        self.banks = nn.ModuleDict({name: MemoryBank(n, dim) for name in ("audio", "visual")})
+        self.banks = nn.ModuleDict(
+            {name: MemoryBank(n, dim) for name in ("audio", "visual")}
+        )
 
     def vectors(self, net, batch, views):
         """The unit vector (B,d) of each video, by modality."""
@@ -392,7 +430,9 @@ class PretextMethod(UnsupervisedMethod, nn.Module):
         if net.training:
             for name, vectors in x.items():
                 self.banks[name].update(rows, vectors.detach(), self.momentum)
-        return sum(terms.values()), {name: term.detach() for name, term in terms.items()}
+        return sum(terms.values()), {
+            name: term.detach() for name, term in terms.items()
+        }
 
 # %% ../../nbs/4_unsupervised/01_representation.ipynb #c072
 class UnlabelledSplit:
@@ -417,7 +457,15 @@ class UnlabelledSplit:
         }
 
 # %% ../../nbs/4_unsupervised/01_representation.ipynb #c073
-NET = ("hidden", "heads", "s_attn", "audio2visual", "visual2audio", "residual", "modality")
+NET = (
+    "hidden",
+    "heads",
+    "s_attn",
+    "audio2visual",
+    "visual2audio",
+    "residual",
+    "modality",
+)
 
 # %% ../../nbs/4_unsupervised/01_representation.ipynb #c073b
 def pretrain(
@@ -448,7 +496,9 @@ def pretrain(
             " launch`"
         )
     if not len(train):
-        raise AvbookError("represent() got an empty split: expected the clips to learn from")
+        raise AvbookError(
+            "represent() got an empty split: expected the clips to learn from"
+        )
     seed_everything(seed)
     one = train.batch([0])
     net = AVBackbone(

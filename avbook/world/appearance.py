@@ -84,10 +84,20 @@ def sample_instance(
     texture."""
     r = np.random.default_rng([int(seed) & 0xFFFFFFFF, 11]).random(19)
     inks = []
-    for ranges, (a, b, c, stray) in zip((look.colour, look.accent), (r[8:12], r[12:16])):
+    for ranges, (a, b, c, stray) in zip(
+        (look.colour, look.accent), (r[8:12], r[12:16])
+    ):
         (h0, h1), (s0, s1), (v0, v1) = ranges[:2], ranges[2:4], ranges[4:]
         own = (h0 + (h1 - h0) * a, s0 + (s1 - s0) * b, v0 + (v1 - v0) * c)
-        inks.append(hsv(*(own if stray >= STRAY * colour else (a, 0.15 + 0.7 * b, 0.35 + 0.6 * c))))
+        inks.append(
+            hsv(
+                *(
+                    own
+                    if stray >= STRAY * colour
+                    else (a, 0.15 + 0.7 * b, 0.35 + 0.6 * c)
+                )
+            )
+        )
     skin = hsv(0.05 + 0.04 * r[16], 0.3 + 0.3 * r[17], 0.45 + 0.52 * r[18])
     return dict(
         vary=tuple((2 * r[:8] - 1).tolist()),
@@ -110,7 +120,9 @@ def _near(hue, saturation, value, width=0.03, spread=0.1):
 
 
 def _look(shape, colour, texture, motion, family, accent=Appearance.accent, **options):
-    return Appearance(shape, colour, texture, motion, tuple(options.items()), family, accent)
+    return Appearance(
+        shape, colour, texture, motion, tuple(options.items()), family, accent
+    )
 
 # %% ../../nbs/appendix_world/04_appearance.ipynb #c015
 # fmt: off
@@ -169,12 +181,21 @@ APPEARANCES |= {
         person, _near(0.75, 0.5, 0.5, 0.3, 0.2), "plain", "nod", "faces", kind="either"
     ),
     "Car": _look(
-        vehicle, _near(0.45, 0.7, 0.75, 0.5, 0.2), "plain", "drive", "vehicles", kind="car"
+        vehicle,
+        _near(0.45, 0.7, 0.75, 0.5, 0.2),
+        "plain",
+        "drive",
+        "vehicles",
+        kind="car",
     ),
     "Cheering": _look(crowd, _near(0.5, 0.7, 0.7, 0.5, 0.2), "plain", "bob", "people"),
-    "Basketball_bounce": _look(ball, _near(0.06, 0.85, 0.9, 0.02), "plain", "bounce", "balls"),
+    "Basketball_bounce": _look(
+        ball, _near(0.06, 0.85, 0.9, 0.02), "plain", "bounce", "balls"
+    ),
     "Fire_alarm": _look(alarm, _near(1.0, 0.85, 0.8, 0.02), "plain", "still", "bells"),
-    "Cello": _look(bowed, _near(0.03, 0.75, 0.45, 0.02), "grain", "sway", "bowed", kind="cello"),
+    "Cello": _look(
+        bowed, _near(0.03, 0.75, 0.45, 0.02), "grain", "sway", "bowed", kind="cello"
+    ),
     "Singing": _look(
         person,
         _near(0.8, 0.8, 0.5, 0.2, 0.2),
@@ -185,9 +206,17 @@ APPEARANCES |= {
         doing="sing",
     ),
     "Chicken_rooster": _look(chicken, _near(0.08, 0.4, 0.85), "fur", "bob", "birds"),
-    "Vacuum_cleaner": _look(vacuum, _near(0.75, 0.6, 0.7, 0.08), "gloss", "jitter", "machines"),
+    "Vacuum_cleaner": _look(
+        vacuum, _near(0.75, 0.6, 0.7, 0.08), "gloss", "jitter", "machines"
+    ),
     "Baby_laughter": _look(
-        person, _near(0.15, 0.3, 0.95, 0.12), "plain", "nod", "faces", kind="baby", doing="laugh"
+        person,
+        _near(0.15, 0.3, 0.95, 0.12),
+        "plain",
+        "nod",
+        "faces",
+        kind="baby",
+        doing="laugh",
     ),
     "Lawn_mower": _look(mower, _near(0.33, 0.8, 0.6), "plain", "drive", "machines"),
     "Telephone_bell_ringing": _look(
@@ -201,7 +230,9 @@ APPEARANCES |= {
         "kitchen",
         accent=_near(0.3, 0.6, 0.85, 0.1),
     ),
-    "Clapping": _look(hands, _near(0.65, 0.6, 0.5, 0.2, 0.2), "plain", "still", "people"),
+    "Clapping": _look(
+        hands, _near(0.65, 0.6, 0.5, 0.2, 0.2), "plain", "still", "people"
+    ),
 }
 
 # %% ../../nbs/appendix_world/04_appearance.ipynb #c0172

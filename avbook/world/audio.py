@@ -27,7 +27,9 @@ class Voice:
     its own seed."""
 
     pitch: tuple[float, float]  # Hz of a source of size 1 and of one of size 0
-    spread: float = 0.15  # octaves (standard deviation) by which individuals differ in pitch
+    spread: float = (
+        0.15  # octaves (standard deviation) by which individuals differ in pitch
+    )
     partials: tuple[
         float, ...
     ] = ()  # their ratios to the pitch, to the nearest tenth; empty: 1, 2, 3, …
@@ -38,7 +40,10 @@ class Voice:
         tuple[float, float], ...
     ] = ()  # resonances of a second timbre that pulses lean towards by chance
     hiss: float = 0.1  # share of noise in the power
-    band: tuple[float, float] = (1500.0, 2.0)  # the noise's centre in Hz, its width in octaves
+    band: tuple[float, float] = (
+        1500.0,
+        2.0,
+    )  # the noise's centre in Hz, its width in octaves
     crackle: float = 1.0  # exponent on the noise: 3 makes clicks of it
     beats: float = 1.0  # sound pulses per movement
     attack: float = 0.02  # seconds a pulse takes to rise
@@ -51,7 +56,10 @@ class Voice:
     arch: float = 0.0  # semitones by which a pulse's middle is higher
     vibrato: tuple[float, float] = (5.5, 0.0)  # Hz, semitones
     wander: float = 0.3  # semitones (standard deviation) of slow drift
-    rough: tuple[float, float] = (0.0, 0.0)  # chopping of the sound: Hz, depth from 0 to 1
+    rough: tuple[float, float] = (
+        0.0,
+        0.0,
+    )  # chopping of the sound: Hz, depth from 0 to 1
     loud: float = 0.0  # decibels against the other classes
 
 # %% ../../nbs/appendix_world/06_audio.ipynb #c021
@@ -230,7 +238,8 @@ def voice_of(
         return CORPUS_VOICES[category]
     if category not in VOICES:
         hint = "".join(
-            f", perhaps {name!r}" for name in get_close_matches(str(category), VOICES, 1)
+            f", perhaps {name!r}"
+            for name in get_close_matches(str(category), VOICES, 1)
         )
         raise AvbookError(
             f"sounds: no voice for category {category!r}; expected a class of AVE or LLP{hint}"
@@ -239,7 +248,10 @@ def voice_of(
 
 # %% ../../nbs/appendix_world/06_audio.ipynb #c034
 LEVEL = 0.08  # root mean square of an ordinary source, of size and motion 0.5
-BY_SIZE, BY_MOTION = 10.0, 5.0  # decibels from size 0 to size 1, and from motion 0 to motion 1
+BY_SIZE, BY_MOTION = (
+    10.0,
+    5.0,
+)  # decibels from size 0 to size 1, and from motion 0 to motion 1
 
 
 def _draws(
@@ -294,7 +306,12 @@ def _smooth(
 ) -> np.ndarray:
     """A slowly wandering curve at the steering rate, mean 0, standard deviation near 1."""
     points = rng.standard_normal(int(count * STEP / RATE / every) + 3)
-    return np.interp(np.arange(count) * STEP / RATE / every, np.arange(len(points)), points) * 1.2
+    return (
+        np.interp(
+            np.arange(count) * STEP / RATE / every, np.arange(len(points)), points
+        )
+        * 1.2
+    )
 
 
 def _fine(
@@ -314,7 +331,9 @@ def _pulse(
     """The level within a pulse, from 0 to 1."""
     level = np.minimum(1, within / rate / voice.attack)
     if voice.duty < 1:
-        level = level * np.clip((voice.duty - within) / rate / 0.03, 0, 1)  # let go within 30 ms
+        level = level * np.clip(
+            (voice.duty - within) / rate / 0.03, 0, 1
+        )  # let go within 30 ms
     return level * np.exp(-within / rate / decay) if decay else level
 
 
@@ -332,7 +351,11 @@ def steer(
 ) -> Steering:
     """The curves of a source as if it were always heard: pulses keep time with the movement, all
     else comes from its seed."""
-    voice, own, rng = voice_of(source.category), individual(source), _draws(source.seed, 22)
+    voice, own, rng = (
+        voice_of(source.category),
+        individual(source),
+        _draws(source.seed, 22),
+    )
     values = (seconds + 2 * MARGIN) * RATE // STEP
     time = np.arange(values) * STEP / RATE - MARGIN
     rate = source.tempo * voice.beats
@@ -409,7 +432,9 @@ def period(
     )
     ratio = number / fold
     strength = (
-        ratio**-voice.tilt * np.where(ratio % 2 == 0, voice.even, 1.0) * (ratio * highest < 7900)
+        ratio**-voice.tilt
+        * np.where(ratio % 2 == 0, voice.even, 1.0)
+        * (ratio * highest < 7900)
     )
     turns = np.random.default_rng([int(source.seed), 23]).random(len(number))
     spectrum = np.zeros(TABLE // 2 + 1, dtype=complex)
@@ -455,7 +480,9 @@ def _partials(
     place = passed.astype(np.int64) & (TABLE - 1)
     sound = period(source, voice.formants, highest)[place]
     if voice.vowels:
-        sound += (period(source, voice.vowels, highest)[place] - sound) * _fine(curves.lean)
+        sound += (period(source, voice.vowels, highest)[place] - sound) * _fine(
+            curves.lean
+        )
     return sound
 
 
@@ -465,7 +492,11 @@ def render_source(
 ) -> np.ndarray:
     """The source as if it were always heard, with a second before and after the clip: ((seconds +
     2)·16000,) float32 at 16 kHz."""
-    voice, own, curves = voice_of(source.category), individual(source), steer(source, seconds)
+    voice, own, curves = (
+        voice_of(source.category),
+        individual(source),
+        steer(source, seconds),
+    )
     centre, width = voice.band[0] * own.body, voice.band[1]
 
     def breath(hertz):
@@ -488,7 +519,9 @@ def gate(
 ) -> np.ndarray:
     """The mask at the steering rate with fades of 24 ms; the first and last second's value goes on
     beyond the clip."""
-    mask = np.repeat(np.pad(np.asarray(heard, dtype=float), MARGIN, mode="edge"), RATE // STEP)
+    mask = np.repeat(
+        np.pad(np.asarray(heard, dtype=float), MARGIN, mode="edge"), RATE // STEP
+    )
     fade = np.hanning(21)[1:-1]
     return np.convolve(np.pad(mask, 9, mode="edge"), fade / fade.sum(), mode="valid")
 
@@ -505,7 +538,9 @@ def ambience(
     )
     values = clip.seconds * RATE // STEP
     hum = noise(
-        rng, values * STEP, lambda hertz: colour(hertz, (), 1.0, taste) * (1000 / hertz) ** slope
+        rng,
+        values * STEP,
+        lambda hertz: colour(hertz, (), 1.0, taste) * (1000 / hertz) ** slope,
     )
     hum *= _fine(10 ** (2 * _smooth(rng, values, 0.5) / 20))
     return hum * np.float32(LEVEL * 10 ** (-clip.snr_db / 20))
@@ -543,7 +578,7 @@ def render_sound(
             sound = render_source(source, clip.seconds) * _fine(gate(source.heard))
             mix += sound[begin : begin + len(mix)]
     if rate != RATE:
-        mix = resample(mix.astype(np.float64), RATE, int(rate))[: clip.seconds * rate].astype(
-            np.float32
-        )
+        mix = resample(mix.astype(np.float64), RATE, int(rate))[
+            : clip.seconds * rate
+        ].astype(np.float32)
     return np.clip(mix, -1, 1)

@@ -50,7 +50,10 @@ def _grain(p, vary):
 
 
 def _fur(p, vary):
-    return ripple(p.v * np.float32(2.6 + vary[6]) + np.float32(0.5) * ripple(p.u * np.float32(2.3)))
+    return ripple(
+        p.v * np.float32(2.6 + vary[6])
+        + np.float32(0.5) * ripple(p.u * np.float32(2.3))
+    )
 
 
 def _patches(p, vary):
@@ -69,7 +72,9 @@ def _gloss(p, vary):
     return np.minimum(np.maximum(np.float32(0.5) - (p.u + p.v) * np.float32(0.8), 0), 1)
 
 
-TEXTURES: dict[str, tuple[Callable[[Patch, tuple[float, ...]], np.ndarray] | None, float]] = {
+TEXTURES: dict[
+    str, tuple[Callable[[Patch, tuple[float, ...]], np.ndarray] | None, float]
+] = {
     "plain": (None, 1.0),
     "grain": (_grain, 0.72),
     "fur": (_fur, 0.66),
@@ -205,17 +210,23 @@ class Easel(Rhythm):
         x, y, turns = (np.reshape(np.asarray(k, np.float64), -1) for k in (x, y, turns))
         origin, du, dv = self.place
         c, s = cosine(turns), sine(turns)
-        part.place = np.stack([origin + du * x + dv * y, du * c + dv * s, dv * c - du * s])
+        part.place = np.stack(
+            [origin + du * x + dv * y, du * c + dv * s, dv * c - du * s]
+        )
         return part
 
 # %% ../../nbs/appendix_world/03_canvas.ipynb #c026
 def _rectangle(place, bounds, rows, columns, margin):
     """First and last row, first and last column that a box, and `margin` pixels around it, touches
     in any frame."""
-    left, top, right, bottom = (np.reshape(np.asarray(k, np.float64), -1) for k in bounds)
+    left, top, right, bottom = (
+        np.reshape(np.asarray(k, np.float64), -1) for k in bounds
+    )
     origin, du, dv = place
     centre = origin + du * ((left + right) / 2) + dv * ((top + bottom) / 2)
-    reach = np.abs(du) * ((right - left) / 2) + np.abs(dv) * ((bottom - top) / 2) + margin
+    reach = (
+        np.abs(du) * ((right - left) / 2) + np.abs(dv) * ((bottom - top) / 2) + margin
+    )
     low, high = np.floor((centre - reach).min(1)), np.ceil((centre + reach).max(1))
     return (
         int(max(low[1], 0)),
@@ -238,15 +249,24 @@ def patch(
         return None
     origin, du, dv = easel.place
     area = du[0] * dv[1] - du[1] * dv[0]
-    across = np.arange(x0, x1) + 0.5 - origin[0][:, None]  # (F, w) pixels from the origin
+    across = (
+        np.arange(x0, x1) + 0.5 - origin[0][:, None]
+    )  # (F, w) pixels from the origin
     down = np.arange(y0, y1) + 0.5 - origin[1][:, None]  # (F, h)
 
     along = across.astype(np.float32)[:, None]
     aside = down.astype(np.float32)[:, :, None]
-    inverse = single(dv[1] / area), single(dv[0] / area), single(du[0] / area), single(du[1] / area)
+    inverse = (
+        single(dv[1] / area),
+        single(dv[0] / area),
+        single(du[0] / area),
+        single(du[1] / area),
+    )
     u = along * inverse[0] - aside * inverse[1]
     v = aside * inverse[2] - along * inverse[3]
-    return Patch(u, v, single(1 / np.sqrt(np.abs(area)))), easel.planes[:, :, y0:y1, x0:x1]
+    return Patch(u, v, single(1 / np.sqrt(np.abs(area)))), easel.planes[
+        :, :, y0:y1, x0:x1
+    ]
 
 # %% ../../nbs/appendix_world/03_canvas.ipynb #c030
 RIM, SHADE = (
@@ -310,7 +330,15 @@ class Canvas(Easel):
             self, shape.bounds, max(1.0, 0.5 / shape.slope)
         )  # an edge is 1 / slope pixels wide
         if found is not None:
-            _paint(*found, shape, colour, mark, colour if second is None else second, rim, opacity)
+            _paint(
+                *found,
+                shape,
+                colour,
+                mark,
+                colour if second is None else second,
+                rim,
+                opacity,
+            )
         return self
 
     def body(
@@ -352,7 +380,9 @@ def blank(
     """An empty canvas with the origin in its middle."""
     turn = np.atleast_1d(np.asarray(turn, np.float64))
     planes = np.empty((3, len(turn), size, size), np.float32)
-    planes[:] = np.asarray(LIGHT if paper is None else paper, np.float32)[:, None, None, None]
+    planes[:] = np.asarray(LIGHT if paper is None else paper, np.float32)[
+        :, None, None, None
+    ]
     unit, one = size / (2 * reach), np.ones(len(turn))
     place = np.array(
         [[size / 2 * one, size / 2 * one], [unit * one, 0 * one], [0 * one, unit * one]]
@@ -364,4 +394,8 @@ def as_images(
     canvas: Canvas,  # painted
 ) -> np.ndarray:
     """Its frames as uint8 (F, size, size, 3)."""
-    return np.floor(np.clip(canvas.planes, 0, 1) * 255 + 0.5).astype(np.uint8).transpose(1, 2, 3, 0)
+    return (
+        np.floor(np.clip(canvas.planes, 0, 1) * 255 + 0.5)
+        .astype(np.uint8)
+        .transpose(1, 2, 3, 0)
+    )

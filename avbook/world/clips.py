@@ -64,7 +64,9 @@ class Source:
 
     def __post_init__(self):
         for name in ("heard", "seen"):
-            object.__setattr__(self, name, _mask(getattr(self, name), name, self.category))
+            object.__setattr__(
+                self, name, _mask(getattr(self, name), name, self.category)
+            )
         if self.heard.shape != self.seen.shape:
             raise AvbookError(
                 f"source {self.category!r}: heard has {len(self.heard)} seconds "
@@ -119,10 +121,14 @@ class Clip:
         _within(self.difficulty, 0, 1, f"clip {self.id}: difficulty")
         if self.labels is None:
             object.__setattr__(
-                self, "labels", tuple(dict.fromkeys(source.category for source in self.sources))
+                self,
+                "labels",
+                tuple(dict.fromkeys(source.category for source in self.sources)),
             )
         object.__setattr__(self, "labels", tuple(self.labels))
-        object.__setattr__(self, "file_name", self.file_name or f"{self.id}_0_{self.seconds}")
+        object.__setattr__(
+            self, "file_name", self.file_name or f"{self.id}_0_{self.seconds}"
+        )
 
 # %% ../../nbs/appendix_world/01_clips.ipynb #c018
 def ave_truth(
@@ -174,7 +180,8 @@ def clip_record(
         return "".join("01"[int(on)] for on in mask)
 
     sources = [
-        vars(one) | {"heard": bits(one.heard), "seen": bits(one.seen)} for one in clip.sources
+        vars(one) | {"heard": bits(one.heard), "seen": bits(one.seen)}
+        for one in clip.sources
     ]
     return vars(clip) | {"sources": sources, "labels": list(clip.labels or ())}
 
@@ -192,7 +199,9 @@ def clip_from_record(
             Source(**one | {"heard": mask(one["heard"]), "seen": mask(one["seen"])})
             for one in record["sources"]
         ]
-        return Clip(**record | {"sources": tuple(sources), "labels": tuple(record["labels"])})
+        return Clip(
+            **record | {"sources": tuple(sources), "labels": tuple(record["labels"])}
+        )
     except AvbookError:
         raise
     except (TypeError, KeyError, ValueError) as error:
@@ -211,7 +220,9 @@ class Levers:
     # parameters (α, β) of a Beta distribution of a clip's quality, 0..1, on which its SNR, its main
     # source's size and its picture's disturbances depend; None: each is drawn for itself
     quality: tuple[float, float] | None = None
-    off_screen: float = 0.30  # share of AVE's background with the main source heard unseen
+    off_screen: float = (
+        0.30  # share of AVE's background with the main source heard unseen
+    )
     in_silence: float = 0.30  # and with it seen unheard
     decoys: float = 0.35  # share of AVE's clips with a silent source in view
     intruders: float = 0.35  # and with a sound from elsewhere
@@ -319,7 +330,11 @@ def _tilted(joint, mean):
     for _ in range(60):
         rate = (low + high) / 2
         weights = possible * np.exp(rate * np.clip(length, 0, 10))
-        low, high = (rate, high) if (weights * length).sum() < mean * weights.sum() else (low, rate)
+        low, high = (
+            (rate, high)
+            if (weights * length).sum() < mean * weights.sum()
+            else (low, rate)
+        )
     return weights / weights.sum()
 
 
@@ -330,7 +345,9 @@ def ave_spans(
 
     They fill the clip as often as the class's real events do. The others follow the joint table of
     all classes, tilted so that their mean length is that of the class."""
-    n, full, seconds = (AVE_COUNTS[key][category] for key in ("videos", "full", "seconds"))
+    n, full, seconds = (
+        AVE_COUNTS[key][category] for key in ("videos", "full", "seconds")
+    )
     partial = np.array(AVE_COUNTS["joint"], float)
     partial[0, 10] = 0
     table = _tilted(partial, (seconds - 10 * full) / max(n - full, 1)) * (1 - full / n)
@@ -374,7 +391,9 @@ def _others(rng, taken, decoys, intruders, levers):
             c = int(rng.choice(len(weights), p=_shares(weights)))
             taken = taken | {c}
             masks = {"heard": nothing, "seen": nothing} | {place: _stretch(rng)}
-            sources.append(Source(AVE_CATEGORIES[c], **masks, **sample_latents(rng, levers)))
+            sources.append(
+                Source(AVE_CATEGORIES[c], **masks, **sample_latents(rng, levers))
+            )
     return sources
 
 # %% ../../nbs/appendix_world/01_clips.ipynb #c041
@@ -382,10 +401,14 @@ def _ave_clip(rng, category, event, id, split, levers):
     heard, seen = _around(rng, event, levers)
     # the first version's order of drawing gives its clips
     recording = sample_recording(rng, levers) if levers.quality is not None else None
-    main = Source(AVE_CATEGORIES[category], heard, seen, **_main_latents(rng, levers, recording))
+    main = Source(
+        AVE_CATEGORIES[category], heard, seen, **_main_latents(rng, levers, recording)
+    )
     sources = (main, *_others(rng, {category}, levers.decoys, levers.intruders, levers))
     recording = recording or sample_recording(rng, levers)
-    return Clip(id, sources, split=split, labels=(AVE_CATEGORIES[category],), **recording)
+    return Clip(
+        id, sources, split=split, labels=(AVE_CATEGORIES[category],), **recording
+    )
 
 
 def _sample_ave(n, seed, splits, levers):
@@ -421,14 +444,18 @@ def sample_background(
         rng = _random(seed, "background", i)
         sources = tuple(_others(rng, set(), 0.7, 0.7, levers))
         recording = sample_recording(rng, levers)
-        clips.append(Clip(_world_id(seed, "background", i), sources, labels=(), **recording))
+        clips.append(
+            Clip(_world_id(seed, "background", i), sources, labels=(), **recording)
+        )
     return clips
 
 # %% ../../nbs/appendix_world/01_clips.ipynb #c044
 def _counted(rng, counts, pool, strength=4.0):
     """An index drawn by `counts`, smoothed towards the shares of `pool` worth `strength`
     observations."""
-    weights = np.asarray(counts, float) + strength * _shares(np.asarray(pool, float) + 1e-9)
+    weights = np.asarray(counts, float) + strength * _shares(
+        np.asarray(pool, float) + 1e-9
+    )
     return int(rng.choice(len(weights), p=_shares(weights)))
 
 
@@ -450,7 +477,9 @@ def _partial(rng, key, c):
 def _llp_spans(rng, c):
     """When class `c` is heard and when it is seen, (T,) each, given that the video bears its
     label."""
-    table = {key: np.array(LLP_COUNTS[key]) for key in ("modality", "filled", "both", "same")}
+    table = {
+        key: np.array(LLP_COUNTS[key]) for key in ("modality", "filled", "both", "same")
+    }
     everywhere, nowhere = np.ones(SECONDS, bool), np.zeros(SECONDS, bool)
     kind = _counted(rng, table["modality"][c], table["modality"].sum(0))
     if kind < 2:
@@ -485,9 +514,15 @@ def _llp_clip(rng, labels, id, split, levers, file_name=""):
     sources = []
     for c in labels:
         heard, seen = _llp_spans(rng, c)
-        sources.append(Source(LLP_CATEGORIES[c], heard, seen, **sample_latents(rng, levers)))
+        sources.append(
+            Source(LLP_CATEGORIES[c], heard, seen, **sample_latents(rng, levers))
+        )
     return Clip(
-        id, tuple(sources), split=split, file_name=file_name, **sample_recording(rng, levers)
+        id,
+        tuple(sources),
+        split=split,
+        file_name=file_name,
+        **sample_recording(rng, levers),
     )
 
 
@@ -496,7 +531,11 @@ def _sample_llp(n, seed, splits, levers):
     for split in np.repeat(SPLITS, splits):
         rng = _random(seed, "llp", len(clips))
         labels = _llp_label_set(rng, str(split))
-        clips.append(_llp_clip(rng, labels, _world_id(seed, "llp", len(clips)), str(split), levers))
+        clips.append(
+            _llp_clip(
+                rng, labels, _world_id(seed, "llp", len(clips)), str(split), levers
+            )
+        )
     return clips
 
 # %% ../../nbs/appendix_world/01_clips.ipynb #c050
@@ -509,10 +548,14 @@ def _splits(task, n, splits):
         splits = [int(k) for k in _apportion(n, (0.68, 0.12, 0.20))]
     splits = tuple(splits) if isinstance(splits, Iterable) else (splits,)
     if len(splits) != len(SPLITS):
-        raise AvbookError(f"splits {splits}: expected three numbers, of {', '.join(SPLITS)}")
+        raise AvbookError(
+            f"splits {splits}: expected three numbers, of {', '.join(SPLITS)}"
+        )
     _check_whole(**dict(zip(SPLITS, splits)))
     if sum(splits) != n:
-        raise AvbookError(f"splits {splits}: they add up to {sum(splits)}; expected {n} clips")
+        raise AvbookError(
+            f"splits {splits}: they add up to {sum(splits)}; expected {n} clips"
+        )
     return splits
 
 

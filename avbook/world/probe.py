@@ -24,7 +24,12 @@ def event_segments(
     import h5py
 
     folder = Path(folder)
-    parts: dict[str, list[np.ndarray]] = {"audio": [], "visual": [], "label": [], "clip": []}
+    parts: dict[str, list[np.ndarray]] = {
+        "audio": [],
+        "visual": [],
+        "label": [],
+        "clip": [],
+    }
     with contextlib.ExitStack() as opened:
         read = {
             name: opened.enter_context(h5py.File(folder / f"{file}.h5"))["avadataset"]

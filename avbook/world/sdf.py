@@ -27,7 +27,10 @@ def sine(
     x = np.where(np.abs(x) > 0.25, np.copysign(0.5, x) - x, x) * 6.283185307179586
     y = x * x
     return x * (
-        1 - y / 6 * (1 - y / 20 * (1 - y / 42 * (1 - y / 72 * (1 - y / 110 * (1 - y / 156)))))
+        1
+        - y
+        / 6
+        * (1 - y / 20 * (1 - y / 42 * (1 - y / 72 * (1 - y / 110 * (1 - y / 156)))))
     )
 
 
@@ -187,7 +190,13 @@ def box(
     round=0.0,  # radius of its corners
 ) -> Shape:
     """A box of half-width `hw` and half-height `hh`, its corners rounded if asked."""
-    x, y, hw, hh, round = single(x), single(y), single(hw), single(hh), np.float32(round)
+    x, y, hw, hh, round = (
+        single(x),
+        single(y),
+        single(hw),
+        single(hh),
+        np.float32(round),
+    )
 
     def distance(p):
         u, v = np.abs(p.u - x), np.abs(p.v - y)

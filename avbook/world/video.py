@@ -11,7 +11,12 @@ import numpy as np
 
 from ..common.options import is_whole
 from ..errors import AvbookError
-from .appearance import APPEARANCES, Appearance, appearance_of, sample_instance
+from avbook.world.appearance import (
+    APPEARANCES,
+    Appearance,
+    appearance_of,
+    sample_instance,
+)
 from .canvas import MOTIONS, Canvas, hsv
 from .sdf import cosine, ripple, sine, stripes
 
@@ -33,7 +38,9 @@ class Nuisances:
     texture: float = 1.0  # contrast of the background's pattern
     light: float = 1.0  # brightness and tint of the whole picture
     pose: float = 1.0  # each individual's lean, stretch and mirroring
-    colour: float = 1.0  # times the share of individuals in a colour unlike their kind's
+    colour: float = (
+        1.0  # times the share of individuals in a colour unlike their kind's
+    )
 
 
 WORLD, STILL = Nuisances(), Nuisances(0, 0, 0, 0, 0, 0, 0)
@@ -46,7 +53,8 @@ def clip_nuisances(
     """Those of a clip: from WORLD at difficulty 0 to HARDEST at difficulty 1."""
     share = float(clip.difficulty)
     mixed = {
-        name: low + share * (getattr(HARDEST, name) - low) for name, low in vars(WORLD).items()
+        name: low + share * (getattr(HARDEST, name) - low)
+        for name, low in vars(WORLD).items()
     }
     return Nuisances(**mixed)
 
@@ -70,7 +78,10 @@ class Actor:
     seen: np.ndarray  # (T,) bool
 
 # %% ../../nbs/appendix_world/05_video.ipynb #c013
-SMALLEST, LARGEST = 0.25, 0.43  # half-extent of a source of size 0 and of size 1, in picture widths
+SMALLEST, LARGEST = (
+    0.25,
+    0.43,
+)  # half-extent of a source of size 0 and of size 1, in picture widths
 
 
 def _stream(seed, use):
@@ -98,7 +109,10 @@ def actor(
         gain=0.3 + 0.7 * motion,
         tempo=float(source.tempo),
         phase=float(source.phase),
-        wander=((0.05 * drift, 0.05 + 0.1 * r[3], r[4]), (0.04 * drift, 0.05 + 0.1 * r[5], r[6])),
+        wander=(
+            (0.05 * drift, 0.05 + 0.1 * r[3], r[4]),
+            (0.04 * drift, 0.05 + 0.1 * r[5], r[6]),
+        ),
         colours=sample_instance(look, source.seed, nuisances.colour),
         seen=np.asarray(source.seen, bool),
     )
@@ -116,7 +130,12 @@ def stage(
     for one in actors:
         scale = one.scale * max(size, 0.6)
         size *= BEHIND
-        choices = [(one.x, one.y), (1 - one.x, one.y), (one.x, 1 - one.y), (1 - one.x, 1 - one.y)]
+        choices = [
+            (one.x, one.y),
+            (1 - one.x, one.y),
+            (one.x, 1 - one.y),
+            (1 - one.x, 1 - one.y),
+        ]
         choices += [(x, y) for x in (0.2, 0.8) for y in (0.3, 0.7)]
 
         def clearance(place, scale=scale):
@@ -134,7 +153,9 @@ def stage(
                 default=9.0,
             )
 
-        x, y = choices[0] if clearance(choices[0]) > 0.75 else max(choices, key=clearance)
+        x, y = (
+            choices[0] if clearance(choices[0]) > 0.75 else max(choices, key=clearance)
+        )
         placed.append(replace(one, x=x, y=y, scale=scale))
     return placed
 
@@ -155,13 +176,18 @@ def _draw(picture, a, times, camera):
     size = picture.shape[-1]
     centre = (centre + camera) * size
     reach = 1.3 * max(1.0, a.stretch) * a.scale * size
-    corner = np.floor(centre - reach).astype(np.int64)  # of each frame's window: column, row
+    corner = np.floor(centre - reach).astype(
+        np.int64
+    )  # of each frame's window: column, row
     k = int(np.ceil(2 * reach)) + 1
     low, high = np.clip(corner, 0, size), np.clip(corner + k, 0, size)
     windows, pairs = np.zeros((3, len(times), k, k), np.float32), []
     for f, ((x0, y0), (x1, y1), (left, top)) in enumerate(zip(low.T, high.T, corner.T)):
         pairs.append(
-            (picture[f, :, y0:y1, x0:x1], windows[:, f, y0 - top : y1 - top, x0 - left : x1 - left])
+            (
+                picture[f, :, y0:y1, x0:x1],
+                windows[:, f, y0 - top : y1 - top, x0 - left : x1 - left],
+            )
         )
     for under, window in pairs:
         window[:] = under
@@ -203,7 +229,9 @@ def _pattern(kind, u, v, pixel, period, tilt):
     if kind == 4:
         return ripple(b + np.float32(0.06) / period * ripple(u * np.float32(2.1)))
     row = np.floor(b * 2)
-    return np.maximum(stripes(a + np.float32(0.5) * row, w, 0.12), stripes(b * 2, w * 2, 0.14))
+    return np.maximum(
+        stripes(a + np.float32(0.5) * row, w, 0.12), stripes(b * 2, w * 2, 0.14)
+    )
 
 # %% ../../nbs/appendix_world/05_video.ipynb #c027
 def _grid(size, camera, parallax=1.0):
@@ -253,7 +281,9 @@ def _bars(picture, clip, camera, strength):
     if r[1] < 0.3:
         u, v = v, u
     tilt, gap, width = 0.5 * (2 * r[2] - 1), 0.3 + 0.4 * r[3], 0.025 + 0.04 * r[4]
-    across = (u + np.float32(tilt) * (v - np.float32(0.5)) - np.float32(r[5])) * np.float32(1 / gap)
+    across = (
+        u + np.float32(tilt) * (v - np.float32(0.5)) - np.float32(r[5])
+    ) * np.float32(1 / gap)
     ink = stripes(across, np.float32((1 + abs(tilt)) / size / gap), width / gap)
     colour = hsv(r[6], 0.5 * r[7], 0.1 + 0.6 * r[8])
     for k in range(3):
@@ -286,7 +316,9 @@ def _expose(picture, clip, strength):
     """The finished frames as uint8 (F, size, size, 3), brighter or darker and tinted as the clip's
     seed says."""
     r = _stream(clip.seed, 53).random(4)
-    gains = (1 + (0.2 * r[0] - 0.11) * strength) * (1 + 0.04 * (2 * r[1:] - 1) * strength)
+    gains = (1 + (0.2 * r[0] - 0.11) * strength) * (
+        1 + 0.04 * (2 * r[1:] - 1) * strength
+    )
     frames = np.empty((len(picture), *picture.shape[2:], 3), np.uint8)
     for k in range(3):
         plane = picture[:, k] * np.float32(255 * gains[k])
@@ -299,7 +331,8 @@ def render_at(
     clip,  # a scripts.Clip
     times,  # moments in seconds, 0 <= t < clip.seconds
     size: int = 56,  # width and height in pixels
-    nuisances: Nuisances | None = None,  # what disturbs; None: as the clip's difficulty says
+    nuisances: Nuisances
+    | None = None,  # what disturbs; None: as the clip's difficulty says
 ) -> np.ndarray:
     """Frames of a clip at any moments: uint8 (len(times), size, size, 3).
 
@@ -308,7 +341,9 @@ def render_at(
     times = np.atleast_1d(np.asarray(times, np.float64))
     _check(clip, times, size)
     nuisances = clip_nuisances(clip) if nuisances is None else nuisances
-    actors = stage([actor(source, nuisances) for source in clip.sources if np.any(source.seen)])
+    actors = stage(
+        [actor(source, nuisances) for source in clip.sources if np.any(source.seen)]
+    )
     frames, chunk = (
         [],
         max(1, 131072 // (size * size)),
@@ -331,7 +366,8 @@ def render_frames(
     clip,  # a scripts.Clip
     size: int = 56,  # width and height in pixels
     fps: float = 4,  # frames per second
-    nuisances: Nuisances | None = None,  # what disturbs; None: as the clip's difficulty says
+    nuisances: Nuisances
+    | None = None,  # what disturbs; None: as the clip's difficulty says
 ) -> np.ndarray:
     """All frames of a clip: uint8 (seconds·fps, size, size, 3), each from the middle of its share
     of a second.
@@ -339,7 +375,9 @@ def render_frames(
     Raises AvbookError as `render_at` does, and for a frame rate that does not give a whole number
     of frames, at least one a second."""
     number = (
-        isinstance(fps, (int, float, np.number)) and not isinstance(fps, bool) and np.isfinite(fps)
+        isinstance(fps, (int, float, np.number))
+        and not isinstance(fps, bool)
+        and np.isfinite(fps)
     )
     if not number or fps < 1 or clip.seconds * fps != int(clip.seconds * fps):
         raise AvbookError(

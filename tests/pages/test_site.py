@@ -126,7 +126,7 @@ def test_facts_of_a_page_by_hand(tmp_path):
     assert (
         "under half a minute" in said
         and "data: run records" in said
-        and "PSP [@zhou2021psp]" in said
+        and "PSP ([Zhou et al., 2021](reference/bibliography.ipynb#zhou2021psp))" in said
         and "blob/main/avbook/supervised/psp.py" in said
         and "nbs/a.ipynb" in said
     )
@@ -150,14 +150,15 @@ def test_the_plain_modules_are_documented():
 
 # ------------------------------------------------------------------------------------- bibliography
 def test_citations_are_in_the_bibliography():
-    bibliography = (ROOT / "nbs" / SITE["bibliography"]).read_text(encoding="utf-8")
+    """They are links, which JupyterLab shows as such too."""
+    bibliography = (ROOT / "nbs/references.bib").read_text(encoding="utf-8")
     known = set(re.findall(r"^@\w+\{(\w+),", bibliography, flags=re.M))
-    cited = {
-        key
-        for page in read_pages(ROOT / "nbs")
-        for key in re.findall(r"\[[^\]]*?@([a-z]+\d{4}\w*)", page.words("markdown"))
-    }
+    text = {page.path: page.words("markdown") for page in read_pages(ROOT / "nbs")}
+    raw = [path for path, said in text.items() if re.search(r"\[[^\]]*?@[a-z]+\d{4}", said)]
+    assert not raw, f"write a link to {site_files.BIBLIOGRAPHY}: {raw}"
+    cited = set(re.findall(r"bibliography\.ipynb#(\w+)\)", "\n".join(text.values())))
     assert cited <= known and {"zhou2021psp", "wu2021ma", "bao2023cmlcl"} <= cited, cited ^ known
+    assert set(re.findall(r'<span id="(\w+)">', text[site_files.BIBLIOGRAPHY])) == known
     for line in re.findall(
         r"title: \"(.+?)\"", (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     ):

@@ -21,7 +21,9 @@ def event_middles(
     """The second in the middle of each clip's event, (N,); of a clip without one, its middle
     second."""
     event = np.asarray(split.labels)[..., -1] < 0.5
-    seconds = [np.flatnonzero(row) if row.any() else np.arange(len(row)) for row in event]
+    seconds = [
+        np.flatnonzero(row) if row.any() else np.arange(len(row)) for row in event
+    ]
     return np.array([where[len(where) // 2] for where in seconds])
 
 
@@ -40,7 +42,11 @@ def clip_pictures(
 
     middles = event_middles(split)
     return [
-        render_at(open_clip(data.folder, int(split.rows[row])), [middles[row] + 0.5], size=size)[0]
+        render_at(
+            open_clip(data.folder, int(split.rows[row])),
+            [middles[row] + 0.5],
+            size=size,
+        )[0]
         for row in rows
     ]
 
@@ -52,7 +58,8 @@ def draw_neighbours(
     features,  # (N, D) tensor, one vector for each clip of the split
     row: int,  # the clip
     k: int = 5,  # how many of each
-    sets: ContrastiveSets | None = None,  # of these features, with at least k; None: found here
+    sets: ContrastiveSets
+    | None = None,  # of these features, with at least k; None: found here
 ):
     """Figure with the clip, its k most similar and its k most dissimilar others as frames;
     `AvbookError` where there is no such clip or k."""
@@ -67,23 +74,35 @@ def draw_neighbours(
     near, far = sets.affinity[row, :k].tolist(), sets.repulsion[row, :k].tolist()
     unit = unit_rows(features)
     kinds = np.asarray(split.labels)[..., :-1].sum(1).argmax(1)
-    pictures = dict(zip([row, *near, *far], clip_pictures(data, split, [row, *near, *far])))
-    figure, axes = plt.subplots(2, k + 1, figsize=(1.45 * (k + 1) + 0.4, 4.7), squeeze=False)
+    pictures = dict(
+        zip([row, *near, *far], clip_pictures(data, split, [row, *near, *far]))
+    )
+    figure, axes = plt.subplots(
+        2, k + 1, figsize=(1.45 * (k + 1) + 0.4, 4.7), squeeze=False
+    )
     axes[1, 0].axis("off")
     for ax, other in zip([axes[0, 0], *axes[0, 1:], *axes[1, 1:]], [row, *near, *far]):
         picture = pictures[other]
         ax.imshow(np.full((8, 8, 3), 235, np.uint8) if picture is None else picture)
         same = kinds[other] == kinds[row]
         ax.spines[:].set(
-            visible=True, color=PALETTE[2] if same else GREY, linewidth=3.5 if same else 1
+            visible=True,
+            color=PALETTE[2] if same else GREY,
+            linewidth=3.5 if same else 1,
         )
         ax.set(xticks=[], yticks=[])
-        name = f"clip {other}" if picture is None else data.categories[kinds[other]].split(",")[0]
+        name = (
+            f"clip {other}"
+            if picture is None
+            else data.categories[kinds[other]].split(",")[0]
+        )
         ax.set_xlabel(
-            name if other == row else f"{name}\n{float(unit[row] @ unit[other]):+.2f}", fontsize=9
+            name if other == row else f"{name}\n{float(unit[row] @ unit[other]):+.2f}",
+            fontsize=9,
         )
     for ax, text in zip(
-        (axes[0, 0], axes[0, 1], axes[1, 1]), ("the clip", "most similar", "most dissimilar")
+        (axes[0, 0], axes[0, 1], axes[1, 1]),
+        ("the clip", "most similar", "most dissimilar"),
     ):
         ax.set_title(text, fontsize=11)
 
@@ -113,13 +132,20 @@ def neighbours_explorer(
     source = getattr(data, split)
     kinds = np.asarray(source.labels)[..., :-1].sum(1).argmax(1)
     rows = rows_offered(
-        np.unique(kinds, return_index=True)[1] if clips is None else clips, len(source), split
+        np.unique(kinds, return_index=True)[1] if clips is None else clips,
+        len(source),
+        split,
     )
-    sets = contrastive_sets(features, most)  # once; a smaller K is the beginning of a larger one
+    sets = contrastive_sets(
+        features, most
+    )  # once; a smaller K is the beginning of a larger one
     clip = widgets.Dropdown(
-        options=[(f"{row}: {data.categories[kinds[row]]}", row) for row in rows], description="clip"
+        options=[(f"{row}: {data.categories[kinds[row]]}", row) for row in rows],
+        description="clip",
     )
-    slider = widgets.IntSlider(k, min=1, max=most, description="K", continuous_update=False)
+    slider = widgets.IntSlider(
+        k, min=1, max=most, description="K", continuous_update=False
+    )
     picture = widgets.Image(format="png")
 
     def redraw(_=None):

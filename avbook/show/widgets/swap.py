@@ -17,7 +17,12 @@ import torch
 from ...errors import AvbookError
 from ...parsing.refinement import clip_probabilities, filter_labels, swap_modalities
 from ..plots import PALETTE, array, styled
-from .threshold import import_widgets, png_bytes, rows_offered, world_frames
+from avbook.show.widgets.threshold import (
+    import_widgets,
+    png_bytes,
+    rows_offered,
+    world_frames,
+)
 
 # %% ../../../nbs/reference/widgets_swap.ipynb #c010
 def swap_at(
@@ -65,7 +70,9 @@ def swap_at(
         net.train(training)
     labels = array(batch["video_labels"])[[first, second]] > 0
     e = {
-        name: np.ones(labels.shape[1]) if errors is None else np.asarray(errors[name], float)
+        name: np.ones(labels.shape[1])
+        if errors is None
+        else np.asarray(errors[name], float)
         for name in ("audio", "visual")
     }
     found = {
@@ -78,7 +85,11 @@ def swap_at(
     found |= {f"falls_{name}": threshold * e[name] for name in e}
     for name, changed in (("audio", "v"), ("visual", "a")):
         found[name] = filter_labels(
-            labels[:1], after[f"p_{changed}_a"][:1], after[f"p_{changed}_v"][:1], e[name], threshold
+            labels[:1],
+            after[f"p_{changed}_a"][:1],
+            after[f"p_{changed}_v"][:1],
+            e[name],
+            threshold,
         )[0]
     return found
 
@@ -108,10 +119,13 @@ def verdict(found: dict, names) -> str:
         for track, key in (("picture", "visual"), ("sound", "audio"))
     }
     line = "; ".join(
-        f"the {track} loses {', '.join(gone) or 'nothing'}" for track, gone in lost.items()
+        f"the {track} loses {', '.join(gone) or 'nothing'}"
+        for track, gone in lost.items()
     )
     shared = [names[c] for c in np.flatnonzero(found["shared"])]
-    return line + (f" (no fair partner: both clips have {', '.join(shared)})" if shared else "")
+    return line + (
+        f" (no fair partner: both clips have {', '.join(shared)})" if shared else ""
+    )
 
 # %% ../../../nbs/reference/widgets_swap.ipynb #c019
 PANELS = {
@@ -139,9 +153,13 @@ def draw_swap(
         raise AvbookError(
             f"the clip of row {first} has no label: expected one whose labels can be asked about"
         )
-    figure = plt.figure(figsize=(13, 4.1 if frames is None else 6.1), layout="constrained")
+    figure = plt.figure(
+        figsize=(13, 4.1 if frames is None else 6.1), layout="constrained"
+    )
     strip, below = (
-        figure.subfigures(2, 1, height_ratios=(1, 2)) if frames is not None else (None, figure)
+        figure.subfigures(2, 1, height_ratios=(1, 2))
+        if frames is not None
+        else (None, figure)
     )
     for line, (name, shown) in zip(
         strip.subplots(2, len(frames[0]), squeeze=False) if strip else (),
@@ -199,8 +217,12 @@ def draw_swaps(
             f"track={track!r}: expected 'audio' or 'visual', the one whose labels are judged"
         )
     if len(batch["video_labels"]) < 2:
-        raise AvbookError("a batch of one clip: expected the clip and at least one partner")
-    found = [swap_at(net, batch, 0, k, errors) for k in range(1, len(batch["video_labels"]))]
+        raise AvbookError(
+            "a batch of one clip: expected the clip and at least one partner"
+        )
+    found = [
+        swap_at(net, batch, 0, k, errors) for k in range(1, len(batch["video_labels"]))
+    ]
     changed, judged = ("a", "picture") if track == "visual" else ("v", "sound")
     rows = np.flatnonzero(found[0]["labels"]).tolist()
     figure, axes = plt.subplots(
@@ -219,7 +241,10 @@ def draw_swaps(
                 label=branch,
             )
         ax.axhline(
-            found[0][f"falls_{track}"][c], color=PALETTE[3], lw=3, label="a label falls below"
+            found[0][f"falls_{track}"][c],
+            color=PALETTE[3],
+            lw=3,
+            label="a label falls below",
         )
         dropped = sum(not one[track][c] for one in found)
         true = what_is_true(batch, 0, c)
@@ -244,7 +269,10 @@ def world_sound(data, split, row: int):
     from avbook.world.audio import render_sound
     from avbook.world.build import open_clip
 
-    samples, file = render_sound(open_clip(data.folder, int(split.rows[row])), rate=8000), BytesIO()
+    samples, file = (
+        render_sound(open_clip(data.folder, int(split.rows[row])), rate=8000),
+        BytesIO(),
+    )
     with wave.open(file, "wb") as out:
         out.setparams((1, 2, 8000, len(samples), "NONE", "not compressed"))
         out.writeframes((samples * 32767).astype("<i2").tobytes())
@@ -255,7 +283,9 @@ def fair_partners(labels: np.ndarray, row: int, most: int = 12) -> list[int]:
     """Up to `most` rows of (N, C) labels that share none with the row's, the first ones."""
     return [
         int(other)
-        for other in np.flatnonzero(~(labels & labels[row]).any(1) & labels.any(1))[:most]
+        for other in np.flatnonzero(~(labels & labels[row]).any(1) & labels.any(1))[
+            :most
+        ]
     ]
 
 # %% ../../../nbs/reference/widgets_swap.ipynb #c031
@@ -274,7 +304,9 @@ def swap_explorer(
     source = getattr(data, split)
     labels = np.asarray(source.video_labels) > 0
     rows = rows_offered(
-        np.flatnonzero(labels.sum(1) > 1)[:12] if clips is None else clips, len(source), split
+        np.flatnonzero(labels.sum(1) > 1)[:12] if clips is None else clips,
+        len(source),
+        split,
     )
     if alone := [row for row in rows if not fair_partners(labels, row)]:
         raise AvbookError(
@@ -288,7 +320,8 @@ def swap_explorer(
 
     first = widgets.Dropdown(options=[called(row) for row in rows], description="clip")
     second = widgets.Dropdown(
-        options=[called(row) for row in fair_partners(labels, rows[0])], description="partner"
+        options=[called(row) for row in fair_partners(labels, rows[0])],
+        description="partner",
     )
     picture, sounds = widgets.Image(format="png"), widgets.HBox()
 

@@ -26,8 +26,13 @@ def cutting_at(
     """The network in eval mode at another threshold, and afterwards as it was; `AvbookError` where
     it has none or τ is no share."""
     propagation = getattr(net, "propagation", None)
-    if propagation is None or getattr(propagation, "prune", None) not in ("psp", "sapsp"):
-        found = f"{type(net).__name__} with prune={getattr(propagation, 'prune', None)!r}"
+    if propagation is None or getattr(propagation, "prune", None) not in (
+        "psp",
+        "sapsp",
+    ):
+        found = (
+            f"{type(net).__name__} with prune={getattr(propagation, 'prune', None)!r}"
+        )
         raise AvbookError(
             f"{found}: expected a PSP with prune='psp' or 'sapsp', the only ones that cut at τ"
         )
@@ -92,10 +97,16 @@ def draw_tau(
     clip = clip_at(net, batch, tau, row)
     event, seconds = clip["event"], len(clip["event"])
     if frames is not None and len(frames) != seconds:
-        raise AvbookError(f"{len(frames)} frames for a clip of {seconds} s: expected one a second")
-    figure = plt.figure(figsize=(13, 3.9 if frames is None else 5.2), layout="constrained")
+        raise AvbookError(
+            f"{len(frames)} frames for a clip of {seconds} s: expected one a second"
+        )
+    figure = plt.figure(
+        figsize=(13, 3.9 if frames is None else 5.2), layout="constrained"
+    )
     strip, below = (
-        figure.subfigures(2, 1, height_ratios=(1, 3)) if frames is not None else (None, figure)
+        figure.subfigures(2, 1, height_ratios=(1, 3))
+        if frames is not None
+        else (None, figure)
     )
     for t, ax in enumerate(strip.subplots(1, seconds) if strip else ()):
         ax.imshow(frames[t])
@@ -104,12 +115,24 @@ def draw_tau(
     left, middle, right = below.subplots(1, 3, width_ratios=(1, 1, 1.15))
     kept, lost = clip["gamma_va"] > 0, int((clip["gamma_va"] <= 0).all(-1).sum())
     similarity_map(
-        clip["beta_va"], tau, event, title="share of each pair (× is cut)", limits=(0, 0.3), ax=left
+        clip["beta_va"],
+        tau,
+        event,
+        title="share of each pair (× is cut)",
+        limits=(0, 0.3),
+        ax=left,
     )
     similarity_map(
-        clip["gamma_va"], event=event, title="what is propagated", y="", limits=(0, 0.3), ax=middle
+        clip["gamma_va"],
+        event=event,
+        title="what is propagated",
+        y="",
+        limits=(0, 0.3),
+        ax=middle,
     )
-    timeline_bars({"truth": clip["truth"], "PSP": clip["predicted"]}, names=names, ax=right).set(
+    timeline_bars(
+        {"truth": clip["truth"], "PSP": clip["predicted"]}, names=names, ax=right
+    ).set(
         title=f"{(clip['predicted'] == clip['truth']).sum()} of {seconds} seconds right",
         box_aspect=0.3,
     )
@@ -135,7 +158,9 @@ def draw_taus(
     first = clips[taus[0]]
     figure = plt.figure(figsize=(4.2 * len(clips), 5.9), layout="constrained")
     maps, below = figure.subfigures(2, 1, height_ratios=(3.3, 2.2))
-    for ax, (tau, clip) in zip(np.atleast_1d(maps.subplots(1, len(clips))), clips.items()):
+    for ax, (tau, clip) in zip(
+        np.atleast_1d(maps.subplots(1, len(clips))), clips.items()
+    ):
         similarity_map(
             clip["gamma_va"],
             event=first["event"],
@@ -214,7 +239,9 @@ def tau_explorer(
     source = getattr(data, split)
     background = source.labels[..., -1] > 0.5
     rows = rows_offered(
-        np.flatnonzero(background.any(1) & ~background.all(1))[:12] if clips is None else clips,
+        np.flatnonzero(background.any(1) & ~background.all(1))[:12]
+        if clips is None
+        else clips,
         len(source),
         split,
     )
@@ -223,7 +250,9 @@ def tau_explorer(
         return data.categories[source.labels[row, :, :-1].sum(0).argmax()]
 
     clip = widgets.Dropdown(
-        options=[(f"{row}: {called(row)}, {(~background[row]).sum()} s", row) for row in rows],
+        options=[
+            (f"{row}: {called(row)}, {(~background[row]).sum()} s", row) for row in rows
+        ],
         description="clip",
     )
     slider = widgets.FloatSlider(
@@ -240,7 +269,13 @@ def tau_explorer(
     def redraw(_=None):
         frames = world_frames(data, source, clip.value)
         picture.value = png_bytes(
-            draw_tau(net, source.batch([clip.value]), slider.value, data.categories, frames=frames)
+            draw_tau(
+                net,
+                source.batch([clip.value]),
+                slider.value,
+                data.categories,
+                frames=frames,
+            )
         )
 
     for control in (clip, slider):
