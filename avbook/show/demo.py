@@ -75,15 +75,22 @@ def clip_figure(
     and labels below."""
     import matplotlib.pyplot as plt
 
+    from avbook.show.plots import WIDTH
+
     height = 0.32 + 0.34 * len(rows)
     figure, axes = plt.subplots(
         3,
         1,
-        figsize=(9, 2.35 + height + 0.3 * bool(title)),
+        figsize=(WIDTH, 2.1 + height + 0.3 * bool(title)),
         height_ratios=(0.9, 0.9, height),
         gridspec_kw={"hspace": 0.12},
     )
     _draw_clip(axes, clip, rows, names, title)
+    legend = axes[2].get_legend()
+    if legend:  # below, so that the time axis keeps the whole width
+        handles, texts = legend.legend_handles, [text.get_text() for text in legend.get_texts()]
+        legend.remove()
+        figure.legend(handles, texts, loc="outside lower center", ncols=min(3, len(texts)))
     return figure
 
 
@@ -97,9 +104,11 @@ def clips_figure(
     flatter."""
     import matplotlib.pyplot as plt
 
+    from avbook.show.plots import WIDTH
+
     heights = [1.25 + 0.3 * len(rows) for _, rows, _ in clips]
     # by hand, since the legends beside the frames would squeeze a layout that makes room for them
-    figure = plt.figure(figsize=(9, sum(heights)), layout="none")
+    figure = plt.figure(figsize=(WIDTH, sum(heights)), layout="none")
     blocks = figure.add_gridspec(
         len(clips),
         1,
@@ -153,7 +162,7 @@ def _draw_clip(axes, clip, rows: dict[str, Any], names, title: str | None) -> No
         aspect="auto",
         cmap="magma",
     )
-    for ax, name in ((seen, "seen"), (heard, "heard")):
+    for ax, name in ((seen, "frames"), (heard, "audio")):
         ax.set(xticks=[], yticks=[])
         ax.set_ylabel(name, rotation=0, ha="right", va="center")
     plots.timeline_bars(rows, names=names, ax=labels)
@@ -221,7 +230,7 @@ def draw_figures(
             "timeline",
         )
 
-    figure, axes = plt.subplots(1, 2, figsize=(9.6, 4))
+    figure, axes = plt.subplots(1, 2, figsize=(plots.WIDTH, 3.2))
     plots.similarity_map(
         outputs["beta_va"][row],
         threshold=net.propagation.tau,
