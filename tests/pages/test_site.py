@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
+import api_pages
 import pytest
 import site_files
 import site_offline
@@ -132,20 +133,28 @@ def test_facts_of_a_page_by_hand(tmp_path):
     )
 
 
-def test_the_plain_modules_are_documented():
-    cells = read_page(site_files.API, ROOT / "nbs").cells
-    start = next(i for i, cell in enumerate(cells) if source(cell).startswith("## avbook."))
-    assert [source(cell) for cell in cells[start:]] == [
-        text for _, text in site_files.api_cells()
-    ], "run: python tools/site_files.py --api, then the page"
-    before = [source(cell) for cell in cells[:start]]
-    assert all(imports in before for imports in site_files.api_imports())
+@pytest.mark.parametrize("path", [api_pages.TOP, *map(api_pages.page_of, api_pages.FOLDERS)])
+def test_the_api_pages_are_in_step(path, documentation):
+    cells = api_pages.stored(path)
+    assert [source(cell) for cell in cells] == [text for _, text in documentation[path]], (
+        "run: python tools/api_pages.py, then the page"
+    )
     bare = [
         source(cell)
-        for cell in cells[start:]
-        if cell["cell_type"] == "code" and not cell["outputs"]
+        for cell in cells
+        if source(cell).endswith(")") and cell["cell_type"] == "code" and not cell["outputs"]
     ]
     assert not bare, f"run the page: {bare[:3]}"
+
+
+@pytest.fixture(scope="module")
+def documentation():
+    return api_pages.generated()
+
+
+def test_every_subpackage_has_an_api_page():
+    folders = {path.parent.name for path in (ROOT / "avbook").glob("*/__init__.py")}
+    assert folders - {"cli"} == set(api_pages.FOLDERS)
 
 
 # ------------------------------------------------------------------------------------- bibliography
