@@ -14,7 +14,7 @@ matplotlib.use("Agg")
 
 from avbook.errors import AvbookError
 from avbook.show.widgets.neighbours import (
-    clip_pictures,
+    clip_frames,
     draw_neighbours,
     event_middles,
     neighbours_explorer,
@@ -68,7 +68,7 @@ def test_the_drawing_shows_the_sets_in_their_order():
     far = sum(j % 3 == 2 and j != 4 for j in sets.repulsion[2].tolist())
     assert (
         figure.get_suptitle()
-        == f"K = 4; clips of the clip's own category: {near} of the nearest, {far} of the farthest"
+        == f"K = 4: {near} of the nearest and {far} of the farthest have the clip's category"
     )
 
 
@@ -91,14 +91,14 @@ def test_sets_found_before_are_used_and_a_smaller_k_is_their_beginning():
 
 
 def test_clips_of_a_world_have_frames_and_others_none():
-    assert clip_pictures(Data(), Split(), [0, 1]) == [None, None]
+    assert clip_frames(Data(), Split(), [0, 1]) == [None, None]
     from avbook.data.ave import AVE
     from avbook.world.build import open_clip, world_folder
     from avbook.world.video import render_at
 
     data = AVE(world_folder("ave", "tiny"))
     row = 1
-    found = clip_pictures(data, data.train, [row], size=32)[0]
+    found = clip_frames(data, data.train, [row], size=32)[0]
     moment = event_middles(data.train)[row] + 0.5
     np.testing.assert_array_equal(
         found, render_at(open_clip(data.folder, int(data.train.rows[row])), [moment], size=32)[0]

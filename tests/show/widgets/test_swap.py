@@ -143,9 +143,9 @@ def test_the_title_names_what_is_lost_and_warns_of_a_shared_label():
         "audio": np.array([1, 1, 0, 0], bool),
         "shared": nothing,
     }
-    assert verdict(found, NAMES) == "the picture loses speech; the sound loses nothing"
+    assert verdict(found, NAMES) == "Dropped labels, visual: speech; audio: none"
     shared = {**found, "shared": np.array([0, 1, 0, 0], bool)}
-    assert verdict(shared, NAMES).endswith("(no fair partner: both clips have dog)")
+    assert verdict(shared, NAMES).endswith("(unsuitable partner: both clips have dog)")
 
 
 def test_what_is_true_of_a_label():
@@ -154,9 +154,9 @@ def test_what_is_true_of_a_label():
     heard[0, 1, :2], seen[0, 2, 1:3] = 1, 1
     batch = {"audio_labels": heard, "visual_labels": seen}
     assert [what_is_true(batch, 0, c) for c in range(4)] == [
-        "only heard",
-        "heard and seen",
-        "only seen",
+        "audio only",
+        "audio-visual",
+        "visual only",
         "neither",
     ]
     assert what_is_true({}, 0, 0) == ""
@@ -171,14 +171,12 @@ def test_frames_of_both_clips_stand_above(net):
 
 
 def test_one_clip_with_several_partners(net):
-    figure = draw_swaps(net, clips(), NAMES, track="audio")
+    figure = draw_swaps(net, clips(), NAMES, modality="audio")
     titles = [ax.get_title(loc="left") for ax in figure.axes]
     dropped = [
         sum(not swap_at(net, clips(), 0, k)["audio"][c] for k in range(1, 6)) for c in (0, 1)
     ]
-    assert [title.split("\n")[1] for title in titles] == [
-        f"{n} of 5 take it from the sound" for n in dropped
-    ]
+    assert [title.split(": ")[1] for title in titles] == [f"dropped with {n} of 5" for n in dropped]
 
 
 def test_bad_input(net):
@@ -188,7 +186,7 @@ def test_bad_input(net):
     with pytest.raises(AvbookError, match="lacks visual_3d"):
         swap_at(net, {name: part for name, part in clips().items() if name != "visual_3d"})
     for deaf in (HAN(**SMALL, modality="visual"), torch.nn.Linear(2, 2)):
-        with pytest.raises(AvbookError, match="does not hear and see"):
+        with pytest.raises(AvbookError, match="has one modality"):
             swap_at(deaf, clips())
     with pytest.raises(AvbookError, match="row 1 has no label"):
         draw_swap(
@@ -201,8 +199,8 @@ def test_bad_input(net):
             1,
             0,
         )
-    with pytest.raises(AvbookError, match="track='both'"):
-        draw_swaps(net, clips(), NAMES, track="both")
+    with pytest.raises(AvbookError, match="modality='both'"):
+        draw_swaps(net, clips(), NAMES, modality="both")
     with pytest.raises(AvbookError, match=r"clips=\[99\]"):
         swap_explorer(net, Data(), clips=[99])
 

@@ -113,17 +113,14 @@ def test_the_titles_count_what_the_maps_show(net):
     kept, lost = (clip["gamma_va"] > 0).sum(), (clip["gamma_va"].sum(-1) == 0).sum()
     assert (
         figure.get_suptitle()
-        == f"τ = 0.095: {kept} of 100 pairs survive; {lost} seconds receive nothing"
+        == f"τ = 0.095: {kept} of 100 pairs kept, {lost} segments without any;"
+        f" {(clip['predicted'] == clip['truth']).sum()} of 10 segments correct"
     )
-    left, middle, right = figure.axes[:3]
+    left, right = (ax for ax in figure.axes if ax.images and ax.get_title(loc="left"))
     np.testing.assert_array_equal(left.images[0].get_array(), clip["beta_va"])
-    np.testing.assert_array_equal(middle.images[0].get_array(), clip["gamma_va"])
+    np.testing.assert_array_equal(right.images[0].get_array(), clip["gamma_va"])
     crosses = max((c.get_offsets() for c in left.collections), key=len)
     assert len(crosses) == (clip["beta_va"] <= 0.095).sum() > 0
-    assert (
-        right.get_title(loc="left")
-        == f"{(clip['predicted'] == clip['truth']).sum()} of 10 seconds right"
-    )
 
 
 def test_frames_stand_above_and_have_to_fit(net):
