@@ -20,6 +20,7 @@ from avbook.data.h5_files import open_h5
 from avbook.data.labels import rebuilt_labels
 from avbook.data.packs import check_folder, pack_folder
 from avbook.data.stores import H5Store, RawStore
+from avbook.world.build import world_folder
 
 
 def dataset(path, name="avadataset"):
@@ -339,3 +340,44 @@ def test_pack_of_a_weak_folder_gives_the_background_clips(made, tmp_path):
             pack.train.batch([0, 13, 16])[key],
             value.half().float() if key in ("audio", "visual") else value,
         )
+
+
+def test_background_clips_come_last_in_train_and_nowhere_else(made):
+    plain, weak = AVE(made[0]), AVE(made[0], weak=True)
+    assert [len(split) for split in weak.splits.values()] == [12 + 5, 6, 6]
+    assert weak.train.ids[:12].tolist() == plain.train.ids.tolist()
+    assert weak.train.ids[12:].tolist() == [f"backgr-{number:04d}" for number in range(5)]
+    labels = weak.train.batch(range(12, 17))["labels"]
+    assert labels[..., -1].all() and labels.sum() == 5 * 10
+    assert np.array_equal(weak.test.labels, plain.test.labels)
+
+
+def test_a_shuffled_epoch_reads_each_row_of_the_file_once(made, monkeypatch):
+    held, streamed = AVE(made[0]).train, AVE(made[0], cache_mb=0).train
+    reads, run = [], RawStore._run
+
+    def noted(self, source, start, stop):
+        reads.extend(range(start, stop))
+        return run(self, source, start, stop)
+
+    monkeypatch.setattr(RawStore, "_run", noted)
+    for one, other in zip(held.loader(5, True, seed=0), streamed.loader(5, True, seed=0)):
+        assert all(torch.equal(one[name], other[name]) for name in one)
+    assert sorted(reads) == sorted([*streamed.rows] * 2)  # audio and visual features
+
+
+def test_the_world_loses_nothing_in_a_pack(tmp_path):
+    """Its features are whole numbers up to 255 times a power of two, and means of four of them."""
+    folder = world_folder("ave", "tiny")
+    ave, pack = AVE(folder), AVE(pack_folder(folder, tmp_path / "pack", progress=False))
+    assert pack.hash == ave.hash
+    for name, value in ave.train[:].items():
+        assert torch.equal(pack.train[:][name], value)
+
+
+def test_labels_and_splits_of_the_world_cover_all_clips():
+    folder = world_folder("ave", "tiny")
+    rows = read_annotations(folder / "Annotations.txt")
+    assert np.array_equal(rebuilt_labels(rows), dataset(folder / "labels.h5"))
+    orders = [dataset(folder / f"{name}_order.h5", "order") for name in ("train", "val", "test")]
+    assert sorted(np.concatenate(orders)) == list(range(len(rows)))
