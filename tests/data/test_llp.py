@@ -159,6 +159,45 @@ def test_dimensions_and_classes_come_from_the_files(tmp_path):
     ]
 
 
+def test_rows_become_labels_as_by_hand():
+    """The example of the page, with an inverted row more: it marks nothing, as an empty one."""
+    rows = [("Dog", 1, 3), ("Dog", 4, 5), ("Car", 0, 5), ("Car", 2, 2), ("Car", 4, 1)]
+    spans = [LLPSpan("a", onset, offset, category, 0) for category, onset, offset in rows]
+    dense = dense_labels(spans, ["a"], ("Dog", "Car"), 5)
+    assert dense.shape == (1, 5, 2) and dense.dtype == np.float32
+    assert dense[0].T.tolist() == [[0, 1, 1, 0, 1], [1, 1, 1, 1, 1]]
+
+
+def test_files_held_streamed_and_packed_give_the_same_batches(made, tmp_path):
+    pack = LLP(pack_folder(made[0], tmp_path / "pack", progress=False))
+    held, streamed = LLP(made[0]), LLP(made[0], cache_mb=0)
+    assert held.hash == streamed.hash == pack.hash
+    count = 0
+    for one, other, half in zip(
+        held.train.loader(5), streamed.train.loader(5), pack.train.loader(5)
+    ):
+        count += len(one["audio"])
+        for name, value in one.items():
+            assert torch.equal(value, other[name])
+            assert torch.equal(value.half().float(), half[name])
+    assert count == len(held.train) == 12
+
+
+def test_missing_files_are_named_together_and_a_flipped_bit_is_found(tmp_path):
+    folder, groups, _ = write_llp(tmp_path / "llp", n=24)
+    pack = pack_folder(folder, tmp_path / "pack", progress=False)
+    for name in groups["test"][:3]:
+        (folder / "res152" / f"{name[:11]}.npy").unlink()
+    (found,) = [f for f in check_folder(folder) if f.level == "error"]
+    assert found.file == "res152" and "3 of 24 files are missing" in found.message
+    assert all(name[:11] in found.message for name in groups["test"][:3])
+    data = bytearray((pack / "audio.npy").read_bytes())
+    data[500] ^= 1
+    (pack / "audio.npy").write_bytes(data)
+    (found,) = [f for f in check_folder(pack) if f.level == "error"]
+    assert found.file == "audio.npy" and "checksum" in found.message
+
+
 def test_no_packed_value_differs(made, tmp_path):
     pack, llp = LLP(pack_folder(made[0], tmp_path / "pack", progress=False)), LLP(made[0])
     assert (pack.hash, pack.name, pack.kind) == (llp.hash, llp.name, llp.kind)

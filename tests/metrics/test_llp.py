@@ -236,7 +236,7 @@ def one(predicted, true):
 def test_events_are_matched_by_half_of_the_union():
     assert one("1100000000", "1111000000") == 100  # IoU exactly 1/2 counts
     assert one("1000000000", "1110000000") == 0  # 1/3 does not
-    assert one("0000000000", "0000000000") == 100  # silence rightly kept
+    assert one("0000000000", "0000000000") == 100  # an empty prediction that is correct
     assert one("1000000000", "0000000000") == 0
     assert one("1110111000", "1111111000") == 0  # two parts of 3/7: two false alarms, one miss
     assert one("1111000000", "1101000000") == pytest.approx(
@@ -255,6 +255,17 @@ def test_no_event_is_ever_claimed_twice(pair):
     assert hits + missed == sum(len(runs(row)) for row in true[0]) and hits + false == sum(
         len(runs(row)) for row in predicted[0]
     )
+
+
+def test_no_event_is_claimed_twice_in_any_pair_of_seven_seconds():
+    rows = (np.arange(128)[:, None] >> np.arange(7)) & 1 == 1  # all masks of seven seconds
+    predicted, true = (
+        side.reshape(-1, 1, 7) for side in np.broadcast_arrays(rows[:, None], rows[None])
+    )
+    hits, missed, false = llp.event_counts(predicted, true)[:, :, 0]
+    events = np.array([len(runs(row)) for row in rows])
+    assert np.array_equal(hits + missed, np.tile(events, 128))
+    assert np.array_equal(hits + false, np.repeat(events, 128))
 
 
 def test_pooled_table_of_classes():
