@@ -210,8 +210,9 @@ class PSP(nn.Module):
         self.propagation = PositiveSamplePropagation(dim, *cut, project, dropout)
         third = not weak if third is None else third
         self.fusion = Fusion(dim, third, dropout, after=project == "code")
-        branch = {"weighting": weighting, "weighting_relu": weighting_relu}
-        self.head = AVEHead(dim, categories, head, weak=weak, **branch)
+        self.head = AVEHead(
+            dim, categories, head, False, weak, weighting, weighting_relu
+        )
 
     def forward(self, batch):
         out = self.encoder(batch["audio"], batch["visual"])
