@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 import api_pages
 import pytest
+import site_anchors
 import site_files
 import site_offline
 import typer
@@ -76,9 +77,8 @@ def test_what_quarto_is_told():
     for path in PAGES:  # "View source" and "Report an issue" put this folder before the page's path
         assert (ROOT / website["repo-subdir"] / path).is_file(), path
     assert set(website["repo-actions"]) == {"source", "issue"}
-    assert (ROOT / "nbs" / SITE["project"]["post-render"]).resolve() == Path(
-        site_offline.__file__
-    ).resolve()
+    after = [(ROOT / "nbs" / path).resolve() for path in SITE["project"]["post-render"]]
+    assert after == [Path(tool.__file__).resolve() for tool in (site_offline, site_anchors)]
     assert html["html-math-method"] == "mathml", "formulas without a script"
     for theme in (html["theme"]["light"], html["theme"]["dark"]):
         assert "$web-font-path: false" in (ROOT / "nbs" / theme[1]).read_text(encoding="utf-8"), (
