@@ -20,7 +20,8 @@ from avbook.unsupervised.em import LocaliseMethod
 from avbook.unsupervised.label_contrast import ClusterHead, cluster_head_epoch
 from avbook.unsupervised.localiser import Localiser
 from avbook.unsupervised.neighbours import contrastive_sets
-from avbook.unsupervised.representation import AVBackbone, PretextMethod
+from avbook.unsupervised.pretraining import PretextMethod
+from avbook.unsupervised.representation import AVBackbone
 
 BATCH, WIDTH, CATEGORIES, K, SECONDS, SIDE, AUDIO = 32, 512, 28, 30, 10, 7, 128
 EPOCHS = {"represent": 200, "annotate": 200, "localise": 30}

@@ -146,7 +146,8 @@ def supervised(name: str, plain: bool, device: str):
 
 def representing(plain: bool, device: str):
     """The same of CMLCL's backbone and its two riddles."""
-    from avbook.unsupervised.representation import AVBackbone, PretextMethod, UnlabelledSplit
+    from avbook.unsupervised.pretraining import PretextMethod, UnlabelledSplit
+    from avbook.unsupervised.representation import AVBackbone
 
     net = AVBackbone()
     if plain:
@@ -161,7 +162,8 @@ def localising(plain: bool, device: str):
 
     from avbook.unsupervised.em import LocaliseMethod
     from avbook.unsupervised.localiser import Localiser
-    from avbook.unsupervised.representation import AVBackbone, segment_features
+    from avbook.unsupervised.pretraining import segment_features
+    from avbook.unsupervised.representation import AVBackbone
 
     backbone, net, method = AVBackbone().to(device).eval(), Localiser(1024), LocaliseMethod()
 

@@ -33,7 +33,7 @@ from avbook.unsupervised.clustering import group, raw_features
 from avbook.unsupervised.em import category_of
 from avbook.unsupervised.label_contrast import assign_pseudo_labels
 from avbook.unsupervised.neighbours import ContrastiveSets, contrastive_sets
-from avbook.unsupervised.representation import pretrain, segment_features
+from avbook.unsupervised.pretraining import pretrain, segment_features
 from avbook.world.build import open_world, world_folder
 
 OUT = Path(__file__).resolve().parent.parent / "nbs/4_unsupervised/stages.json"

@@ -250,7 +250,8 @@ def test_the_parts_of_cmlcl_take_every_choice_and_no_other():
     from avbook.unsupervised.em import LocaliseMethod
     from avbook.unsupervised.localiser import relevance
     from avbook.unsupervised.neighbours import contrastive_sets
-    from avbook.unsupervised.representation import AVBackbone, PretextMethod
+    from avbook.unsupervised.pretraining import PretextMethod
+    from avbook.unsupervised.representation import AVBackbone
 
     x, quick = torch.eye(4)[:, :3], find_recipe("cmlcl").preset("quick")
 

@@ -27,7 +27,7 @@ from avbook.training.protocols import (
     Split,
 )
 from avbook.unsupervised.em import FeatureData, LocaliseMethod
-from avbook.unsupervised.representation import (
+from avbook.unsupervised.pretraining import (
     PretextMethod,
     UnlabelledSplit,
     UnsupervisedMethod,

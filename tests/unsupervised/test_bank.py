@@ -4,13 +4,8 @@ import pytest
 import torch
 
 from avbook.errors import AvbookError
-from avbook.unsupervised.representation import (
-    AVBackbone,
-    PretextMethod,
-    UnlabelledSplit,
-    pooled,
-    pretrain,
-)
+from avbook.unsupervised.pretraining import PretextMethod, UnlabelledSplit, pretrain
+from avbook.unsupervised.representation import AVBackbone, pooled
 
 
 class Clips:

@@ -11,18 +11,20 @@ from torch.nn import functional as F
 
 from avbook.errors import AvbookError
 from avbook.papers.schema import implementations
+from avbook.unsupervised.pretraining import (
+    MemoryBank,
+    PretextMethod,
+    pretrain,
+    segment_features,
+)
 from avbook.unsupervised.representation import (
     AVBackbone,
     CollaborativeAttention,
-    MemoryBank,
-    PretextMethod,
     SpatialAttention,
     decorrelation,
     instance_discrimination,
     pooled,
     pretext_terms,
-    pretrain,
-    segment_features,
 )
 
 OWN, CROSS = "own", "cross"

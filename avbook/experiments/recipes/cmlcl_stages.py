@@ -66,7 +66,7 @@ def _make_features(job: Job, folder: Path) -> None:
     """Trains the backbone without labels; keeps its weights and the features of every second of
     every split."""
     from avbook.training.weights import save_weights, write_tensors
-    from avbook.unsupervised.representation import segment_features
+    from avbook.unsupervised.pretraining import segment_features
 
     started, s = time.perf_counter(), job.settings
     net, history = _trained_backbone(job, folder) if s["represent_epochs"] else _new_backbone(job)
@@ -88,7 +88,7 @@ def _network_options(settings: dict[str, Any]) -> dict[str, Any]:
 
 def _trained_backbone(job: Job, folder: Path) -> tuple:
     """The backbone after its pretext tasks, and its history."""
-    from avbook.unsupervised.representation import pretrain
+    from avbook.unsupervised.pretraining import pretrain
 
     s = job.settings
     return pretrain(
