@@ -17,14 +17,14 @@ from ..metrics.llp import llp_predictions
 from ..papers.schema import paper
 from .pooling import Pooling
 
-# %% ../../nbs/3_parsing/02_han.ipynb #c021
+# %% ../../nbs/3_parsing/02_han.ipynb #c017
 @paper("ma", eq=1)
 class Attention(nn.Module):
-    """What each second of `x` gathers from all seconds of `source`, (B,T,d): one head of scaled
-    dot-product attention.
+    """What each segment of `x` (B,T,d) gathers from all segments of `source` (B,S,d),
+    as (B,T,d): scaled dot-product attention with one head (Eq. 1 of MA).
 
-    `forward(x (B,T,d), source (B,S,d))`. Weights of queries, keys and values lie in one matrix, as
-    in PyTorch's `MultiheadAttention`."""
+    The weights of queries, keys and values form one matrix, as in PyTorch's
+    `MultiheadAttention`."""
 
     def __init__(
         self,
@@ -32,11 +32,9 @@ class Attention(nn.Module):
         dropout: float = 0.1,  # of the attention weights
     ):
         super().__init__()
-        self.qkv, self.out, self.dropout = (
-            nn.Linear(dim, 3 * dim),
-            nn.Linear(dim, dim),
-            dropout,
-        )
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.out = nn.Linear(dim, dim)
+        self.dropout = dropout
         nn.init.xavier_uniform_(self.qkv.weight)
         nn.init.zeros_(self.qkv.bias)
         nn.init.zeros_(self.out.bias)
@@ -45,35 +43,30 @@ class Attention(nn.Module):
         """Queries of `x`, keys and values of `source`."""
         if x is source:
             return self.qkv(x).chunk(3, -1)
-        (q, kv), (q_bias, kv_bias) = (
-            part.tensor_split([x.shape[-1]])
-            for part in (self.qkv.weight, self.qkv.bias)
-        )
-        return F.linear(x, q, q_bias), *F.linear(source, kv, kv_bias).chunk(2, -1)
+        d = x.shape[-1]
+        q_weight, kv_weight = self.qkv.weight.tensor_split([d])
+        q_bias, kv_bias = self.qkv.bias.tensor_split([d])
+        keys_values = F.linear(source, kv_weight, kv_bias).chunk(2, -1)
+        return F.linear(x, q_weight, q_bias), *keys_values
 
     def weights(self, x, source):
-        """How much each second of `x` takes from each second of `source`, (B,T,S); rows sum to
-        1."""
+        """The attention weights (B,T,S); each row sums to 1."""
         q, k, _ = self.queries_keys_values(x, source)
         return (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1)
 
     def forward(self, x, source):
         q, k, v = self.queries_keys_values(x, source)
-        return self.out(
-            F.scaled_dot_product_attention(
-                q, k, v, dropout_p=self.dropout if self.training else 0.0
-            )
-        )
+        dropout = self.dropout if self.training else 0.0
+        return self.out(F.scaled_dot_product_attention(q, k, v, dropout_p=dropout))
 
-# %% ../../nbs/3_parsing/02_han.ipynb #c026
+# %% ../../nbs/3_parsing/02_han.ipynb #c022
 @paper("ma", eq=(2, 3))
 class HybridAttention(nn.Module):
-    """Features with what they gather from their own track and from the other one, normalised after
-    each of two steps (code).
+    """Features (B,T,d) with what they gather from their own and from the other
+    modality, then a feed-forward step, each normalised (Eqs. 2 and 3 of MA; code).
 
-    One layer serves both modalities. `forward(x, other)`, both (B,T,d). It is the sum of two parts,
-    so that a track's own part need not be computed again for each new partner: `self_attend(x)`,
-    then `cross_attend(self_attend(x), x, other)`."""
+    One layer serves both modalities: `forward(x, other)`, both (B,T,d). It is
+    `cross_attend(self_attend(x), x, other)`; the first part needs no partner."""
 
     def __init__(
         self,
@@ -82,107 +75,101 @@ class HybridAttention(nn.Module):
         dropout: float = 0.1,
     ):
         super().__init__()
-        self.own, self.cross = Attention(dim, dropout), Attention(dim, dropout)
+        self.own = Attention(dim, dropout)
+        self.cross = Attention(dim, dropout)
         self.feed = nn.Sequential(
             nn.Linear(dim, hidden),
             nn.ReLU(),
             nn.Dropout(dropout),
             nn.Linear(hidden, dim),
         )
-        self.first, self.second, self.dropout = (
-            nn.LayerNorm(dim),
-            nn.LayerNorm(dim),
-            nn.Dropout(dropout),
-        )
+        self.first = nn.LayerNorm(dim)
+        self.second = nn.LayerNorm(dim)
+        self.dropout = nn.Dropout(dropout)
 
     def self_attend(self, x):
-        """The part that needs one track only: the features and what they gather from themselves."""
+        """The features plus what they gather from their own modality."""
         return x + self.dropout(self.own(x, x))
 
     def cross_attend(self, own, x=None, other=None):
-        """The rest, once the other track is known; without one, nothing is gathered from it."""
-        met = own if other is None else own + self.dropout(self.cross(x, other))
-        met = self.first(met)
-        return self.second(met + self.dropout(self.feed(met)))
+        """All that follows `self_attend`; no cross-attention without `other`."""
+        if other is not None:
+            own = own + self.dropout(self.cross(x, other))
+        u = self.first(own)
+        return self.second(u + self.dropout(self.feed(u)))
 
     def forward(self, x, other):
         return self.cross_attend(self.self_attend(x), x, other)
 
-# %% ../../nbs/3_parsing/02_han.ipynb #c031
+# %% ../../nbs/3_parsing/02_han.ipynb #c026
 def frames_to_segments(
     frames: torch.Tensor,  # (B, n·T, d), n frames for each second
     seconds: int,  # T
 ) -> torch.Tensor:
-    """The mean of each second's frames, (B,T,d); raises `AvbookError` where the frames do not
-    divide into the seconds."""
+    """The mean of each second's frames, (B,T,d); raises `AvbookError` where the
+    frames do not divide into the seconds."""
     if not seconds or frames.shape[1] % seconds:
         raise AvbookError(
-            f"visual_2d {tuple(frames.shape)}: {frames.shape[1]} frames do not divide into"
-            f" {seconds} seconds of sound; expected a whole number of frames for each second"
+            f"visual_2d {tuple(frames.shape)}: {frames.shape[1]} frames do not divide"
+            f" into {seconds} seconds of audio; expected a whole number of frames for"
+            " each second"
         )
     return frames.unflatten(1, (seconds, -1)).mean(2)
 
-# %% ../../nbs/3_parsing/02_han.ipynb #c035
+# %% ../../nbs/3_parsing/02_han.ipynb #c029
 class Projection(nn.Module):
-    """The tracks at one width, before they meet: `f_a`, `f_v` (B,T,d), from a batch's `audio`,
+    """Both streams at one width, `f_a`, `f_v` (B,T,d), from a batch's `audio`,
     `visual_2d` and `visual_3d`."""
 
     def __init__(
         self,
-        audio_dim: int = 128,  # width of the sound's features
-        visual_2d_dim: int = 2048,  # width of the frames' features
-        visual_3d_dim: int = 512,  # width of the motion's features
+        audio_dim: int = 128,  # width of the audio features
+        visual_2d_dim: int = 2048,  # width of the frame features
+        visual_3d_dim: int = 512,  # width of the motion features
         width: int = 512,  # d
-        # a second's frames are averaged "before" their layer, or "after" it as released: the same
-        # function
+        # average a second's frames "before" their layer, or "after" it as released
         average: str = "before",
-        modality: str = "both",  # "audio" or "visual": only that track
+        modality: str = "both",  # "audio" or "visual": only that stream
     ):
         super().__init__()
-        for name, value, known in (
-            ("average", average, ("before", "after")),
-            ("modality", modality, ("both", "audio", "visual")),
-        ):
-            if value not in known:
-                raise AvbookError(
-                    f"{name}={value!r}: expected one of {', '.join(known)}"
-                )
+        if average not in ("before", "after"):
+            raise AvbookError(f"average={average!r}: expected 'before' or 'after'")
+        if modality not in ("both", "audio", "visual"):
+            raise AvbookError(
+                f"modality={modality!r}: expected 'both', 'audio' or 'visual'"
+            )
         self.average, self.modality = average, modality
         if modality != "visual":
             self.audio = nn.Linear(audio_dim, width)
         if modality != "audio":
-            self.visual_2d, self.visual_3d = (
-                nn.Linear(visual_2d_dim, width),
-                nn.Linear(visual_3d_dim, width),
-            )
+            self.visual_2d = nn.Linear(visual_2d_dim, width)
+            self.visual_3d = nn.Linear(visual_3d_dim, width)
             self.visual = nn.Linear(2 * width, width)
 
+    def visual_frames(self, frames, seconds):
+        """The projected frame features of each second, (B,T,d)."""
+        if self.average == "before":
+            return self.visual_2d(frames_to_segments(frames, seconds))
+        return frames_to_segments(self.visual_2d(frames), seconds)
+
     def forward(self, batch):
-        f, seconds = {}, batch["audio"].shape[1]
+        f = {}
         if self.modality != "visual":
             f["f_a"] = self.audio(batch["audio"])
         if self.modality != "audio":
-            before = self.average == "before"
-            frames = (
-                frames_to_segments(batch["visual_2d"], seconds)
-                if before
-                else self.visual_2d(batch["visual_2d"])
-            )
-            still = (
-                self.visual_2d(frames)
-                if before
-                else frames_to_segments(frames, seconds)
-            )
-            f["f_v"] = self.visual(
-                torch.cat([still, self.visual_3d(batch["visual_3d"])], -1)
-            )
+            seconds = batch["audio"].shape[1]
+            still = self.visual_frames(batch["visual_2d"], seconds)
+            motion = self.visual_3d(batch["visual_3d"])
+            f["f_v"] = self.visual(torch.cat([still, motion], -1))
         return f
 
-# %% ../../nbs/3_parsing/02_han.ipynb #c037
+# %% ../../nbs/3_parsing/02_han.ipynb #c031
 class ParsingHead(nn.Module):
-    """Probabilities of each event in each second, `segment_audio`, `segment_visual` (B,T,C), and in
-    the clip: `video` and `video_audio`, `video_visual` (B,C). `forward(hats)` with the features
-    (B,T,d) under "audio" and "visual", or one of them."""
+    """Probabilities of each event in each segment, `segment_audio`, `segment_visual`
+    (B,T,C), and in the clip: `video_audio`, `video_visual` and `video` (B,C).
+
+    `forward(hats)` with the features (B,T,d) under "audio" and "visual", or one of
+    them; the pooling's attentions are returned as well."""
 
     def __init__(
         self,
@@ -192,10 +179,8 @@ class ParsingHead(nn.Module):
         normalise: bool = False,
     ):
         super().__init__()
-        self.classifier, self.pooling = (
-            nn.Linear(width, categories),
-            Pooling(width, categories, pool, normalise),
-        )
+        self.classifier = nn.Linear(width, categories)
+        self.pooling = Pooling(width, categories, pool, normalise)
 
     def forward(self, hats):
         features = torch.stack(list(hats.values()), 2)  # (B, T, M, d)
@@ -203,40 +188,36 @@ class ParsingHead(nn.Module):
         out = self.pooling(features, probabilities)
         each = out.pop("each")  # (B, M, C)
         for m, name in enumerate(hats):
-            out |= {
-                "segment_" + name: probabilities[:, :, m],
-                "video_" + name: each[:, m],
-            }
+            out["segment_" + name] = probabilities[:, :, m]
+            out["video_" + name] = each[:, m]
         return out
 
-# %% ../../nbs/3_parsing/02_han.ipynb #c040
+# %% ../../nbs/3_parsing/02_han.ipynb #c033
 class HAN(nn.Module):
-    """Probabilities of each event in each second of sound and picture: `net(batch) -> dict`.
+    """Probabilities of each event in each second of both modalities.
 
-    From `audio` (B,T,da), `visual_2d` (B,8T,d2), `visual_3d` (B,T,d3): `segment_audio`,
-    `segment_visual` (B,T,C), `video_audio`, `video_visual`, `video` (B,C); and what leads there:
-    `f_a`, `f_v` (B,T,d) before the attention, `f_a_hat`, `f_v_hat` after it, and the pooling's
-    `frame_attention`, `modality_attention` (B,T,2,C).
+    `net(batch)` reads `audio` (B,T,da), `visual_2d` (B,8T,d2), `visual_3d` (B,T,d3) and
+    returns a dict: `segment_audio`, `segment_visual` (B,T,C); `video_audio`,
+    `video_visual`, `video` (B,C); the features `f_a`, `f_v` before the attention and
+    `f_a_hat`, `f_v_hat` after it (B,T,d); the pooling's `frame_attention`,
+    `modality_attention` (B,T,2,C).
 
-    With one modality the other's features are not read, have no layers, and their outputs are left
-    out: its track gathers from itself alone, and `video` is its own clip's probability. The cross
-    attention and the pooling's `modality` layer stand unused."""
+    With one modality, the other's features are not read and its outputs are left out;
+    the cross-attention and the layer of the modality attention are unused."""
 
     def __init__(
         self,
-        audio_dim: int = 128,  # width of the sound's features
-        visual_2d_dim: int = 2048,  # width of the frames' features
-        visual_3d_dim: int = 512,  # width of the motion's features
+        audio_dim: int = 128,  # width of the audio features
+        visual_2d_dim: int = 2048,  # width of the frame features
+        visual_3d_dim: int = 512,  # width of the motion features
         categories: int = 25,
         width: int = 512,  # d, of everything after the first layers
         hidden: int = 512,  # width of the feed-forward step
         dropout: float = 0.1,
-        # average a second's frames "before" their layer, or "after" it as released: the same
-        # function
-        average: str = "before",
+        average: str = "before",  # see `Projection`
         pool: str = "attention",  # "attention", "mean" or "max"
-        normalise: bool = False,  # the video's pooling weights sum to 1 (not in the code)
-        modality: str = "both",  # "audio" or "visual": a baseline that knows one track
+        normalise: bool = False,  # the clip's weights sum to 1 (not in the code)
+        modality: str = "both",  # "audio" or "visual": a baseline with one modality
     ):
         super().__init__()
         self.projection = Projection(
@@ -246,63 +227,58 @@ class HAN(nn.Module):
         self.head = ParsingHead(width, categories, pool, normalise)
 
     def encode(self, batch):
-        """All that a track needs no partner for: `f_a`, `f_v`, and `own_a`, `own_v` with what each
-        gathers from itself, all (B,T,d)."""
+        """What needs one modality only: `f_a`, `f_v`, and `own_a`, `own_v` with the
+        self-attention added, all (B,T,d)."""
         f = self.projection(batch)
-        own = self.attention.self_attend(torch.cat(list(f.values()))).chunk(
-            len(f)
-        )  # one pass for both: the layer is shared
-        return f | dict(zip((name.replace("f_", "own_") for name in f), own))
+        own = self.attention.self_attend(torch.cat(list(f.values())))
+        names = [name.replace("f_", "own_") for name in f]
+        return f | dict(zip(names, own.chunk(len(f))))
 
-    def fuse(self, tracks):
-        """What the net gives for a sound and a picture whose `encode` is known, of one video or
-        of two."""
-        sides = (
-            {"a": "audio", "v": "visual"}
-            if len(tracks) == 4
-            else {self.projection.modality[0]: self.projection.modality}
-        )
-        f, own = ([tracks[part + side] for side in sides] for part in ("f_", "own_"))
+    def fuse(self, streams):
+        """The outputs for streams from `encode`, of one clip or of two."""
+        sides = [side for side in "av" if "f_" + side in streams]
+        f = [streams["f_" + side] for side in sides]
+        own = torch.cat([streams["own_" + side] for side in sides])
         pair = (torch.cat(f), torch.cat(f[::-1])) if len(f) == 2 else ()
-        hats = self.attention.cross_attend(torch.cat(own), *pair).chunk(len(f))
-        out = {"f_" + side: x for side, x in zip(sides, f)} | {
-            f"f_{side}_hat": hat for side, hat in zip(sides, hats)
-        }
-        return out | self.head(dict(zip(sides.values(), hats)))
+        hats = self.attention.cross_attend(own, *pair).chunk(len(f))
+        out = {"f_" + side: value for side, value in zip(sides, f)}
+        out |= {f"f_{side}_hat": hat for side, hat in zip(sides, hats)}
+        names = [{"a": "audio", "v": "visual"}[side] for side in sides]
+        return out | self.head(dict(zip(names, hats)))
 
     def forward(self, batch):
         return self.fuse(self.encode(batch))
 
-# %% ../../nbs/3_parsing/02_han.ipynb #c046
+# %% ../../nbs/3_parsing/02_han.ipynb #c036
 def smooth_labels(
     labels: torch.Tensor,  # (…, C), 0 or 1
-    smoothing: float,  # the share that becomes undecided
+    smoothing: float,  # ε: how far targets move towards one half
 ) -> torch.Tensor:
-    """Targets drawn towards one half: 1 becomes 1 − smoothing/2 and 0 becomes smoothing/2."""
+    """Smoothed targets: 1 becomes 1 − ε/2 and 0 becomes ε/2."""
     return labels * (1 - smoothing) + smoothing / 2
 
-# %% ../../nbs/3_parsing/02_han.ipynb #c049
+# %% ../../nbs/3_parsing/02_han.ipynb #c039
 def probability_loss(
     probabilities: torch.Tensor,  # (B, C), of the clip; may exceed 1
     targets: torch.Tensor,  # (B, C)
-    edge: float = 1e-7,  # how near to 0 and 1 a probability may come (code)
+    edge: float = 1e-7,  # probabilities are clamped to [edge, 1 - edge] (code)
 ) -> torch.Tensor:
-    """The binary cross entropy, mean over clips and events; a probability beyond the edge is held
-    there and gets no gradient."""
+    """The binary cross entropy, mean over clips and categories; a clamped probability
+    gets no gradient."""
     with torch.autocast(probabilities.device.type, enabled=False):
         held = upcast_half(probabilities).clamp(edge, 1 - edge)
         return F.binary_cross_entropy(held, targets.to(held.dtype))
 
-# %% ../../nbs/3_parsing/02_han.ipynb #c054
+# %% ../../nbs/3_parsing/02_han.ipynb #c044
 def decode_predictions(
-    out: dict[str, torch.Tensor],  # what a network gave
-    # an event is kept where the clip has it: "video" asks the whole clip (HAN), "modality" each
-    # track (MA)
+    out: dict[str, torch.Tensor],  # a network's outputs
+    # which probability of the clip filters: "video", the whole clip's (HAN), or
+    # "modality", that of each modality (MA)
     filter: str = "video",
-    threshold: float = 0.5,  # of seconds and clips
+    threshold: float = 0.5,  # of segments and clips
 ) -> dict[str, torch.Tensor]:
-    """The events of each second: `audio`, `visual` (B,T,C) of 0 and 1. For a modality that
-    the network does not have, no event is predicted."""
+    """The events of each segment: `audio`, `visual` (B,T,C) of 0 and 1. For a modality
+    that the network does not have, no event is predicted."""
     found = {}
     for name in ("audio", "visual"):
         segments = out.get("segment_" + name)  # (B, T, C)
@@ -310,33 +286,32 @@ def decode_predictions(
             clip = out["video" if filter == "video" else "video_" + name]  # (B, C)
             kept = torch.from_numpy(llp_predictions(segments, clip, threshold))
             found[name] = kept.to(segments.device, torch.uint8)
-    silent = torch.zeros_like(next(iter(found.values())))
-    return {name: found.get(name, silent) for name in ("audio", "visual")}
+    empty = torch.zeros_like(next(iter(found.values())))
+    return {name: found.get(name, empty) for name in ("audio", "visual")}
 
-# %% ../../nbs/3_parsing/02_han.ipynb #c057
+# %% ../../nbs/3_parsing/02_han.ipynb #c047
 class HANMethod:
-    """How a batch of LLP becomes HAN's loss, and probabilities become labels of seconds."""
+    """HAN's loss for a batch of LLP, its predicted labels and their scores."""
 
     monitor = "segment_type"  # what selects an epoch
 
     def __init__(
         self,
-        smoothing_audio: float = 0.0,  # of the label, as the sound's target
-        smoothing_visual: float = 0.1,  # of the label, as the picture's target (code)
+        smoothing_audio: float = 0.0,  # ε of the audio target
+        smoothing_visual: float = 0.1,  # ε of the visual target (code)
         filter: str = "video",  # see `decode_predictions`
         threshold: float = 0.5,
     ):
         if filter not in ("video", "modality"):
             raise AvbookError(f"filter={filter!r}: expected 'video' or 'modality'")
-        self.smoothing_audio, self.smoothing_visual, self.filter, self.threshold = (
-            smoothing_audio,
-            smoothing_visual,
-            filter,
-            threshold,
-        )
+        self.smoothing_audio = smoothing_audio
+        self.smoothing_visual = smoothing_visual
+        self.filter = filter
+        self.threshold = threshold
 
     def targets(self, batch):
-        """What the clip's three probabilities should be: `audio`, `visual`, `video` (B,C)."""
+        """The targets of the clip's three probabilities: `audio`, `visual`, `video`
+        (B,C)."""
         y = batch["video_labels"]
         return {
             "audio": smooth_labels(y, self.smoothing_audio),
@@ -349,8 +324,8 @@ class HANMethod:
         return self.loss_of(net(batch), batch)
 
     def loss_of(self, out, batch):
-        """The loss of what a network gave for a batch, and its parts: `audio`, `visual`, `video`,
-        where the network has them."""
+        """The loss of a network's outputs for a batch, and its parts: `audio`,
+        `visual`, `video`, where the network has them."""
         targets = self.targets(batch)
         named = {"audio": "video_audio", "visual": "video_visual", "video": "video"}
         parts = {
@@ -358,18 +333,17 @@ class HANMethod:
             for name, key in named.items()
             if key in out
         }
-        return sum(parts.values()), {
-            name: part.detach() for name, part in parts.items()
-        }
+        detached = {name: part.detach() for name, part in parts.items()}
+        return sum(parts.values()), detached
 
     def predict(self, net, batch):
-        """The events of each second: `audio`, `visual` (B,T,C) of 0 and 1."""
+        """The events of each segment: `audio`, `visual` (B,T,C) of 0 and 1."""
         return decode_predictions(net(batch), self.filter, self.threshold)
 
     def score(self, predicted, split):
-        """The ten percentages of `metrics.llp_scores` for predictions (N,T,C) on a split whose
-        seconds are labelled. For a network with one modality, the other's scores and those of both
-        at once are of predicting nothing."""
+        """The ten percentages of `metrics.llp_scores` for predictions (N,T,C) on a
+        split with labelled segments. For a network with one modality, the other's
+        predictions are empty."""
         from avbook.metrics.llp import llp_scores
 
         return llp_scores(

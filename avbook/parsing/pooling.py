@@ -12,28 +12,29 @@ from torch import nn
 from ..common.tensors import upcast_half
 from ..errors import AvbookError
 
-# %% ../../nbs/3_parsing/03_pooling.ipynb #c032
+# %% ../../nbs/3_parsing/03_pooling.ipynb #c023
 def weighted_sum(
-    probabilities: torch.Tensor,  # (B, T, M, C), of each second in each of M modalities
-    frame_attention: torch.Tensor,  # (B, T, M, C), sums to 1 over the seconds
+    probabilities: torch.Tensor,  # (B, T, M, C), of each segment in each modality
+    frame_attention: torch.Tensor,  # (B, T, M, C), sums to 1 over time
     modality_attention: torch.Tensor,  # (B, T, M, C), sums to 1 over the modalities
-    normalise: bool = False,  # divide the video's weights by their sum (not in the code)
+    normalise: bool = False,  # divide the clip's weights by their sum (not in the code)
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Probabilities of the clip: in each modality (B,M,C), and in the whole video (B,C), which may
-    exceed 1 (code).
+    """The clip's probabilities: of each modality (B,M,C), and of the whole clip (B,C),
+    which may exceed 1 (code).
 
-    A modality's weights are its frame attention and sum to 1. The video's weights are the product
-    of both attentions and sum to anything between 0 and M; `normalise=True` repairs that."""
+    A modality's weights are its frame attention and sum to 1. The clip's weights are
+    the product of both attentions and sum to a value between 0 and M, unless
+    `normalise=True`."""
     in_time = frame_attention * probabilities  # (B, T, M, C)
     video = (in_time * modality_attention).sum((1, 2))
     if normalise:
         video = video / (frame_attention * modality_attention).sum((1, 2))
     return in_time.sum(1), video
 
-# %% ../../nbs/3_parsing/03_pooling.ipynb #c034
+# %% ../../nbs/3_parsing/03_pooling.ipynb #c026
 class Pooling(nn.Module):
-    """Probabilities of a clip from those of its seconds: `each` (B,M,C), one for each modality, and
-    `video` (B,C).
+    """The clip's probabilities from those of its segments: `each` (B,M,C), one for each
+    modality, and `video` (B,C).
 
     `forward(features (B,T,M,d), probabilities (B,T,M,C))`; under "attention" also
     `frame_attention`, `modality_attention` (B,T,M,C)."""
@@ -42,10 +43,9 @@ class Pooling(nn.Module):
         self,
         dim: int = 512,  # width of the features
         categories: int = 25,
-        # "attention": learned weights (MMIL of HAN); "mean", "max" over seconds and modalities:
-        # none
+        # "attention": learned weights (HAN's MMIL pooling); "mean", "max": none
         pool: str = "attention",
-        # under "attention": the video's weights sum to 1 (not in the code)
+        # under "attention": the clip's weights sum to 1 (not in the code)
         normalise: bool = False,
     ):
         super().__init__()
@@ -53,22 +53,24 @@ class Pooling(nn.Module):
             raise AvbookError(f"pool={pool!r}: expected 'attention', 'mean' or 'max'")
         self.pool, self.normalise = pool, normalise
         if pool == "attention":
-            self.frame, self.modality = (
-                nn.Linear(dim, categories),
-                nn.Linear(dim, categories),
-            )
+            self.frame = nn.Linear(dim, categories)
+            self.modality = nn.Linear(dim, categories)
 
     def forward(self, features, probabilities):
         if self.pool == "attention":
-            frame = upcast_half(self.frame(features)).softmax(1)
-            modality = upcast_half(self.modality(features)).softmax(2)
-            each, video = weighted_sum(probabilities, frame, modality, self.normalise)
-            return {
-                "each": each,
-                "video": video,
-                "frame_attention": frame,
-                "modality_attention": modality,
-            }
+            return self.attentive(features, probabilities)
         over = torch.mean if self.pool == "mean" else torch.amax
         each = over(probabilities, 1)
         return {"each": each, "video": over(each, 1)}
+
+    def attentive(self, features, probabilities):
+        """The outputs under "attention"."""
+        frame = upcast_half(self.frame(features)).softmax(1)
+        modality = upcast_half(self.modality(features)).softmax(2)
+        each, video = weighted_sum(probabilities, frame, modality, self.normalise)
+        return {
+            "each": each,
+            "video": video,
+            "frame_attention": frame,
+            "modality_attention": modality,
+        }

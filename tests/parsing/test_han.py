@@ -150,14 +150,14 @@ def test_attention_is_pytorchs():
         close(ours.weights(x, source), weights.detach(), atol=1e-6)
 
 
-def test_one_layer_serves_both_tracks():
+def test_one_layer_serves_both_modalities():
     net, batch = small().eval(), random_batch()
     out = net(batch)
     close(out["f_a_hat"], net.attention(out["f_a"], out["f_v"]), atol=1e-6)
     close(out["f_v_hat"], net.attention(out["f_v"], out["f_a"]), atol=1e-6)
 
 
-def test_tracks_join_in_any_pairing():
+def test_streams_join_in_any_pairing():
     net, one, two = small().eval(), random_batch(seed=1), random_batch(seed=2)
     swapped = net({**one, "audio": two["audio"]})
     first, second = net.encode(one), net.encode(two)
@@ -167,8 +167,8 @@ def test_tracks_join_in_any_pairing():
         close(joined[key], value.detach(), atol=1e-6)
 
 
-def test_order_of_seconds_does_not_matter_without_time():
-    """Nothing in HAN knows the order of the seconds: turn them, and the outputs turn with them."""
+def test_permuted_segments_give_permuted_outputs():
+    """HAN has no positional encoding: permuted segments give permuted outputs."""
     net, batch = small().eval(), random_batch(frames=1)
     order = torch.tensor([2, 0, 3, 1])
     turned = net({k: v[:, order] if k != "video_labels" else v for k, v in batch.items()})
@@ -223,7 +223,7 @@ def test_pooled_sums(seed, seconds):
 def test_the_video_can_exceed_one():
     frame = torch.tensor([[0.9, 0.1], [0.1, 0.9]])[
         None, :, :, None
-    ]  # sound in the first second, picture in the second
+    ]  # audio in the first segment, visual in the second
     modality = torch.tensor([[0.9, 0.1], [0.1, 0.9]])[None, :, :, None]
     each, video = weighted_sum(torch.ones(1, 2, 2, 1), frame, modality)
     assert float(video) == pytest.approx(1.64)
