@@ -258,9 +258,12 @@ def test_every_link_and_anchor_leads_somewhere(processed):
     anchors, addresses = {}, {}
     for path, cells in processed.items():
         found = [{"cell_type": "markdown", "source": text} for text in texts(cells)]
-        anchors[path] = {heading.anchor for heading in _headings(found)} | set(
-            re.findall(r"\bid=\"([^\"]+)\"", "\n".join(texts(cells)))
-        )
+        shown = "\n".join(source(cell) for cell in cells if cell["cell_type"] == "code")
+        anchors[path] = {
+            *(heading.anchor for heading in _headings(found)),
+            *re.findall(r"\bid=\"([^\"]+)\"", "\n".join(texts(cells))),
+            *site_anchors.defined(shown),  # which the render gives its listings
+        }
         front = "\n".join(source(cell) for cell in cells if cell["cell_type"] == "raw")
         file = re.search(r"^output-file: (\S+)$", front, flags=re.M)
         addresses[
@@ -346,6 +349,19 @@ def test_what_quarto_adds_from_elsewhere_goes_and_nothing_else(tmp_path):
         and "widget" not in left
     )
     assert site_offline.main(tmp_path) == 0 and page.read_text() == left
+
+
+def test_a_listing_gets_the_anchors_of_what_it_defines():
+    html = (
+        '<h3 id="fit">fit</h3><div class="sourceCode" id="cb1"><pre><code><span>def</span> fit():'
+        '\n    pass</code></pre></div><div class="sourceCode" id="cb2"><pre><code>class Bank:\n'
+        "    def update(self):\n        def inner():</code></pre></div>"
+    )
+    after = site_anchors.anchored(html)
+    assert after.count('id="fit"') == 1, "the heading has it already"
+    assert '<span id="bank"></span><span id="bank.update"></span><div class="sourceCode"' in after
+    assert "inner" not in re.findall(r'id="([^"]+)"', after)
+    assert site_anchors.anchored(after) == after
 
 
 @pytest.mark.parametrize(
