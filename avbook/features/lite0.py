@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from avbook.common.options import is_whole
 from avbook.errors import AvbookError
-from avbook.features.extractors import _check_frames, per_second
 from avbook.features.packaged import checked_bytes, packaged_file
+from avbook.features.protocols import check_frames, per_second
 
 __all__ = ["SHA256", "STAGES", "Lite0", "Lite0Extractor"]
 
@@ -85,7 +85,7 @@ class Block(nn.Module):
 
 
 class Lite0(nn.Module):
-    """Pictures (n, 3, 224, 224), (pixel - 127) / 128, to maps (n, 1280, 7, 7) from 0 to 6. `fc`
+    """Images (n, 3, 224, 224), (pixel - 127) / 128, to maps (n, 1280, 7, 7) from 0 to 6. `fc`
     makes the 1000 logits of ImageNet of a map's mean."""
 
     def __init__(
@@ -160,7 +160,7 @@ class Lite0Extractor:
     ) -> np.ndarray:
         """Maps (…, T, 7, 7, 1280) float32, never negative. Raises `AvbookError` for another type or
         shape, and where seconds do not have the same number of frames."""
-        frames = _check_frames(frames, seconds)
+        frames = check_frames(frames, seconds)
         found = np.empty((int(np.prod(frames.shape[:-4])), seconds, 7, 7, self.dim), np.float32)
         for clip, maps in zip(frames.reshape(-1, *frames.shape[-4:]), found):
             pixels = torch.from_numpy(np.require(clip, requirements=["C", "W"]))

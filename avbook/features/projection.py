@@ -9,7 +9,7 @@ import numpy as np
 
 from avbook.common.options import check_seed, is_whole
 from avbook.errors import AvbookError
-from avbook.features.extractors import Extractor
+from avbook.features.protocols import Extractor
 
 __all__ = ["projection", "project", "ProjectedExtractor"]
 

@@ -17,20 +17,12 @@ import torch.nn.functional as F
 
 from avbook.common.files import check_regular
 from avbook.errors import AvbookError
-from avbook.features.extractors import (
-    AudioExtractor,
-    FrameExtractor,
-    MotionExtractor,
-    VisualExtractor,
-    _calibrate,
-    _Eye,
-    _integers,
-    _Mix,
-    _positive,
-    first_filters,
-    per_second,
-)
+from avbook.features.audio_extractor import AudioExtractor
+from avbook.features.frame_extractors import FrameExtractor, MotionExtractor, VisualExtractor
+from avbook.features.frame_filters import FirstLayer, first_filters
 from avbook.features.logmel import LOG_OFFSET
+from avbook.features.protocols import check_positive, per_second
+from avbook.features.random_layers import RandomLayer, calibrate, random_integers
 
 __all__ = [
     "WEIGHTS",
@@ -58,7 +50,7 @@ __all__ = [
 WEIGHTS = Path(__file__).with_name("extractors.safetensors")
 VERSION = 1  # of the networks below: a file of another one does not fit them
 LARGEST = 255  # of an activation
-EXACT = 2**24  # whole numbers up to here are exact in float32, in whatever order they are added
+EXACT = 2**24  # whole numbers up to here are exact in float32, in any order of adding
 
 
 @dataclass(frozen=True)
@@ -144,8 +136,8 @@ def sound_network(
 
 
 def picture_network(
-    layers,  # three, as of LAYERS["picture"]
-    maps: torch.Tensor,  # the eye's, (n, 32, 14, 14)
+    layers,  # three, as listed in LAYERS
+    maps: torch.Tensor,  # of the first layer, (n, 32, 14, 14)
 ) -> torch.Tensor:
     """(n, 64, 7, 7)."""
     for layer in layers:
@@ -153,7 +145,7 @@ def picture_network(
     return maps
 
 
-change_network = picture_network  # two layers, on the change of the eye's maps
+change_network = picture_network  # two layers, on the change of the first layer's maps
 
 
 @dataclass(frozen=True)
@@ -162,8 +154,8 @@ class ExtractorWeights:
 
     hash: str  # of every number in it
     networks: dict[str, list[WholeConvolution]]
-    unit: torch.Tensor  # (32, 1, 1): the eye's scale for each of its maps
-    gain: dict[str, torch.Tensor]  # "sound" (128,) and "picture" (64,): powers of two
+    unit: torch.Tensor  # (32, 1, 1): the first layer's scale for each of its maps
+    gain: dict[str, torch.Tensor]  # by network, (128,) or (64,): powers of two
     sample: dict[str, torch.Tensor] = field(repr=False)  # float32, by name of SAMPLES
 
 
@@ -206,13 +198,12 @@ def _checked(path, arrays, meta):
 
 
 def _check_samples(path, arrays):
-    """The samples of a picture and of its change belong together, row by row."""
+    """The samples of frames and of their change belong together, row by row."""
     counts = {name: len(arrays[f"sample.{name}"]) for name in ("picture", "change")}
     if len(set(counts.values())) > 1:
+        rows = " and ".join(f"sample.{name} has {count} rows" for name, count in counts.items())
         raise AvbookError(
-            f"{path}: sample.change has {counts['change']} rows and sample.picture"
-            f" {counts['picture']}; expected as many; train the extractors anew with"
-            " `avbook extractors`"
+            f"{path}: {rows}; expected as many; train the extractors anew with `avbook extractors`"
         )
 
 
@@ -277,15 +268,15 @@ def _read(path: Path) -> ExtractorWeights:
     )
 
 
-class _TrainedEye(_Eye):
+class _TrainedFirstLayer(FirstLayer):
     def __init__(self, unit: torch.Tensor):
         self._bank, self._unit = first_filters(), unit
 
 
-def trained_eye(weights: ExtractorWeights) -> _Eye:
-    """The first layer of the picture extractors, with the scale that the networks were trained
+def trained_eye(weights: ExtractorWeights) -> FirstLayer:
+    """The first layer of the visual extractors, with the scale that the networks were trained
     on: frames (n, 56, 56, 3) uint8 to maps (n, 32, 14, 14)."""
-    return _TrainedEye(weights.unit)
+    return _TrainedFirstLayer(weights.unit)
 
 
 def _rng(use, dim):
@@ -293,12 +284,12 @@ def _rng(use, dim):
 
 
 class TrainedAudioExtractor(AudioExtractor):
-    """A frozen network, trained to say what is audible in a second: sparse and never negative, as
-    VGGish's. The same bytes whatever the batch and the threads."""
+    """A frozen network, trained to classify what is audible in a second: sparse and never negative,
+    like VGGish's features. The bytes do not depend on batch size or threads."""
 
     def __init__(
         self,
-        dim: int = 128,  # length of a feature vector: no other is to be had
+        dim: int = 128,  # length of a feature vector: no other is possible
         weights: str | os.PathLike | None = None,  # a weights file; None: the package's
     ):
         if dim != 128:
@@ -312,12 +303,12 @@ class TrainedAudioExtractor(AudioExtractor):
 
 
 class _Trained:
-    """What the trained extractors of pictures share: the weights and the eye."""
+    """What the trained visual extractors share: the weights and the first layer."""
 
     def __init__(self, dim, weights):
-        self.dim, self.seed = _positive(dim, "dim"), None
+        self.dim, self.seed = check_positive(dim, "dim"), None
         self._weights = extractor_weights(weights)
-        self._eye = trained_eye(self._weights)
+        self._first = trained_eye(self._weights)
         with torch.no_grad():
             self._set(self._weights.sample)
 
@@ -329,8 +320,8 @@ class _Trained:
 
 
 class TrainedVisualExtractor(_Trained, VisualExtractor):
-    """A frozen network, trained to say what is visible in a picture, from frames to maps (T, 7, 7,
-    dim), the mean over each second: sparse and never negative, as VGG-19's pool5.
+    """A frozen network, trained to classify what is visible in a frame, from frames to maps (T, 7,
+    7, dim), the mean over each second: sparse and never negative, like VGG-19's pool5.
 
     The network has 64 channels; for another `dim` (512 gives AVE's shape) random whole weights mix
     them at each position."""
@@ -348,10 +339,10 @@ class TrainedVisualExtractor(_Trained, VisualExtractor):
         if self.dim == SAMPLES["position"]:
             return
         self._mixing = torch.from_numpy(
-            _integers(_rng(3, self.dim), (self.dim, SAMPLES["position"]), keep=0.25)
+            random_integers(_rng(3, self.dim), (self.dim, SAMPLES["position"]), keep=0.25)
         )
         drive = sample["position"] @ self._mixing.T
-        threshold, self._gain = _calibrate(drive, self.zeros)
+        threshold, self._gain = calibrate(drive, self.zeros)
         self._threshold = threshold.clamp(min=0)
 
     def _clip(self, maps, seconds):
@@ -363,8 +354,8 @@ class TrainedVisualExtractor(_Trained, VisualExtractor):
 
 
 class TrainedFrameExtractor(_Trained, FrameExtractor):
-    """A frozen network, trained to say what is visible in a picture, from frames to one vector
-    each, eight a second: (8·T, dim), dense and never negative, as ResNet-152's."""
+    """A frozen network, trained to classify what is visible in a frame, from frames to one vector
+    each, eight a second: (8·T, dim), dense and never negative, like ResNet-152's."""
 
     name = "avbook-frame-trained"
 
@@ -374,19 +365,19 @@ class TrainedFrameExtractor(_Trained, FrameExtractor):
         weights: str | os.PathLike | None = None,  # a weights file; None: the package's
         per_second: int = 8,  # vectors per second
     ):
-        self.per_second = _positive(per_second, "per_second")
+        self.per_second = check_positive(per_second, "per_second")
         super().__init__(dim, weights)
 
     def _set(self, sample):
         self._layer = self._look
-        self._mix = _Mix(_rng(4, self.dim), sample["picture"], self.dim, zeros=0.03)
+        self._mix = RandomLayer(_rng(4, self.dim), sample["picture"], self.dim, zeros=0.03)
 
 
 class TrainedMotionExtractor(_Trained, MotionExtractor):
-    """A frozen network, trained to say what moves, from frames to one vector per second, (T, dim),
-    as R(2+1)D's: half of it sees changes only.
+    """A frozen network, trained to classify what moves, from frames to one vector per second, (T,
+    dim), in the place of R(2+1)D: half of it depends on changes only.
 
-    Those dim // 2 numbers are zero for a picture that stands still; the others mix change with what
+    Those dim // 2 numbers are zero for frames that do not change; the others mix change with what
     is there."""
 
     name = "avbook-motion-trained"
@@ -402,9 +393,9 @@ class TrainedMotionExtractor(_Trained, MotionExtractor):
         rng, half = _rng(5, self.dim), self.dim // 2
         moves = sample["change"]
         self._still = self._look
-        self._moves = _Mix(rng, moves, half, zeros=0, centred=False)
+        self._moves = RandomLayer(rng, moves, half, zeros=0, centred=False)
         both = torch.cat([sample["picture"], moves], 1)
-        self._both = _Mix(rng, both, self.dim - half, zeros=0.1)
+        self._both = RandomLayer(rng, both, self.dim - half, zeros=0.1)
 
     def _change(self, maps):
         return change_network(self._weights.networks["change"], maps)

@@ -39,7 +39,7 @@ __all__ = [
 
 @dataclass
 class EpochEval:
-    """One epoch's judgement: scores on validation and test, and what is needed to keep that
+    """One epoch's evaluation: scores on validation and test, and what is needed to keep that
     model."""
 
     epoch: int  # counted from 1

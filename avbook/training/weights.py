@@ -45,7 +45,7 @@ __all__ = [
 
 # -------------------------------------------------------------------------------------------- files
 def write_tensors(
-    path: str | os.PathLike,  # where the file shall stand; its folder is made
+    path: str | os.PathLike,  # of the file; its folder is made
     tensors: dict[str, Tensor],  # what to keep, on any device
     meta: dict[str, Any],  # what else to keep: anything JSON can say
 ) -> Path:
@@ -168,7 +168,7 @@ def read_weights(
     source: Any,
     what: str = "weights",  # what messages call them
     known: tuple[str, ...] = (),  # how the network's own names begin: those are no prefixes
-    unused: tuple[str, ...] = (),  # how names begin that shall not be read
+    unused: tuple[str, ...] = (),  # how names begin that are not to be read
     own: Mapping[str, Tensor] | None = None,  # the network's, for its counters and empty weights
 ) -> Weights:
     """The weights in any of these forms, without the prefixes `module.`, `_orig_mod.`, `model.` and

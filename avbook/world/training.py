@@ -20,7 +20,8 @@ from avbook.common.files import check_writable, folder_written_whole
 from avbook.common.options import check_int
 from avbook.common.workers import count_workers, in_processes
 from avbook.errors import AvbookError
-from avbook.features.extractors import _Eye, _pooled
+from avbook.features.frame_filters import FirstLayer
+from avbook.features.random_layers import pooled
 from avbook.features.trained import (
     LARGEST,
     LAYERS,
@@ -46,7 +47,7 @@ class TrainingOptions:
     """How the extractors are trained; the world's calibration chose the numbers."""
 
     seed: int = 0  # of the corpus, the initial weights and the order of the examples
-    pictures: int = 10_000  # pairs of pictures
+    pictures: int = 10_000  # pairs of frames
     sounds: int = 6_000  # seconds of sound
     picture_epochs: int = 5
     sound_epochs: int = 4
@@ -293,8 +294,8 @@ def _train(options, workers, progress, say):
     heard = fit(
         "sound", lambda rows: steps[rows].float(), labels, len(SOUNDS), options.sound_epochs
     )
-    eye = _Eye(np.random.default_rng([0, 2]))
-    first, second, labels = _pictures(eye, options, workers, progress)
+    first_layer = FirstLayer(np.random.default_rng([0, 2]))
+    first, second, labels = _pictures(first_layer, options, workers, progress)
 
     def still(rows):
         return first[rows].float()
@@ -304,7 +305,7 @@ def _train(options, workers, progress, say):
 
     seen = fit("picture", still, labels, len(PICTURES), options.picture_epochs)
     moved = fit("change", change, labels, len(PICTURES), options.change_epochs)
-    arrays["eye.shift"] = eye._unit.flatten().log2().to(torch.int8)
+    arrays["eye.shift"] = first_layer._unit.flatten().log2().to(torch.int8)
     arrays |= _samples(arrays, heard, seen, moved)
     return arrays, log
 
@@ -317,13 +318,14 @@ def _sounds(options, workers, progress):
 
 
 @torch.no_grad()
-def _pictures(eye, options, workers, progress):
-    """The eye's maps of the first and of the second picture of each pair, uint8, and the labels."""
+def _pictures(first_layer, options, workers, progress):
+    """The first layer's maps of both frames of each pair, uint8, and the labels."""
     render = partial(render_pair, seed=options.seed)
     pairs, labels = _rendered(render, options.pictures, workers, progress, "pictures")
     frames = torch.from_numpy(pairs)
     first, second = (
-        torch.cat([eye(some).to(torch.uint8) for some in frames[:, k].split(256)]) for k in (0, 1)
+        torch.cat([first_layer(some).to(torch.uint8) for some in frames[:, k].split(256)])
+        for k in (0, 1)
     )
     return first, second, labels
 
@@ -379,6 +381,6 @@ def _samples(arrays, sounds, pictures, changes):
         "sound.gain": _gain(heard),
         "picture.gain": _gain(positions),
         "sample.position": positions[::98][:256].to(torch.int16),
-        "sample.picture": _pooled(maps)[:256].to(torch.int16),
-        "sample.change": _pooled(moved)[:256].to(torch.int16),
+        "sample.picture": pooled(maps)[:256].to(torch.int16),
+        "sample.change": pooled(moved)[:256].to(torch.int16),
     }

@@ -48,6 +48,21 @@ def test_all_runs_is_runs_row_by_row(mask):
     assert list(zip(*(values.tolist() for values in all_runs(mask)))) == slow
 
 
+def test_a_run_counts_like_a_range():
+    assert runs([1, 1, 0, 0, 1, 0]) == [(0, 2), (4, 5)]
+    assert runs([0, 0]) == [] and runs([1, 1]) == [(0, 2)]
+    row, onset, offset = all_runs([[0, 0, 1, 1, 0, 1], [0, 1, 1, 1, 0, 0]])
+    assert (row.tolist(), onset.tolist(), offset.tolist()) == ([0, 0, 1], [2, 5, 1], [4, 6, 4])
+
+
+@pytest.mark.parametrize("p", [0, 0.2, 0.5, 0.9, 1])
+def test_random_rows_hold_as_many_runs_as_arithmetic_says(p):
+    """A run starts where a one follows a zero: with probability p in the first second and p(1 - p)
+    in each of the nine others."""
+    mask = np.random.default_rng(0).random((4000, 10)) < p
+    assert abs(len(all_runs(mask)[0]) / 4000 - (p + 9 * p * (1 - p))) < 0.1
+
+
 @given(
     st.integers(1, 20).flatmap(
         lambda T: st.tuples(
@@ -105,6 +120,26 @@ def test_llp_labels_cover_what_the_events_cover(events):
     assert set(masks(events)) == {event.category for event in events}
 
 
+def test_events_of_one_class_that_touch_or_overlap_are_merged():
+    assert llp_events(llp_labels([Event("Dog", 1, 4), Event("Dog", 3, 8)])) == [Event("Dog", 1, 8)]
+    assert llp_events(llp_labels([Event("Dog", 1, 4), Event("Dog", 4, 8)])) == [Event("Dog", 1, 8)]
+
+
+def test_a_prediction_may_hold_several_events():
+    assert ave_events([28, 2, 2, 28, 18, 18, 18, 28, 28, 2]) == [
+        Event("Bark", 1, 3),
+        Event("Goat", 4, 7),
+        Event("Bark", 9, 10),
+    ]
+
+
+def test_all_spans_of_all_categories_of_ave_come_back():
+    for c, name in enumerate(AVE_CATEGORIES):
+        for onset in range(10):
+            for offset in range(onset + 1, 11):
+                assert ave_events(ave_labels(c, onset, offset)) == [Event(name, onset, offset)]
+
+
 def test_many_spans_at_once_are_single_spans_stacked():
     rng = np.random.default_rng(0)
     onset, length, category = (
@@ -123,6 +158,11 @@ def test_many_spans_at_once_are_single_spans_stacked():
 def test_an_empty_span_is_background_throughout():
     assert (ave_labels(0, 0, 0).argmax(1) == 28).all() and ave_events(ave_labels(0, 0, 0)) == []
     assert (ave_labels(3, 7, 7).argmax(1) == 28).all()
+
+
+def test_no_name_is_listed_twice():
+    assert len(set(AVE_CATEGORIES)) == len(AVE_CATEGORIES) == 28
+    assert len(set(LLP_CATEGORIES)) == len(LLP_CATEGORIES) == 25
 
 
 def test_lists_are_the_official_ones(data_dir):

@@ -21,8 +21,13 @@ from avbook.features.extractors import (
     MotionExtractor,
     NetExtractor,
     VisualExtractor,
+    both_scales,
+    first_filters,
+    patterns,
     per_second,
+    quantities,
 )
+from avbook.features.frame_filters import sample_frames
 from avbook.features.logmel import (
     PATCH,
     RATE,
@@ -32,6 +37,7 @@ from avbook.features.logmel import (
     mel_matrix,
     resample,
 )
+from avbook.features.random_layers import RandomConvolution, RandomLayer, calibrate
 from avbook.features.resizing import resize_area
 
 PICTURES = (VisualExtractor, FrameExtractor, MotionExtractor)
@@ -372,19 +378,54 @@ def test_bad_dims_are_refused(kind, dim):
         kind(dim)
 
 
+# their parts
+
+
+def test_a_threshold_is_a_quantile_of_the_sample_and_a_gain_a_power_of_two():
+    drive = torch.tensor([[0.0, 10], [1, 20], [2, 30], [3, 40]])
+    threshold, gain = calibrate(drive, zeros=0.5)
+    assert threshold.tolist() == [2, 30] and gain.tolist() == [1, 0.0625]
+
+
+def test_silence_has_no_quantities_and_a_steady_tone_does_not_change():
+    tone = 0.3 * np.sin(2 * np.pi * 1000 * np.arange(RATE) / RATE)
+    found = quantities(torch.from_numpy(log_mel(tone)), patterns())[0]
+    level, partial, rises, falls, _ = found.split([64, 64, 64, 64, 16])
+    assert 1 <= (level > level.max() / 2).sum() < 8 and 1 <= (partial > partial.max() / 2).sum() < 8
+    assert rises.sum() + falls.sum() < level.max()
+    assert not quantities(torch.from_numpy(log_mel(0 * tone)), patterns()).any()
+
+
+def test_the_first_layer_is_zero_on_a_grey_surface_away_from_its_border():
+    maps = both_scales(torch.full((1, 56, 56, 3), 128, dtype=torch.uint8), first_filters())
+    assert maps.shape == (1, 32, 14, 14) and not maps[:, :10, 2:-2, 2:-2].any()
+    noise = torch.from_numpy(sample_frames(np.random.default_rng(1), 4))
+    assert both_scales(noise, first_filters()).min() == 0
+
+
+@pytest.mark.parametrize("kind", [RandomLayer, RandomConvolution])
+def test_a_layer_without_a_centre_gives_zero_for_zero(kind):
+    shape = (40, 32, 14, 14) if kind is RandomConvolution else (40, 30)
+    sample = torch.randint(-9, 200, shape, generator=torch.Generator().manual_seed(0)).float()
+    layer = kind(np.random.default_rng(0), sample, 16, zeros=0.3, centred=False)
+    assert not layer(torch.zeros(2, *shape[1:])).any() and layer(sample).any()
+    centred = kind(np.random.default_rng(0), sample, 16, zeros=0.3)
+    assert centred(torch.zeros(2, *shape[1:])).any()
+    share = (centred(sample) == 0).float().mean()
+    assert 0.25 < share < 0.4  # what `zeros` aims at
+
+
 # the same bytes everywhere
 
 
 def test_all_arithmetic_is_on_whole_numbers(ear, frames, wave):
-    from avbook.features.extractors import quantities
-
     counted = quantities(torch.from_numpy(log_mel(wave)), ear._bank)
     drive = ear._mix.drive(counted)
     eye = VisualExtractor(32)
-    maps = eye._eye(torch.from_numpy(frames))
+    maps = eye._first(torch.from_numpy(frames))
     for values in (counted, drive, maps, eye._layer.drive(maps), eye._layer(maps)):
         assert torch.equal(values, values.round()) and values.abs().max() < 2**24
-    for gain in (ear._mix.gain, eye._layer.gain, ear._mix.spread, eye._eye._unit):
+    for gain in (ear._mix.gain, eye._layer.gain, ear._mix.spread, eye._first._unit):
         assert torch.equal(torch.log2(gain), torch.log2(gain).round())
 
 

@@ -23,9 +23,9 @@ def code_cells(path: Path) -> list[dict]:
 @pytest.mark.page_run
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=str)
 def test_runs(path):
-    whole = (
-        os.environ.get("AVBOOK_TEST_PAGES") == "whole" or path.stem == "07_loop"
-    )  # whose subject is what happens in forty epochs
+    # the subject of these is what happens in thirty epochs or more
+    long = path.stem in ("06_training", "training")
+    whole = long or os.environ.get("AVBOOK_TEST_PAGES") == "whole"
     trouble = run_page(path, short=not whole)
     assert not trouble, trouble
 

@@ -20,6 +20,21 @@ def nothing_remembered():
         function.cache_clear()
 
 
+def test_gradients_are_added_and_a_parameter_without_one_keeps_none():
+    """With weight decay, no gradient and a gradient of zero are different steps of Adam."""
+
+    class TwoEqual:
+        device = torch.device("cpu")
+
+        def reduce(self, tensor, reduction):
+            return 2 * tensor
+
+    used, unused = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(3))
+    used.sum().backward()
+    machine.all_reduce_gradients([used, unused], TwoEqual())
+    assert used.grad.tolist() == [2, 2] and unused.grad is None
+
+
 def processor_with(monkeypatch, **capabilities) -> None:
     told = {"architecture": "made up", "num_sockets": 1, **capabilities}
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told, raising=False)

@@ -19,7 +19,7 @@ from tiny import Data, DictMethod, Method, Net, Split
 from torch import nn
 
 from avbook.errors import AvbookError
-from avbook.training import checkpoints, device as machine, loop
+from avbook.training import checkpoints, device as machine, evaluation, loop, results, steps
 from avbook.training.batches import DeviceSplit, batches_of
 from avbook.training.checkpoints import EpochEval, restore_rng, rng_tensors
 from avbook.training.device import default_device, seed_everything
@@ -317,6 +317,12 @@ def test_clipping_bounds_the_step():
     assert step(0.01) == pytest.approx(0.01, rel=1e-3) and step(None) > 0.05
 
 
+def test_the_names_of_training_are_importable_from_the_loop():
+    for module in (loop, steps, evaluation, results):
+        for name in module.__all__:
+            assert getattr(loop, name) is getattr(module, name) and name in loop.__all__
+
+
 def test_a_method_s_hooks_are_used():
     class Hooked(Method):
         def __init__(self):
@@ -384,7 +390,7 @@ def test_a_card_that_is_not_there_is_named():
     assert default_device().type in ("cpu", "mps")
 
 
-# --------------------------------------------------------------------------- judging and selections
+# ------------------------------------------------------------------------ evaluation and selections
 def test_evaluate_leaves_network_and_chance_as_they_were():
     net, data = Net(dropout=0.5), Data()
     net.train()
@@ -610,6 +616,24 @@ def test_of_short_epochs_the_newest_checkpoint_waits_and_is_written_in_the_end(
     assert written == [1, 3]
     assert numbers(run(out=tmp_path, epochs=5)) == numbers(whole)
     assert written == [1, 3, 4, 5]
+
+
+def test_what_a_method_remembers_without_saying_so_is_lost(tmp_path):
+    """The limit of the guarantee: the run continues, to other numbers."""
+
+    class Remembers(Method):
+        def __init__(self):
+            self._mean = 0.0
+
+        def loss(self, net, batch):
+            loss, parts = super().loss(net, batch)
+            self._mean = 0.9 * self._mean + 0.1 * loss.detach()
+            return loss * (1 + self._mean), parts
+
+    whole = numbers(run(method=Remembers(), epochs=3))
+    run(method=Remembers(), epochs=2, out=tmp_path)
+    parts = numbers(run(method=Remembers(), epochs=3, out=tmp_path))
+    assert parts[:2] == whole[:2] and parts[2]["loss"] != whole[2]["loss"]
 
 
 def test_a_finished_run_is_read_and_not_repeated(tmp_path):
