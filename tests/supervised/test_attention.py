@@ -45,7 +45,7 @@ def test_the_formula_second_by_second():
         torch.testing.assert_close(weights[0, t], torch.stack(z).softmax(0))
 
 
-def test_sound_changes_where_it_looks_and_other_seconds_do_not():
+def test_the_weights_depend_on_the_audio_of_the_same_segment_only():
     audio, visual = inputs()
     net = AudioGuidedAttention(5, 4, 9, 8)
     _, before = net(audio, visual)
@@ -55,14 +55,14 @@ def test_sound_changes_where_it_looks_and_other_seconds_do_not():
     assert changed[1, 2] and changed.sum() == 1
 
 
-def test_flat_positions_are_the_same_picture():
+def test_flat_positions_give_the_same_output():
     audio, visual = inputs()
     net = AudioGuidedAttention(5, 4, 9, 8)
     for grid, flat in zip(net(audio, visual), net(audio, visual.flatten(2, 3))):
         assert torch.equal(grid, flat)
 
 
-def test_no_gradient_to_the_picture_but_to_the_sound_and_every_weight():
+def test_no_gradient_to_the_visual_features_but_to_the_audio_and_every_weight():
     audio, visual = (x.requires_grad_() for x in inputs())
     net = AudioGuidedAttention(5, 4, 9, 8)
     net(audio, visual)[0].square().sum().backward()
@@ -76,7 +76,7 @@ def test_another_number_of_positions_is_named():
         AudioGuidedAttention(5, 4, 9, 8)(audio, visual)
 
 
-def test_self_attention_knows_no_order_and_mixes_seconds():
+def test_self_attention_is_equivariant_and_mixes_segments():
     x = torch.randn(2, 5, 6)
     net = SelfAttention(6)
     order = torch.tensor([3, 0, 4, 1, 2])

@@ -181,7 +181,7 @@ def test_equations_are_registered():
         ), number
 
 
-def test_avel_puts_sound_before_picture():
+def test_avel_joins_audio_before_visual():
     batch, net = clip_batch(), AVEL(**SMALL, categories=2)
     out = net(batch)
     torch.testing.assert_close(
@@ -229,7 +229,7 @@ def test_every_weight_of_one_modality_gets_a_gradient(modality, other):
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
 
 
-def test_the_picture_alone_is_the_mean_over_its_positions():
+def test_the_visual_stream_alone_is_the_mean_over_positions():
     batch, net = clip_batch(), AVEL(**SMALL, categories=2, modality="visual")
     flat = batch["visual"].flatten(2, 3)  # (B, T, P, dv)
     mean = flat.mean(2, keepdim=True).expand_as(flat)
