@@ -65,7 +65,7 @@ PARTS = {  # by preset; less at the paper's settings, where everything takes lon
 
 
 def represent(train, seed, preset, **changed):
-    """Features of the training clips' seconds, (N, T, 2d), by the preset and what is changed."""
+    """Features of the training clips' segments, (N, T, 2d), by the preset and what is changed."""
     options = pick(preset, Pretext) | {"epochs": preset["represent_epochs"]} | changed
     options |= {"lr": changed.get("lr", preset["represent_lr"])}
     net, history = pretrain(
@@ -80,7 +80,7 @@ def represent(train, seed, preset, **changed):
 
 
 def look(videos, truth, seed, preset):
-    """What one vector a clip knows of its category, in percent."""
+    """How well the vectors of clips (N, D) agree with the categories, in percent."""
     sets = contrastive_sets(videos, preset["k"])
     groups = group(videos, preset["categories"], seed=seed).numpy()
     return {
@@ -91,9 +91,9 @@ def look(videos, truth, seed, preset):
 
 
 def same_clip(features):
-    """Share of clips whose sound is nearest to their own picture among all, in percent."""
-    sound, picture = (F.normalize(x.mean(1), dim=-1) for x in features.chunk(2, -1))
-    found = (sound @ picture.T).argmax(1)
+    """Share of clips whose audio vector is nearest to their own visual vector, in percent."""
+    audio, visual = (F.normalize(x.mean(1), dim=-1) for x in features.chunk(2, -1))
+    found = (audio @ visual.T).argmax(1)
     return 100 * float((found == torch.arange(len(found))).float().mean())
 
 
@@ -107,7 +107,7 @@ PRINTED = label_contrast.label_loss
 
 
 def drawn(truth, k, rng, same):
-    """For each clip k others, by chance, of its own category or of another."""
+    """For each clip k random others, of its own category or of another."""
     rows = []
     for i, category in enumerate(truth):
         pool = np.flatnonzero((truth == category) == same)
@@ -138,7 +138,7 @@ def label_ways(videos, truth, seed, k):
 
 
 def labelled(videos, truth, seed, preset, only=None):
-    """Purity of the labels by each way, how sure they are, and how many categories are empty."""
+    """Purity of the labels by each way, their confidence, and how many categories are empty."""
     rows = {}
     plain = {
         "categories": preset["categories"],
