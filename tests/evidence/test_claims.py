@@ -160,7 +160,7 @@ def test_a_figure_is_shown_where_a_heading_of_its_papers_pages_names_it():
         read_pages(ROOT / "nbs"),
         {"psp": "2_supervised", "ma": "3_parsing", "cmlcl": "4_unsupervised"},
     )
-    assert shown["psp-fig-4"].startswith("2_supervised/05_results.ipynb#figure-4")
+    assert shown["psp-fig-4"].startswith("2_supervised/05a_cases.ipynb#figure-4")
     assert not [
         key for key, place in shown.items() if not (ROOT / "nbs" / place.partition("#")[0]).exists()
     ]
