@@ -639,8 +639,8 @@ def test_a_worker_that_is_killed_is_replaced_once_and_no_worker_stays(tmp_path):
     second.copy().pop().kill()
     note, error = process.communicate(timeout=PATIENCE)[1].splitlines()
     assert process.returncode == 1 and no_longer_run(second)
-    assert "a worker died" in note and "what was lost is begun once more" in note
+    assert "a worker died" in note and "its call is repeated" in note
     assert (
-        "a worker died, perhaps for want of memory: use --jobs 1; the same command continues"
+        "a worker died, perhaps for lack of memory: use --jobs 1; the same command continues"
         in only_line(error)
     )

@@ -37,7 +37,7 @@ def _folder(where: str, files: str) -> Path:
         there, is_folder = folder.exists(), folder.is_dir()
     except (OSError, ValueError) as error:  # a name too long, a zero byte in it
         told = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise AvbookError(f"--data {shorten(where)!r}: cannot be looked at ({told})") from None
+        raise AvbookError(f"--data {shorten(where)!r}: cannot be accessed ({told})") from None
     if where and is_folder:
         return folder
     found = f"is a file: give its folder, {folder.parent}" if there and where else "no such folder"

@@ -62,7 +62,7 @@ def test_every_fault_is_a_line_and_the_last_says_what_to_do(tmp_path):
     assert len(lines) == 62 and lines[0].startswith("error: labels.csv: line 11: the offset 3 lies")
     assert lines[1].startswith("error: labels.csv: line 12: no video 'whale' in the folder; it has")
     assert err == (
-        f"avbook: {csv}: 62 faults found, listed above; nothing was written: mend the table and run"
+        f"avbook: {csv}: 62 faults found, listed above; nothing was written: correct the table and run"
         " the command again\n"
     )
     assert not (folder / "labels").exists()

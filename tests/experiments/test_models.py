@@ -379,7 +379,7 @@ def test_what_is_no_regular_file(copied, suffix):
     refused(copied, f"{path}: is a device")
     path.unlink()
     path.symlink_to("nowhere")
-    refused(copied, f"{path}: a link to nowhere, which is not there")
+    refused(copied, f"{path}: a link to nowhere, which does not exist")
 
 
 def test_what_weights_say_nested_too_deeply(copied):

@@ -591,7 +591,7 @@ def test_what_is_no_folder_and_no_file_is_named(tmp_path):
     (tmp_path / "gone.mp4").symlink_to("nothing")
     os.mkfifo(tmp_path / "pipe.mp4")
     for name, said in (
-        ("loop.mp4", "round in a circle"),
+        ("loop.mp4", "form a circle"),
         ("gone.mp4", "a link to nothing"),
         ("pipe.mp4", "is a pipe; expected a file"),
         ("none.mp4", "no such folder; expected one with videos, or one"),

@@ -227,7 +227,7 @@ REFUSED = {
     "bytes": (lambda: b"w.pt", "found bytes"),
     "contents": (lambda: "1 2\n3 4", r"found '1 2\n3 4'; expected a path"),
     "long contents": (lambda: "1 2 " * 5000, "found '1 2 1 2"),
-    "a zero byte": (lambda: "w\0.pt", "cannot be looked at"),
+    "a zero byte": (lambda: "w\0.pt", "cannot be accessed"),
     "a list": (lambda: list(weights().items()), "found list"),
     "a class": (lambda: Small, "found the class Small"),
     "a tensor": (lambda: torch.ones(3), "found Tensor"),
