@@ -157,7 +157,7 @@ def test_wrong_usage_ends_in_two():
         (("world", "somewhere", "--annotations", "/dev/null"), "is a file; expected the folder"),
         (("world", "somewhere", "--visual-dim", "99999999"), "from 1 to 8192"),
         (("world", "/dev/null/w"), "is a file; expected a folder"),
-        (("world", "somewhere", "--side", "100"), "--side 100: is of the videos; add --videos"),
+        (("world", "somewhere", "--side", "100"), "--side 100: applies to videos; add --videos"),
         (("world", "a" * 300), "choose a shorter name"),
         (("run", "psp-full", "--seed", "1", "--seeds", "3"), "use one of them"),
         (("run", "psp-full", "--epochs", "3", "--set", "epochs=4"), "give one of them"),

@@ -214,7 +214,7 @@ def test_wrong_usage_is_one_line(videos, networks, words, told):
 
 def test_a_folder_stands_for_its_videos(videos, networks):
     Path("sub").mkdir()
-    assert "sub: no video in it; expected a folder" in fault("predict", "sub", "--zero-shot")
+    assert "sub: no video in it; expected a video" in fault("predict", "sub", "--zero-shot")
     shutil.copy("b.mp4", "sub")
     assert "two videos named 'b'" in fault("predict", "b.mp4", "sub", "--zero-shot")
     assert "open timelines/b.timeline.html" in run("sub", "--zero-shot").output
@@ -223,7 +223,7 @@ def test_a_folder_stands_for_its_videos(videos, networks):
 def test_the_mapping_is_shown_without_a_video():
     found = run("--show-mapping", "--categories", "Dog; Violin, fiddle; Helicopter")
     lines = found.output.splitlines()
-    head = ["category", "heard: classes of AudioSet", "seen: classes of ImageNet"]
+    head = ["category", "audio: AudioSet classes", "visual: ImageNet classes"]
     assert re.split(r"  +", lines[0].strip()) == head
     assert any(re.match(r"Violin, fiddle +Violin, fiddle +violin", line) for line in lines)
     assert any(re.match(r"Helicopter +Helicopter +–", line) for line in lines)

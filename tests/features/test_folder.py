@@ -572,7 +572,7 @@ def test_no_usable_video_is_refused_even_in_part(tmp_path):
         (b"new\nline.mp4", "line break"),
         (b"tab\tin.mp4", "control character"),
         (b" lead.mp4", "begins or ends with a blank"),
-        (b"no text \xff.mp4", "bytes that are no text"),
+        (b"no text \xff.mp4", "bytes that are not text"),
     ],
 )
 def test_a_name_that_no_list_can_hold_is_refused_before_any_work(own, tmp_path, name, said):
