@@ -216,10 +216,10 @@ FAULTS = {
     "clip1,0,3,": "names no event; write one, or remove the line: seconds without one are",
     "clip1,0,3,Background": "'Background' needs no line, since seconds without one are",
     "clip1,0,3,Rock & roll": "the event 'Rock & roll' contains '&', which the official files",
-    f"clip1,0,3,{'x' * (LONGEST_NAME + 1)}": f"'{'x' * 60}' is not a name of an event; expected up to",
+    f"clip1,0,3,{'x' * (LONGEST_NAME + 1)}": f"'{'x' * 60}' is not a name of an event;",
     "clip1,0,3,Dog\x07": "'Dog\\x07' is not a name of an event; expected up to 200",
-    "clip1,0,3": "3 fields, but the titles are 4, between commas; quote a field that contains one of"
-    ' these, such as "Dog, barking"',
+    "clip1,0,3": "3 fields, but the titles are 4, between commas; quote a field that contains one"
+    ' of these, such as "Dog, barking"',
     "clip1,0,3,Dog, barking": "5 fields, but the titles are 4, between commas",
     "clip1,0,3,5,5,Dog": "6 fields, but the titles are 4, between commas",
 }

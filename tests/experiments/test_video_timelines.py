@@ -174,7 +174,13 @@ LLP = {"audio": "vggish-fc2", "visual_2d": "resnet152-avgpool", "visual_3d": "r2
     "task, kind, features, weights, told",
     [
         ("ave", "folder", None, [], "does not say by which extractors; give a folder"),
-        ("ave", "folder", {"audio": {"name": "openl3"}, "visual": 3}, [], "videos cannot be given"),
+        (
+            "ave",
+            "folder",
+            {"audio": {"name": "openl3"}, "visual": 3},
+            [],
+            "cannot be applied to videos",
+        ),
         ("ave", "folder", named(VGG), [], "none for VGGish, which vggish and vgg19 need; expected"),
         (
             "ave",
