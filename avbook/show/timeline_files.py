@@ -74,7 +74,7 @@ class TimelineFolder:
         if there:
             more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
             raise AvbookError(
-                f"{there[0]}: is there already{more}; choose another --out, or --overwrite to"
+                f"{there[0]}: exists already{more}; choose another --out, or --overwrite to"
                 " replace it"
             )
 

@@ -172,7 +172,7 @@ def test_nothing_is_replaced_unless_one_says_so(videos, networks):
     Path("timelines/b.timeline.html").unlink()
     Path("timelines/b.timeline.json").write_text("mine")
     text = fault("predict", "b.mp4", "--zero-shot")
-    assert "timelines/b.timeline.json: is there already (and 1 more)" in text
+    assert "timelines/b.timeline.json: exists already (and 1 more)" in text
     assert Path("timelines/b.timeline.json").read_text() == "mine"
     run("b.mp4", "--zero-shot", "--overwrite")
     assert json.loads(Path("timelines/b.timeline.json").read_text())["video"] == "b.mp4"
@@ -285,7 +285,7 @@ def test_videos_by_their_features(trained, videos):
     text = fault("predict", "b.mp4", "--model", record, "--features", folder, "--out", "x")
     assert "no features of 'b'" in text
     text = fault("predict", "b.mp4", "--model", record)
-    assert f"{record.with_suffix('')}" in text and "does not say by which extractors" in text
+    assert f"{record.with_suffix('')}" in text and "does not store its extractors" in text
 
 
 def test_an_exported_file_predicts_the_same(trained, tmp_path, monkeypatch):
@@ -298,7 +298,7 @@ def test_an_exported_file_predicts_the_same(trained, tmp_path, monkeypatch):
     assert listed("a") == listed("b") and "index.html" not in listed("a")
     for name in listed("a"):
         assert Path("a", name).read_bytes() == Path("b", name).read_bytes()
-    assert "is there already" in fault("export", record, "mine.safetensors")
+    assert "exists already" in fault("export", record, "mine.safetensors")
 
 
 @pytest.mark.parametrize(
