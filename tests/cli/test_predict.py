@@ -202,7 +202,7 @@ def test_a_bad_video_among_several_is_told_and_passed_over(videos, networks):
         (("b.mp4", "--model", "x.json"), "x.json: no such file"),
         (("gone.mp4", "--zero-shot"), "gone.mp4: no such file"),
         (("b.mp4", "sub/b.mp4", "--zero-shot"), "two videos named 'b'"),
-        (("b.mp4", "--zero-shot", "--out", "b.mp4"), "b.mp4: is no folder"),
+        (("b.mp4", "--zero-shot", "--out", "b.mp4"), "b.mp4: is not a folder"),
         (("b.mp4", "--zero-shot", "--threshold", "0"), "threshold=0.0: expected"),
         (("--zero-shot", "b.mp4", "--device", "gpu"), "gpu"),
         (("b.mp4", "--model", "x", "--categories", "Dog"), "--categories Dog: is for --zero-shot"),

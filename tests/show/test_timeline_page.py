@@ -233,7 +233,7 @@ def test_what_cannot_be_written_is_one_line_and_leaves_nothing(tmp_path):
     with pytest.raises(AvbookError, match="b.mp4: no such file"):
         write_page(tmp_path / "a.html", [clip(path=tmp_path / "b.mp4")])
     (tmp_path / "file").write_text("x")
-    with pytest.raises(AvbookError, match="exists already|is a file"):
+    with pytest.raises(AvbookError, match="is there already|is a file"):
         write_page(tmp_path / "file" / "a.html", [clip()])
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
