@@ -93,7 +93,9 @@ def test_a_wide_table_is_printed_level_by_level_with_ours_below_the_papers():
         .splitlines()
     )
     titles = [
-        i for i, line in enumerate(lines) if line.startswith("Against other methods (MA, Table 1, ")
+        i
+        for i, line in enumerate(lines)
+        if line.startswith("Comparison with other methods (MA, Table 1, ")
     ]
     assert [re.search(r"(\w+) level, in %", lines[i])[1] for i in titles] == ["segment", "event"]
     row = next(i for i, line in enumerate(lines) if line.startswith("│ HAN"))

@@ -33,7 +33,7 @@ def made(tmp_path, task):
 
 def test_the_help_says_what_a_table_holds():
     out, _ = avbook("label", "--help")
-    assert "file,onset,offset,event" in out and "half of it is covered" in " ".join(out.split())
+    assert "file,onset,offset,event" in out and "at least half of it" in " ".join(out.split())
     for option in ("--like", "--split", "--seed", "--replace"):
         assert option in out
 
