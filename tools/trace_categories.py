@@ -1,13 +1,13 @@
-"""Where CMLCL loses the categories that its features hold: `python tools/trace_categories.py`
+"""Where CMLCL loses the category information of its features: `python tools/trace_categories.py`
 writes nbs/4_unsupervised/stages.json, which the page on it shows.
 
-python tools/trace_categories.py [--only quick | paper]
+    python tools/trace_categories.py [--only quick | paper]
 
-The small worlds of AVE under trained and under random filters, the quick preset, three seeds; then
-the paper's sizes and schedule under trained filters, fewer variants. Labels are used to measure,
-never to learn, but for the rows that say so. About ten minutes on two cores, and a quarter of an
-hour for the paper's settings. --only does one part and leaves the other's in the file as it is,
-with the preset and the data that it was made with."""
+The small worlds of AVE with trained and with random filters, the quick preset, three seeds; then
+the paper's sizes and schedule with trained filters, fewer variants. Labels are used to measure,
+never to train, except in the rows that say so. About ten minutes on two cores, and a quarter of an
+hour for the paper's settings. --only runs one part and leaves the other one's results in the file,
+with its preset and data."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ OUT = Path(__file__).resolve().parent.parent / "nbs/4_unsupervised/stages.json"
 SEEDS = range(3)
 LONG = 50  # epochs of the longer training
 PRESETS = {name: find_recipe("cmlcl").preset(name) for name in ("quick", "paper")}
-CERTAINTY = 0.2  # nats of the loss for a nat of a clip's own entropy, where that is added
-LABELLED = ("untrained", "learned")  # of these, on which label losses are compared
+CERTAINTY = 0.2  # weight of a clip's own entropy in the loss, where it is added
+LABELLED = ("untrained", "learned")  # features on which label losses are compared
 REPRESENTATIONS = {
     "untrained": {"epochs": 1, "lr": 0.0},
     "learned": {},
@@ -50,7 +50,7 @@ REPRESENTATIONS = {
     "learned, cross": {"positives": "cross"},
     f"learned, cross, {LONG} epochs": {"positives": "cross", "epochs": LONG},
 }
-PARTS = {  # by preset; less at the paper's settings, where everything takes long
+PARTS = {  # by preset; fewer at the paper's settings, which take long
     "quick": {
         "worlds": ("trained", "random"),
         "representations": tuple(REPRESENTATIONS),
@@ -65,7 +65,7 @@ PARTS = {  # by preset; less at the paper's settings, where everything takes lon
 
 
 def represent(train, seed, preset, **changed):
-    """Features of the training clips' seconds, (N, T, 2d), by the preset and what is changed."""
+    """Features of the training clips' seconds, (N, T, 2d), with the preset and some changes."""
     options = pick(preset, Pretext) | {"epochs": preset["represent_epochs"]} | changed
     options |= {"lr": changed.get("lr", preset["represent_lr"])}
     net, history = pretrain(
@@ -80,7 +80,7 @@ def represent(train, seed, preset, **changed):
 
 
 def look(videos, truth, seed, preset):
-    """What one vector a clip knows of its category, in percent."""
+    """How well one vector per clip determines its category, in percent."""
     sets = contrastive_sets(videos, preset["k"])
     groups = group(videos, preset["categories"], seed=seed).numpy()
     return {
@@ -91,14 +91,14 @@ def look(videos, truth, seed, preset):
 
 
 def same_clip(features):
-    """Share of clips whose sound is nearest to their own picture among all, in percent."""
+    """Share of clips whose audio is nearest to their own frames among all, in percent."""
     sound, picture = (F.normalize(x.mean(1), dim=-1) for x in features.chunk(2, -1))
     found = (sound @ picture.T).argmax(1)
     return 100 * float((found == torch.arange(len(found))).float().mean())
 
 
 def with_certainty(own, near, far, **options):
-    """The label loss, and a little of each clip's own entropy."""
+    """The label loss, plus a small multiple of each clip's own entropy."""
     loss, parts = PRINTED(own, near, far, **options)
     return loss - CERTAINTY * (own.exp() * own).sum(-1).mean(), parts
 
@@ -107,7 +107,7 @@ PRINTED = label_contrast.label_loss
 
 
 def drawn(truth, k, rng, same):
-    """For each clip k others, by chance, of its own category or of another."""
+    """For each clip k others, drawn at random, of its own category or of another."""
     rows = []
     for i, category in enumerate(truth):
         pool = np.flatnonzero((truth == category) == same)
@@ -116,7 +116,7 @@ def drawn(truth, k, rng, same):
 
 
 def label_ways(videos, truth, seed, k):
-    """Name -> options of `assign_pseudo_labels`: the loss as it is, and one thing changed."""
+    """Name -> options of `assign_pseudo_labels`: the loss unchanged, and with one change each."""
     rng = np.random.default_rng(seed)
     sets = contrastive_sets(videos, k)
     anyone = torch.as_tensor(rng.integers(0, len(videos), (len(videos), k)))
@@ -138,7 +138,8 @@ def label_ways(videos, truth, seed, k):
 
 
 def labelled(videos, truth, seed, preset, only=None):
-    """Purity of the labels by each way, how sure they are, and how many categories are empty."""
+    """Purity of the labels for each variant, their certainty, and the number of empty
+    categories."""
     rows = {}
     plain = {
         "categories": preset["categories"],
@@ -180,7 +181,7 @@ def trace(job):
 
 
 def rounded(told):
-    """Numbers of a nested dict to two digits."""
+    """A nested dict with its numbers rounded to two digits."""
     if isinstance(told, dict):
         return {name: rounded(value) for name, value in told.items()}
     return round(told, 2) if isinstance(told, float) else told
@@ -208,7 +209,7 @@ def measure(name):
 def main(arguments=None):
     """Measures, prints, writes."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--only", choices=PARTS, help="one part, the other stays as it is")
+    parser.add_argument("--only", choices=PARTS, help="one part; the other stays unchanged")
     only = parser.parse_args(arguments).only
     stored = json.loads(OUT.read_text(encoding="utf-8"))["parts"] if only else {}
     parts = {name: stored[name] if only not in (None, name) else measure(name) for name in PARTS}
