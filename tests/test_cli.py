@@ -202,7 +202,7 @@ recipes.find_recipe = find_recipe
 @pytest.mark.parametrize(
     "raised, said",
     [
-        ("KeyError('a\\nb')", r"unexpected: KeyError 'a\nb'; run again with --traceback for all"),
+        ("KeyError('a\\nb')", r"unexpected: KeyError 'a\nb'; run again with --traceback for the"),
         ("ValueError('a\\n\\x1b[31m b')", r"unexpected: ValueError a \x1b[31m b; run again"),
         ("ValueError()", "unexpected: ValueError; run again with --traceback"),
         ("ValueError('x' * 10**6)", "run again with --traceback"),
@@ -217,7 +217,7 @@ recipes.find_recipe = find_recipe
         ("OSError(errno.EIO, '', 'a.h5')", "a.h5: Input/output error; the disk or the network"),
         ("OSError(errno.ENOSPC, '')", "writing: No space left on device; free some space"),
         ("PermissionError(errno.EACCES, '', 'a.h5')", "a.h5: Permission denied; change its"),
-        ("FileNotFoundError(errno.ENOENT, '', b'a.h5')", "a.h5: No such file or directory; it is"),
+        ("FileNotFoundError(errno.ENOENT, '', b'a.h5')", "a.h5: No such file or directory; it does"),
         ("OSError('h5: file write failed: errno = 28, error')", "No space left on device"),
         ("SystemExit('as it says')", "avbook: as it says"),
         ("BaseException('rare')", "unexpected: BaseException rare"),

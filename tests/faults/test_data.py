@@ -125,7 +125,7 @@ def test_labels_that_differ_in_seconds_only_are_used_and_noted(ave):
     split = next(split for split in data.splits.values() if at in split.rows)
     assert np.array_equal(split.labels[split.rows == at][0], row)
     assert [str(f) for f in check_folder(ave)] == [
-        f"note: labels.h5: row {at}: other seconds than Annotations.txt has; labels.h5 is used"
+        f"note: labels.h5: row {at}: other seconds than in Annotations.txt; labels.h5 is used"
     ]
 
 
@@ -407,7 +407,7 @@ def test_a_truncated_or_pickled_feature_file(llp):
     "kind, shape, words",
     [
         ("res152", (75, 12), "a whole multiple"),
-        ("r2plus1d_18", (20, 6), "as many"),
+        ("r2plus1d_18", (20, 6), "the same number"),
         ("vggish", (10, 8, 1), "segments or frames"),
         ("vggish", (0, 8), "segments or frames"),
     ],
