@@ -61,7 +61,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help=(
         "Three papers on audio-visual events, rebuilt, run and checked.\n\nStart with `avbook"
-        " demo`, which trains on the embedded world and shows what came out. `avbook COMMAND"
+        " demo`, which trains on the embedded world and shows the results. `avbook COMMAND"
         " --help` explains each command with examples."
     ),
 )
@@ -117,7 +117,7 @@ def world(
     like: Annotated[
         str,
         typer.Option(
-            help="ave (one event a clip) or llp (several, each audible, visible or both)."
+            help="ave (one event per clip) or llp (several, each audible, visible or both)."
         ),
     ] = "ave",
     size: Annotated[
@@ -289,7 +289,9 @@ def data_pack(
 
 @app.command()
 def run(
-    recipe: Annotated[str, typer.Argument(help="Such as psp-full; `avbook recipes` lists them.")],
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe, such as psp-full; `avbook recipes` lists them.")
+    ],
     data: Where = "world",
     seeds: Annotated[
         int | None,
@@ -382,7 +384,7 @@ def table(
 
     Cells shared by several tables are run once; an interrupted command continues. Examples: `avbook
     table psp-1 --only full --seeds 3`; `avbook table psp ma --undecided 20`: 10 seeds for every
-    cell, 20 for the claims that remain undecided"""
+    cell, 20 for the directions that remain undecided"""
     from avbook.cli import printing, running, tables as work
     from avbook.experiments.recipe import parse_options
     from avbook.papers import find_tables

@@ -25,7 +25,7 @@ def features(
     like: Annotated[
         str,
         typer.Option(
-            help="ave (one event a clip) or llp (several, each audible, visible or both)."
+            help="ave (one event per clip) or llp (several, each audible, visible or both)."
         ),
     ] = "ave",
     visual: Annotated[

@@ -16,7 +16,7 @@ LARGEST_SEED = 2**32 - 1
 
 def label(
     folder: Annotated[
-        Path, typer.Argument(help="The features of your videos, as `avbook features` writes them.")
+        Path, typer.Argument(help="The features of your videos, as written by `avbook features`.")
     ],
     labels: Annotated[
         Path,

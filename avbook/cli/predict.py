@@ -32,7 +32,7 @@ def predict(
         bool,
         typer.Option(
             "--zero-shot",
-            help="No training: the classes of YAMNet (audio) and EfficientNet-Lite0 (frames).",
+            help="No training: the classes of YAMNet (audio) and EfficientNet-Lite0 (visual).",
         ),
     ] = False,
     model: Annotated[

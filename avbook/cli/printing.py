@@ -1,5 +1,4 @@
-"""What the commands print: tables in the terminal, and which results were read and which were
-run."""
+"""Printed output of the commands: terminal tables, and which results were read or run."""
 
 from __future__ import annotations
 

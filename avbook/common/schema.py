@@ -1,5 +1,4 @@
-"""JSON files checked against a schema: a wrong type, a missing key or a broken byte gives one
-line."""
+"""JSON files checked against a schema; any fault gives a one-line error."""
 
 from __future__ import annotations
 

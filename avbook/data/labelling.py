@@ -1,5 +1,4 @@
-"""The user's own labels, a CSV, converted to official label files and splits of a feature
-folder."""
+"""The user's own labels, a CSV, converted to label files and splits of a feature folder."""
 
 from __future__ import annotations
 

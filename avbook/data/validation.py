@@ -1,5 +1,4 @@
-"""Checks of a data folder: findings that name the file, what was found, what was expected, what to
-do.
+"""Checks of a data folder: findings with file, found value, expected value, and advice.
 
 The loaders and `avbook data check` share these: a loader stops at the first error, the command
 prints all findings."""

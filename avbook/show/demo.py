@@ -1,5 +1,4 @@
-"""Figures of the demo: training curves, a test clip with its prediction, the pairs that PSP
-keeps."""
+"""Figures of the demo: training curves, a test clip with its prediction, pairs kept by PSP."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""What training requires of a method, a data set and its splits, as protocols without base
-classes."""
+"""Requirements of training on methods, data sets and splits: protocols without base classes."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Clustering baselines: k-means, spectral clustering and random labels, for comparison with the
-pseudo-labels."""
+"""Clustering baselines for the pseudo-labels: k-means, spectral clustering, random labels."""
 
 from __future__ import annotations
 

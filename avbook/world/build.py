@@ -1,5 +1,4 @@
-"""Writes the world: renders clips, extracts their features, writes the official files of AVE and
-LLP."""
+"""Writes the world: renders clips, extracts features, writes the official files of AVE and LLP."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ class Localiser:
         "replace seconds by those of other clips: any, or those with the smallest γ (weakest)",
         choices=("none", "any", "weakest"),
     )
-    share: float = option(0.3, "share of the replaced seconds", least=0, below=1)
+    share: float = option(0.3, "share of replaced seconds", least=0, below=1)
 
 
 @dataclass(frozen=True)
