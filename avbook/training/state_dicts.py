@@ -1,5 +1,5 @@
-"""Weights by name, in any supported form: unwrapped, without prefixes, checked before they are
-read."""
+"""Weights by name, in any of the forms they are given in: unwrapped, without prefixes, checked
+before they are read."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _mapping(given: Any, where: str) -> Mapping[str, Any]:
 def _values(weights: Mapping[str, Any], where: str) -> dict[Any, Any]:
     try:
         return {key: weights[key] for key in weights.keys()}
-    except Exception as error:  # any error of a user's object
+    except Exception as error:  # an object of the user's may raise anything
         raise AvbookError(
             f"{where}: {type(weights).__name__} cannot be read ({first_line(error)}); {FORMS}"
         ) from None
@@ -104,7 +104,7 @@ def _holds_weights(value: Any, depth: int = DEPTH) -> bool:
         return False
     try:
         parts = list(value.values())
-    except Exception:  # any error of a user's object: then it holds none
+    except Exception:  # an object of the user's may raise anything: then it holds none
         return False
     return any(isinstance(part, ARRAYS) or _holds_weights(part, depth - 1) for part in parts)
 

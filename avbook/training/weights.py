@@ -45,7 +45,7 @@ __all__ = [
 
 # -------------------------------------------------------------------------------------------- files
 def write_tensors(
-    path: str | os.PathLike,  # path of the file; its folder is made
+    path: str | os.PathLike,  # of the file; its folder is made
     tensors: dict[str, Tensor],  # tensors to store, on any device
     meta: dict[str, Any],  # metadata: any JSON value
 ) -> Path:
@@ -168,7 +168,7 @@ def read_weights(
     source: Any,
     what: str = "weights",  # name in messages
     known: tuple[str, ...] = (),  # prefixes of the network's own names, which stay
-    unused: tuple[str, ...] = (),  # prefixes of names that are not read
+    unused: tuple[str, ...] = (),  # how names begin that are not to be read
     own: Mapping[str, Tensor]
     | None = None,  # the network's weights, for its counters and empty weights
 ) -> Weights:
