@@ -217,7 +217,7 @@ recipes.find_recipe = find_recipe
         ("OSError(errno.EIO, '', 'a.h5')", "a.h5: Input/output error; the disk or the network"),
         ("OSError(errno.ENOSPC, '')", "writing: No space left on device; free some space"),
         ("PermissionError(errno.EACCES, '', 'a.h5')", "a.h5: Permission denied; change its"),
-        ("FileNotFoundError(errno.ENOENT, '', b'a.h5')", "a.h5: No such file or directory; it does"),
+        ("FileNotFoundError(errno.ENOENT, '', b'a.h5')", "a.h5: No such file or directory; it"),
         ("OSError('h5: file write failed: errno = 28, error')", "No space left on device"),
         ("SystemExit('as it says')", "avbook: as it says"),
         ("BaseException('rare')", "unexpected: BaseException rare"),

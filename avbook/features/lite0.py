@@ -85,8 +85,8 @@ class Block(nn.Module):
 
 
 class Lite0(nn.Module):
-    """Images (n, 3, 224, 224), scaled as (pixel - 127) / 128, to maps (n, 1280, 7, 7) from 0 to 6.
-    `fc` maps the mean of a map to the 1000 logits of ImageNet."""
+    """Images (n, 3, 224, 224), (pixel - 127) / 128, to maps (n, 1280, 7, 7) from 0 to 6. `fc`
+    makes the 1000 logits of ImageNet of a map's mean."""
 
     def __init__(
         self,

@@ -84,8 +84,8 @@ def world_sizes(
     task: str,  # "ave" or "llp"
     features: str = DEFAULT_FEATURES,  # "random" or "trained"
 ) -> dict[str, tuple[int, ...]]:
-    """Size -> clips for train, val and test. With random filters `small` has fewer validation and
-    test clips, as when its records were made."""
+    """Size -> clips for train, val and test. With random features `small` has fewer val and test
+    clips, as when its records were made."""
     _check_features(features)
     sizes = SIZES[find_spec(task).task]
     return sizes | {"small": FIRST_SMALL} if features == "random" else sizes
