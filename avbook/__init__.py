@@ -1,11 +1,11 @@
-"""Three papers on audio-visual events: the names one imports first, loaded lazily."""
+"""Three papers on audio-visual events: the public names, imported on first use."""
 
 __version__ = "0.2.0"
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-# the names one imports from the top, each loaded with its module when it is first asked for
+# public names, each imported with its module on first access
 _MODULES = {
     "data.ave": ("AVE",),
     "data.labelling": ("label_folder",),

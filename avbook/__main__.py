@@ -1,4 +1,4 @@
-"""`python -m avbook`: the same as the `avbook` command."""
+"""`python -m avbook`: the `avbook` command."""
 
 from avbook.cli import main
 

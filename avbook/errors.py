@@ -1,11 +1,11 @@
-"""`AvbookError`, the one exception that a user of avbook is meant to read."""
+"""`AvbookError`, the exception whose message is meant for users."""
 
 __all__ = ["AvbookError"]
 
 
 class AvbookError(ValueError):
-    """Input that cannot be used: one line with the file, what was found, what was expected and what
-    to do."""
+    """Unusable input. The message is one line: the file, what was found, what was expected, what to
+    do."""
 
     def __init__(self, message: object = ""):
-        super().__init__(" ".join(str(message).splitlines()))  # a name may have line breaks in it
+        super().__init__(" ".join(str(message).splitlines()))  # file names may contain line breaks

@@ -1,16 +1,16 @@
-"""A training step of a released repository and ours, on the same arrays, in turns.
+"""A training step of a released repository against ours, on the same arrays, in turns.
 
     git clone https://github.com/jasongief/PSP_CVPR_2021 psp
     python benchmarks/against_released.py psp [--device cuda] [--batch N] [--steps 5] [--rounds 6]
 
 CLONE is a clone of the authors' code, of PSP (https://github.com/jasongief/PSP_CVPR_2021) or of MA
 (https://github.com/Yu-Wu/Modaily-Aware-Audio-Visual-Video-Parsing); it is imported from there and
-is never part of this package. Its network, its losses, its reading of a batch (PSP's; MA's reads
-files, which is left out on both sides) and its optimizer are called as its own loop calls them; on
-a processor `.cuda()` gives the tensor itself. Ours starts from the same weights
-(`avbook.load_released`), and both come to the same first loss (asserted). Arrays are made up, at
-the official sizes, float32 in memory on the CPU; a step reads a batch, moves it to the device, runs
-forward and backward, and updates. A figure is the median step of the fastest round."""
+is not part of this package. Its network, its losses, its batch reading (PSP's; MA's reads files,
+which is left out on both sides) and its optimizer are called as in its own loop; on a CPU `.cuda()`
+returns the tensor itself. Ours starts from the same weights (`avbook.load_released`), and both give
+the same first loss (asserted). Arrays are made up, at the official sizes, float32 in CPU memory; a
+step reads a batch, moves it to the device, runs forward and backward, and updates. A time is the
+median step of the fastest round."""
 
 import contextlib
 import importlib.util
@@ -26,7 +26,7 @@ from measure import RESULTS, Way, arguments, flops_of, machine, peak_gflops, row
 
 
 def load(path: Path, name: str):
-    """The module of a file of the clone, under a name of its own."""
+    """The module of a file of the clone, under its own name."""
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
@@ -38,21 +38,21 @@ def load(path: Path, name: str):
 
 @contextlib.contextmanager
 def quietly():
-    """Released code calls what PyTorch warns of."""
+    """Silences warnings of PyTorch about released code."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def without_cuda() -> None:
-    """From here on `.cuda()` leaves a tensor where it is."""
+    """Makes `.cuda()` leave a tensor where it is, from here on."""
     import torch
 
     torch.Tensor.cuda = lambda self, *_, **__: self
 
 
 def ours(kind: str, recipe: str, state: dict, device: str):
-    """Our network with the released weights, its method and its optimizer, as `fit` has it."""
+    """Our network with the released weights, its method and its optimizer, as in `fit`."""
     import torch
 
     from avbook import load_released
@@ -73,7 +73,7 @@ DIMS = {
 
 
 def step_of(net, method, optimizer, get):
-    """Our step: what `avbook.training.loop.fit` does with a batch."""
+    """Our step: the work of `avbook.training.loop.fit` on a batch."""
 
     def step():
         loss, _ = method.loss(net, get())
@@ -85,7 +85,7 @@ def step_of(net, method, optimizer, get):
 
 
 def first_losses(theirs, own, nets, tolerance=1e-4) -> float:
-    """The loss of both on the same batch without dropout; AssertionError where they differ."""
+    """The loss of both on the same batch without dropout; AssertionError if they differ."""
     import torch
 
     for net in nets:
@@ -95,7 +95,7 @@ def first_losses(theirs, own, nets, tolerance=1e-4) -> float:
     for net in nets:
         net.train()
     assert abs(released - mine) <= tolerance * max(1, abs(released)), (
-        f"the first loss is {mine}, not {released} as the released code's"
+        f"the first loss is {mine}, not {released} as in the released code"
     )
     return released
 
@@ -123,7 +123,7 @@ def psp(clone: Path, clips: int, batch: int, device: str):
     settings, own, method, optimizer = ours("psp-full", "psp-full", net.state_dict(), device)
     released_optimizer = torch.optim.Adam(net.parameters(), lr=settings["lr"])
 
-    data = loading.AVE_Fully_Dataset.__new__(loading.AVE_Fully_Dataset)  # whose files are not here
+    data = loading.AVE_Fully_Dataset.__new__(loading.AVE_Fully_Dataset)  # its files are not needed
     data.batch_size, data.list_copy = batch, list(range(clips))
     data.audio_features, data.video_features, data.labels = audio, visual, labels
     data.video_batch = np.zeros((batch, 10, 7, 7, 512), np.float32)
@@ -133,7 +133,7 @@ def psp(clone: Path, clips: int, batch: int, device: str):
     data.segment_avps_gt_batch = np.zeros((batch, 10), np.float32)
 
     def their_loss(number, shuffle=False):
-        data.segment_avps_gt_batch[:] = 0  # the released code leaves the last batch's there
+        data.segment_avps_gt_batch[:] = 0  # the released code does not clear the last batch's
         sound, pictures, _, segments, pairs = (
             part.to(device) for part in data.get_batch(number, shuffle)
         )
@@ -199,7 +199,7 @@ def ma(clone: Path, clips: int, batch: int, device: str):
         batches.append({name: torch.from_numpy(part) for name, part in parts.items()})
     step_folder = clone / "step3_retrain"
     sys.path.insert(0, str(step_folder))
-    if importlib.util.find_spec("torchvision") is None:  # imported, and not used in a step
+    if importlib.util.find_spec("torchvision") is None:  # imported, but not used in a step
         fake = types.ModuleType("torchvision")
         fake.transforms = fake.utils = types.ModuleType("torchvision.transforms")
         sys.modules["torchvision"] = fake

@@ -1,12 +1,12 @@
-"""Every benchmark, each script in a process of its own, and one table of what came out.
+"""All benchmarks, each script in its own process, and one table of the results.
 
     python benchmarks/all.py [--only steps refinement …] [--quick] [--device cuda] [--results DIR]
 
-Each script writes DIR/NAME.json (default: benchmarks/results) and its own output as it goes; a
-script that fails does not keep the others from running, and the exit code says that one failed.
-`--quick` runs tiny sizes, all in this process, into a folder of its own: it shows that everything
-works, and its figures say nothing. `--table` prints the table of what stands in DIR and runs
-nothing. `llp_real.py` is not among them: it takes an hour and a folder to work in."""
+Each script writes DIR/NAME.json (default: benchmarks/results) and its own output as it runs; a
+failing script does not stop the others, and the exit code says that one failed. `--quick` runs tiny
+sizes, all in this process, into its own folder: it shows that everything works, but its times are
+meaningless. `--table` prints the table of the results in DIR and runs nothing. `llp_real.py` is not
+included: it takes an hour and a working folder."""
 
 import argparse
 import json
@@ -47,11 +47,11 @@ ON_CPU_ONLY = (
     "features",
     "quick_step",
     "beyond_memory",
-)  # have no --device
+)  # scripts without --device
 
 
 def command_of(name: str, results: Path, quick: bool, device: str) -> list[str]:
-    """How the script is called."""
+    """The command line of the script."""
     return [
         sys.executable,
         str(HERE / f"{name}.py"),
@@ -78,7 +78,7 @@ def run_here(command: list[str]) -> int:
 
 
 def read(results: Path) -> dict[str, dict]:
-    """The records that stand in a folder, by name."""
+    """The records in a folder, by name."""
     return {
         path.stem: json.loads(path.read_text(encoding="utf-8"))
         for path in sorted(results.glob("*.json"))
@@ -87,7 +87,7 @@ def read(results: Path) -> dict[str, dict]:
 
 
 def spelled(seconds: float | None) -> str:
-    """Seconds with a unit that suits them."""
+    """Seconds with a suitable unit."""
     if seconds is None:
         return "–"
     if seconds >= 3600:
@@ -103,7 +103,7 @@ def spelled(seconds: float | None) -> str:
 
 def table(records: dict[str, dict]) -> str:
     """The rows of all records as lines of equal columns."""
-    titles = ("what", "takes", "straightforward", "ratio", "of the peak", "memory")
+    titles = ("work", "time", "straightforward", "ratio", "of the peak", "memory")
     lines = [titles]
     for record in records.values():
         for found in record["rows"]:
@@ -136,15 +136,15 @@ def main() -> int:
     asked = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    asked.add_argument("--only", nargs="+", choices=SCRIPTS, help="these scripts alone")
+    asked.add_argument("--only", nargs="+", choices=SCRIPTS, help="only these scripts")
     asked.add_argument(
         "--quick",
         action="store_true",
         help="tiny sizes, into runs/benchmarks/quick unless --results says otherwise",
     )
-    asked.add_argument("--device", default="cpu", help="cpu, or cuda where there is a card")
+    asked.add_argument("--device", default="cpu", help="cpu, or cuda with a card")
     asked.add_argument("--results", type=Path, help="folder of the JSON files")
-    asked.add_argument("--table", action="store_true", help="run nothing, print what stands there")
+    asked.add_argument("--table", action="store_true", help="run nothing, print the stored results")
     args = asked.parse_args()
     results = args.results or (
         Path("runs/benchmarks/quick")

@@ -3,14 +3,14 @@ from a folder and from a URL.
 
     python benchmarks/beyond_memory.py [--clips 1000 10000 100000] [--folder DIR] [--out FILE.json]
 
-Features are made up: sound 10×128 and pictures 10×7×7×64, float16, 65 kB a clip, so that 100,000
-clips are 6.5 GB (official pictures have eight times as many channels); no more than a batch of them
-is held (`cache_mb=0`). A line opens the pack, the first time and again, and trains PSP (full, the
-small settings) for an epoch, validation and test included, in a process of its own. `bytes_read`
-are those of all reads of the epoch, as Linux counts them, and `bytes_of_clips` what its clips take:
-equal where each byte is read once. The URL is `file://…`, read through fsspec as one of a network
-is. "One after the other" reads a batch when the one before it is done, instead of meanwhile. Files
-are in the page cache as far as it holds them."""
+Features are made up: audio 10×128 and visual 10×7×7×64, float16, 65 kB per clip, so that 100,000
+clips are 6.5 GB (official visual features have eight times as many channels); at most one batch of
+them is held (`cache_mb=0`). Each line opens the pack, the first time and again, and trains PSP
+(full, the small settings) for an epoch, including validation and test, in its own process.
+`bytes_read` counts all reads of the epoch, as reported by Linux, and `bytes_of_clips` the size of
+its clips: they are equal if each byte is read once. The URL is `file://…`, read through fsspec like
+one on a network. "One after the other" reads a batch when the one before it is done, instead of
+meanwhile. Files are in the page cache as far as they fit."""
 
 import json
 import shutil
@@ -26,8 +26,8 @@ WAYS = ("folder", "URL", "URL, one after the other")
 
 
 def bytes_read() -> int | None:
-    """Bytes that this process has read so far, from disk, page cache or network; None where the
-    system does not count them."""
+    """Bytes that this process has read so far, from disk, page cache or network; None if the system
+    does not count them."""
     counts = Path("/proc/self/io")
     if not counts.exists():
         return None
@@ -35,7 +35,7 @@ def bytes_read() -> int | None:
 
 
 def pack_of(folder: Path, clips: int) -> Path:
-    """A pack of so many clips, made where it does not stand."""
+    """A pack with this number of clips, made if it does not exist."""
     from avbook.data.packs import pack_folder
 
     pack = folder / f"{clips}.pack"
@@ -47,13 +47,13 @@ def pack_of(folder: Path, clips: int) -> Path:
 
 
 def measure(way: str, pack: str, epochs: int = 1) -> dict:
-    """A line."""
+    """Measures one line."""
     from avbook.data.ave import AVE
     from avbook.experiments.datasets import data_dims
     from avbook.experiments.recipes import find_recipe
     from avbook.training import batches, loop
 
-    loop.start_accelerator("cpu")  # imports what it needs, which is no epoch's
+    loop.start_accelerator("cpu")  # imports its dependencies before the timing
     if way.endswith("one after the other"):
         batches.read_ahead = iter
     where = pack if way == "folder" else f"file://{Path(pack).resolve()}"
@@ -65,7 +65,7 @@ def measure(way: str, pack: str, epochs: int = 1) -> dict:
     opened_mb = peak_memory_mb()
     settings = recipe.preset("quick")
     net, method = recipe.build(settings, data_dims(data))
-    loop.make_optimizer(net, method, "adam", settings["lr"], 0.0)  # imports much, too
+    loop.make_optimizer(net, method, "adam", settings["lr"], 0.0)  # also imports much
     before, started = bytes_read(), time.perf_counter()
     loop.fit(
         net,
@@ -96,7 +96,7 @@ def measure(way: str, pack: str, epochs: int = 1) -> dict:
 def main() -> None:
     asked = arguments(__doc__, "beyond_memory", device=False)
     asked.add_argument("--clips", type=int, nargs="+", default=[1000, 10_000, 100_000])
-    asked.add_argument("--folder", type=Path, help="where packs are made and kept")
+    asked.add_argument("--folder", type=Path, help="folder of the packs")
     args = asked.parse_args()
     if args.one:
         return print(json.dumps(measure(**json.loads(args.one))))

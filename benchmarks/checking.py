@@ -2,11 +2,11 @@
 
     python benchmarks/checking.py [--ave 4143] [--llp 11849] [--scratch DIR] [--out FILE.json]
 
-AVE lies in h5 files of float32 (4.2 GB), LLP in three .npy files a clip (8.1 GB); `--llp 0`
-leaves that out. "check" looks at every value, "first start" is `AVE(folder)` or `LLP(folder)` on
-files that no one has looked at yet, "second start" the same again, which finds the hash beside
-them. Nothing is held in memory (`cache_mb=0`). Each line runs in a process of its own; files are in
-the page cache where it holds them. Not part of all.py: it takes 13 GB of disk."""
+AVE is stored in h5 files of float32 (4.2 GB), LLP in three .npy files per clip (8.1 GB); `--llp 0`
+leaves it out. "check" reads every value, "first start" is `AVE(folder)` or `LLP(folder)` on files
+that were never scanned, "second start" the same again, which finds the hash beside them. Nothing is
+held in memory (`cache_mb=0`). Each line runs in its own process; files are in the page cache as far
+as they fit. Not part of all.py: it takes 13 GB of disk."""
 
 import json
 import os
@@ -21,8 +21,8 @@ WAYS = ("check", "first start", "second start")
 
 
 def measure(task: str, way: str, folder: str) -> dict:
-    """Seconds, and megabytes at most and before."""
-    import avbook.data.packs  # noqa: F401  (so that no import is timed)
+    """Seconds, and memory in megabytes: peak and before."""
+    import avbook.data.packs  # noqa: F401  (imported first, so that no import is timed)
     from avbook.data.ave import AVE
     from avbook.data.llp import LLP
     from avbook.data.packs import check_folder
@@ -43,7 +43,7 @@ def main() -> None:
     asked = arguments(__doc__, "checking", device=False)
     asked.add_argument("--ave", type=int, default=4143, help="clips of AVE")
     asked.add_argument("--llp", type=int, default=11849, help="clips of LLP")
-    asked.add_argument("--scratch", type=Path, help="where to write them; default: the system's")
+    asked.add_argument("--scratch", type=Path, help="folder for the files; default: the system's")
     args = asked.parse_args()
     if args.one:
         return print(json.dumps(measure(**json.loads(args.one))))
@@ -61,7 +61,7 @@ def main() -> None:
                 llp_folder(folder, clips)
             size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
             if not args.quick:
-                time.sleep(3)  # what was written just now is not remembered
+                time.sleep(3)  # scans of files written just now are not stored
             os.sync()
             lines = {way: apart(task=task, way=way, folder=str(folder)) for way in WAYS}
         found[task] = {"megabytes": size / 1e6, "lines": lines}

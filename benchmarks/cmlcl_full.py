@@ -1,14 +1,14 @@
-"""What CMLCL's full setting would take here: a few steps of each stage at the paper's sizes,
-multiplied out.
+"""Extrapolated time of CMLCL's full setting on this machine: a few steps of each stage at the
+paper's sizes, multiplied.
 
-OMP_NUM_THREADS=2 python benchmarks/cmlcl_full.py [--out FILE.json] [--clips 3339] [--visual 2048]
-[--steps 4]
+    OMP_NUM_THREADS=2 python benchmarks/cmlcl_full.py [--out FILE.json] [--clips 3339]
+        [--visual 2048] [--steps 4]
 
 Sizes: batches of 32, d = 512, C = 28, K = 30, visual features 7 × 7 × 2048 (ResNet-152). Features
 are made up; their values do not change the time. A step is forward, backward and update with the
-package's own code; time is the median over --steps that follow one to warm up. Reading features
-from disk is not counted. Full setting: 200 epochs for the features, then three rounds of one search
-for neighbours, 200 epochs of the annotator and 30 of the localiser."""
+package's own code; its time is the median over --steps after one warm-up step. Reading features
+from disk is not counted. Full setting: 200 epochs for the features, then three rounds of one
+neighbour search, 200 epochs of the cluster head and 30 of the localiser."""
 
 import torch
 from measure import arguments, machine, middle, peak_memory_mb, row, seconds_of, write
@@ -41,7 +41,7 @@ def trains(net, method, batch, optimizer):
 
 
 def measure(clips: int, visual: int, steps: int) -> dict[str, float]:
-    """Seconds a step of each stage, and of one search for neighbours."""
+    """Seconds per step of each stage, and of one neighbour search."""
     seed_everything(0)
     found = {}
     net, method = AVBackbone(visual, AUDIO, WIDTH).train(), PretextMethod(clips, WIDTH)
@@ -120,7 +120,7 @@ def main() -> None:
     )
     found["rows"] = [
         row(
-            "CMLCL at the paper's sizes, all of it, multiplied out",
+            "CMLCL at the paper's sizes, all stages, extrapolated",
             "",
             3600 * found["hours"]["all"],
             None,

@@ -3,13 +3,13 @@ float32, and ours.
 
     python benchmarks/cmran_step.py [--batch 32] [--steps 3] [--rounds 4] [--out FILE.json]
 
-Audio 10×128, pictures 10×7×7×512, 28 categories, every second labelled. The released training
+Audio 10×128, visual 10×7×7×512, 28 categories, every second labelled. The released training
 converts its network to float64, since the published features are stored so. "Released" is our
-network with the arithmetic of the released attention: the products of sound and picture as maps of
-512 and of 256 channels, time before clips in the relations, clips read one by one, Adam tensor by
-tensor. The four ways come to the same first loss from the same weights (asserted, within rounding)
-and take turns in one process, round after round; a figure is the median step of the fastest round.
-A step is: read a batch, forward, loss, backward, clipping, update."""
+network with the arithmetic of the released attention: the products of audio and visual features as
+maps of 512 and of 256 channels, time before clips in the relations, clips read one by one, Adam
+tensor by tensor. The four variants give the same first loss from the same weights (asserted, within
+rounding) and take turns in one process, round after round; a time is the median step of the fastest
+round. A step is: read a batch, forward, loss, backward, clipping, update."""
 
 import itertools
 from types import MethodType
@@ -36,7 +36,8 @@ WAYS = {  # name -> (as released, dtype)
 
 
 def attend_with_maps(self, audio, visual):
-    """`SpatialChannelAttention.forward` with both products of sound and picture as whole maps."""
+    """`SpatialChannelAttention.forward` with both products of audio and visual features as whole
+    maps."""
     import torch
 
     *lead, height, width, dim = visual.shape
@@ -54,7 +55,7 @@ def attend_with_maps(self, audio, visual):
 
 
 def relate_time_first(self, query, memory):
-    """`nn.MultiheadAttention` as PyTorch has it by default: time first, weights always averaged."""
+    """`nn.MultiheadAttention` with PyTorch's defaults: time first, weights always averaged."""
     x, m = query.transpose(0, 1).contiguous(), memory.transpose(0, 1).contiguous()
     self.attention.batch_first = False
     found, weights = self.attention(x, m, m)
@@ -64,7 +65,7 @@ def relate_time_first(self, query, memory):
 
 
 def step_way(released: bool, dtype: str, split, size: int, device: str):
-    """(`Way`, floating-point operations of a step, loss of the first batch from the first
+    """(`Way`, floating-point operations of a step, loss of the first batch from the initial
     weights)."""
     import torch
 
@@ -102,7 +103,7 @@ def step_way(released: bool, dtype: str, split, size: int, device: str):
         optimizer.step()
         optimizer.zero_grad(set_to_none=not released)
 
-    net.eval()  # dropout draws its numbers in another order where the ways differ
+    net.eval()  # the variants draw dropout's numbers in different orders
     with torch.no_grad():
         first = float(method.loss(net, get(rows[:size]))[0])
     net.train()

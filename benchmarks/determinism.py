@@ -1,13 +1,13 @@
-"""What the front page's number depends on besides the seed: threads, kernels, a kill, a second run
-beside it.
+"""The effect of threads, kernels, a kill and a parallel run on the front page's number, besides the
+seed.
 
     python benchmarks/determinism.py [--out FILE.json]
 
 The job is the front page's eight lines: PSP on the world, 12 epochs. It runs over seeds under each
-condition, then once more for the first seed: again, killed by SIGKILL in the middle of an epoch and
-continued, and two seeds at a time. Every run is a process of its own. Two runs are bit-equal where
-all losses, the predictions and all weights are (`sha256`). Another processor is not at hand: the
-variables of `AVX2` make PyTorch, oneDNN and MKL compute as on one without AVX-512."""
+condition, then again for the first seed: repeated, killed by SIGKILL in the middle of an epoch and
+continued, and two seeds at a time. Every run is its own process. Two runs are bit-equal if all
+losses, the predictions and all weights are (`sha256`). In place of another processor, the variables
+of `AVX2` make PyTorch, oneDNN and MKL compute as on one without AVX-512."""
 
 import hashlib
 import json
@@ -31,7 +31,7 @@ AVX2 = {
 }
 CONDITIONS = {
     "one thread": ONE,
-    # threads that sleep while they wait: beside other work they would take ten times as long
+    # waiting threads sleep: beside other work spinning takes ten times as long
     "two threads": {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "passive"},
     "AVX2 kernels": ONE | AVX2,
 }
@@ -39,8 +39,8 @@ CONDITIONS = {
 
 # ------------------------------------------------------------------------------- in a process apart
 def train(seed: int, epochs: int, data: str, out: str | None, kill_at: int | None) -> dict:
-    """The front page's eight lines, with what they came to; `kill_at` is the step that is not
-    survived."""
+    """Runs the front page's eight lines and returns the results; `kill_at` is the step at which the
+    process is killed."""
     import torch
 
     from avbook import PSP, PSPMethod, fit, seed_everything
@@ -79,7 +79,7 @@ def digest(losses: list[float], result) -> str:
 
 
 def _killing(loss, step: int):
-    """That loss, which ends its process at the given call as `kill -9` would."""
+    """The loss, with a kill of its process at the given call, as by `kill -9`."""
     calls = 0
 
     def fatal(net, batch):
@@ -94,7 +94,7 @@ def _killing(loss, step: int):
 
 # ----------------------------------------------------------------------------------------- here
 def apart(environment: dict[str, str], killed: bool = False, **task) -> dict | None:
-    """What a process with these variables found; None where it was to be killed, and was."""
+    """The result of a process with these variables; None if it was killed on purpose."""
     done = subprocess.run(
         [sys.executable, __file__, "--one", json.dumps({"out": None, "kill_at": None} | task)],
         capture_output=True,
@@ -116,7 +116,7 @@ def apart(environment: dict[str, str], killed: bool = False, **task) -> dict | N
 
 
 def over_seeds(seeds: list[int], **task) -> dict[str, dict]:
-    """For each condition its variables, a run a seed, and the first seed's run once more."""
+    """For each condition its variables, one run per seed, and the first seed's run repeated."""
     found = {}
     for name, environment in CONDITIONS.items():
         print(name, flush=True)
@@ -127,7 +127,7 @@ def over_seeds(seeds: list[int], **task) -> dict[str, dict]:
 
 
 def continued(steps: int, seed: int, **task) -> dict:
-    """A run that is killed at that step, then asked for again."""
+    """A run that is killed at that step, then started again."""
     print("killed and continued", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         apart(ONE, True, seed=seed, out=folder, kill_at=steps, **task)
@@ -153,7 +153,7 @@ def main() -> None:
         return
     task = {"epochs": 2, "data": "world:tiny"} if args.quick else {"epochs": 12, "data": "world"}
     seeds = [0, 1] if args.quick else [0, 1, 2, 3, 4]
-    clips = find_recipe("psp-full").open_data(task["data"])  # makes the world where there is none
+    clips = find_recipe("psp-full").open_data(task["data"])  # makes the world if it does not exist
     steps = -(-len(clips.train) // 32)
     found = {"name": "determinism", "machine": machine("cpu"), **task, "seeds": seeds}
     found["conditions"] = over_seeds(seeds, **task)

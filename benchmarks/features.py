@@ -1,14 +1,14 @@
-"""Videos to features: clips a second end to end, what of it is decoding, front end and network,
-against a plain loop, and memory over many clips.
+"""Videos to features: clips per second end to end, the parts of decoding, preprocessing and
+network, a comparison with a plain loop, and memory over many clips.
 
     python benchmarks/features.py [--clips 12] [--out FILE.json]
 
 Videos are made here: 640×360, 25 frames a second, H.264 and AAC. "End to end" is `extract_folder`
-in two processes of one thread each, from the first clip that each has done to the last, so that the
-start of the processes is not counted. The split is of one process with one thread. Official
-networks have made-up weights in the layout of the published files, as no published file can be had
+in two processes of one thread each, from the first finished clip of each to the last, so that the
+start of the processes is not counted. The split is measured in one process with one thread.
+Official networks have made-up weights in the layout of the published files, which are not available
 here, and shorter clips; their rate is given for clips of ten seconds. The plain loop decodes and
-converts every frame, then gives the network one frame and one second of sound at a time in
+converts every frame, then gives the network one frame and one second of audio at a time in
 float64."""
 
 import contextlib
@@ -43,7 +43,7 @@ MADE_UP = {
 
 # ------------------------------------------------------------------------------------- made up
 def make_videos(folder: Path, count: int, seconds: int) -> None:
-    """Clips of a picture that scrolls, and of noise."""
+    """Writes clips of a scrolling image and of noise."""
     from avbook.features.encode import write_video
 
     rng = np.random.default_rng(0)
@@ -55,7 +55,7 @@ def make_videos(folder: Path, count: int, seconds: int) -> None:
 
 
 def made_up_weights(folder: Path, networks: tuple[str, ...]) -> list[str]:
-    """Files in the layout of the published ones, of numbers that are all alike."""
+    """Files in the layout of the published ones, with constant numbers."""
     import h5py
     import torch
 
@@ -91,7 +91,7 @@ def weights_of(folder: Path, visual: str, audio: str) -> list[str]:
 
 # ------------------------------------------------------------------------------------- the split
 class Clock:
-    """Seconds that calls of a function took."""
+    """Accumulated seconds of a function's calls."""
 
     def __init__(self, call):
         self.call, self.seconds = call, 0.0
@@ -105,7 +105,7 @@ class Clock:
 
 
 def split(extraction, path: Path, seconds: int) -> dict[str, float]:
-    """Seconds of a clip's decoding, front end (resizing, log-mel) and networks."""
+    """Seconds of a clip's decoding, preprocessing (resizing, log-mel) and networks."""
     from avbook.features import extractors, official, yamnet
     from avbook.features.folder_video import decode_video
 
@@ -137,8 +137,8 @@ def split(extraction, path: Path, seconds: int) -> dict[str, float]:
 
 # ---------------------------------------------------------------------------------- the plain loop
 def plain_loop(extraction, path: Path, seconds: int) -> None:
-    """Every frame decoded, converted and given to the network, one at a time, in float64; and every
-    second of sound."""
+    """Decodes and converts every frame and gives it to the network, one at a time, in float64;
+    likewise every second of audio."""
     import torch
 
     from avbook.features.decode import iter_frames, read_clip
@@ -162,7 +162,7 @@ def plain_loop(extraction, path: Path, seconds: int) -> None:
 
 # -------------------------------------------------------------------------------------- the tasks
 def measure(what: str, choice: str = "", clips: int = 2, seconds: int = 0) -> dict:
-    """One measurement, in a process of its own."""
+    """One measurement, in its own process."""
     import torch
 
     torch.set_num_threads(1)
@@ -173,7 +173,7 @@ def measure(what: str, choice: str = "", clips: int = 2, seconds: int = 0) -> di
 
 
 def rate(scratch: Path, choice: str, clips: int, seconds: int) -> dict:
-    """Seconds from one finished clip to the next, behind the first of each process."""
+    """Seconds between finished clips, without the first one of each process."""
     from avbook.features import folder_work
     from avbook.features.folder import extract_folder
 
@@ -219,7 +219,7 @@ def splits(scratch: Path, choice: str, clips: int, seconds: int) -> dict:
     extraction, found = opened(scratch, choice), []
     for path in sorted((scratch / "in").iterdir()):
         found.append(split(extraction, path, seconds))
-    found = found[1:] or found  # the first one warms up
+    found = found[1:] or found  # the first one is a warm-up
     return {name: float(np.median([one[name] for one in found])) for name in found[0]}
 
 
@@ -234,8 +234,8 @@ def plain(scratch: Path, choice: str, clips: int, seconds: int) -> dict:
 
 
 def memory(scratch: Path, choice: str, clips: int, seconds: int) -> dict:
-    """After the fifth clip and after the last: megabytes at most so far, and megabytes held once
-    what is freed has gone back to the system."""
+    """After the fifth clip and after the last: peak memory so far, and memory held after freed
+    memory was returned to the system, in megabytes."""
     from avbook.features.folder_video import video_features
 
     make_videos(scratch / "in", 3, seconds)
@@ -249,9 +249,9 @@ def memory(scratch: Path, choice: str, clips: int, seconds: int) -> dict:
 
 
 def held_mb() -> float:
-    """Megabytes of this process now."""
+    """Memory of this process now, in megabytes."""
     gc.collect()
-    with contextlib.suppress(OSError, AttributeError):  # another system
+    with contextlib.suppress(OSError, AttributeError):  # not Linux
         ctypes.CDLL(None).malloc_trim(0)
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.exists() else []
@@ -261,7 +261,7 @@ def held_mb() -> float:
 
 # ------------------------------------------------------------------------------------------- main
 def missing(choice: str) -> str | None:
-    """Why the choice cannot be measured here."""
+    """The reason why the choice cannot be measured here, or None."""
     if "lite0" in choice:
         lacking = [package for package in PACKAGES if find_spec(package) is None]
         return f"not installed: {', '.join(lacking)}" if lacking else None
@@ -270,8 +270,8 @@ def missing(choice: str) -> str | None:
 
 def main() -> None:
     asked = arguments(__doc__, "features", device=False)
-    asked.add_argument("--clips", type=int, default=12, help="of each extractor")
-    asked.add_argument("--many", type=int, default=50, help="clips over which memory is looked at")
+    asked.add_argument("--clips", type=int, default=12, help="clips per extractor")
+    asked.add_argument("--many", type=int, default=50, help="clips over which memory is measured")
     args = asked.parse_args()
     if args.one:
         return print(json.dumps(measure(**json.loads(args.one))))

@@ -1,19 +1,19 @@
-"""What a GPU makes of training and of the extractors, each against the plain loop in the same run:
-PSP, full, for 300 epochs at the official sizes, and frames a second of the official networks.
+"""Training and extractors on a GPU, each against a plain loop in the same run: PSP, full, for 300
+epochs at the official sizes, and frames per second of the official networks.
 
     python benchmarks/gpu_parts.py [--device cuda] [--epochs 300] [--out FILE.json]
 
 `gpu.sh` calls it with the other benchmarks that can use a card. Training: AVE's sizes (3,339, 402
-and 402 clips, pictures 10×7×7×512), made-up features, batches of 128. "Plain loop": clips converted
-one by one on the host and moved in each step, Adam tensor by tensor. Then, each with what the line
-above has: the data on the device and fused Adam (what `fit` does by itself where a quarter of the
-card holds the data), matrix products in TF32, the network compiled (`torch.compile`, with CUDA
+and 402 clips, visual features 10×7×7×512), made-up features, batches of 128. "Plain loop": clips
+converted one by one on the host and moved in each step, Adam tensor by tensor. Then each line adds
+to the one above: the data on the device and fused Adam (the behaviour of `fit` if the data fits in
+a quarter of the card), matrix products in TF32, the network compiled (`torch.compile`, with CUDA
 graphs on a card). bfloat16 autocast comes last, on the eager network. A step's time is the median
-of the fastest turn; what fails on a machine is told and left out. The whole run uses the fastest
-line in float32 or TF32; what the plain loop would take is its step times the steps.
+of the fastest turn; a line that fails on a machine is reported and left out. The whole run uses the
+fastest line in float32 or TF32; the plain loop's time is its step times the number of steps.
 
-Extractors: random weights, which change no time; inputs as the networks see them, on the host;
-"plain loop" is one at a time in float32, against 64 at a time in float32 and in TF32."""
+Extractors: random weights, which do not change the time; inputs in the networks' format, on the
+host; "plain loop" is one at a time in float32, against 64 at a time in float32 and in TF32."""
 
 import itertools
 import json
@@ -25,14 +25,14 @@ from measure import Way, arguments, machine, row, seconds_of, take_turns, write
 from steps import OneByOne, split_of, supervised
 
 CLIPS = {"train": 3339, "val": 402, "test": 402}
-LINES = {  # name -> what differs from a plain loop
+LINES = {  # name -> differences from a plain loop
     "plain loop": {},
     "data on the device": {"held": True},
     "and TF32": {"held": True, "tf32": True},
     "and compiled": {"held": True, "tf32": True, "compiled": True},
     "bfloat16, eager": {"held": True, "bf16": True},
 }
-NETWORKS = {  # kind -> shape of one input, and what that is
+NETWORKS = {  # kind -> shape and name of one input
     "vgg19": ((224, 224, 3), "picture"),
     "resnet152": ((224, 224, 3), "picture"),
     "r2plus1d": ((8, 112, 112, 3), "clip of 8 frames"),
@@ -41,7 +41,7 @@ NETWORKS = {  # kind -> shape of one input, and what that is
 
 
 def set_tf32(on: bool) -> None:
-    """Whether matrix products and convolutions of float32 numbers may be made in TF32."""
+    """Sets whether matrix products and convolutions of float32 numbers may use TF32."""
     import torch
 
     torch.set_float32_matmul_precision("high" if on else "highest")
@@ -94,7 +94,7 @@ def step_way(line: dict, split, size: int, device: str) -> Way:
 def training(
     device: str, clips: dict[str, int], size: int, epochs: int, steps: int, rounds: int
 ) -> dict:
-    """Seconds of a step in each line, and of the whole run in the fastest."""
+    """Seconds per step of each line, and of the whole run in the fastest."""
     from avbook.training.loop import fit
 
     data = SimpleNamespace(**{name: split_of(count) for name, count in clips.items()})
@@ -106,7 +106,7 @@ def training(
             lines[name] = take_turns({name: way}, rounds, steps, device)[name]
             lines[name]["videos_a_second"] = size / lines[name]["seconds"]
             print(f"PSP, {name}: {1000 * lines[name]['seconds']:.2f} ms a step", flush=True)
-        except Exception as error:  # no compiler, no bfloat16, no memory: of this line alone
+        except Exception as error:  # no compiler, no bfloat16, no memory: skips only this line
             lines[name] = {"failed": f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"}
             print(f"PSP, {name}: {lines[name]['failed']}", flush=True)
     exact = [
@@ -139,14 +139,14 @@ def training(
             "line": fastest,
             "epochs": epochs,
             "steps": steps_of_run,
-            "seconds": whole,  # validation and test of every epoch included
-            "plain_loop_seconds": plain,  # steps alone
+            "seconds": whole,  # including validation and test of every epoch
+            "plain_loop_seconds": plain,  # steps only
         },
     }
 
 
 def extractors(device: str, networks: dict, many: int, repeat: int) -> dict:
-    """Inputs a second of each network: one at a time, and many, in float32 and TF32."""
+    """Inputs per second of each network: one at a time, and many, in float32 and TF32."""
     import torch
 
     from avbook.features.official_weights import PUBLISHED
@@ -174,7 +174,7 @@ def extractors(device: str, networks: dict, many: int, repeat: int) -> dict:
             ("batch", many, False),
             ("batch, TF32", many, True),
         ):
-            run(at_once, tf32)  # the first of a shape is not timed
+            run(at_once, tf32)  # the first call of a shape is not timed
             line[name] = {"seconds": min(run(at_once, tf32) for _ in range(repeat))}
             line[name]["inputs_a_second"] = 1 / line[name]["seconds"]
         found[kind] = line

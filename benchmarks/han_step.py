@@ -1,15 +1,15 @@
-"""A training step of HAN and of MA at the official sizes: videos a second, and what each ingredient
-gives.
+"""A training step of HAN and of MA at the official sizes: videos per second, and the gain of each
+ingredient.
 
     python benchmarks/han_step.py [--batch 16] [--steps 5] [--rounds 8] [--out FILE.json]
 
-Audio 10×128, pictures 80×2048 and 10×512, d = 512, 25 categories. The first line is what one writes
-first: three .npy files a clip, one by one; all 80 frames through their layer; PyTorch's own
-attention, each track by itself. It computes the same function as ours with the same weights, which
-is asserted. Each further line adds one thing to all before it. The lines take turns in one process,
-round after round, and with them the matrix-multiply peak: a line's figure is the median step of its
-fastest round. A step is: read a batch, forward, loss, backward, update. The features are made up;
-files are in the page cache, so no disk is waited for."""
+Audio 10×128, visual 80×2048 and 10×512, d = 512, 25 categories. The first line is a straightforward
+implementation: three .npy files per clip, one by one; all 80 frames through their layer; PyTorch's
+own attention, each modality by itself. It computes the same function as ours with the same weights,
+which is asserted. Each further line adds one ingredient to all before it. The lines take turns in
+one process, round after round, together with the matrix-multiply peak: a line's time is the median
+step of its fastest round. A step is: read a batch, forward, loss, backward, update. The features
+are made up; files are in the page cache, so there is no waiting for a disk."""
 
 import contextlib
 import itertools
@@ -33,9 +33,9 @@ from measure import (
 )
 
 CATEGORIES, WIDTH = 25, 512
-STEPS = {  # each with all before it
+STEPS = {  # each includes all before it
     "straightforward": {"net": "plain", "read": "files"},
-    "both tracks in one pass, own attention": {"net": "after"},
+    "both modalities in one pass, own attention": {"net": "after"},
     "frames averaged before their layer": {"net": "before"},
     "a pack on disk instead of files": {"read": "pack"},
     "the pack in memory, one gather": {"read": "held"},
@@ -43,11 +43,11 @@ STEPS = {  # each with all before it
     "freed memory kept": {"keep_memory": True},
     "bfloat16 autocast": {"bf16": True},
 }
-SHORT = ("straightforward", "freed memory kept", "bfloat16 autocast")  # of MA
+SHORT = ("straightforward", "freed memory kept", "bfloat16 autocast")  # lines of MA
 
 
 def options_of(name: str) -> dict:
-    """What holds in that line: its own options and those of all lines before it."""
+    """The options of that line: its own and those of all lines before it."""
     found: dict = {}
     for step, options in STEPS.items():
         found |= options
@@ -57,8 +57,8 @@ def options_of(name: str) -> dict:
 
 
 def plain_net(kind: str):
-    """HAN or MA as one writes them first: `nn.MultiheadAttention`, one track after the other, all
-    80 frames through their layer."""
+    """HAN or MA written in a straightforward way: `nn.MultiheadAttention`, one modality after the
+    other, all 80 frames through their layer."""
     import torch
     from torch import nn
 
@@ -121,7 +121,7 @@ def plain_net(kind: str):
             return out
 
         def take(self, ours):
-            """The weights of our own net."""
+            """Copies the weights of our own net."""
             here = {
                 "fc_a": "projection.audio",
                 "fc_v": "projection.visual_2d",
@@ -165,7 +165,7 @@ def build(kind: str, net: str = "before"):
 
 
 def same_function(kind: str, batch) -> float:
-    """The largest difference between the outputs of the plain net and of ours; AssertionError where
+    """The largest difference between the outputs of the plain net and of ours; AssertionError if
     they are not the same function."""
     import torch
 
@@ -177,7 +177,7 @@ def same_function(kind: str, batch) -> float:
 
 
 class Files:
-    """Clips as one reads them first: three .npy files each, stacked to a batch."""
+    """Clips read in a straightforward way: three .npy files each, stacked to a batch."""
 
     def __init__(self, folder: Path, split):
         self.folder, self.ids, self.video_labels = (
@@ -219,7 +219,7 @@ def reader(read: str, folder: Path, device: str):
 
 
 def way_of(kind: str, options: dict, folder: Path, batch: int, device: str):
-    """(`Way`, floating-point operations of a step) under those options."""
+    """(`Way`, floating-point operations of a step) with these options."""
     import torch
 
     train = reader(options["read"], folder, device)
@@ -260,7 +260,8 @@ def way_of(kind: str, options: dict, folder: Path, batch: int, device: str):
 def measure(
     kind: str, names: list[str], folder: str, batch: int, steps: int, rounds: int, device: str
 ) -> dict:
-    """What each of the lines takes, in turns, and how far the plain net's outputs are from ours."""
+    """The time of each line, in turns, and the difference between the plain net's outputs and
+    ours."""
     folder, ways, flops = Path(folder), {}, {}
     for name in names:
         ways[name], flops[name] = way_of(kind, options_of(name), folder, batch, device)
@@ -354,7 +355,7 @@ def main() -> None:
                 found["rows"].append(
                     row(
                         f"{kind.upper()}: training step, {precision}",
-                        "files one by one, 80 frames projected, each track by itself",
+                        "files one by one, 80 frames projected, each modality by itself",
                         line["seconds"],
                         lines["straightforward"]["seconds"],
                         share_of_peak=line["share_of_peak"],

@@ -1,15 +1,14 @@
 """LLP's own CSVs from end to end: a world that follows all 11,849 clips second by second, checked,
-packed, trained on, judged by the real test script.
+packed, used for training, evaluated by the real test script.
 
-python benchmarks/llp_real.py --folder DIR [--annotations $AVBOOK_DATA/llp] [--size llp|small|tiny]
-[--epochs 3] [--seeds 5] [--out FILE.json]
+    python benchmarks/llp_real.py --folder DIR [--annotations $AVBOOK_DATA/llp]
+        [--size llp|small|tiny] [--epochs 3] [--seeds 5] [--out FILE.json]
 
-Each step is the command a reader would type, timed as it runs: seconds on the clock, seconds of all
-processors, megabytes of its largest process. HAN and MA are trained over --seeds, at the paper's
-sizes and at those of the book's tables ("quick"), so that one sees what more clips change, and what
-larger networks; seed 0 at the paper's sizes tells what it costs. `small` and `tiny` take an even
-share of the clips. A step whose result stands in DIR is not done again and keeps the figures noted
-there."""
+Each step is the command that a user would type, timed as it runs: wall-clock seconds, CPU seconds,
+and peak memory of its largest process. HAN and MA are trained over --seeds, at the paper's sizes
+and at those of the book's tables ("quick"), to show the effects of more clips and of larger
+networks; seed 0 at the paper's sizes gives the cost. `small` and `tiny` take an even share of the
+clips. A step whose result exists in DIR is not repeated and keeps the times stored there."""
 
 import json
 import os
@@ -52,10 +51,10 @@ def look(folder: Path, annotations: Path) -> dict:
         rows = [place[one] for one in split.ids]
         found["agrees"][f"{name}_video_labels"] = bool((split.video_labels == weak[rows]).all())
         if name != "train":
-            for track, file in LLP_SPEC.span_files.items():
+            for modality, file in LLP_SPEC.span_files.items():
                 real = dense_labels(read_spans(annotations / file), clips)[rows]
-                found["agrees"][f"{name}_{track}_labels"] = bool(
-                    (getattr(split, f"{track}_labels") == real).all()
+                found["agrees"][f"{name}_{modality}_labels"] = bool(
+                    (getattr(split, f"{modality}_labels") == real).all()
                 )
     nothing = np.zeros_like(data.test.audio_labels)
     found["nothing_predicted"] = llp_scores(
@@ -72,7 +71,7 @@ def look(folder: Path, annotations: Path) -> dict:
 def steps_of(
     folder: Path, annotations: Path, size: str, epochs: int, seeds: int
 ) -> list[tuple[str, list[str], Path]]:
-    """(name, command, what stands when it is done) of each step."""
+    """(name, command, result file) of each step."""
     avbook, here = (
         [sys.executable, "-m", "avbook"],
         [
@@ -137,7 +136,7 @@ def steps_of(
 
 
 def scores_of(runs: Path, net: str, seed: int) -> dict:
-    """What a run's record says of the real test script, and of its cost."""
+    """The scores of the real test script and the cost, from a run's record."""
     path = sorted((runs / net).glob(f"*/seed-{seed}.json"))[-1]
     record = json.loads(path.read_text(encoding="utf-8"))
     found = {name: record[name] for name in ("seconds", "peak_memory_mb") if name in record}
@@ -146,20 +145,18 @@ def scores_of(runs: Path, net: str, seed: int) -> dict:
 
 def main() -> None:
     asked = arguments(__doc__, "llp_real", device=False)
-    asked.add_argument(
-        "--folder", type=Path, help="where everything is made; about 1.2 GB for size llp"
-    )
+    asked.add_argument("--folder", type=Path, help="working folder; about 1.2 GB for size llp")
     data = os.environ.get("AVBOOK_DATA")
     asked.add_argument("--annotations", type=Path, default=Path(data) / "llp" if data else None)
     asked.add_argument("--size", default="llp", choices=("llp", "small", "tiny"))
     asked.add_argument("--epochs", type=int, default=3)
-    asked.add_argument("--seeds", type=int, default=5, help="of every network")
+    asked.add_argument("--seeds", type=int, default=5, help="seeds per network")
     args = asked.parse_args()
     if args.one:
         task = json.loads(args.one)
         return print(json.dumps(look(Path(task["folder"]), Path(task["annotations"]))))
     if args.folder is None or args.annotations is None:
-        asked.error("--folder DIR is needed, and --annotations DIR where AVBOOK_DATA is not set")
+        asked.error("--folder DIR is needed, and --annotations DIR if AVBOOK_DATA is not set")
     size, epochs, seeds = ("tiny", 1, 1) if args.quick else (args.size, args.epochs, args.seeds)
     args.folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(args.folder).free
@@ -236,7 +233,7 @@ def main() -> None:
     clips, found["steps"] = (
         sum(one["clips"].values()),
         {name: line for name, line in found["steps"].items() if "seeds" not in name},
-    )  # those count for their scores
+    )  # these are run for their scores
     found["rows"] = [
         row(
             f"LLP's CSVs, {clips:,} clips: {name} (processor time)",

@@ -1,15 +1,15 @@
-"""Reading an epoch of features at the official sizes: the official files, a pack of them, and what
-one writes first; seconds and peak memory.
+"""Reading an epoch of features at the official sizes: the official files, a pack of them, and
+straightforward loaders; seconds and peak memory.
 
     python benchmarks/loading.py [--ave 400] [--llp 400] [--batch 32] [--out FILE.json]
 
-AVE lies in h5 files of float64, LLP in three .npy files a clip. Ways: "all in memory" reads each h5
-whole as it is and slices it, as released code does; "clip by clip" opens the file once and reads
-one clip after the other; "official files" is `AVE(folder)` or `LLP(folder)`; "pack" reads the
-float16 pack row by row; "pack in memory" holds it. Every way gives the same float32 batches in the
-same shuffled order, up to float16's rounding (asserted). Files are in the page cache, so no disk is
-waited for: on a disk the pack's quarter of the bytes counts as well. Each line runs in a process of
-its own; opening (with its checks) and an epoch are timed apart."""
+AVE is stored in h5 files of float64, LLP in three .npy files per clip. Variants: "all in memory"
+reads each h5 file whole and slices it, as released code does; "clip by clip" opens the file once
+and reads one clip after the other; "official files" is `AVE(folder)` or `LLP(folder)`; "pack" reads
+the float16 pack row by row; "pack in memory" holds it. All variants give the same float32 batches
+in the same shuffled order, up to float16's rounding (asserted). Files are in the page cache, so
+there is no waiting for a disk; on a disk the pack also benefits from a quarter of the bytes. Each
+line runs in its own process; opening (with its checks) and an epoch are timed separately."""
 
 import json
 import tempfile
@@ -90,7 +90,7 @@ class Singly:
 
 
 def opened(task: str, way: str, folder: Path):
-    """Something with `batch(rows)` of the training clips, read in that way."""
+    """An object with `batch(rows)` of the training clips, read in that way."""
     from avbook.data.ave import AVE
     from avbook.data.llp import LLP
 
@@ -106,10 +106,10 @@ def opened(task: str, way: str, folder: Path):
 
 
 def measure(task: str, way: str, folder: str, clips: int, batch: int, epochs: int) -> dict:
-    """Seconds to open and to read an epoch (the shortest of some), and the memory that took."""
+    """Seconds to open and to read an epoch (the shortest of several), and peak memory."""
     import torch
 
-    import avbook.data.ave  # noqa: F401  (so that no import is timed)
+    import avbook.data.ave  # noqa: F401  (imported first, so that no import is timed)
     import avbook.data.llp  # noqa: F401
 
     idle = peak_memory_mb()
@@ -198,7 +198,7 @@ def main() -> None:
                 }
             means = [line["last_batch_means"] for line in lines.values()]
             assert all(abs(one[name] - means[0][name]) < 1e-3 for one in means for name in one), (
-                f"the ways read different batches: {means}"
+                f"the variants read different batches: {means}"
             )
             if task == "ave":
                 found["growth"][clips] = {

@@ -1,5 +1,5 @@
-"""Folders in the official layouts at the official sizes, filled with numbers drawn at random: times
-do not depend on what the features say."""
+"""Folders in the official layouts at the official sizes, filled with random numbers: times do not
+depend on the values of features."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def parts(n: int) -> dict[str, range]:
 
 
 def llp_labels(n: int, seed: int = 0) -> np.ndarray:
-    """(n, 25) of 0 and 1: one to three events a video, speech in half of them, as in LLP."""
+    """(n, 25) of 0 and 1: one to three events per video, speech in half of them, as in LLP."""
     rng = np.random.default_rng(seed)
     labels = np.zeros((n, len(LLP_CATEGORIES)), np.float32)
     labels[rng.random(n) < 0.5, 0] = 1
@@ -53,8 +53,8 @@ def llp_folder(folder: Path, n: int) -> Path:
         for i in parts(n)[split]
         for c in np.flatnonzero(labels[i])
     ]
-    for track in ("audio", "visual"):
-        (folder / f"AVVP_eval_{track}.csv").write_text(
+    for modality in ("audio", "visual"):
+        (folder / f"AVVP_eval_{modality}.csv").write_text(
             "\n".join(["filename\tonset\toffset\tevent_labels", *judged]) + "\n", encoding="utf-8"
         )
     for kind, shape in LLP_SHAPES.items():
@@ -70,8 +70,8 @@ def ave_folder(
     dtype: str = "float64",
     shapes: dict[str, tuple[int, ...]] = AVE_SHAPES,
 ) -> Path:
-    """The folder, with n clips, unchunked, in float64 as the official h5 files are met, and their
-    orders and labels."""
+    """The folder, with n clips, unchunked, in float64 like the official h5 files, and their orders
+    and labels."""
     import h5py
 
     rng = np.random.default_rng(0)

@@ -1,9 +1,9 @@
-"""What every benchmark here shares: the machine by name, its matrix-multiply peak, processes apart,
-time, memory, the JSON that is kept.
+"""Common parts of all benchmarks: the machine's description, its matrix-multiply peak, separate
+processes, time, memory, the JSON records.
 
-A ratio is always of two ways to do the same work, measured in one run on one machine. A share of
-the peak is the work's floating-point operations a second over those of large matrix products
-(`peak_gflops`), measured beside it."""
+A ratio always compares two ways to do the same work, measured in one run on one machine. A share of
+the peak is the work's floating-point operations per second divided by those of large matrix
+products (`peak_gflops`), measured in the same run."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ if str(ROOT) not in sys.path:
 def machine(
     device: str = "cpu",
 ) -> dict[str, Any]:
-    """What a figure depends on besides the code: the device's name, threads, versions, the load
-    before the first measurement, the day."""
+    """The circumstances of a measurement besides the code: the device's name, threads, versions,
+    the load before the first measurement, the day."""
     import numpy
     import torch
 
@@ -55,8 +55,8 @@ def machine(
 def peak_memory_mb(
     device: str = "cpu",
 ) -> float:
-    """Megabytes at most: of the card, else of this process since it began (its own pages alone, not
-    those of the one that started it)."""
+    """Peak memory in megabytes: of the card, else of this process since its start (only its own
+    pages, not those of its parent)."""
     import torch
 
     from avbook.training.device import peak_memory_mb as by_system
@@ -74,7 +74,7 @@ def peak_memory_mb(
 def wait_for(
     device: str,
 ) -> None:
-    """Returns when the device has done all it was given."""
+    """Returns when the device has finished its work."""
     import torch
 
     if torch.device(device).type == "cuda":
@@ -86,11 +86,11 @@ def peak_gflops(
     dtype: str = "float32",
     device: str = "cpu",
     rows: int = 16384,
-    # AVBOOK_PEAK_SECONDS in the environment comes first: tests want no figure, and no wait
+    # AVBOOK_PEAK_SECONDS in the environment comes first: tests need no result, and no wait
     seconds: float = 1.0,
 ) -> float:
-    """Billions of floating-point operations a second at best, of a product (rows, 512) by (512,
-    512): the size that nets of width 512 are made of."""
+    """The best rate, in billions of floating-point operations per second, of a product (rows, 512)
+    by (512, 512): the size in nets of width 512."""
     import torch
 
     seconds = float(os.environ.get("AVBOOK_PEAK_SECONDS", seconds))
@@ -112,7 +112,7 @@ def peak_gflops(
 def flops_of(
     work: Callable[[], Any],
 ) -> int:
-    """Floating-point operations of the matrix products that the work does, forward and backward."""
+    """Floating-point operations of the matrix products in the work, forward and backward."""
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counter:
@@ -124,7 +124,7 @@ def seconds_of(
     work: Callable[[], Any],
     device: str = "cpu",
 ) -> float:
-    """How long the work takes once, its device's part included."""
+    """The duration of the work, including the device's part, in seconds."""
     wait_for(device)
     started = time.perf_counter()
     work()
@@ -135,7 +135,7 @@ def seconds_of(
 def times(
     work: Callable[[], Any],
     repeat: int,
-    warm: int = 1,  # rounds before the first that counts
+    warm: int = 1,  # warm-up rounds
     device: str = "cpu",
 ) -> list[float]:
     """Seconds of each of `repeat` rounds."""
@@ -153,12 +153,12 @@ def middle(
 
 
 class Way:
-    """One way to do a step, with what must hold while it is timed."""
+    """One way to do a step, with its conditions while it is timed."""
 
     def __init__(
         self,
-        step: Callable[[], Any],  # does one step, start to end
-        # freed memory stays with the process meanwhile, see
+        step: Callable[[], Any],  # does one whole step
+        # whether freed memory stays with the process meanwhile, see
         # `avbook.training.device.freed_memory_kept`
         keep_memory: bool = False,
     ):
@@ -168,14 +168,14 @@ class Way:
 def take_turns(
     ways: dict[str, Way],
     rounds: int,
-    steps: int,  # timed ones in each turn, after one that warms up
+    steps: int,  # timed steps in each turn, after one warm-up step
     device: str = "cpu",
 ) -> dict[str, dict[str, Any]]:
-    """Each way in turn, round after round, so that a slow minute of the machine meets them all
-    alike.
+    """Times each way in turn, round after round, so that a slow minute of the machine affects all
+    of them.
 
     `seconds` is the median step of the fastest round, `rounds` the medians of all, `step_memory_mb`
-    what a turn took beyond what was there before it."""
+    the memory of a turn beyond what was held before."""
     import torch
 
     from avbook.training.device import retain_freed_memory
@@ -197,8 +197,7 @@ def take_turns(
 
 
 def _resident_mb(device: str) -> float:
-    """Megabytes held now; from here on `peak_memory_mb` counts anew, where the system can do
-    that."""
+    """Megabytes held now; resets `peak_memory_mb` if the system can do that."""
     import torch
 
     if torch.device(device).type == "cuda":
@@ -211,24 +210,23 @@ def _resident_mb(device: str) -> float:
 
 # ---------------------------------------------------------------------------------- processes apart
 class Apart:
-    """Runs a script's tasks in processes of their own, so that memory and allocator start afresh
-    for each."""
+    """Runs a script's tasks in separate processes, so that memory and allocator start afresh for
+    each."""
 
     def __init__(
         self,
-        # `__file__` of the benchmark; called with --one JSON it prints what it found as a last
-        # line of JSON
+        # `__file__` of the benchmark; called with --one JSON it prints its result as a last line of
+        # JSON
         script: str,
-        work: Callable[..., dict[str, Any]],  # what the script does with a task's items
-        # all tasks but the first run in this process: quicker, for sizes at which no figure means
-        # anything
+        work: Callable[..., dict[str, Any]],  # function of a task's items
+        # all tasks except the first run in this process: faster, for sizes at which times are
+        # meaningless
         mostly_here: bool = False,
     ):
         self.script, self.work, self.mostly_here, self.done = script, work, mostly_here, 0
 
     def __call__(self, **task: Any) -> dict[str, Any]:
-        """What the task found out; RuntimeError with the last line that a failing process
-        printed."""
+        """The result of the task; RuntimeError with the last line of a failing process."""
         self.done += 1
         if self.mostly_here and self.done > 1:
             return json.loads(json.dumps(self.work(**task)))
@@ -243,14 +241,14 @@ class Apart:
 
 def timed_command(
     command: list[str],
-    log: Path,  # what it prints goes there
+    log: Path,  # file of its output
     environment: dict[str, str] | None = None,
 ) -> dict[str, float]:
-    """Seconds on the clock, seconds of all processors together, megabytes of the largest process;
-    RuntimeError with the last line if it fails.
+    """Wall-clock seconds, CPU seconds, and megabytes of the largest process; RuntimeError with the
+    last line if it fails.
 
-    Time during which this process itself was held (a stopped job, a machine asleep) is not counted,
-    but told as `held_seconds`."""
+    Time during which this process itself was held (a stopped job, a sleeping machine) is not
+    counted, but reported as `held_seconds`."""
     held, started = 0.0, time.perf_counter()
     with open(log, "wb") as file:
         process = subprocess.Popen(
@@ -266,7 +264,7 @@ def timed_command(
             done, status, usage = os.wait4(process.pid, os.WNOHANG)
             time.sleep(0 if done else 0.05)
             away = time.perf_counter() - before
-            held += away if away > 1 else 0.0  # twenty times as long as asked for
+            held += away if away > 1 else 0.0  # twenty times the requested time
     process.returncode = os.waitstatus_to_exitcode(status)
     found = {
         "seconds": time.perf_counter() - started - held,
@@ -285,10 +283,10 @@ def timed_command(
 # ------------------------------------------------------------------------------------------- record
 def arguments(
     doc: str,
-    name: str,  # of the file under results/
-    device: bool = True,  # whether the work can be put on a card
+    name: str,  # name of the file under results/
+    device: bool = True,  # whether the work can run on a card
 ) -> argparse.ArgumentParser:
-    """A parser with what all benchmarks take: --out, --quick, and --device where that can be
+    """A parser with the options of all benchmarks: --out, --quick, and --device if it can be
     chosen."""
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -299,10 +297,10 @@ def arguments(
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="tiny sizes, to see that it runs; its figures say nothing",
+        help="tiny sizes, to see that it runs; its times are meaningless",
     )
     if device:
-        parser.add_argument("--device", default="cpu", help="cpu, or cuda where there is a card")
+        parser.add_argument("--device", default="cpu", help="cpu, or cuda with a card")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     return parser
 
@@ -329,7 +327,7 @@ def write(
     out: Path,
     record: dict[str, Any],
 ) -> None:
-    """The record as JSON, in place only when it is whole."""
+    """Writes the record as JSON, whole or not at all."""
     from avbook.common.files import write_text
 
     write_text(out, json.dumps(record, indent=1, allow_nan=False) + "\n")

@@ -1,11 +1,11 @@
-"""Time of the ten LLP figures for the 1,200 test videos: real truth, random predictions, against a
-loop over videos.
+"""Time of the ten LLP scores for the 1,200 test videos: real ground truth, random predictions,
+against a loop over videos.
 
     python benchmarks/metrics.py [--out FILE.json] [--repeat 30]
 
-Real truth is read from $AVBOOK_DATA/llp; without it the world's scripts stand in, and the output
-says so. The loop below is what one writes first: for each video and class, count segments, collect
-events, compare every pair."""
+The ground truth is read from $AVBOOK_DATA/llp; without it the world's scripts are used, and the
+output says so. The loop below is a straightforward implementation: for each video and class, count
+segments, collect events, compare every pair."""
 
 import csv
 import os
@@ -85,7 +85,7 @@ def f_score(table: np.ndarray) -> float:
 
 
 def loop_scores(pred_audio, pred_visual, true_audio, true_visual) -> dict[str, float]:
-    """The ten figures with a loop over videos and classes, (N, T, C) each."""
+    """The ten scores with a loop over videos and classes, (N, T, C) each."""
     sums: dict[str, float] = {}
     for video in zip(pred_audio, pred_visual, true_audio, true_visual):
         pa, pv, ta, tv = (side.T.astype(int) for side in video)
@@ -110,8 +110,7 @@ def loop_scores(pred_audio, pred_visual, true_audio, true_visual) -> dict[str, f
 
 
 def milliseconds(function, repeat: int) -> float:
-    """The shortest of `repeat` timings: the one that other programs on the machine disturbed
-    least."""
+    """The shortest of `repeat` timings, which other programs disturbed least."""
     times = []
     for _ in range(repeat):
         start = time.perf_counter()
@@ -137,7 +136,7 @@ def main() -> None:
         "data": "official annotations, test split" if data else "world scripts",
         "videos": len(audio),
     }
-    for share in (0.5, 0.05):  # a coin for each segment; and as sparse as real predictions are
+    for share in (0.5, 0.05):  # a coin flip per segment; and as sparse as real predictions
         predicted = [rng.random(audio.shape) < share for _ in range(2)]
         fast = milliseconds(lambda: llp_scores(*predicted, audio, visual), repeat)
         slow_scores = loop_scores(*predicted, audio, visual)
@@ -155,7 +154,7 @@ def main() -> None:
         }
         record["rows"] = [
             row(
-                f"ten figures of {len(audio):,} videos",
+                f"ten scores of {len(audio):,} videos",
                 "a loop over videos and classes",
                 fast / 1000,
                 slow / 1000,

@@ -1,18 +1,18 @@
-"""An epoch of psp-full at the official sizes: videos a second, share of the machine's
-matrix-multiply peak, and what each step gave.
+"""An epoch of psp-full at the official sizes: videos per second, share of the machine's
+matrix-multiply peak, and the gain of each step.
 
-python benchmarks/psp_epoch.py [--out FILE.json] [--clips 3339] [--batch 128] [--steps 8] [--only
-steps | epochs]
+    python benchmarks/psp_epoch.py [--out FILE.json] [--clips 3339] [--batch 128] [--steps 8]
+        [--only steps | epochs]
 
-Features are made up (the official ones cannot be had), held as float16 as a pack holds them; their
-values do not change the time. Each line of the table runs in a process of its own, and measures the
-peak of that process, too: matrix products of the size that dominates the step. A step is one batch:
-read, forward, backward, update. Time is the median over --steps batches after two that warm up,
-times the batches of an epoch. Then whole epochs are trained with `avbook.training.loop.fit`, which
-does all that the table lists, looks at a small validation and test split included. --only does one
-half and leaves the other's figures in the file as they are. Called again on the same file and
-machine it adds a round: a line's figures are those of its fastest round, its peak is the highest of
-all rounds, and `rounds` holds the seconds of each, since a machine shared with others is slow at
+Features are made up (the official ones are not available), held as float16 as in a pack; their
+values do not change the time. Each line of the table runs in its own process, and also measures the
+peak of that process: matrix products of the size that dominates the step. A step is one batch:
+read, forward, backward, update. The time is the median over --steps batches after two warm-up
+batches, multiplied by the batches of an epoch. Then whole epochs are trained with
+`avbook.training.loop.fit`, which includes all ingredients of the table, with a small validation and
+test split. --only runs one half and leaves the other's results in the file. Called again on the
+same file and machine it adds a round: a line's times are those of its fastest round, its peak is
+the highest of all rounds, and `rounds` holds the seconds of each, since a shared machine is slow at
 times."""
 
 import contextlib
@@ -44,7 +44,7 @@ from avbook.training.device import retain_freed_memory, seed_everything
 
 CATEGORIES, SECONDS, SIDE, CHANNELS, AUDIO = 28, 10, 7, 512, 128
 CPU = torch.device("cpu")
-STEPS = {  # each with all before it
+STEPS = {  # each includes all before it
     "straightforward": {},
     "one gather a batch": {"gather": True},
     "ReLU on the flat product": {"gather": True, "flat": True},
@@ -63,7 +63,7 @@ SHOWN = (
     "freed memory kept",
     "bfloat16 autocast",
 )  # in the table of all benchmarks
-EPOCHS = {  # through `fit`: its precision, and what AVBOOK_KEEP_MEMORY says
+EPOCHS = {  # through `fit`: its precision, and the value of AVBOOK_KEEP_MEMORY
     "float32, freed memory given back": ("no", "0"),
     "float32": ("no", "1"),
     "bfloat16 autocast": ("bf16", "1"),
@@ -142,7 +142,7 @@ def build():
 
 
 def time_steps(options: dict, clips: int, batch_size: int, steps: int) -> dict:
-    """What a step takes under these options, the median over `steps` batches; operations, memory,
+    """The time of a step with these options, the median over `steps` batches; operations, memory,
     and the peak of matrix products in the same process."""
     if not options.get("flat"):
         AudioGuidedAttention.forward = attend_on_view
@@ -154,7 +154,7 @@ def time_steps(options: dict, clips: int, batch_size: int, steps: int) -> dict:
         lr=1e-3,
         **({"fused": True} if fused else {"foreach": False, "fused": False}),
     )
-    rows = batch_size * SECONDS * SIDE * SIDE  # of the step's largest product
+    rows = batch_size * SECONDS * SIDE * SIDE  # rows of the step's largest product
     peak = {
         kind: peak_gflops(kind, rows=rows, seconds=1.5)
         for kind in ("float32", *(("bfloat16",) if bf16 else ()))
@@ -195,7 +195,7 @@ def time_steps(options: dict, clips: int, batch_size: int, steps: int) -> dict:
 
 
 def whole_epoch(precision: str, keep: str, clips: int, batch_size: int) -> dict:
-    """One epoch of `avbook.training.loop.fit`, looks at two small splits included."""
+    """One epoch of `avbook.training.loop.fit`, including evaluation of two small splits."""
     from avbook.training.loop import fit
 
     os.environ["AVBOOK_KEEP_MEMORY"] = keep
@@ -221,7 +221,7 @@ def whole_epoch(precision: str, keep: str, clips: int, batch_size: int) -> dict:
 
 
 def work(**task) -> dict:
-    """What a process of its own is asked for: some steps, or a whole epoch."""
+    """The work of a separate process: some steps, or a whole epoch."""
     return (time_steps if "options" in task else whole_epoch)(**task)
 
 
@@ -259,7 +259,7 @@ def main() -> None:
     asked.add_argument("--batch", type=int, default=128)
     asked.add_argument("--steps", type=int, default=8)
     asked.add_argument(
-        "--only", choices=("steps", "epochs"), help="one half, the other's figures stay in the file"
+        "--only", choices=("steps", "epochs"), help="one half; the other's results stay in the file"
     )
     args = asked.parse_args()
     if args.one:
@@ -267,7 +267,7 @@ def main() -> None:
     clips, batch, steps = (4, 2, 1) if args.quick else (args.clips, args.batch, args.steps)
     apart = Apart(
         __file__, work
-    )  # never in this process: a line may replace a method of the package
+    )  # never in this process, since a line may replace a method of the package
     found = json.loads(args.out.read_text(encoding="utf-8")) if args.out.exists() else {}
     about, now = {"name": "psp_epoch", "clips": clips, "batch": batch}, machine()
     same = all(

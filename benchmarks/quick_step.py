@@ -1,15 +1,14 @@
-"""Where a training step of the quick presets, of which all tables of the embedded world are made,
-spends its time.
+"""A profile of a training step of the quick presets, which all tables of the embedded world use.
 
     OMP_NUM_THREADS=1 python benchmarks/quick_step.py [--steps 60] [--out FILE.json]
 
-The small world, the quick preset, one thread, as the runs of a table have it. A step is timed
-without the profiler (the median); its parts are then shares of PyTorch's profile of other steps,
-each operator's own time, backward included. `share_of_peak` counts what PyTorch counts as floating
-point operations of matrix products, LSTMs left out.
+The small world, the quick preset, one thread, as in the runs of a table. A step is timed without
+the profiler (the median); its parts are shares of PyTorch's profile of other steps, each operator's
+own time, including backward. `share_of_peak` uses PyTorch's count of floating-point operations in
+matrix products, without LSTMs.
 
-`attempts` are ways to save time in PSP's step that change no bit of what it computes, which is
-asserted; each in turns with what the package does."""
+`attempts` are ways to save time in PSP's step without changing a bit of the result, which is
+asserted; each takes turns with the package's own code."""
 
 import itertools
 import json
@@ -19,7 +18,7 @@ import numpy as np
 from measure import Way, arguments, flops_of, machine, middle, peak_gflops, row, take_turns, write
 
 RECIPES = ("psp-full", "psp-weak", "cmran-full", "han", "ma")
-PARTS = {  # words in an operator's name -> part; the first that fits
+PARTS = {  # words in an operator's name -> part; the first match counts
     "matrix products": ("mm", "matmul", "linear"),
     "LSTM": ("rnn", "lstm"),
     "dropout masks": ("bernoulli",),
@@ -31,7 +30,7 @@ REST = "all else"
 
 
 def part_of(operator: str) -> str:
-    """Which part of a step an operator belongs to."""
+    """The part of a step that an operator belongs to."""
     for part, words in PARTS.items():
         if any(word in operator for word in words):
             return part
@@ -86,7 +85,7 @@ def measure(name: str, steps: int, size: str) -> dict:
 
 # ---------------------------------------------------------------------------------------- attempts
 def in_place(attention, audio, visual):
-    """What the attention computes; its backward pass writes over what it no longer needs."""
+    """The attention's output; the backward pass overwrites what it no longer needs."""
     import torch
 
     aten = torch.ops.aten
@@ -133,7 +132,7 @@ def in_place(attention, audio, visual):
 
 
 def attempts(rounds: int, steps: int) -> dict:
-    """By attempt, the seconds of what the package does and of what was tried."""
+    """The seconds of the package's code and of each attempt."""
     import torch
 
     from avbook.supervised.attention import AudioGuidedAttention

@@ -1,11 +1,11 @@
-"""A whole run of each recipe, as a reader would start it: seconds on the clock, of processors, and
+"""A whole run of each recipe, as a user would start it: wall-clock seconds, CPU seconds, and
 memory, on the world's quick preset.
 
     python benchmarks/recipes.py [--only NAME ...] [--out FILE.json]
 
-Each is `avbook run NAME --data world --preset quick --seed 0` in a process of its own, the start of
-Python included. The worlds are made before the first is timed. The seconds inside run records were
-taken while other runs stood beside them; these were not."""
+Each run is `avbook run NAME --data world --preset quick --seed 0` in its own process, including the
+start of Python. The worlds are made before the first run is timed. The seconds inside run records
+were measured with other runs in parallel; these were not."""
 
 import sys
 import tempfile
@@ -15,7 +15,7 @@ from measure import ROOT, arguments, machine, row, timed_command, write
 
 
 def command_of(name: str, data: str, out: Path) -> list[str]:
-    """The command a reader would type."""
+    """The command that a user would type."""
     options = {"data": data, "preset": "quick", "seed": 0, "jobs": 1, "device": "cpu", "out": out}
     return [
         sys.executable,
@@ -35,7 +35,7 @@ def main() -> None:
     args = asked.parse_args()
     data, names = ("world:tiny", ["rule"]) if args.quick else ("world", args.only or [*RECIPES])
     for name in names:
-        RECIPES[name].open_data(data)  # makes the world where it is not there yet
+        RECIPES[name].open_data(data)  # makes the world if it does not exist
     found = {"name": "recipes", "machine": machine("cpu"), "data": data, "runs": {}}
     with tempfile.TemporaryDirectory() as scratch:
         for name in names:

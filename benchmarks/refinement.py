@@ -1,15 +1,15 @@
-"""Seconds to refine the labels of 10,000 training videos and to judge 1,200 test videos, at the
+"""Seconds to refine the labels of 10,000 training videos and to evaluate 1,200 test videos, at the
 official sizes, against one video at a time.
 
     python benchmarks/refinement.py [--videos 10000] [--test 1200] [--sample 200] [--out FILE.json]
 
-`refine` sends each track through its own part of the net once and then joins tracks; the loop
-builds each exchanged video and sends all of it through the net, one by one, as one writes it first.
-The loop runs on a sample and its time is multiplied up: the record says of how many. Both must find
-the same probabilities and keep the same labels on the sample, which is asserted; a label whose
-quotient lies within 1e-4 of the threshold may fall either way and is counted. Both take turns,
-twice, and the faster turn counts. Features are made up: 512 clips, used over and over, held as
-float16. Each number of videos runs in a process of its own."""
+`refine` sends each modality through its own part of the net once and then combines the streams; the
+loop, a straightforward implementation, builds each exchanged video and sends all of it through the
+net, one by one. The loop runs on a sample and its time is extrapolated: the record states from how
+many. Both must give the same probabilities and keep the same labels on the sample, which is
+asserted; labels whose quotient lies within 1e-4 of the threshold may go either way and are counted.
+Both take turns, twice, and the faster turn counts. Features are made up: 512 clips, repeated, held
+as float16. Each number of videos runs in its own process."""
 
 import json
 import time
@@ -34,8 +34,8 @@ DISTINCT = 512
 
 
 class Clips:
-    """n videos at the official sizes, the features of which repeat after DISTINCT videos; seconds
-    labelled at random."""
+    """n videos at the official sizes, with features that repeat after DISTINCT videos; random
+    labels per second."""
 
     def __init__(self, n: int):
         rng, distinct = np.random.default_rng(0), min(n, DISTINCT)
@@ -65,8 +65,8 @@ class Clips:
 
 
 def decided(device: str):
-    """MA whose probabilities are spread over 0 to 1, as a trained net's are, so that some labels go
-    and some stay."""
+    """MA with probabilities spread over 0 to 1, like those of a trained net, so that some labels
+    are dropped and some stay."""
     import torch
 
     net, method = build("ma")
@@ -76,21 +76,21 @@ def decided(device: str):
 
 
 def refine_singly(net, clips: Clips, partners, errors, rows, device: str) -> dict:
-    """What the exchange says of some videos and which labels are kept, one video at a time and
-    class by class."""
+    """The probabilities after the exchange for some videos and the kept labels, one video at a time
+    and class by class."""
     import torch
 
     found = {
         name: np.zeros((len(rows), CATEGORIES)) for name in ("p_a_a", "p_a_v", "p_v_a", "p_v_v")
     }
-    kept = {track: np.zeros((len(rows), CATEGORIES), bool) for track in ("audio", "visual")}
+    kept = {modality: np.zeros((len(rows), CATEGORIES), bool) for modality in ("audio", "visual")}
     with torch.no_grad():
         for at, i in enumerate(rows):
             own, other = (
                 {name: part.to(device) for name, part in clips.batch([one]).items()}
                 for one in (i, int(partners[i, 0]))
             )
-            net(own)  # before the exchange: what the errors E_c are counted from
+            net(own)  # before the exchange: the basis of the errors E_c
             for changed, video in (
                 ("a", own | {"audio": other["audio"]}),
                 ("v", other | {"audio": own["audio"]}),
@@ -100,28 +100,26 @@ def refine_singly(net, clips: Clips, partners, errors, rows, device: str) -> dic
                     found[f"p_{changed}_{branch}"][at] = out[name][0].float().cpu().numpy()
             for c in range(CATEGORIES):
                 if clips.video_labels[i, c]:
-                    for track, changed in (("visual", "a"), ("audio", "v")):
+                    for modality, changed in (("visual", "a"), ("audio", "v")):
                         quotients = [
                             (
-                                found[f"p_{changed}_{branch}"][at, c] / errors[track][c]
-                                if errors[track][c]
+                                found[f"p_{changed}_{branch}"][at, c] / errors[modality][c]
+                                if errors[modality][c]
                                 else np.inf
                             )
                             for branch in "av"
                         ]
-                        kept[track][at, c] = not (quotients[0] < 0.5 and quotients[1] < 0.5)
+                        kept[modality][at, c] = not (quotients[0] < 0.5 and quotients[1] < 0.5)
     return {"probabilities": found, "kept": kept}
 
 
 def refinement_of(n: int, sample: int, device: str) -> dict:
-    """Seconds of `refine` over n videos; with a sample, also of the loop over that many, and how
-    well both agree."""
+    """Seconds of `refine` over n videos; with a sample, also of the loop over that many, and the
+    agreement of both."""
     from avbook.parsing.refinement import refine
 
     clips, (net, _) = Clips(n), decided(device)
-    refine(
-        net, small := Clips(64), range(CATEGORIES)
-    )  # the first call pays for what later ones find ready
+    refine(net, small := Clips(64), range(CATEGORIES))  # the first call includes one-time costs
     flops = flops_of(lambda: refine(net, small, range(CATEGORIES))) * n / len(small)
     box, rounds = [], []
     rounds.append(seconds_of(lambda: box.append(refine(net, clips, range(CATEGORIES))), device))
@@ -150,8 +148,8 @@ def refinement_of(n: int, sample: int, device: str) -> dict:
         "peak_gflops": peak,
         "share_of_peak": flops / seconds / 1e9 / peak,
         "dropped": {
-            track: int((box[0].labels & ~getattr(box[0], track)).sum())
-            for track in ("audio", "visual")
+            modality: int((box[0].labels & ~getattr(box[0], modality)).sum())
+            for modality in ("audio", "visual")
         },
         "labels": int(box[0].labels.sum()),
     }
@@ -165,8 +163,8 @@ def refinement_of(n: int, sample: int, device: str) -> dict:
     )
     assert worst < 1e-4, f"batched and one-at-a-time probabilities differ by {worst}"
     narrow = 0
-    for track, changed in (("visual", "a"), ("audio", "v")):
-        errors = box[0].errors[track]
+    for modality, changed in (("visual", "a"), ("audio", "v")):
+        errors = box[0].errors[modality]
         with np.errstate(divide="ignore"):
             edge = np.any(
                 [
@@ -176,9 +174,9 @@ def refinement_of(n: int, sample: int, device: str) -> dict:
                 ],
                 axis=0,
             )
-        same = singly[0]["kept"][track] == getattr(box[0], track)[rows]
+        same = singly[0]["kept"][modality] == getattr(box[0], modality)[rows]
         assert (same | edge).all(), (
-            f"{int((~same & ~edge).sum())} {track} labels are kept by one and dropped by the other"
+            f"{int((~same & ~edge).sum())} {modality} labels are kept by one, dropped by the other"
         )
         narrow += int((edge & (clips.video_labels[rows] > 0)).sum())
     return found | {
@@ -192,7 +190,7 @@ def refinement_of(n: int, sample: int, device: str) -> dict:
 
 def evaluation_of(n: int, sample: int, device: str) -> dict:
     """Seconds to predict n test videos and score them, batched; and one at a time on a sample, with
-    the same predictions and scores asserted."""
+    equal predictions and scores asserted."""
     import torch
 
     from avbook.metrics.llp import llp_scores
@@ -232,7 +230,7 @@ def evaluation_of(n: int, sample: int, device: str) -> dict:
     differ = sum(int((calls[name] != predicted[name][rows]).sum()) for name in calls)
     assert differ <= calls["audio"].size // 10000, (
         f"{differ} predicted seconds differ"
-    )  # a probability at the threshold may fall either way
+    )  # a probability at the threshold may go either way
     again = llp_scores(
         calls["audio"], calls["visual"], clips.audio_labels[rows], clips.visual_labels[rows]
     )
@@ -255,7 +253,7 @@ def evaluation_of(n: int, sample: int, device: str) -> dict:
 
 
 def measure(kind: str, **task) -> dict:
-    """The figures of one kind, "refinement" or "evaluation"."""
+    """The measurements of one kind, "refinement" or "evaluation"."""
     return {"refinement": refinement_of, "evaluation": evaluation_of}[kind](**task)
 
 
@@ -297,7 +295,7 @@ def main() -> None:
     )
     print(
         f"evaluation of {test} videos: {other['seconds']:.2f} s"
-        f" ({1000 * other['scoring_seconds']:.0f} ms of it the ten figures); one at a time"
+        f" ({1000 * other['scoring_seconds']:.0f} ms of it the ten scores); one at a time"
         f" {other['loop_seconds']:.1f} s (from {other['sample']} videos),"
         f" ×{other['times_faster']:.1f}"
     )

@@ -1,17 +1,17 @@
 """Affinity and repulsion sets at scale: time, memory and share of the machine's matrix-multiply
-peak of the exact search, and what an index saves.
+peak of the exact search, and the savings of an index.
 
-OMP_NUM_THREADS=2 python benchmarks/search.py [--out FILE.json] [--dim 1024] [--k 30] [--sizes 3339
-10000 30000 100000] [--only exact|index]
+    OMP_NUM_THREADS=2 python benchmarks/search.py [--out FILE.json] [--dim 1024] [--k 30]
+        [--sizes 3339 10000 30000 100000] [--only exact|index]
 
-Features are made up: N points around N/100 centres, of which a neighbour search has something to
-find; their values hardly change the time of the exact search. Each line runs in a process of its
-own and measures that process's peak, too: a product of the shape that the search spends its time
-in, in float32 and in the precision that the search uses at this N. Where an exact search would take
-longer than --seconds, a share of the query rows is searched against all N, and the time of the
-whole is that time over the share (what happens once, scaling the rows to unit length, is not scaled
-up). Recall is the share of the exact sets' members that the index's sets hold, over the rows that
-were searched exactly. Lines already in the file are kept: sizes can be run one at a time."""
+Features are made up: N points around N/100 centres, so that there are neighbours to find; their
+values hardly change the time of the exact search. Each line runs in its own process and also
+measures that process's peak: a product of the dominant shape, in float32 and in the search's
+precision at this N. If an exact search would take longer than --seconds, a share of the query rows
+is searched against all N, and the total time is that time divided by the share (one-time work,
+scaling the rows to unit length, is not scaled up). Recall is the share of the exact sets' members
+in the index's sets, over the rows that were searched exactly. Lines already in the file are kept:
+sizes can be run one at a time."""
 
 import json
 import os
@@ -36,8 +36,8 @@ def made_up(n: int, dim: int, device: str = "cpu") -> torch.Tensor:
 
 
 def peak_of_blocks(unit: torch.Tensor, rows: int, seconds: float = 2.0) -> float:
-    """Billions of operations a second of the product of a block of rows with all rows, the best of
-    what fits into the time."""
+    """Billions of operations per second of the product of a block of rows with all rows, the best
+    within the given time."""
     n, dim = unit.shape
     rows, best, end = min(rows, n), 0.0, time.perf_counter() + seconds
     out, other = torch.empty(rows, n, dtype=unit.dtype, device=unit.device), unit.T
@@ -49,8 +49,8 @@ def peak_of_blocks(unit: torch.Tensor, rows: int, seconds: float = 2.0) -> float
 
 
 def one_by_one(unit: torch.Tensor, k: int, queries: int) -> float:
-    """Seconds in which each of all N videos, by itself, has its cosines with all others sorted, as
-    one writes it first: those of some, times N over them."""
+    """Seconds of a straightforward search: each of all N videos, one by one, has its cosines with
+    all others sorted. Measured on some videos and scaled to N."""
     rows = torch.linspace(0, len(unit) - 1, queries).long().tolist()
 
     def search():
@@ -75,7 +75,9 @@ def exact(n: int, dim: int, k: int, seconds: float, device: str) -> dict:
     queries = n if guess <= seconds else max(block, int(n * seconds / guess) // block * block)
     started = time.perf_counter()
     with torch.no_grad():
-        neighbours.search_rows(unit, k, block, torch.arange(queries))  # the sets come to the CPU
+        neighbours.search_rows(
+            unit, k, block, torch.arange(queries)
+        )  # the sets are moved to the CPU
     searching = time.perf_counter() - started
     whole = scaling + searching * n / queries
     flops = 2 * n * n * dim
@@ -137,7 +139,7 @@ def index(n: int, dim: int, k: int, probes: list[int], queries: int) -> dict:
 
 
 def measure(kind: str, **sizes) -> dict:
-    """A line, and how busy the machine was while it was measured."""
+    """A line, and the load of the machine while it was measured."""
     return {"exact": exact, "index": index}[kind](**sizes) | {"load": os.getloadavg()[0]}
 
 
@@ -163,15 +165,15 @@ def main() -> None:
     asked.add_argument(
         "--only",
         choices=("exact", "index"),
-        help='without faiss (`pip install "avbook[ann]"`) it is exact alone',
+        help='without faiss (`pip install "avbook[ann]"`) only the exact search runs',
     )
     asked.add_argument(
         "--seconds",
         type=float,
         default=60.0,
-        help="how long an exact search may take before rows are sampled",
+        help="limit of an exact search, beyond which rows are sampled",
     )
-    asked.add_argument("--queries", type=int, default=2000, help="rows asked of the index")
+    asked.add_argument("--queries", type=int, default=2000, help="rows queried in the index")
     asked.add_argument("--probes", type=int, nargs="+", default=[8, 32, 128])
     args = asked.parse_args()
     if args.one:

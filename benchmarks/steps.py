@@ -1,25 +1,24 @@
-"""A training step of every method on AVE at the official sizes, as the package does it and as one
-writes it first: AVEL, PSP full and weak, CMLCL's four.
+"""A training step of every method on AVE at the official sizes, by the package and by a
+straightforward implementation: AVEL, PSP full and weak, CMLCL's four.
 
     python benchmarks/steps.py [--only NAME ...] [--steps 5] [--rounds 3] [--out FILE.json]
 
-AVE: pictures 10×7×7×512, sound 10×128, float16 in memory as a pack holds them, batch 128 (CMLCL
-  32), the released widths. Both ways of a line must come
-to the same first loss, from the same weights on the same rows (asserted). They take turns,
-  round after round, each turn in a process of its own, since
-an allocator that was once told to keep memory never quite forgets it; a figure is the median
-  step of the fastest round. What "first" means, line by line:
-- AVEL, PSP: clips converted and stacked one by one; Adam tensor by tensor; memory that is freed
-  goes back to the system.
-- CMLCL represents: the same reading, and Eq. 1-2 as printed, with a second map of d channels
-  for the product of sound and picture.
-- CMLCL searches: a matrix of all cosines in float64, each row sorted. (The blocks of ours never
-  hold that matrix: `search.py` has the memory.)
-- CMLCL annotates: every video of a batch and every neighbour of each goes through the
-  annotator, as often as it is named. An epoch of 3,339 videos.
+AVE: visual features 10×7×7×512, audio 10×128, float16 in memory as in a pack, batch 128 (CMLCL 32),
+the released widths. Both variants of a line must give the same first loss, from the same weights on
+the same rows (asserted). They take turns, round after round, each turn in its own process, since an
+allocator that was told to keep memory never fully stops doing so; a time is the median step of the
+fastest round. "Straightforward" means, line by line:
+- AVEL, PSP: clips converted and stacked one by one; Adam tensor by tensor; freed memory goes back
+  to the system.
+- CMLCL represents: the same reading, and Eq. 1-2 as printed, with a second map of d channels for
+  the product of audio and visual features.
+- CMLCL searches: a matrix of all cosines in float64, each row sorted. (Our blocks never hold that
+  matrix: `search.py` reports the memory.)
+- CMLCL annotates: every video of a batch and every neighbour of each goes through the cluster head,
+  as often as it occurs. An epoch of 3,339 videos.
 - CMLCL localises: the frozen backbone runs again in every step, instead of once before.
 A step is: read a batch, forward, loss, backward, update. `han_step.py` has HAN and MA,
-  `psp_epoch.py` what each ingredient gives PSP.
+`psp_epoch.py` the gain of each ingredient for PSP.
 """
 
 import itertools
@@ -73,8 +72,8 @@ TITLES = {
 
 # --------------------------------------------------------------------------------------------- data
 def split_of(clips: int):
-    """A training split of AVE in memory, at the official sizes, its pictures repeated after 64
-    clips."""
+    """A training split of AVE in memory, at the official sizes, with visual features that repeat
+    after 64 clips."""
     import torch
 
     from avbook.data.ave import AVESplit
@@ -121,8 +120,8 @@ class OneByOne:
 
 # ------------------------------------------------------------------------------------------ methods
 def attend_as_printed(self, audio, visual):
-    """Eq. 1-2 of CMLCL word by word: sound times picture as a map of d channels, a layer to one
-    number, softmax over positions."""
+    """Eq. 1-2 of CMLCL taken literally: audio times visual features as a map of d channels, a layer
+    to one number, softmax over positions."""
     import torch
 
     *lead, height, width, dim = visual.shape
@@ -133,7 +132,7 @@ def attend_as_printed(self, audio, visual):
 
 
 def supervised(name: str, plain: bool, device: str):
-    """(network, method, split -> where batches come from) of AVEL or PSP."""
+    """(network, method, split -> source of batches) of AVEL or PSP."""
     from avbook.experiments.recipes import find_recipe
 
     recipe = find_recipe(name)
@@ -156,8 +155,7 @@ def representing(plain: bool, device: str):
 
 
 def localising(plain: bool, device: str):
-    """The same of the localiser: alone on features kept from before; or, plain, behind the frozen
-    backbone."""
+    """The same for the localiser: on stored features; or, plain, after the frozen backbone."""
     import torch
 
     from avbook.unsupervised.em import LocaliseMethod
@@ -195,7 +193,7 @@ def localising(plain: bool, device: str):
 def epoch_as_written(
     net, optimizer, x, near, far, batches, through_neighbours, options
 ) -> dict[str, float]:
-    """`cluster_head_epoch` without sorting out who is asked for twice."""
+    """`cluster_head_epoch` without merging repeated videos."""
     import torch
 
     from avbook.unsupervised.label_contrast import label_loss
@@ -214,7 +212,7 @@ def epoch_as_written(
 
 # ------------------------------------------------------------------------------------------ measure
 def step_way(name: str, plain: bool, split, size: int, device: str):
-    """(`Way`, floating-point operations of a step, loss of the first batch from the first
+    """(`Way`, floating-point operations of a step, loss of the first batch from the initial
     weights)."""
     import torch
 
@@ -245,7 +243,7 @@ def step_way(name: str, plain: bool, split, size: int, device: str):
         optimizer.zero_grad(set_to_none=True)
 
     probe = get(rows[:size])
-    net.eval()  # dropout and views draw their numbers in another order where the ways differ
+    net.eval()  # the variants draw the numbers of dropout and views in different orders
     with torch.no_grad():
         first = float(method.loss(net, probe)[0])
     net.train()
@@ -255,8 +253,8 @@ def step_way(name: str, plain: bool, split, size: int, device: str):
 
 
 def epoch_way(plain: bool, clips: int, size: int, device: str):
-    """The same of an epoch of the annotator over `clips` videos with 30 neighbours near and far;
-    its loss is the whole epoch's."""
+    """The same for an epoch of the cluster head over `clips` videos with 30 near and 30 far
+    neighbours; its loss is the whole epoch's."""
     import torch
 
     from avbook.training.device import seed_everything
@@ -285,7 +283,7 @@ def epoch_way(plain: bool, clips: int, size: int, device: str):
 
 
 def search_way(plain: bool, clips: int, device: str):
-    """The same of the search for neighbours; in the place of a loss, the sets that were found."""
+    """The same for the neighbour search; instead of a loss, the sets found."""
     import torch
 
     from avbook.training.device import seed_everything
@@ -314,8 +312,7 @@ def search_way(plain: bool, clips: int, device: str):
 
 
 def way_of(name: str, way: str, clips: int, size: int, device: str):
-    """(`Way`, floating-point operations of a round, what must come out alike) of one way to do a
-    line."""
+    """(`Way`, floating-point operations of a round, result to compare) of one variant of a line."""
     plain = way != "ours"
     if name == "cmlcl-search":
         return search_way(plain, clips, device)
@@ -327,11 +324,11 @@ def way_of(name: str, way: str, clips: int, size: int, device: str):
 
 
 def differences(name: str, clips: int, size: int, device: str) -> dict:
-    """How far the results of both ways differ; AssertionError where that is more than rounding."""
+    """How far the results of both variants differ; AssertionError if it is more than rounding."""
     one, other = (way_of(name, way, clips, size, device)[2] for way in ("straightforward", "ours"))
     if name == "cmlcl-search":
         differ = float((one != other).double().mean())
-        assert differ <= 1e-4, (  # equally near ones may change places
+        assert differ <= 1e-4, (  # equally near ones may swap places
             f"{name}: {100 * differ} % of the members of the sets differ"
         )
     else:
@@ -343,7 +340,7 @@ def differences(name: str, clips: int, size: int, device: str) -> dict:
 
 
 def measure(name: str, way: str, clips: int, size: int, steps: int, device: str) -> dict:
-    """One turn of one way: seconds, operations, memory, and the peak beside it."""
+    """One turn of one variant: seconds, operations, memory, and the peak in the same process."""
     made, flops, _ = way_of(name, way, clips, size, device)
     peak = peak_gflops(device=device, seconds=0.5)
     line = take_turns({way: made}, 1, steps, device)[way]
@@ -357,12 +354,12 @@ def measure(name: str, way: str, clips: int, size: int, steps: int, device: str)
 
 
 def work(**task) -> dict:
-    """What a process of its own is asked for: a turn of one way, or how far both ways differ."""
+    """The work of a separate process: a turn of one variant, or the difference of both variants."""
     return (measure if "way" in task else differences)(**task)
 
 
 def fastest(turns: list[dict], peak: float, videos: int) -> dict:
-    """The fastest of a way's turns, with the seconds of all."""
+    """The fastest of a variant's turns, with the seconds of all."""
     best = min(turns, key=lambda turn: turn["seconds"])
     gflops = best["gflop"] / best["seconds"]
     return best | {
@@ -379,7 +376,7 @@ def main() -> None:
         "--only",
         nargs="+",
         choices=[*METHODS],
-        help="these lines; the file keeps the others' figures",
+        help="these lines; the file keeps the others' results",
     )
     asked.add_argument("--steps", type=int, default=5)
     asked.add_argument("--rounds", type=int, default=3)

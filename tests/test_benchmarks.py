@@ -142,7 +142,7 @@ def test_han_step(record):
     han = record["han"]["lines"]
     assert (
         han["frames averaged before their layer"]["gflop_a_step"]
-        < han["both tracks in one pass, own attention"]["gflop_a_step"]
+        < han["both modalities in one pass, own attention"]["gflop_a_step"]
     )
 
 

@@ -93,7 +93,9 @@ def test_a_wide_table_is_printed_level_by_level_with_ours_below_the_papers():
         .splitlines()
     )
     titles = [
-        i for i, line in enumerate(lines) if line.startswith("Against other methods (MA, Table 1, ")
+        i
+        for i, line in enumerate(lines)
+        if line.startswith("Comparison with other methods (MA, Table 1, ")
     ]
     assert [re.search(r"(\w+) level, in %", lines[i])[1] for i in titles] == ["segment", "event"]
     row = next(i for i, line in enumerate(lines) if line.startswith("│ HAN"))
@@ -157,7 +159,7 @@ def test_wrong_usage_ends_in_two():
         (("world", "somewhere", "--annotations", "/dev/null"), "is a file; expected the folder"),
         (("world", "somewhere", "--visual-dim", "99999999"), "from 1 to 8192"),
         (("world", "/dev/null/w"), "is a file; expected a folder"),
-        (("world", "somewhere", "--side", "100"), "--side 100: is of the videos; add --videos"),
+        (("world", "somewhere", "--side", "100"), "--side 100: applies to videos; add --videos"),
         (("world", "a" * 300), "choose a shorter name"),
         (("run", "psp-full", "--seed", "1", "--seeds", "3"), "use one of them"),
         (("run", "psp-full", "--epochs", "3", "--set", "epochs=4"), "give one of them"),
@@ -200,7 +202,7 @@ recipes.find_recipe = find_recipe
 @pytest.mark.parametrize(
     "raised, said",
     [
-        ("KeyError('a\\nb')", r"unexpected: KeyError 'a\nb'; run again with --traceback for all"),
+        ("KeyError('a\\nb')", r"unexpected: KeyError 'a\nb'; run again with --traceback for the"),
         ("ValueError('a\\n\\x1b[31m b')", r"unexpected: ValueError a \x1b[31m b; run again"),
         ("ValueError()", "unexpected: ValueError; run again with --traceback"),
         ("ValueError('x' * 10**6)", "run again with --traceback"),
@@ -215,7 +217,7 @@ recipes.find_recipe = find_recipe
         ("OSError(errno.EIO, '', 'a.h5')", "a.h5: Input/output error; the disk or the network"),
         ("OSError(errno.ENOSPC, '')", "writing: No space left on device; free some space"),
         ("PermissionError(errno.EACCES, '', 'a.h5')", "a.h5: Permission denied; change its"),
-        ("FileNotFoundError(errno.ENOENT, '', b'a.h5')", "a.h5: No such file or directory; it is"),
+        ("FileNotFoundError(errno.ENOENT, '', b'a.h5')", "a.h5: No such file or directory; it"),
         ("OSError('h5: file write failed: errno = 28, error')", "No space left on device"),
         ("SystemExit('as it says')", "avbook: as it says"),
         ("BaseException('rare')", "unexpected: BaseException rare"),
@@ -639,8 +641,8 @@ def test_a_worker_that_is_killed_is_replaced_once_and_no_worker_stays(tmp_path):
     second.copy().pop().kill()
     note, error = process.communicate(timeout=PATIENCE)[1].splitlines()
     assert process.returncode == 1 and no_longer_run(second)
-    assert "a worker died" in note and "what was lost is begun once more" in note
+    assert "a worker died" in note and "its call is repeated" in note
     assert (
-        "a worker died, perhaps for want of memory: use --jobs 1; the same command continues"
+        "a worker died, perhaps for lack of memory: use --jobs 1; the same command continues"
         in only_line(error)
     )

@@ -1,8 +1,8 @@
 """Draws the package in ARCHITECTURE.md from its code: `python tools/architecture.py` writes it.
 
-Two parts stand between marks: the table of folders, with the first sentence of each, and the
-floors in the order of .importlinter, each folder with the folders it really imports.
-tests/test_floors.py checks that both are in step.
+Two parts stand between marks: the table of folders, with the first sentence of each, and the floors
+in the order of .importlinter, each folder with the folders that it imports. tests/test_floors.py
+checks that both are up to date.
 """
 
 import ast
@@ -15,11 +15,11 @@ import grimp
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "ARCHITECTURE.md"
 START, END = "<!-- {}: written by tools/architecture.py -->", "<!-- end of {} -->"
-NOT_DRAWN = {"__init__", "__main__", "_modidx"}  # they hold no code of their own
+NOT_DRAWN = {"__init__", "__main__", "_modidx"}  # modules without code of their own
 
 
 def floors(config: Path = ROOT / ".importlinter") -> list[list[str]]:
-    """The entries of the package floor by floor, the highest first, as .importlinter has them."""
+    """The entries of the package floor by floor, the highest first, as in .importlinter."""
     parser = configparser.ConfigParser()
     parser.read(config, encoding="utf-8")
     package = parser["importlinter"]["root_package"]
@@ -28,7 +28,7 @@ def floors(config: Path = ROOT / ".importlinter") -> list[list[str]]:
 
 
 def entries(package: Path = ROOT / "avbook") -> list[str]:
-    """The folders and modules at the top of the package that are worth drawing."""
+    """The folders and modules at the top of the package that are drawn."""
     found = {path.stem for path in package.iterdir() if path.suffix == ".py" or _is_package(path)}
     return sorted(found - NOT_DRAWN)
 
@@ -70,7 +70,7 @@ def modules(entry: str, package: Path = ROOT / "avbook") -> list[str]:
 
 def draw_folders() -> str:
     """The table of folders, the lowest floor first."""
-    lines = ["| folder | what it holds | modules |", "|:--|:--|:--|"]
+    lines = ["| folder | content | modules |", "|:--|:--|:--|"]
     for floor in reversed(floors()):
         for entry in floor:
             inside = ", ".join(f"`{name}`" for name in modules(entry))
@@ -79,7 +79,7 @@ def draw_folders() -> str:
 
 
 def draw_floors() -> str:
-    """The floors as boxes, the highest first, each folder with what it imports from below."""
+    """The floors as boxes, the highest first, each folder with its imports from below."""
     order, found = floors(), imports()
     listed = [entry for floor in order for entry in floor]
     below = {entry: " ".join(e for e in listed if e in found.get(entry, ())) for entry in listed}
@@ -99,7 +99,7 @@ DRAWINGS = {"folders": draw_folders, "floors": draw_floors}
 
 
 def render(text: str) -> str:
-    """The page with what stands between the marks drawn anew."""
+    """The page with the text between the marks drawn again."""
     for name, draw in DRAWINGS.items():
         start, end = START.format(name), END.format(name)
         before, rest = text.split(start)

@@ -1,7 +1,7 @@
-"""What trained filters know that random ones do not: `python tools/compare_filters.py` writes
+"""A comparison of trained and random filters: `python tools/compare_filters.py` writes
 nbs/appendix_world/filters.json, which the page on trained extractors shows.
 
-The clips of the small world of AVE, second version, seed 0, are rendered once and given to both
+The clips of the small world of AVE, second version, seed 0, are rendered once and passed to both
 kinds of extractors. About five minutes on two cores."""
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from avbook.world.clips import SECOND, sample_scripts
 
 OUT = Path(__file__).resolve().parent.parent / "nbs/appendix_world/filters.json"
 INPUTS = {"picture": ("visual",), "sound": ("audio",), "both": ("audio", "visual")}
-SEEDS = 5  # of k-means
+SEEDS = 5  # runs of k-means
 
 
 def features_of(clip, dims):
-    """By filters and modality, (T, D): the picture's as the mean over positions."""
+    """Features by filters and modality, (T, D); visual features as the mean over positions."""
     found = {}
     for filters in FILTERS:
         made = clip_features(clip, "ave", dims, filters)
@@ -35,7 +35,7 @@ def features_of(clip, dims):
 
 
 def stacked(found, filters, names):
-    """(N, T, D), each feature standardised over all seconds, so that no modality outweighs."""
+    """(N, T, D), each feature standardised over all seconds, so that no modality dominates."""
     parts = []
     for name in names:
         part = np.stack([one[filters][name] for one in found])
@@ -44,7 +44,7 @@ def stacked(found, filters, names):
 
 
 def purity(features, truth, seed):
-    """Of k-means with as many groups as categories, in percent."""
+    """Purity of k-means with as many clusters as categories, in percent."""
     from sklearn.cluster import KMeans
 
     groups = KMeans(len(AVE_CATEGORIES), n_init=10, random_state=seed).fit_predict(features)
@@ -52,7 +52,7 @@ def purity(features, truth, seed):
 
 
 def neighbours(features, truth):
-    """Share of clips whose nearest other clip, by cosine, is of their category, in percent."""
+    """Share of clips whose nearest other clip, by cosine, has their category, in percent."""
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
     near = unit @ unit.T
     np.fill_diagonal(near, -2)
@@ -60,7 +60,7 @@ def neighbours(features, truth):
 
 
 def probe(features, events, labels, train):
-    """A linear classifier on single event seconds: percent of the test clips' seconds."""
+    """Accuracy of a linear classifier on single event seconds of the test clips, in percent."""
     from sklearn.linear_model import LogisticRegression
 
     def seconds(rows):

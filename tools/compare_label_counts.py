@@ -1,12 +1,12 @@
-"""What a few labelled clips give: `python tools/compare_label_counts.py` writes
+"""The effect of the number of labelled clips: `python tools/compare_label_counts.py` writes
 nbs/5_your_videos/label_counts.json, which two pages of that part show.
 
-Clips of four categories of AVE's small world, seed 0, are written as mp4 files, and features made
-of these. Draws of 12 to 96 training clips are labelled by a CSV, split and trained on, as
-`avbook label` and `avbook run` do it; each model then gives the timelines of the same 40 test
-clips. About a quarter of an hour on two cores. `world` or `lite0` measures with these extractors
-alone; with a folder as argument, videos, features and runs stay there, and a second call goes on
-from them."""
+Clips of four categories of AVE's small world, seed 0, are written as mp4 files, and features are
+extracted from these. Draws of 12 to 96 training clips are labelled by a CSV, split and trained on,
+as by `avbook label` and `avbook run`; each model then predicts the timelines of the same 40 test
+clips. About a quarter of an hour on two cores. `world` or `lite0` measures only with these
+extractors; with a folder as argument, videos, features and runs are kept there, and a second call
+continues from them."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ from avbook.world.videos import VideoForm, write_clip
 OUT = Path(__file__).resolve().parent.parent / "nbs/5_your_videos/label_counts.json"
 CATEGORIES = ("Bark", "Chainsaw", "Church bell", "Violin, fiddle")
 COUNTS = (12, 24, 48, 96)  # labelled clips
-TESTED = 10  # clips of each category that no model has seen
-DRAWS = 5  # of the labelled clips; also the seeds of splits and trainings
+TESTED = 10  # unseen test clips of each category
+DRAWS = 5  # draws of the labelled clips; also the seeds of splits and trainings
 SHOWN = 2  # test clips of each category whose timelines are kept
 RECIPE, PRESET, SETTINGS = "avel-full", "quick", {"batch_size": 4}
 EXTRACTORS = {
@@ -73,7 +73,7 @@ def write_one(item):
 
 
 def prepared(place: Path, name: str, ids) -> dict[str, list[str]]:
-    """The ids of the clips "labelled" and "new"; videos and features are made in the place."""
+    """The ids of the clips "labelled" and "new"; makes videos and features in the folder."""
     pool = COUNTS[-1] // len(CATEGORIES)
     chosen = {
         "labelled": [i for name in CATEGORIES for i in ids["train"][name][:pool]],
@@ -95,7 +95,7 @@ def prepared(place: Path, name: str, ids) -> dict[str, list[str]]:
 
 # --------------------------------------------------------------------------------------- one model
 def part_of(folder: Path, out: Path, names: list[str]) -> None:
-    """A folder of features of those clips alone."""
+    """Writes a folder of features of these clips only."""
     told = json.loads((folder / "features.json").read_text(encoding="utf-8"))
     rows = [told["videos"].index(name) for name in names]
     out.mkdir(parents=True)
@@ -107,7 +107,7 @@ def part_of(folder: Path, out: Path, names: list[str]) -> None:
 
 
 def label_table(names: list[str], labels) -> str:
-    """The CSV that a person would write."""
+    """The CSV that a user would write."""
     lines = ["file,onset,offset,event"]
     for name in names:
         for place, category in enumerate(CATEGORIES):
@@ -117,7 +117,7 @@ def label_table(names: list[str], labels) -> str:
 
 
 def trained_model(place: Path, name: str, some: list[str], labels, draw: int):
-    """The model of that draw, trained on clips that are labelled and split."""
+    """The model of that draw, trained on its labelled and split clips."""
     folder = place / f"{name}-{len(some)}-{draw}"
     if not (folder / "labels").is_dir():
         shutil.rmtree(folder, ignore_errors=True)
@@ -150,7 +150,7 @@ def predicted(model, place: Path, name: str) -> dict[str, np.ndarray]:
 
 # ------------------------------------------------------------------------------------------ scores
 def scores(found, labels) -> dict[str, float]:
-    """In %: seconds that are right, and clips whose most frequent event is."""
+    """In %: correct seconds, and clips whose most frequent event is correct."""
     right = [(found[name] == labels[name]).mean() for name in found]
     named = [most(found[name]) == most(labels[name]) for name in found]
     return {
@@ -160,14 +160,14 @@ def scores(found, labels) -> dict[str, float]:
 
 
 def most(seconds) -> int:
-    """The category of most seconds, background left out unless there is nothing else."""
+    """The category of most seconds, without background unless there is nothing else."""
     counts = np.bincount(seconds, minlength=len(CATEGORIES) + 1)[:-1]
     return int(counts.argmax()) if counts.any() else len(CATEGORIES)
 
 
 def draws(ids):
-    """Draw, count and ids of the labelled clips: as many of each category, the smaller in the
-    larger ones."""
+    """Draw, count and ids of the labelled clips: the same number of each category, smaller sets
+    inside larger ones."""
     for draw in range(DRAWS):
         order = np.random.default_rng(draw)
         pool = [ids["train"][name][: COUNTS[-1] // len(CATEGORIES)] for name in CATEGORIES]
@@ -177,7 +177,7 @@ def draws(ids):
 
 
 def measure(place: Path, name: str, told: dict) -> None:
-    """Puts into `told` what comes out with those extractors."""
+    """Stores the results with these extractors in `told`."""
     ids, labels = known_labels()
     chosen = prepared(place, name, ids)
     shown = [i for k in range(len(CATEGORIES)) for i in chosen["new"][k * TESTED :][:SHOWN]]
@@ -206,7 +206,7 @@ def measure(place: Path, name: str, told: dict) -> None:
 
 
 def main():
-    """Measures what is asked for, and writes it beside what stands there."""
+    """Measures the requested parts, and writes them beside the stored ones."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     asked = [word for word in sys.argv[1:] if word in EXTRACTORS] or list(EXTRACTORS)
     folders = [word for word in sys.argv[1:] if word not in EXTRACTORS]

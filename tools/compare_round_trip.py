@@ -1,10 +1,10 @@
-"""What a video file costs the world's features: `python tools/compare_round_trip.py` writes
+"""The effect of a video file on the world's features: `python tools/compare_round_trip.py` writes
 nbs/5_your_videos/round_trip.json, which a page of that part shows.
 
-Clips of the small worlds, seed 0, are drawn, written as mp4, read and given to the extractors, and
-compared with what the extractors make of the clips themselves. One step of the road changes at a
-time. Two classifiers, trained on features without files, judge 60 test clips on both roads.
-About ten minutes on two cores; `steps` or `accuracy` measures that part alone."""
+Clips of the small worlds, seed 0, are rendered, written as mp4, read and passed to the extractors,
+and compared with the features of the clips themselves. One step of the process changes at a time.
+Two classifiers, trained on features without files, label 60 test clips in both ways. About ten
+minutes on two cores; `steps` or `accuracy` measures only that part."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ from avbook.world.video import render_frames
 from avbook.world.videos import CRF, VIDEO_FPS, VIDEO_SIDE, VideoForm, video_features, write_clip
 
 OUT = Path(__file__).resolve().parent.parent / "nbs/5_your_videos/round_trip.json"
-CLIPS = 5  # of each task, whose steps are compared
-JUDGED = 60  # test clips of AVE's world that the classifiers judge
+CLIPS = 5  # clips of each task for the comparison of steps
+JUDGED = 60  # test clips of AVE's world for the classifiers
 WAYS = {"area": resize_area, "Pillow's bilinear": resize_pillow, "OpenCV's bilinear": resize_opencv}
-RATES = {"ave": 4, "llp": 8}  # frames per second that the features are made from
+RATES = {"ave": 4, "llp": 8}  # frames per second of the features
 
 
 # -------------------------------------------------------------------------------- steps of the road
@@ -46,17 +46,17 @@ def smaller(frames, way="area"):
 
 
 def recoloured(frames, pix_fmt, how=None):
-    """As the frames come back from a video's colours, without a codec."""
+    """The frames after conversion to a video's colours and back, without a codec."""
     made = [av.VideoFrame.from_ndarray(frame, "rgb24").reformat(format=pix_fmt) for frame in frames]
     return np.stack([one.reformat(format="rgb24", interpolation=how).to_ndarray() for one in made])
 
 
-# FFmpeg's fast conversion, its default, gives frames that are about one grey level too dark
+# FFmpeg's default fast conversion gives frames that are about one grey level too dark
 SLOW = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
 
 def read_back(frames, fps, task, place, crf=CRF, wave=None):
-    """What `read_clip` finds in an mp4 of these frames."""
+    """The result of `read_clip` on an mp4 of these frames."""
     path = Path(place) / "clip.mp4"
     options = OPTIONS["libx264"] | {"crf": str(crf)}
     write_video(path, frames, fps, wave, options=options)
@@ -64,7 +64,7 @@ def read_back(frames, fps, task, place, crf=CRF, wave=None):
 
 
 def frames_by_step(clip, task, place):
-    """(group, step) -> frames of 56 pixels, as each road gives them."""
+    """(group, step) -> frames of 56 pixels, for each variant."""
     large, small = (render_frames(clip, side, RATES[task]) for side in (VIDEO_SIDE, SIDE))
     for way in WAYS:
         yield ("resized, no file", f"224 to 56, {way}"), smaller(large, way)
@@ -93,7 +93,7 @@ def frames_by_step(clip, task, place):
 
 
 def waves_by_step(clip, place):
-    """(group, step) -> the wave, as each road gives it."""
+    """(group, step) -> the wave, for each variant."""
     wave = render_sound(clip)
     yield ("sound", "16 bits, no file"), np.rint(wave * 32767).astype(np.int16)
     for rate in (16_000, 44_100, 48_000):
@@ -107,7 +107,7 @@ def waves_by_step(clip, place):
 
 # ---------------------------------------------------------------------------------------- comparing
 def compared(direct, found):
-    """By second: cosine, and the distance over the direct features' length; (10, 2)."""
+    """Per second: cosine, and the distance relative to the direct features' length; (10, 2)."""
     a, b = (x.reshape(10, -1).astype(np.float64) for x in (direct, found))
     length = np.linalg.norm(a, axis=1)
     cosine = (a * b).sum(1) / (length * np.linalg.norm(b, axis=1))
@@ -115,7 +115,7 @@ def compared(direct, found):
 
 
 def of_clip(item):
-    """(group, step) -> extractor -> (10, 2), of one clip."""
+    """(group, step) -> extractor -> (10, 2), for one clip."""
     clip, task = item
     makers = {name: FILTERS["trained"][name](dim) for name, dim in world_dims(task).items()}
     hear = makers.pop("audio")
@@ -135,7 +135,7 @@ def of_clip(item):
 
 
 def summary(values):
-    """Of all seconds (n, 2): the mean and least cosine, the median and largest error."""
+    """Over all seconds (n, 2): the mean and lowest cosine, the median and largest error."""
     values = np.concatenate(values)
     cosine, error = values.T
     return {
@@ -147,7 +147,7 @@ def summary(values):
 
 
 def steps():
-    """The table: a row a step, with a summary for each extractor."""
+    """The table: one row per step, with a summary for each extractor."""
     items = []
     for task in RATES:
         clips = open_clips(world_folder(task, "small"))
@@ -177,7 +177,7 @@ def by_file(clip, place):
 
 
 def vectors(audio, visual):
-    """(N·T, 192): both modalities of each second, the picture's as the mean over positions."""
+    """(N·T, 192): both modalities of each second, visual features as the mean over positions."""
     return np.concatenate([audio, visual.mean((2, 3))], -1).reshape(-1, 192)
 
 
@@ -217,7 +217,7 @@ def trained_psp(data):
 
 
 def accuracy():
-    """Of both classifiers on both roads, and what a clip costs in bytes and seconds."""
+    """The accuracy of both classifiers in both ways, and the bytes and seconds per clip."""
     folder = world_folder("ave", "small")
     data, clips = AVE(folder), {clip.id: clip for clip in open_clips(folder)}
     rows = np.linspace(0, len(data.test), JUDGED, endpoint=False).astype(int)
@@ -246,7 +246,7 @@ def classes(predicted):
 
 
 def main():
-    """Measures what is asked for, and writes it beside what stands there."""
+    """Measures the requested parts, and writes them beside the stored ones."""
     asked = sys.argv[1:] or ["accuracy", "steps"]
     told = json.loads(OUT.read_text(encoding="utf-8")) if OUT.exists() else {}
     told |= {

@@ -1,5 +1,5 @@
 """README.md from nbs/index.ipynb, without Quarto: `python tools/readme.py` writes it,
-test_readme.py checks that it was written."""
+test_readme.py checks that it is up to date."""
 
 import base64
 import json
@@ -10,8 +10,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def render(notebook: Path) -> tuple[str, dict[str, bytes]]:
-    """The page as GitHub Markdown (code with its output, no hidden cells, links that work from the
-    repository's top) and its figures by path."""
+    """The page as GitHub Markdown (code with its output, without hidden cells, links relative to
+    the repository) and its figures by path."""
     parts, figures = [], {}
     for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
         source = "".join(cell["source"]).strip()

@@ -1,6 +1,6 @@
 """The page of a timeline, as an example: `python tools/show_timeline.py RUN` writes
 example_timeline.html and .json into nbs/5_your_videos, for a test clip of LLP's small world, seed
-0, by that run, a record of `avbook run ma --preset quick`."""
+0; RUN is a record of `avbook run ma --preset quick`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What zero-shot finds in clips of the world: `python tools/show_zero_shot.py` writes
-nbs/5_your_videos/zero_shot.json, which a page of that part shows. Needs YAMNet's weights
-(`make clips`); under a minute."""
+"""Zero-shot predictions on clips of the world: `python tools/show_zero_shot.py` writes
+nbs/5_your_videos/zero_shot.json, which a page of that part shows. Needs YAMNet's weights (`make
+clips`); under a minute."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OUT = NBS / "zero_shot.json"
 
 
 def look(find: ZeroShot, clip, place: Path) -> dict:
-    """The clip's timeline, and the largest scores that both networks give in any second."""
+    """The clip's timeline, and the largest scores of both networks in any second."""
     path = place / f"{clip.id}.mp4"
     write_clip(clip, path, VideoForm())
     timeline, small = find(path)
@@ -46,7 +46,7 @@ def look(find: ZeroShot, clip, place: Path) -> dict:
 
 
 def main():
-    """Looks at the test clips whose timelines the counts of labels show, and writes the file."""
+    """Predicts the test clips that the comparison of label counts shows, and writes the file."""
     truth = json.loads((NBS / "label_counts.json").read_text(encoding="utf-8"))["truth"]
     clips = {clip.id: clip for clip in open_clips(world_folder("ave", "small"))}
     find = ZeroShot("AVE")

@@ -47,8 +47,8 @@ DATA = {
     "run records": r"\bRecords\(",
     "benchmark results": r"benchmarks.*results",
     "the book's own pages": r"read_pages\(",
-    "official annotations, where they are": r"AVBOOK_DATA",
-    "arrays of the released code, where they are": r"AVBOOK_GOLDEN",
+    "official annotations, if available": r"AVBOOK_DATA",
+    "arrays of the released code, if available": r"AVBOOK_GOLDEN",
 }
 
 
@@ -72,7 +72,7 @@ def listed(contents: list) -> list[str]:
 
 
 def parts() -> dict[str, list]:
-    """The first page of each part and what the part holds."""
+    """The first page of each part and the content of the part."""
     return {
         entry["section"]: entry["contents"]
         for entry in sidebar()
@@ -82,8 +82,8 @@ def parts() -> dict[str, list]:
 
 # -------------------------------------------------------------------------------------------- facts
 def reading_minutes(page: Page) -> int:
-    """Prose at 200 words a minute and three seconds for a line of code, rounded up. Solutions of
-    exercises count as well; folded code and cells that the site hides do not."""
+    """Prose at 200 words a minute and three seconds per line of code, rounded up. Solutions of
+    exercises count as well; folded code and hidden cells do not."""
     words = len(re.findall(r"\w+", page.words("markdown")))
     shown = [
         source(cell)

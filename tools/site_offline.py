@@ -1,11 +1,11 @@
-"""Makes a rendered site ask no other host for anything: Quarto runs it after each render
+"""Removes all requests to other hosts from a rendered site: Quarto runs it after each render
 (`post-render` in _quarto.yml); `python tools/site_offline.py FOLDER` by hand.
 
-Into every page that stores an HTML output, a DataFrame say, Quarto writes jQuery and require.js,
-and beside a widget's output the widget manager, as scripts from other hosts that block the head. No
-page needs them: tables are plain HTML, and beside each widget, which needs a kernel, stands a
-figure. They go, and the stored widget state with them. What still asks another host fails the
-render."""
+Into every page with an HTML output, such as a DataFrame, Quarto writes jQuery and require.js, and
+beside a widget's output the widget manager, as scripts from other hosts that block the head. No
+page needs them: tables are plain HTML, and each widget, which needs a kernel, has a figure beside
+it. These scripts are removed, and the stored widget state with them. Any remaining request to
+another host fails the render."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ NO_REQUEST = {
     "prev",
     "help",
     "bookmark",
-}  # a link element that names a page only
+}  # link elements that only name a page
 
 
 def stripped(html: str) -> str:
-    """The page without scripts from other hosts, without what joins the two that Quarto adds, and
-    without stored widget state."""
+    """The page without scripts from other hosts, without the glue between the two that Quarto adds,
+    and without stored widget state."""
 
     def kept(found: re.Match) -> str:
         attributes, body = found.groups()
@@ -62,7 +62,7 @@ def stripped(html: str) -> str:
 
 
 class _Requests(HTMLParser):
-    """Addresses on other hosts that a browser asks as soon as it shows the page."""
+    """Addresses on other hosts that a browser requests when it shows the page."""
 
     def __init__(self):
         super().__init__()
@@ -90,16 +90,16 @@ class _Requests(HTMLParser):
 
 
 def requests(html: str) -> list[str]:
-    """The addresses on other hosts that showing the page would ask: scripts, style sheets, fonts,
-    pictures, sounds, frames."""
+    """The addresses on other hosts that showing the page would request: scripts, style sheets,
+    fonts, images, audio, frames."""
     parser = _Requests()
     parser.feed(html)
     return parser.found
 
 
 def main(folder: Path) -> int:
-    """Strips every page below the folder; 1, with a line each on standard error, where one still
-    asks another host."""
+    """Strips every page below the folder; returns 1, with a line each on standard error, if one
+    still sends a request to another host."""
     left = []
     for page in sorted(folder.rglob("*.html")):
         before = page.read_text(encoding="utf-8")

@@ -1,13 +1,13 @@
-"""Where CMLCL loses the categories that its features hold: `python tools/trace_categories.py`
+"""Where CMLCL loses the category information of its features: `python tools/trace_categories.py`
 writes nbs/4_unsupervised/stages.json, which the page on it shows.
 
-python tools/trace_categories.py [--only quick | paper]
+    python tools/trace_categories.py [--only quick | paper]
 
-The small worlds of AVE under trained and under random filters, the quick preset, three seeds; then
-the paper's sizes and schedule under trained filters, fewer variants. Labels are used to measure,
-never to learn, but for the rows that say so. About ten minutes on two cores, and a quarter of an
-hour for the paper's settings. --only does one part and leaves the other's in the file as it is,
-with the preset and the data that it was made with."""
+The small worlds of AVE with trained and with random filters, the quick preset, three seeds; then
+the paper's sizes and schedule with trained filters, fewer variants. Labels are used to measure,
+never to train, except in the rows that say so. About ten minutes on two cores, and a quarter of an
+hour for the paper's settings. --only runs one part and leaves the other one's results in the file,
+with its preset and data."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ OUT = Path(__file__).resolve().parent.parent / "nbs/4_unsupervised/stages.json"
 SEEDS = range(3)
 LONG = 50  # epochs of the longer training
 PRESETS = {name: find_recipe("cmlcl").preset(name) for name in ("quick", "paper")}
-CERTAINTY = 0.2  # nats of the loss for a nat of a clip's own entropy, where that is added
-LABELLED = ("untrained", "learned")  # of these, on which label losses are compared
+CERTAINTY = 0.2  # weight of a clip's own entropy in the loss, where it is added
+LABELLED = ("untrained", "learned")  # features on which label losses are compared
 REPRESENTATIONS = {
     "untrained": {"epochs": 1, "lr": 0.0},
     "learned": {},
@@ -50,7 +50,7 @@ REPRESENTATIONS = {
     "learned, cross": {"positives": "cross"},
     f"learned, cross, {LONG} epochs": {"positives": "cross", "epochs": LONG},
 }
-PARTS = {  # by preset; less at the paper's settings, where everything takes long
+PARTS = {  # by preset; fewer at the paper's settings, which take long
     "quick": {
         "worlds": ("trained", "random"),
         "representations": tuple(REPRESENTATIONS),
@@ -98,7 +98,7 @@ def same_clip(features):
 
 
 def with_certainty(own, near, far, **options):
-    """The label loss, and a little of each clip's own entropy."""
+    """The label loss, plus a small multiple of each clip's own entropy."""
     loss, parts = PRINTED(own, near, far, **options)
     return loss - CERTAINTY * (own.exp() * own).sum(-1).mean(), parts
 
@@ -116,7 +116,7 @@ def drawn(truth, k, rng, same):
 
 
 def label_ways(videos, truth, seed, k):
-    """Name -> options of `assign_pseudo_labels`: the loss as it is, and one thing changed."""
+    """Name -> options of `assign_pseudo_labels`: the loss unchanged, and with one change each."""
     rng = np.random.default_rng(seed)
     sets = contrastive_sets(videos, k)
     anyone = torch.as_tensor(rng.integers(0, len(videos), (len(videos), k)))
@@ -180,7 +180,7 @@ def trace(job):
 
 
 def rounded(told):
-    """Numbers of a nested dict to two digits."""
+    """A nested dict with its numbers rounded to two digits."""
     if isinstance(told, dict):
         return {name: rounded(value) for name, value in told.items()}
     return round(told, 2) if isinstance(told, float) else told
@@ -208,7 +208,7 @@ def measure(name):
 def main(arguments=None):
     """Measures, prints, writes."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--only", choices=PARTS, help="one part, the other stays as it is")
+    parser.add_argument("--only", choices=PARTS, help="one part; the other stays unchanged")
     only = parser.parse_args(arguments).only
     stored = json.loads(OUT.read_text(encoding="utf-8"))["parts"] if only else {}
     parts = {name: stored[name] if only not in (None, name) else measure(name) for name in PARTS}

@@ -7,7 +7,7 @@ __all__ = ["main", "app"]
 
 
 def main() -> None:
-    """Runs the command named on the command line."""
+    """Runs the command given on the command line."""
     from avbook.cli.signals import STOPPED, Signals, Stopped
 
     signals = Signals()
@@ -16,7 +16,7 @@ def main() -> None:
         from avbook.cli.ending import run_to_an_end
 
         run_to_an_end(signals, _run)
-    except Stopped:  # while that was loaded
+    except Stopped:  # while the import ran
         signals.ignore()
         print(f"avbook: {STOPPED}", file=sys.stderr)
         raise SystemExit(signals.code) from None
@@ -29,7 +29,7 @@ def _run(words: list[str]) -> None:
 
 
 def __getattr__(name: str) -> Any:
-    if name != "app":  # which loads typer: `main` hears Ctrl-C before that
+    if name != "app":  # importing it loads typer; `main` handles Ctrl-C first
         raise AttributeError(f"module 'avbook.cli' has no attribute {name!r}")
     from avbook.cli.commands import app
 

@@ -1,4 +1,4 @@
-"""The commands: their words, their help, and what each calls."""
+"""The commands: arguments, help texts, and the function that each calls."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from avbook.errors import AvbookError
 
 
 class _Commands(typer.core.TyperGroup):
-    """Lets `ending` see the errors that typer would end in a way of its own."""
+    """Passes errors on to `ending`, which typer would otherwise report itself."""
 
     def invoke(self, ctx):
         try:
@@ -37,14 +37,14 @@ class _Commands(typer.core.TyperGroup):
 
 
 def _check_words(
-    error,  # of wrong usage
+    error,  # a usage error of typer
 ) -> None:
-    """Nothing; raises `AvbookError` for a file that may not be read, and where what was taken for
-    an option is the name of a file."""
+    """Raises `AvbookError` if a file may not be read, or if a file name was parsed as an option;
+    otherwise returns None."""
     told = str(getattr(error, "message", ""))
     if told.endswith("is not readable."):
         raise AvbookError(f"{told[:-1]}; {NOT_ALLOWED}") from None
-    option = str(getattr(error, "option_name", "") or "")  # that no command has
+    option = str(getattr(error, "option_name", "") or "")  # an option that no command has
     for word in sys.argv[1:] if option else ():
         if word.startswith(option) and os.path.lexists(word):
             raise AvbookError(
@@ -61,7 +61,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help=(
         "Three papers on audio-visual events, rebuilt, run and checked.\n\nStart with `avbook"
-        " demo`, which trains on the embedded world and shows what came out. `avbook COMMAND"
+        " demo`, which trains on the embedded world and shows the results. `avbook COMMAND"
         " --help` explains each command with examples."
     ),
 )
@@ -71,7 +71,7 @@ data_app = typer.Typer(
 app.add_typer(data_app, name="data")
 
 _WHERE = (
-    "`world`, `world:SIZE`, `world:SIZE:SEED:FEATURES`, a folder with the official files, a pack,"
+    "`world`, `world:SIZE`, `world:SIZE:SEED:FEATURES`, a folder of official files, a pack,"
     " or the URL of a pack"
 )
 Where = Annotated[str, typer.Option("--data", help=f"What to train on: {_WHERE}.")]
@@ -86,18 +86,14 @@ Preset = Annotated[
 ]
 Sets = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set", metavar="NAME=VALUE", help="Change an option of the recipe; may be given often."
-    ),
+    typer.Option("--set", metavar="NAME=VALUE", help="Change an option of the recipe; repeatable."),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Jobs = Annotated[
     int,
-    typer.Option(
-        min=0, help="Runs side by side, a process each; 0: as many as there are cores (1 on a GPU)."
-    ),
+    typer.Option(min=0, help="Parallel runs, one process each; 0: one per core (1 on a GPU)."),
 ]
-Out = Annotated[Path, typer.Option(help="Where run records are kept and found.")]
+Out = Annotated[Path, typer.Option(help="Folder of the run records.")]
 MOST_SEEDS = 10_000
 LARGEST_SEED = 2**32 - 1
 
@@ -108,10 +104,10 @@ def options(
         bool,
         typer.Option(
             TRACEBACK,
-            help="Show the whole traceback of a fault, not one line; so does AVBOOK_TRACEBACK=1.",
+            help="Show the full traceback of an error, not one line; or set AVBOOK_TRACEBACK=1.",
         ),
     ] = False,
-):  # `ending` sees to it
+):  # handled in `ending`
     pass
 
 
@@ -119,7 +115,10 @@ def options(
 def world(
     out: Annotated[Path, typer.Argument(help="The folder to write; must not exist yet.")],
     like: Annotated[
-        str, typer.Option(help="ave (one event a clip) or llp (several, heard and seen apart).")
+        str,
+        typer.Option(
+            help="ave (one event per clip) or llp (several, each audible, visible or both)."
+        ),
     ] = "ave",
     size: Annotated[
         str,
@@ -139,12 +138,14 @@ def world(
             )
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Same seed, same bytes.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST_SEED, help="The same seed gives the same bytes.")
+    ] = 0,
     features: Annotated[
         str,
         typer.Option(
             help=(
-                "The extractors' filters: trained with the labels of other pictures and sounds, or"
+                "The extractors' filters: trained with the labels of other images and sounds, or"
                 " random."
             )
         ),
@@ -161,8 +162,8 @@ def world(
         typer.Option(
             "--videos",
             help=(
-                "Write the clips too, as OUT/videos/*.mp4, some two seconds of work each. Also into"
-                " a world that is there already; what is interrupted continues."
+                "Write the clips too, as OUT/videos/*.mp4 (about two seconds each), also for an"
+                " existing world; an interrupted command continues."
             ),
         ),
     ] = False,
@@ -202,17 +203,20 @@ def world(
 def extractors(
     out: Annotated[Path, typer.Argument(help="The folder to write; must not exist yet.")],
     seed: Annotated[
-        int, typer.Option(min=0, max=LARGEST_SEED, help="Of the corpus and the weights.")
+        int,
+        typer.Option(min=0, max=LARGEST_SEED, help="Seed of the corpus and the initial weights."),
     ] = 0,
     examples: Annotated[
-        int | None, typer.Option(min=100, help="Of each kind in the corpus; default 12,000.")
+        int | None,
+        typer.Option(min=100, help="Samples of each kind in the corpus; default 12,000."),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Of each network; default as the shipped ones.")
+        int | None,
+        typer.Option(min=1, help="Epochs of each network; default: as for the shipped ones."),
     ] = None,
 ):
-    """Train the world's extractors on their corpus of pictures and sounds, and compare them with
-    the ones that the package carries.
+    """Train the world's extractors on their corpus of images and sounds, and compare them with the
+    ones in the package.
 
     Example: `avbook extractors mine`, then
     `AVBOOK_EXTRACTORS=mine/extractors.safetensors avbook world my-world --features trained`
@@ -243,8 +247,8 @@ def data_check(
         ),
     ],
 ):
-    """Say what is wrong with a data folder: missing files, shapes, NaN, splits. Exit code 1 if
-    anything is.
+    """Check a data folder and list its errors: missing files, shapes, NaN, splits. Exit code 1 if
+    there are any.
 
     Example: `avbook data check ~/AVE`
     """
@@ -259,7 +263,7 @@ def data_check(
     errors = sum(finding.level == "error" for finding in findings)
     if errors:
         raise AvbookError(
-            f"{folder}: {errors} error{'s' * (errors != 1)} found, listed above; mend them before"
+            f"{folder}: {errors} error{'s' * (errors != 1)} found, listed above; fix them before"
             " you train"
         )
     typer.echo(f"{folder}: no errors, {len(findings)} note{'s' * (len(findings) != 1)}")
@@ -269,11 +273,11 @@ def data_check(
 def data_pack(
     folder: Annotated[Path, typer.Argument(help="A folder with the official AVE or LLP files.")],
     out: Annotated[
-        Path, typer.Argument(help="The pack to write; an interrupted one is continued.")
+        Path, typer.Argument(help="The pack to write; an interrupted command continues.")
     ],
 ):
-    """Turn official files into memory-mapped float16 arrays once, with checksums; training on the
-    pack reads less and faster.
+    """Convert official files to memory-mapped float16 arrays with checksums, once; training on the
+    pack reads less and runs faster.
 
     Example: `avbook data pack ~/AVE ~/AVE.pack`, then `avbook run psp-full --data ~/AVE.pack`
     """
@@ -285,14 +289,18 @@ def data_pack(
 
 @app.command()
 def run(
-    recipe: Annotated[str, typer.Argument(help="Such as psp-full; `avbook recipes` lists them.")],
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe, such as psp-full; `avbook recipes` lists them.")
+    ],
     data: Where = "world",
     seeds: Annotated[
         int | None,
-        typer.Option(min=1, max=MOST_SEEDS, help="How many seeds, from 0.", show_default="1"),
+        typer.Option(
+            min=1, max=MOST_SEEDS, help="Number of seeds, starting at 0.", show_default="1"
+        ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, max=LARGEST_SEED, help="Just this seed.")
+        int | None, typer.Option(min=0, max=LARGEST_SEED, help="Run this seed only.")
     ] = None,
     preset: Preset = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Short for --set epochs=N.")] = None,
@@ -303,9 +311,9 @@ def run(
     address: Address = None,
     out: Out = Path("runs"),
 ):
-    """Train a recipe over seeds and keep a record of each.
+    """Train a recipe over seeds and keep a record of each run.
 
-    A finished run is not repeated, one that was cut off continues. Examples: `avbook run psp-full
+    Finished runs are not repeated, interrupted ones continue. Examples: `avbook run psp-full
     --seeds 3`, `avbook run psp-full --data ~/AVE.pack --set tau=0.1`"""
     from avbook.cli import printing, running
     from avbook.experiments.recipe import parse_options
@@ -313,7 +321,7 @@ def run(
     if seed is not None and seeds is not None:
         raise AvbookError(
             f"--seed {seed} --seeds {seeds}: use one of them: --seed for that seed alone, --seeds"
-            " for so many from 0"
+            " for that many seeds from 0"
         )
     options = parse_options(set_ or [], epochs)
     with use_engine(engine, address):
@@ -344,7 +352,7 @@ def table(
         typer.Option(
             min=1,
             max=MOST_SEEDS,
-            help="How many seeds a cell.",
+            help="Seeds per cell.",
             show_default="3; 10 with --undecided",
         ),
     ] = None,
@@ -354,12 +362,12 @@ def table(
             min=2,
             max=MOST_SEEDS,
             help=(
-                "So many seeds for the directions that --seeds leave undecided, and for no others;"
-                " the book's rule is 20."
+                "Seeds for the directions (claims that A beats B) that --seeds leave undecided, and"
+                " for no others; the book uses 20."
             ),
         ),
     ] = None,
-    only: Annotated[str | None, typer.Option(help="Just this column, such as full.")] = None,
+    only: Annotated[str | None, typer.Option(help="This column only, such as full.")] = None,
     preset: Preset = None,
     set_: Sets = None,
     device: Device = "auto",
@@ -368,14 +376,15 @@ def table(
     address: Address = None,
     out: Out = Path("runs"),
     dry: Annotated[
-        bool, typer.Option("--dry", help="Run nothing: show what stands in the records.")
+        bool, typer.Option("--dry", help="Run nothing: show what the records hold.")
     ] = False,
 ):
-    """Run what a paper's tables still lack, print them beside ours, write them as CSV and Markdown.
+    """Run the missing cells of a paper's tables, print them beside the paper's numbers, write CSV
+    and Markdown.
 
-    Cells shared by several tables are run once; what was interrupted continues. Examples: `avbook
+    Cells shared by several tables are run once; an interrupted command continues. Examples: `avbook
     table psp-1 --only full --seeds 3`; `avbook table psp ma --undecided 20`: 10 seeds for every
-    cell, 20 for the directions that these leave undecided"""
+    cell, 20 for the directions that remain undecided"""
     from avbook.cli import printing, running, tables as work
     from avbook.experiments.recipe import parse_options
     from avbook.papers import find_tables
@@ -422,8 +431,8 @@ def demo(
     seeds: Annotated[int, typer.Option(min=1, max=MOST_SEEDS)] = 1,
     jobs: Jobs = 0,
 ):
-    """The main job: train PSP and its ablations on the world, print Table 1 beside the paper's,
-    draw what was learnt."""
+    """Train PSP and its ablations on the world, print Table 1 beside the paper's, and draw what the
+    network has learnt."""
     from avbook.cli import running
     from avbook.show.demo import draw_figures
 
@@ -445,7 +454,7 @@ def demo(
     if running.rank():
         return
     for path in draw_figures(data, out):
-        typer.echo(one_line(f"drawn: {path}"))
+        typer.echo(one_line(f"figure: {path}"))
 
 
 for _command in (features, label, predict, export):

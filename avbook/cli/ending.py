@@ -1,4 +1,4 @@
-"""How the command ends: in one line and an exit code, whatever happens, whenever it is stopped."""
+"""How the command ends: with one line and an exit code, also after faults and signals."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ TRACEBACK = "--traceback"  # also AVBOOK_TRACEBACK=1
 
 
 class Carried(Exception):
-    """Brings an exception past typer, which ends some of them in a way of its own; it is the
+    """Carries an exception past typer, which would handle some of them itself; the exception is the
     cause."""
 
 
 # ----------------------------------------------------------------------------------------- the end
 def run_to_an_end(
-    signals: Signals,  # that are heard already
-    run: Callable[[list[str]], object],  # given the words that were typed
+    signals: Signals,  # already listening
+    run: Callable[[list[str]], object],  # takes the command-line arguments
 ) -> NoReturn:
-    """Runs the command and leaves Python with 0, 1 for a fault, 2 for wrong usage, 130 for
+    """Runs the command and returns the exit code: 0, 1 for a fault, 2 for wrong usage, 130 for
     Ctrl-C."""
     outcome: BaseException | None = None
     try:
@@ -42,7 +42,7 @@ def run_to_an_end(
         except BaseException as error:
             outcome = error
         signals.ignore()
-    except Stopped as error:  # in the lines above
+    except Stopped as error:  # raised in the lines above
         outcome = error
     signals.ignore()
     code = _tell_end(outcome, signals.code)
@@ -50,9 +50,9 @@ def run_to_an_end(
 
 
 def _replace_hooks() -> None:
-    """What Python prints by itself is a line as well."""
+    """Makes what Python itself prints one line as well."""
     warnings.showwarning = show_note
-    # Python's own helper removes what a killed worker left to it, and would report it at length
+    # Python's resource tracker cleans up after a killed worker, and would report it at length
     filters = [os.environ.get("PYTHONWARNINGS"), "ignore:resource_tracker:UserWarning"]
     os.environ["PYTHONWARNINGS"] = ",".join(filter(None, filters))
     sys.unraisablehook = _note_unraisable
@@ -60,7 +60,7 @@ def _replace_hooks() -> None:
 
 
 def _take_traceback(words: list[str]) -> list[str]:
-    """The words with --traceback before the command's name, where typer expects it."""
+    """The arguments with --traceback moved before the command's name, where typer expects it."""
     end = words.index("--") if "--" in words else len(words)
     names = Counter(word.partition("=")[0] for word in words[:end] if word.startswith("--"))
     for name, times in names.items():
@@ -74,23 +74,23 @@ def _take_traceback(words: list[str]) -> list[str]:
 
 
 def _open_streams() -> None:
-    """Standard streams that can be written to whatever a name or the terminal's encoding is; a
-    closed one is replaced, or a data file would take its number."""
+    """Makes the standard streams writable for any name and terminal encoding. A closed stream is
+    replaced; otherwise a data file would get its file number."""
     for number in (0, 1, 2):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  until the process ends
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  open until the process ends
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 
 
 def _tell_end(outcome: BaseException | None, stopped: int) -> int:
-    """Prints the one line, and returns the exit code."""
+    """Prints the final line and returns the exit code."""
     if isinstance(outcome, Carried):
         outcome = outcome.__cause__
     if _wants_traceback() and not isinstance(outcome, SystemExit | None):
@@ -136,14 +136,14 @@ def _in_a_line(error: BaseException) -> str:
     told = one_line(error, 700)
     return (
         f"unexpected: {type(error).__name__}{' ' * bool(told)}{told}; run again with {TRACEBACK}"
-        " for all of it"
+        " for the full traceback"
     )
 
 
 # ------------------------------------------------------------------------------ what was not raised
 def _note_unraisable(unraisable) -> None:
-    """An exception that Python could not raise, such as in a destructor: a line, not a
-    traceback."""
+    """Reports an exception that Python could not raise, such as one in a destructor, in one line
+    instead of a traceback."""
     if not isinstance(unraisable.exc_value, Stopped | None):
         _note(unraisable.exc_value)
 
@@ -159,7 +159,7 @@ def _note(error: BaseException) -> None:
 
 # --------------------------------------------------------------------------- a reader that is gone
 def _reader_has_gone() -> bool:
-    """Whether what reads standard output has closed it, as `head` does."""
+    """Whether the reader of standard output has closed it, as `head` does."""
     if not hasattr(select, "poll"):
         return True
     poll = select.poll()
@@ -168,13 +168,13 @@ def _reader_has_gone() -> bool:
 
 
 def _close_quietly() -> int:
-    """Sends to nowhere what Python would still write when it ends."""
+    """Discards what Python would still write at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return 1
 
 
 def _flush() -> int:
-    """0, or the code for standard output that cannot be written, such as a file on a full disk."""
+    """0, or the exit code if standard output cannot be written, such as a file on a full disk."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:

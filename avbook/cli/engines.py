@@ -1,4 +1,4 @@
-"""The options by which a command is told where to compute."""
+"""Options that choose where a command computes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ Engine = Annotated[
     typer.Option(
         help=(
             "Where runs, clips and videos are computed: local (processes of this machine), dask or"
-            " ray (the workers of a cluster, which see folders under the same path)."
+            " ray (workers of a cluster, which must see the folders under the same path)."
         )
     ),
 ]
 Address = Annotated[
     str | None,
-    typer.Option(help="The cluster's: tcp://HOST:8786 of a dask scheduler, or ray's head."),
+    typer.Option(
+        help="Address of the cluster: tcp://HOST:8786 of a dask scheduler, or ray's head."
+    ),
 ]

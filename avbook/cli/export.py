@@ -1,4 +1,4 @@
-"""`avbook export`: a trained run as one file for others."""
+"""`avbook export`: a trained run as one file to share."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def export(
         Path, typer.Argument(help="The file to write, ending in .safetensors; must not exist yet.")
     ],
 ):
-    """Write a trained model as one file: weights, settings, categories and which extractors its
-    features are of.
+    """Write a trained model as one file: weights, settings, categories, and the extractors of its
+    features.
 
     Example: `avbook export runs/psp-full/KEY/seed-0.json mine.safetensors`, then in Python
     `avbook.load_model("mine.safetensors")`, or `avbook predict party.mp4 --model mine.safetensors`

@@ -1,4 +1,4 @@
-"""`avbook features`: videos to a folder of features."""
+"""`avbook features`: a folder of features from videos."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ import typer
 from avbook.cli.engines import Address, Engine
 from avbook.common.messages import one_line
 
-SHOWN = 20  # videos whose oddities are printed; the report has all
+SHOWN = 20  # videos whose notes are printed; the report has all
 
 
 def features(
     videos: Annotated[
-        Path, typer.Argument(help="A folder of videos (folders in it are not looked into), or one.")
+        Path, typer.Argument(help="A folder of videos (subfolders are not searched), or one video.")
     ],
     out: Annotated[
-        Path, typer.Argument(help="The folder to write; an interrupted one is continued.")
+        Path, typer.Argument(help="The folder to write; an interrupted command continues.")
     ],
     like: Annotated[
-        str, typer.Option(help="ave (one event a clip) or llp (several, heard and seen apart).")
+        str,
+        typer.Option(
+            help="ave (one event per clip) or llp (several, each audible, visible or both)."
+        ),
     ] = "ave",
     visual: Annotated[
         str,
@@ -42,7 +45,7 @@ def features(
         typer.Option(
             metavar="FILE",
             help=(
-                "A published weight file; may be given often. Another name: NETWORK=FILE, such as"
+                "A published weight file; repeatable. Renamed file: NETWORK=FILE, such as"
                 " vgg19=mine.h5."
             ),
         ),
@@ -51,7 +54,7 @@ def features(
         Path | None,
         typer.Option(
             help=(
-                "For the official videos, in its order: AVE's Annotations.txt, a list of LLP, or"
+                "For the official videos, in their order: AVE's Annotations.txt, a list of LLP, or"
                 " the folder with these."
             )
         ),
@@ -60,7 +63,7 @@ def features(
         bool,
         typer.Option(
             "--project",
-            help="Bring features to the official lengths (128; 512; 2048), as networks expect.",
+            help="Project features to the official widths (128; 512; 2048), as the models expect.",
         ),
     ] = False,
     seconds: Annotated[
@@ -69,35 +72,34 @@ def features(
             min=1,
             help=(
                 "Length of every clip: longer videos are cut, shorter ones padded. Default: 10 with"
-                " --annotations, else what all videos have."
+                " --annotations, else the length that all videos share."
             ),
         ),
     ] = None,
     partial: Annotated[
         bool,
         typer.Option(
-            "--partial", help="Leave out videos that are missing or cannot be decoded, and say so."
+            "--partial",
+            help="Leave out videos that are missing or cannot be decoded, and list them.",
         ),
     ] = False,
     any_weights: Annotated[
         bool,
         typer.Option(
-            "--any-weights", help="Take weights of your own in the layout of a published file."
+            "--any-weights", help="Accept your own weights in the layout of a published file."
         ),
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     jobs: Annotated[
         int,
-        typer.Option(
-            min=0, help="Processes side by side; 0: as many as there are cores (1 on a GPU)."
-        ),
+        typer.Option(min=0, help="Parallel processes; 0: one per core (1 on a GPU)."),
     ] = 0,
     engine: Engine = "local",
     address: Address = None,
 ):
     """Make a folder of features from videos, in the official layout of AVE or LLP.
 
-    An interrupted command goes on when it is given again. Examples: `avbook features clips mine
+    An interrupted command continues when it is repeated. Examples: `avbook features clips mine
     --project`, then `avbook label`; `avbook features AVE/AVE ave --annotations
     AVE/Annotations.txt --visual vgg19 --audio vggish --weights vgg19_….h5 --weights vggish-….pth`
     """
@@ -128,7 +130,7 @@ def features(
 
 
 def _say_report(report) -> None:
-    """What is odd, what is left out, and what to do next."""
+    """Prints the notes, the videos left out, and what to do next."""
     for name, notes in list(report.notes.items())[:SHOWN]:
         typer.echo(one_line(f"{name}: {'; '.join(notes)}"))
     if len(report.notes) > SHOWN:
@@ -138,7 +140,7 @@ def _say_report(report) -> None:
     if report.missing:
         typer.echo(one_line(f"missing: {len(report.missing)}, such as {report.missing[0]}"))
     if report.unused:
-        typer.echo(f"not named by the annotations, not used: {report.unused} videos")
+        typer.echo(f"not in the annotations and not used: {report.unused} videos")
     folder = quote(str(report.folder))
     typer.echo(
         one_line(

@@ -1,4 +1,4 @@
-"""`avbook label`: a person's own labels become the label files of a folder of features."""
+"""`avbook label`: label files from your own annotations, for a folder of features."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LARGEST_SEED = 2**32 - 1
 
 def label(
     folder: Annotated[
-        Path, typer.Argument(help="The features of your videos, as `avbook features` writes them.")
+        Path, typer.Argument(help="The features of your videos, as written by `avbook features`.")
     ],
     labels: Annotated[
         Path,
@@ -24,32 +24,32 @@ def label(
             metavar="LABELS.CSV",
             help=(
                 "A table with the columns file,onset,offset,event and a line for each event; for"
-                " llp also modality: audio, visual or both. A column split (train, val or test)"
-                " puts videos where it says."
+                " llp also modality: audio, visual or both. An optional column split (train, val or"
+                " test) assigns videos to splits."
             ),
         ),
     ],
     like: Annotated[
-        str | None, typer.Option(help="ave or llp; default: what the features were made for.")
+        str | None, typer.Option(help="ave or llp; default: the task of the features.")
     ] = None,
     split: Annotated[
         str,
-        typer.Option(help="Shares of the videos for training, validation and test; they make 1."),
+        typer.Option(help="Shares of the videos for training, validation and test; they sum to 1."),
     ] = "0.7,0.1,0.2",
     seed: Annotated[
-        int, typer.Option(min=0, max=LARGEST_SEED, help="Of the splits: same seed, same splits.")
+        int, typer.Option(min=0, max=LARGEST_SEED, help="The same seed gives the same splits.")
     ] = 0,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Write over labels that the folder has already.")
+        bool, typer.Option("--replace", help="Overwrite labels that the folder has already.")
     ] = False,
 ):
-    """Write your own labels beside the features of your videos: label files and splits, in the
-    official layout, into FOLDER/labels.
+    """Write your own labels beside the features of your videos: label files and splits in the
+    official layout, in FOLDER/labels.
 
-    Onset and offset are seconds, with decimals; the first second begins at 0. A second counts as
-    the event if at least half of it is covered, and an event shorter than that as the second it
-    covers most. What has no line is background. Every event gets a video for training. Faults of
-    the table are listed line by line, and then nothing is written.
+    Onset and offset are in seconds, with decimals; the first second begins at 0. A second belongs
+    to an event that covers at least half of it; an event too short for that gets the second it
+    covers most. Seconds without an event are background. Every event category gets a training
+    video. If the table has errors, they are listed by line and nothing is written.
 
     Example: `avbook label my-features labels.csv`, then `avbook run psp-full --data my-features
     --preset quick`"""
@@ -61,8 +61,8 @@ def label(
         _say_findings(faults.findings)
         count = sum(finding.level == "error" for finding in faults.findings)
         raise AvbookError(
-            f"{labels}: {count} fault{'s' * (count != 1)} found, listed above; nothing was written:"
-            " mend the table and run the command again"
+            f"{labels}: {count} error{'s' * (count != 1)} found, listed above; nothing was written:"
+            " correct the table and run the command again"
         ) from None
     _say_findings(written.findings)
     for name, videos in written.videos.items():

@@ -1,4 +1,4 @@
-"""`avbook predict`: what was typed is checked, each video gets its timeline, a table is printed."""
+"""`avbook predict`: checks the arguments, makes a timeline for each video, prints a table."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     from avbook.features.timelines import Timeline
     from avbook.show.timeline_files import Predicted, TimelineFolder
 
-SHOWN = 40  # lines of the table on the terminal
+SHOWN = 40  # rows of the table in the terminal
 
 
 def predict(
     videos: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="VIDEO", help="Videos, of any format that FFmpeg reads, or folders of them."
+            metavar="VIDEO", help="Videos, in any format that FFmpeg reads, or folders of them."
         ),
     ] = None,
     zero_shot: Annotated[
         bool,
         typer.Option(
             "--zero-shot",
-            help="No training: the classes of YAMNet (sound) and EfficientNet-Lite0 (picture).",
+            help="No training: the classes of YAMNet (audio) and EfficientNet-Lite0 (visual).",
         ),
     ] = False,
     model: Annotated[
@@ -46,8 +46,8 @@ def predict(
         typer.Option(
             metavar="FOLDER",
             help=(
-                "With --model: a folder of features by the model's extractors, so that none are"
-                " made; without VIDEO all of its clips."
+                "With --model: a folder of features by the model's extractors, used instead of"
+                " extracting them; without VIDEO all of its clips."
             ),
         ),
     ] = None,
@@ -56,8 +56,8 @@ def predict(
         typer.Option(
             metavar="FILE",
             help=(
-                "With --model: a weight file that its extractors need, as `avbook features` takes"
-                " it; may be given often."
+                "With --model: a weight file that its extractors need, as for `avbook features`;"
+                " repeatable."
             ),
         ),
     ] = None,
@@ -65,9 +65,7 @@ def predict(
         int | None,
         typer.Option(
             min=1,
-            help=(
-                "With --model: length that is taken of each video, cut or padded. Default: its own."
-            ),
+            help=("With --model: seconds of each video, cut or padded. Default: its own length."),
         ),
     ] = None,
     categories: Annotated[
@@ -76,8 +74,8 @@ def predict(
             show_default="LLP",
             metavar="LLP|AVE|NAMES",
             help=(
-                "With --zero-shot: the 25 of LLP, the 28 of AVE, names of AudioSet's classes, such"
-                " as 'Speech; Violin, fiddle', or a .txt file with a name a line."
+                "With --zero-shot: the 25 of LLP, the 28 of AVE, names of AudioSet classes, such as"
+                " 'Speech; Violin, fiddle', or a .txt file with one name a line."
             ),
         ),
     ] = None,
@@ -87,37 +85,39 @@ def predict(
     threshold: Annotated[
         float | None,
         typer.Option(
-            help="Smallest score of an event.",
-            show_default="zero-shot 0.2 for sound, 0.3 for picture; a model's own",
+            help="Lowest score that counts as an event.",
+            show_default="zero-shot: 0.2 audio, 0.3 visual; a model: its own",
         ),
     ] = None,
     smooth: Annotated[
         int, typer.Option(min=1, help="Seconds of a median filter on the scores, odd; 1: none.")
     ] = 1,
     html: Annotated[
-        bool, typer.Option("--html/--no-html", help="Pages to open in a browser.")
+        bool, typer.Option("--html/--no-html", help="Write pages to open in a browser.")
     ] = True,
     embed_mb: Annotated[
         float,
-        typer.Option(min=0, help="A video up to this size is put into its page, else linked to."),
+        typer.Option(
+            min=0, help="Videos up to this size are embedded in the page, larger ones linked."
+        ),
     ] = 25,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace timelines that are there already.")
+        bool, typer.Option("--overwrite", help="Replace existing timelines.")
     ] = False,
     show_mapping: Annotated[
         bool,
         typer.Option(
             "--show-mapping",
-            help="Print which classes of both networks stand for each of the categories.",
+            help="Print the classes of both networks that each category maps to.",
         ),
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ):
-    """Find the events of videos, second by second: JSON, CSV and a page with the video above its
+    """Find the events of videos, second by second: JSON, CSV, and a page with the video above its
     timeline.
 
-    For each video NAME.timeline.json, .csv and .html; for several also timelines.csv and
-    index.html. With --model the features are made by the extractors that the model was trained on.
+    Writes NAME.timeline.json, .csv and .html for each video; for several also timelines.csv and
+    index.html. With --model, features are made by the extractors that the model was trained on.
     Examples: `avbook predict party.mp4 --zero-shot`, `avbook predict *.mp4 --zero-shot --categories
     AVE --out found`, `avbook predict party.mp4 --model mine.safetensors`, `avbook predict --model
     runs/psp-full/KEY/seed-0.json --features FOLDER`"""
@@ -129,8 +129,8 @@ def predict(
     _check_road(videos, zero_shot, model, features)
     if model is not None and categories is not None:
         raise AvbookError(
-            f"--categories {categories}: is for --zero-shot; a model has those that it was trained"
-            " on: leave it out"
+            f"--categories {categories}: is for --zero-shot; a model has the categories that it was"
+            " trained on: leave it out"
         )
     making = {"--weights": weights[0] if weights else None, "--seconds": seconds}
     _check_making(making, zero_shot, features)
@@ -148,14 +148,14 @@ def predict(
 
 
 def _files(videos: list[Path]) -> list[Path]:
-    """The videos, with those of folders in the folders' place."""
+    """The videos; a folder is replaced by the videos in it."""
     from avbook.features.folder_list import media_files
 
     found = []
     for path in videos:
         some = media_files(path) if path.is_dir() else [path]
         if not some:
-            raise AvbookError(f"{path}: no video in it; expected a folder of videos, or a video")
+            raise AvbookError(f"{path}: no video in it; expected a video or a folder of videos")
         found += some
     return found
 
@@ -163,7 +163,8 @@ def _files(videos: list[Path]) -> list[Path]:
 def _check_road(
     videos: list[Path], zero_shot: bool, model: Path | None, features: str | None
 ) -> None:
-    """Nothing; raises `AvbookError` unless one of the two roads is told in full."""
+    """Raises `AvbookError` unless exactly one of --zero-shot and --model is given, with what it
+    needs."""
     if zero_shot == (model is not None):
         found = "both --zero-shot and --model" if zero_shot else "neither --zero-shot nor --model"
         raise AvbookError(f"predict: found {found}; expected one of them: what is to predict?")
@@ -180,16 +181,16 @@ def _check_road(
     if twice:
         both = ", ".join(str(video) for video in videos if video.stem == twice[0])
         raise AvbookError(
-            f"{both}: two videos named {twice[0]!r}, whose timelines would be one file; rename one"
+            f"{both}: two videos named {twice[0]!r} would write the same timeline; rename one"
         )
 
 
 def _check_making(
-    options: Mapping[str, object],  # of how features are made: name -> what was given, or None
+    options: Mapping[str, object],  # of feature extraction: name -> value given, or None
     zero_shot: bool,
     features: str | None,
 ) -> None:
-    """Nothing; raises `AvbookError` for one of them where no features are made."""
+    """Raises `AvbookError` for an option of feature extraction if no features are extracted."""
     if features is None and not zero_shot:
         return
     other = "--zero-shot has" if zero_shot else f"--features {features} has them already:"
@@ -204,7 +205,7 @@ def _check_making(
 # ------------------------------------------------------------------------------------- three roads
 @dataclass
 class _Asked:
-    """What was typed, checked."""
+    """The checked arguments of one call."""
 
     videos: list[Path]
     folder: TimelineFolder
@@ -213,7 +214,7 @@ class _Asked:
     device: str
 
     def zero_shot(self, categories: str) -> None:
-        """Each video by the networks' own classes."""
+        """Labels each video by the classes of the pretrained networks."""
         from avbook.common.files import check_regular
         from avbook.features.media import load_av
         from avbook.features.zero_shot_video import ZeroShot
@@ -232,7 +233,7 @@ class _Asked:
         self._write(look)
 
     def trained_on_videos(self, model_path: Path, weights: list[str], seconds: int | None) -> None:
-        """Each video by a trained model, its features made on the way."""
+        """Applies a trained model to each video, extracting its features first."""
         from avbook.common.files import check_regular
         from avbook.experiments.models import read_model
         from avbook.experiments.video_timelines import VideoTimelines
@@ -262,7 +263,8 @@ class _Asked:
         self._write(look)
 
     def trained(self, model_path: Path, features: str) -> None:
-        """Each clip of the folder, or each video by its features there, by a trained model."""
+        """Applies a trained model to each clip of the feature folder, or to the videos' features in
+        it."""
         from avbook.experiments.models import read_model
         from avbook.experiments.trained_timelines import clip_names, folder_timelines
         from avbook.show.timeline_files import Predicted
@@ -298,15 +300,15 @@ class _Asked:
         return str(default_device()) if self.device == "auto" else self.device
 
     def _write(self, look: Callable[[Path], Predicted]) -> None:
-        """Writes what `look` gives for each video; of several, one that cannot be read is told and
-        passed over."""
+        """Writes what `look` returns for each video. With several videos, one that cannot be read
+        is reported and skipped."""
         failed: list[Path] = []
         found = self.folder.write(self._each(look, failed), len(self.videos) > 1)
         _say_end(found, self.folder)
         if failed:
             raise AvbookError(
-                f"{len(failed)} of {len(self.videos)} videos could not be read, as told above; the"
-                f" timelines of the others are in {self.folder.out}"
+                f"{len(failed)} of {len(self.videos)} videos could not be read, as listed above;"
+                f" the timelines of the others are in {self.folder.out}"
             )
 
     def _each(self, look: Callable[[Path], Predicted], failed: list[Path]) -> Iterator[Predicted]:
@@ -326,7 +328,7 @@ class _Asked:
 
 
 def _open_features(where: str, task: str):
-    """The folder's data set; its faults speak of this command's option."""
+    """The folder's data set; error messages name this command's option."""
     from avbook.experiments.unlabelled import open_clips
 
     try:
@@ -339,7 +341,7 @@ def _open_features(where: str, task: str):
 
 
 def _with_video(timeline: Timeline, video: Path, page: bool) -> Predicted:
-    """The timeline under the video's name, with what a page shows of it."""
+    """The timeline under the video's name, with what its page shows of the video."""
     from avbook.features.small_clip import read_small_clip
     from avbook.features.timelines import shown_name
     from avbook.show.timeline_files import Predicted
@@ -353,7 +355,7 @@ def _with_video(timeline: Timeline, video: Path, page: bool) -> Predicted:
 
 # ---------------------------------------------------------------------------------------- printing
 def _say_end(timelines: list[Timeline], folder: TimelineFolder) -> None:
-    """The table, and what to open."""
+    """Prints the table and which file to open."""
     print_timelines(timelines)
     if timelines:
         where = f"open {folder.pages[-1]}" if folder.pages else f"written to {folder.out}"
@@ -363,7 +365,7 @@ def _say_end(timelines: list[Timeline], folder: TimelineFolder) -> None:
 def print_timelines(
     timelines: list[Timeline],
 ) -> None:
-    """A table of the events, and notes on the files on standard error."""
+    """Prints a table of the events, and notes on the files on standard error."""
     from rich.console import Console
     from rich.table import Table as Grid
 
@@ -388,7 +390,7 @@ def print_timelines(
 
 
 def _plain(text: str) -> str:
-    """A cell's text, of which nothing is taken for rich's own marks."""
+    """A cell's text with rich's markup escaped."""
     from rich.markup import escape
 
     return escape(one_line(text))
@@ -397,14 +399,14 @@ def _plain(text: str) -> str:
 def print_mapping(
     categories: str,  # as `read_categories` takes them
 ) -> None:
-    """Each category with the classes of AudioSet and of ImageNet that stand for it."""
+    """Prints each category with the AudioSet and ImageNet classes that it maps to."""
     from rich.console import Console
     from rich.table import Table as Grid
 
     from avbook.features.zero_shot_video import mapping_table, read_categories
 
     grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("category", "heard: classes of AudioSet", "seen: classes of ImageNet"):
+    for name in ("category", "audio: AudioSet classes", "visual: ImageNet classes"):
         grid.add_column(name)
     for name, sounds, sights in mapping_table(read_categories(categories)[1]):
         grid.add_row(_plain(name), "; ".join(sounds) or "–", "; ".join(sights) or "–")

@@ -1,4 +1,4 @@
-"""What the commands print: tables in the terminal, and which results were read and which ran."""
+"""Printed output of the commands: terminal tables, and which results were read or run."""
 
 from __future__ import annotations
 
@@ -15,20 +15,22 @@ SELECTIONS = ("val_selected", "last", "test_selected")
 
 # ------------------------------------------------------------------------------------ read, or ran
 def say_outcome(
-    outcome: Any,  # of a run: its record, its path, whether it was read
+    outcome: Any,  # of a run: record, path, whether it was read
     done: int,
     of: int,
 ) -> None:
-    """One line on standard error for each run: that it was read and from where, or that it ran."""
+    """Prints one line on standard error per run: that it was read and from where, or that it
+    ran."""
     if outcome.read:
-        when = outcome.record.get("finished") or "a date it does not tell"
+        when = outcome.record.get("finished") or "an unknown date"
         _say(f"{_name(outcome, done, of)}: read from {outcome.path}, finished on {when}; not run")
     else:
         _say(f"{_name(outcome, done, of)}: {_score(outcome.record)}; ran: {outcome.path}")
 
 
 def say_trained(outcome: Any, done: int, of: int) -> None:
-    """One line on standard error for each run that was not read: a table has many that are."""
+    """Prints one line on standard error per run that was executed; tables read many from
+    records."""
     if not outcome.read:
         _say(f"{_name(outcome, done, of)}: {_score(outcome.record)}")
 
@@ -36,19 +38,19 @@ def say_trained(outcome: Any, done: int, of: int) -> None:
 def say_totals(
     ran: int,
     read: int,
-    out: Path,  # from where
+    out: Path,  # the folder of the records
 ) -> None:
-    """How many records were run now and how many were read, on standard error."""
+    """Prints how many records were run now and how many were read, on standard error."""
     _say(f"{ran} run now, {read} read from {out}")
 
 
 def say_undecided(
-    claims: int,  # directions that the first seeds leave undecided
-    seeds: int,  # so many
-    most: int,  # that their settings get
+    claims: int,  # claims that the first seeds leave undecided
+    seeds: int,  # the first seeds
+    most: int,  # seeds that their settings get
     runs: int,
 ) -> None:
-    """How many directions get more seeds, on standard error."""
+    """Prints how many claims get more seeds, on standard error."""
     _say(
         f"{claims} direction{'s' * (claims != 1)} undecided on {seeds} seeds"
         + (f": {runs} more runs, up to {most} seeds" if runs else "")
@@ -56,11 +58,11 @@ def say_undecided(
 
 
 def say_left_out(
-    told: list[dict[str, Any]],  # what each of the records says of its data
-    out: Path,  # where they lie
+    told: list[dict[str, Any]],  # the data of each record
+    out: Path,  # their folder
 ) -> None:
-    """That records in the folder are of other data, and of which, on standard error; nothing where
-    there are none."""
+    """Reports records of other data in the folder, with the data's names, on standard error; prints
+    nothing if there are none."""
     names = {f"{data['name']} ({data['hash']})" for data in told}
     if names:
         _say(f"left out: {len(told)} records in {out} of other data, {', '.join(sorted(names))}")
@@ -84,7 +86,7 @@ def _score(record: dict[str, Any]) -> str:
 
 
 def print_scores(records: list[dict[str, Any]]) -> None:
-    """The score of each selection over the seeds."""
+    """Prints the score of each selection over the seeds."""
     from avbook.experiments.tables import get_score, summarise
 
     known = records[0]["metrics"]["test"]["last"]
@@ -99,7 +101,7 @@ def print_scores(records: list[dict[str, Any]]) -> None:
 def print_recipes(
     found: list,
 ) -> None:
-    """The recipes, each with its data and what it trains."""
+    """Prints the recipes, each with its data and what it trains."""
     from rich.console import Console
     from rich.table import Table as Grid
 
@@ -116,7 +118,7 @@ def print_recipes(
 def print_options(
     recipe: Any,
 ) -> None:
-    """The options of a recipe with ranges, defaults and meanings."""
+    """Prints the options of a recipe with ranges, defaults and meanings."""
     from rich.console import Console
     from rich.table import Table as Grid
 
@@ -141,11 +143,11 @@ def print_options(
 
 
 def print_table(
-    found: Any,  # a table of a paper
-    rows: list[dict],  # its cells, the paper's and ours
-    directions: list[dict],  # what the paper says of it
+    found: Any,  # a `Table` of a paper
+    rows: list[dict],  # its cells, paper's and ours
+    directions: list[dict],  # the paper's claims about it
 ) -> None:
-    """A table, ours below the paper's, and the verdicts on what the paper says of it."""
+    """Prints a table, our rows below the paper's, and the verdicts on the paper's claims."""
     from rich.console import Console
     from rich.table import Table as Grid
 
@@ -162,7 +164,7 @@ def print_table(
         console.print(grid)
     console.print(ledger.provenance(rows), soft_wrap=True)
     if directions:
-        claims = Grid(title="What the paper says of it", title_justify="left")
+        claims = Grid(title="The paper's claims", title_justify="left")
         for name in ("claim", "paper", "ours [95 %]", "seeds", "verdict"):
             claims.add_column(name, justify="left" if name in ("claim", "verdict") else "right")
         for d in directions:
@@ -179,7 +181,7 @@ def print_table(
 def print_verdicts(
     directions: list[dict[str, Any]],  # from `ordering_rows`
 ) -> None:
-    """How many of the directions have each verdict."""
+    """Prints how many of the claims have each verdict."""
     from collections import Counter
 
     if not directions:

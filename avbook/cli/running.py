@@ -1,4 +1,4 @@
-"""What `run`, `table` and `demo` share: what was typed is checked, then all runs are started."""
+"""What `run`, `table` and `demo` share: the arguments are checked, then all runs are started."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from avbook.errors import AvbookError
 
 @dataclass
 class Where:
-    """On which data, how and to where a command runs its recipes."""
+    """The data, the way and the folder with which a command runs its recipes."""
 
     data: str  # as `--data` takes it
     preset: str | None  # None: quick on the world, paper on a folder
@@ -34,12 +34,14 @@ class Where:
 def run_all(
     tasks: list[dict[str, Any]],  # each with recipe, options and seed
     where: Where,
-    report: Callable[[Any, int, int], None],  # told of each outcome: it, how many there are, of all
+    report: Callable[
+        [Any, int, int], None
+    ],  # called with each outcome, the number done, the number of all
     *,
     writes: bool = False,  # whether the command writes more than records
     progress: bool = True,
 ) -> list:
-    """The outcomes of the tasks, in their order: records that were read, and runs."""
+    """The outcomes of the tasks, in order; each was read from a record or run now."""
     from avbook.experiments.recipes import find_recipe
     from avbook.experiments.runner import run_outcomes
 
@@ -47,7 +49,7 @@ def run_all(
     jobs = _count_jobs(where)
     start_trackers()
     for recipe in {(found := find_recipe(task["recipe"])).task: found for task in tasks}.values():
-        recipe.open_data(where.data)  # the world is made once, before any worker asks for it
+        recipe.open_data(where.data)  # the world is made once, before the workers need it
     common = {
         "preset": where.preset,
         "device": where.device,
@@ -63,14 +65,14 @@ def run_all(
 
 
 def check(tasks: list[dict[str, Any]], where: Where, writes: bool) -> None:
-    """Raises `AvbookError` for what can be told before any data is read: an option, a device, a
+    """Raises `AvbookError` for faults that can be found before data is read: an option, a device, a
     folder."""
     from avbook.experiments.recipe import resolve_settings
     from avbook.experiments.recipes import find_recipe
 
     for task in tasks:
         resolve_settings(find_recipe(task["recipe"]), str(where.preset), task["options"])
-    # for those two PyTorch need not be loaded yet; a cluster's workers have devices of their own
+    # PyTorch need not be loaded for those two; a cluster's workers have devices of their own
     if where.device not in ("auto", "cpu") and not on_cluster():
         from avbook.training.device import check_device
 
@@ -80,8 +82,8 @@ def check(tasks: list[dict[str, Any]], where: Where, writes: bool) -> None:
 
 
 def _may_be_read(task: dict[str, Any], out: Path) -> bool:
-    """Whether a record of the recipe and seed stands there, of whichever setting: then nothing may
-    have to be written, as where records were shared and cannot be."""
+    """Whether a record of the recipe and seed exists, in any setting. Then possibly nothing is
+    written, so the folder may be read-only."""
     return any(out.glob(f"{task['recipe']}/*/seed-{task['seed']}.json"))
 
 
@@ -100,7 +102,7 @@ def _count_jobs(where: Where) -> int:
 
 
 def rank() -> int:
-    """Which of several processes of a launcher this is; the first one prints."""
+    """The rank of this process among those of a launcher; rank 0 prints."""
     return _number("RANK", 0)
 
 

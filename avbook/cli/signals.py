@@ -1,4 +1,4 @@
-"""Ctrl-C, a kill and a closed terminal, heard from the first moment on."""
+"""Ctrl-C, a kill and a closed terminal, handled from the start of the process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import time
 from types import FrameType
 
-PATIENCE = 10  # seconds for tidying up, after which another Ctrl-C ends at once
+PATIENCE = 10  # seconds for cleaning up, after which another Ctrl-C ends at once
 STOPPED = "stopped; what was finished is kept, and the same command continues"
 
 
@@ -17,17 +17,18 @@ class Stopped(BaseException):
 
 
 class Signals:
-    """Ctrl-C, a kill and a closed terminal, each raised as `Stopped`.
+    """Ctrl-C, a kill and a closed terminal, raised as `Stopped`.
 
-    The first is raised where the program is; later ones let it tidy up. One that was lost, in a
-    destructor or where a library catches everything, is raised again."""
+    The first signal is raised at the current point of the program; later ones leave it time to
+    clean up. A signal that was swallowed, by a destructor or by a library that catches everything,
+    is raised again."""
 
     def __init__(self) -> None:
-        self.came: int | None = None  # the first
+        self.came: int | None = None  # the first signal
         self.at = 0.0
 
     def listen(self) -> None:
-        """Begins to hear them; those that were to be ignored (`nohup`) still are."""
+        """Starts handling the signals; those that are ignored (`nohup`) stay ignored."""
         for number in self._numbers():
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._hear)
@@ -35,7 +36,7 @@ class Signals:
             signal.signal(signal.SIGALRM, self._raise_again)
 
     def ignore(self) -> None:
-        """Hears no more of them: what is left to be done takes no time."""
+        """Stops handling them, for the last short steps."""
         for number in self._numbers():
             signal.signal(number, signal.SIG_IGN)
         if hasattr(signal, "SIGALRM"):
@@ -44,7 +45,7 @@ class Signals:
 
     @property
     def code(self) -> int:
-        """What the command then leaves with: 130 for Ctrl-C, 143 for a kill; 0 where none came."""
+        """The exit code of the command: 130 for Ctrl-C, 143 for a kill, 0 without a signal."""
         return 128 + self.came if self.came is not None else 0
 
     @staticmethod
@@ -62,7 +63,7 @@ class Signals:
             os._exit(self.code)
 
     def _raise_again(self, number: int, frame: FrameType | None) -> None:
-        """Unless it is being dealt with: then some block that tidies up handles it."""
+        """Raises it again, unless a block that cleans up is handling it."""
         handled = sys.exc_info()[1]
         seen: set[int] = set()
         while handled is not None and id(handled) not in seen:

@@ -1,4 +1,4 @@
-"""What `avbook table` runs, prints and writes: the cells of tables, then undecided directions."""
+"""What `avbook table` runs, prints and writes: the cells of tables, then undecided claims."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Setting = tuple[str, dict[str, Any]]  # recipe and options
 
 
 def count_seeds(seeds: int | None, undecided: int | None) -> int:
-    """How many seeds every cell gets; raises `AvbookError` where undecided directions would get no
-    more."""
+    """The number of seeds of every cell; raises `AvbookError` if undecided claims would get no more
+    than that."""
     if seeds is None:
         seeds = 3 if undecided is None else ordering.FIRST_SEEDS
     if undecided is not None and undecided <= seeds:
@@ -31,7 +31,7 @@ def count_seeds(seeds: int | None, undecided: int | None) -> int:
 
 
 def cells_of(tables: list[Table], only: str | None) -> list[Cell]:
-    """The cells that can be run; raises `AvbookError` for a column that a table has not."""
+    """The cells that can be run; raises `AvbookError` for a column that a table does not have."""
     for table in tables:
         if only and only not in table.columns:
             raise AvbookError(
@@ -49,7 +49,7 @@ def cells_of(tables: list[Table], only: str | None) -> list[Cell]:
 def tasks_of(
     settings: list[Setting],
     seeds: range,
-    extra: dict[str, Any],  # options besides the settings' own
+    extra: dict[str, Any],  # options added to the settings'
 ) -> list[dict[str, Any]]:
     """The runs of the settings, each setting once, seed by seed."""
     once = {(recipe, str(options)): (recipe, options) for recipe, options in settings}
@@ -63,8 +63,8 @@ def tasks_of(
 def run_tables(
     tables: list[Table],
     where: running.Where,
-    seeds: int,  # of every cell
-    undecided: int | None,  # of the directions that these leave undecided
+    seeds: int,  # seeds of every cell
+    undecided: int | None,  # seeds of the claims that these leave undecided
     only: str | None,
     extra: dict[str, Any],
 ) -> None:
@@ -73,8 +73,8 @@ def run_tables(
     tasks = tasks_of(settings, range(seeds), extra)
     outcomes = running.run_all(tasks, where, printing.say_trained, writes=True)
     if undecided is not None:
-        # judged on what these runs handed over, not on what lies in the folder: processes that
-        # share each run must come to the same list
+        # decided on the outcomes of these runs, not on the folder's records: processes that share
+        # each run must come to the same list
         found = Records.of_runs(where.out, outcomes)
         claims = ordering.undecided_claims(
             (claim for table in tables for claim in ordering.ordering_claims(table.key, only)),
@@ -99,8 +99,8 @@ def show_tables(
     only: str | None,
     extra: dict[str, Any],
 ) -> int:
-    """Prints the tables as the records have them and writes them as CSV and Markdown; how many
-    records their cells stand on."""
+    """Prints the tables as the records have them, writes them as CSV and Markdown, and returns the
+    number of records behind their cells."""
     records, shown, directions = Records(where.out), set(), []
     hashes = _hashes(where.data, tables)
     for table in tables:
@@ -133,12 +133,12 @@ def show_tables(
 
 
 def _task(table: Table) -> str | None:
-    """Whose data the table is of; None for a table without a recipe."""
+    """The task whose data the table uses; None for a table without a recipe."""
     return next((RECIPES[cell.recipe].task for cell in table.cells if cell.recipe in RECIPES), None)
 
 
 def _hashes(where: str, tables: list[Table]) -> dict[str | None, str]:
-    """The hash under which records are of the data, for each task."""
+    """The data hash of the records, for each task."""
     from avbook.experiments.datasets import open_data
 
     tasks = filter(None, dict.fromkeys(map(_task, tables)))

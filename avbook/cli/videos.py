@@ -1,4 +1,4 @@
-"""What writes a world: with its clips as videos, or without."""
+"""The function that writes a world, with or without its clips as videos."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["writer_of"]
 
 
 def writer_of(
-    videos: bool,  # whether the clips are written too
-    side: int | None,  # their pixels; None: as usual
+    videos: bool,  # whether the clips are also written
+    side: int | None,  # width and height in pixels; None: the default
 ) -> Callable[..., Path]:
-    """`write_world`, or `write_world_videos` which tells what it will take. Raises `AvbookError`
-    for a side without videos."""
+    """`write_world`, or `write_world_videos`, which announces how long it will take. Raises
+    `AvbookError` for a side without videos."""
     if not videos:
         if side is not None:
-            raise AvbookError(f"--side {side}: is of the videos; add --videos, or leave it out")
+            raise AvbookError(f"--side {side}: applies to videos; add --videos, or leave it out")
         from avbook.world.build import write_world
 
         return write_world

@@ -18,14 +18,14 @@ from avbook.errors import AvbookError
 
 __all__ = ["connect", "DaskCluster", "RayCluster"]
 
-TIMEOUT = 20  # seconds in which a scheduler answers
+TIMEOUT = 20  # seconds that a scheduler has to answer
 
 
 def connect(
     name: str,  # "dask" or "ray"
-    address: str | None,  # None: as the engine is configured
+    address: str | None,  # None: the engine's own configuration
 ) -> DaskCluster | RayCluster:
-    """The cluster; raises `AvbookError` where the engine is not installed or nothing answers."""
+    """The cluster; raises `AvbookError` if the engine is not installed or nothing answers."""
     return DaskCluster(address) if name == "dask" else RayCluster(address)
 
 
@@ -40,11 +40,11 @@ def _load(name: str, module: str) -> Any:
 
 
 def _knock(
-    address: str,  # HOST:PORT, perhaps with a protocol before it
+    address: str,  # HOST:PORT, optionally with a protocol in front
     default_port: int,
 ) -> None:
-    """Raises `OSError` or `ValueError` where nothing listens: the engines' own attempts leave
-    threads behind, or end the process."""
+    """Raises `OSError` or `ValueError` if nothing listens. Checked here, since the engines' own
+    attempts leave threads behind or end the process."""
     found = urlsplit(address if "://" in address else f"tcp://{address}")
     if found.hostname is None:
         raise ValueError("no host in it")
@@ -56,19 +56,19 @@ def _knock(
 # ---------------------------------------------------------------------------------------- a call
 @dataclass(frozen=True)
 class _Answer:
-    """What came of a call, sent back whole: engines change the exceptions that calls raise."""
+    """The outcome of a call, sent back whole: engines change the exceptions that calls raise."""
 
     value: Any = None
     error: Exception | None = None
 
 
-# held while a call is made: several workers may live in one process, as those of dask's
-# `LocalCluster(processes=False)`, which has one state of random numbers
+# held during a call: several workers may live in one process, as those of dask's
+# `LocalCluster(processes=False)`, and share one random state
 ONE_AT_A_TIME = threading.Lock()
 
 
 def _answer(call: Callable[[Any], Any], item: Any, threads: int | None, version: str) -> _Answer:
-    """The call, made by a worker."""
+    """Makes the call in a worker."""
     try:
         _check_worker(version)
         with ONE_AT_A_TIME:
@@ -78,23 +78,23 @@ def _answer(call: Callable[[Any], Any], item: Any, threads: int | None, version:
 
 
 def _check_worker(version: str) -> None:
-    """Raises `AvbookError` where this worker is not fit to compute."""
+    """Raises `AvbookError` if this worker cannot be used."""
     here = f"the worker on {socket.gethostname()}"
     if avbook.__version__ != version:
         raise AvbookError(
-            f"{here} has avbook {avbook.__version__}; expected {version}, as this process has:"
+            f"{here} has avbook {avbook.__version__}; expected {version}, as in this process:"
             " install the same version on every worker"
         )
     if _dask_threads() > 1:
         raise AvbookError(
-            f"{here} computes {_dask_threads()} calls at once in one process, where random numbers"
-            " and threads are set for all of them; expected 1: start workers with `dask worker"
+            f"{here} computes {_dask_threads()} calls at once in one process, which would share"
+            " random numbers and threads; expected 1: start workers with `dask worker"
             " --nthreads 1 --nworkers N`"
         )
 
 
 def _dask_threads() -> int:
-    """How many calls the dask worker around this call makes at once; 1 outside of dask."""
+    """How many calls the dask worker of this call runs at once; 1 outside of dask."""
     import sys
 
     if "distributed" not in sys.modules:
@@ -103,12 +103,13 @@ def _dask_threads() -> int:
 
     try:
         return get_worker().state.nthreads
-    except ValueError:  # not within a task
+    except ValueError:  # outside of a task
         return 1
 
 
 def _limited(call: Callable[[Any], Any], item: Any, threads: int | None) -> Any:
-    """The call with so many threads of the numeric libraries, on which last bits may depend."""
+    """Makes the call with this number of threads in the numeric libraries, on which the last bits
+    may depend."""
     if threads is None:
         return call(item)
     import torch
@@ -129,8 +130,8 @@ def _value(answer: _Answer) -> Any:
 class DaskCluster:
     """The workers of a dask scheduler.
 
-    The scheduler makes a call again whose worker was lost, as often as its own setting
-    `distributed.scheduler.allowed-failures` has it."""
+    If a worker is lost, the scheduler repeats its call, as often as its setting
+    `distributed.scheduler.allowed-failures` allows."""
 
     def __init__(self, address: str | None):
         _load("dask", "distributed")
@@ -190,7 +191,7 @@ class _DaskPool:
         )
 
     def restart(self) -> bool:
-        return False  # the scheduler has made the call again itself
+        return False  # the scheduler has repeated the call itself
 
     def stop(self, kill: bool) -> None:
         self.executor.shutdown(wait=False)
@@ -226,7 +227,7 @@ class RayCluster:
 class _RayPool:
     def __init__(self, cluster: RayCluster, threads: int | None):
         self.cluster, self.threads = cluster, threads
-        self.tasks: dict[Future, Any] = {}  # future -> ray's reference
+        self.tasks: dict[Future, Any] = {}  # future -> reference of ray
 
     def submit(self, call: Callable[[Any], Any], item: Any) -> Future:
         task = self.cluster.remote.remote(call, item, self.threads, avbook.__version__)
@@ -246,10 +247,10 @@ class _RayPool:
         pass
 
     def restart(self) -> bool:
-        return False  # ray has made the call again itself
+        return False  # ray has repeated the call itself
 
     def stop(self, kill: bool) -> None:
         for task in self.tasks.values():
-            with suppress(Exception):  # a cluster that is gone
+            with suppress(Exception):  # if the cluster is gone
                 self.cluster.ray.cancel(task, force=True)
         self.tasks.clear()

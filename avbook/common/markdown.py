@@ -1,4 +1,4 @@
-"""Markdown tables: a head, an alignment a column, rows of text."""
+"""Markdown tables: a header, an alignment per column, rows of text."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ __all__ = ["markdown_table"]
 
 def markdown_table(
     head: Sequence[str],  # names of the columns
-    rows: Iterable[Sequence[object]],  # one text a column
-    right: Iterable[int] = (),  # columns of numbers, set to the right
+    rows: Iterable[Sequence[object]],  # one text per column
+    right: Iterable[int] = (),  # columns of numbers, right-aligned
 ) -> str:
-    """The table as Markdown, without a line break at its end."""
+    """The table as Markdown, without a final line break."""
     right = set(right)
     lines = [_line(head)]
     lines.append("|" + "".join("--:|" if i in right else ":--|" for i in range(len(head))))

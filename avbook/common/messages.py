@@ -1,4 +1,4 @@
-"""Messages for a terminal: one line each, of characters that a terminal shows."""
+"""Messages for a terminal: one line each, of printable characters."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ LONGEST = 1000  # characters of a message
 
 def one_line(
     text: object,
-    most: int = LONGEST,  # characters; the middle of a longer text is left out
+    most: int = LONGEST,  # characters; a longer text loses its middle
 ) -> str:
-    """The text without line breaks; control characters, and bytes of a name that are no text, are
-    written as escapes."""
+    """The text without line breaks; control characters and undecodable bytes of names are
+    escaped."""
     try:
         words = " ".join(str(text).split())
-    except Exception as error:  # an exception whose own message cannot be made
+    except Exception as error:  # an exception whose message cannot be made
         words = f"({type(error).__name__} while its message was made)"
     line = _escaped(words if len(words) <= 2 * most else words[:most] + words[-most:])
     if len(line) <= most:
         return line
-    tail = most // 4  # the end says what to do
+    tail = most // 4  # the end of a message says what to do
     return f"{line[: most - tail - 3]} … {line[-tail:]}"
 
 
@@ -36,8 +36,8 @@ def _escaped(text: str) -> str:
 def tell(
     text: object,
 ) -> None:
-    """Prints "avbook: …", one line on standard error; a terminal that is gone hears nothing."""
-    with suppress(OSError, ValueError):  # ValueError: it is closed
+    """Prints "avbook: …" as one line on standard error; does nothing if the terminal is gone."""
+    with suppress(OSError, ValueError):  # ValueError: the stream is closed
         print(f"avbook: {one_line(text)}", file=sys.stderr, flush=True)
 
 
@@ -49,5 +49,5 @@ def show_note(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """A warning as one line: takes the place of `warnings.showwarning`."""
+    """Shows a warning as one line: a replacement for `warnings.showwarning`."""
     tell(f"note: {message}")

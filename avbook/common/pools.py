@@ -1,5 +1,5 @@
-"""Processes of this machine that compute calls, by joblib's loky: they end with this process, and
-none is left waiting for one that died."""
+"""Worker processes on this machine, by joblib's loky: they end with this process, and a dead worker
+never leaves this process waiting."""
 
 from __future__ import annotations
 
@@ -31,24 +31,25 @@ class NoProcesses(Exception):
     """The system has no more processes, pipes or semaphores."""
 
 
-PATIENCE = 5  # seconds in which loky should have noticed that a worker is dead
+PATIENCE = 5  # seconds that loky has to notice a dead worker
 
 
 class LocalPool:
-    """Further processes. They never see Ctrl-C, and end with this process."""
+    """Worker processes. They never see Ctrl-C, and end with this process."""
 
     def __init__(
         self,
         workers: int,
-        threads: int | None = None,  # that each one's libraries use; None: its share of the cores
+        threads: int
+        | None = None,  # threads of each worker's libraries; None: its share of the cores
     ):
         self.workers, self.threads = workers, threads
         self.executor: Any = None
-        self.seen_dead = 0.0  # when a dead worker was first seen
+        self.seen_dead = 0.0  # time at which a dead worker was first seen
 
     def submit(self, call: Callable[[Any], Any], item: Any) -> Future:
-        """Sends the call to the workers, which start with the first one; raises `NoProcesses` where
-        they cannot."""
+        """Sends the call to the workers, which start with the first call; raises `NoProcesses` if
+        they cannot start."""
         first = self.executor is None
         try:
             with _signals_held():
@@ -80,8 +81,8 @@ class LocalPool:
             raise WorkerLost(_why_broken(error)) from error
 
     def check(self) -> None:
-        """A worker that is killed while it sends a result leaves loky waiting for the rest of it,
-        for ever: what loky does not notice is noticed here."""
+        """Raises `WorkerLost` for a death that loky does not notice: a worker killed while it sends
+        a result would leave loky waiting for ever."""
         codes = [process.exitcode for process in list(self.executor._processes.values())]
         dead = [code for code in codes if code is not None]
         if not dead:
@@ -97,7 +98,7 @@ class LocalPool:
         return True
 
     def stop(self, kill: bool) -> None:
-        """Ends the workers, at once or when they have nothing to do, and waits until they are
+        """Ends the workers, at once or when they have no more work, and waits until they are
         gone."""
         if self.executor is None:
             return
@@ -107,11 +108,11 @@ class LocalPool:
         reader = self.executor._executor_manager_thread
         if kill and reader is not None:
             reader.join(PATIENCE)
-            if reader.is_alive():  # it waits for the rest of what one that is dead began to send
+            if reader.is_alive():  # it waits for the rest of a dead worker's message
                 with suppress(OSError, AttributeError):
                     self.executor._result_queue._writer.close()
         self.executor.shutdown()
-        for process in workers:  # where not all could be started, loky waits for none
+        for process in workers:  # if some could not be started, loky waits for none
             process.join()
 
 
@@ -131,8 +132,8 @@ THREADS = (
 
 
 def _environment(workers: int, threads: int | None) -> dict[str, str]:
-    """What a worker's environment has of its own: threads of its libraries, and no report of
-    Python's on a crash, which this process tells in a line."""
+    """The environment of a worker: its number of library threads, and no crash report by Python,
+    since this process reports a crash in one line."""
     share = str(max(cores() // workers, 1))
     found = {name: str(threads or os.environ.get(name, share)) for name in THREADS}
     return found | {"PYTHONFAULTHANDLER": os.environ.get("PYTHONFAULTHANDLER", "")}
@@ -146,10 +147,11 @@ SIGNALS = [
 
 
 def start_trackers() -> None:
-    """Starts the processes in which Python and loky note what a killed process would leave.
+    """Starts the trackers: processes in which Python and loky note what a killed process would
+    leave behind.
 
-    They ignore Ctrl-C and a kill by themselves; started here, they outlive a closed terminal too,
-    to which they would otherwise be lost before the processes that need them."""
+    They ignore Ctrl-C and a kill. Started here, they also survive a closed terminal, which would
+    otherwise end them before the processes that need them."""
     if not hasattr(signal, "pthread_sigmask"):
         return
     from multiprocessing import resource_tracker
@@ -159,7 +161,7 @@ def start_trackers() -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         for tracker in (resource_tracker, loky_tracker):
-            with suppress(OSError):  # no more processes to be had
+            with suppress(OSError):  # no more processes available
                 tracker.ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -167,13 +169,14 @@ def start_trackers() -> None:
 
 @contextmanager
 def _signals_held() -> Iterator[None]:
-    """Processes that start in the block never see Ctrl-C (this one stops them); it sees it after.
+    """Processes started in the block never see Ctrl-C; this process sees it after the block and
+    stops them.
 
-    A terminal sends Ctrl-C to all of them, and each would print where it was."""
+    A terminal sends Ctrl-C to all processes, and each would print a traceback."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    start_trackers()  # in the block, a start of theirs would let Ctrl-C through again
+    start_trackers()  # if they started in the block, Ctrl-C would get through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
@@ -184,20 +187,20 @@ def _signals_held() -> Iterator[None]:
 def _kill(process: Any) -> None:
     if os.name != "posix":
         process.terminate()
-    elif process.exitcode is None:  # else the number may be another's by now
+    elif process.exitcode is None:  # otherwise the number may belong to another process
         with suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGKILL)
 
 
-WATCH = "ends with its parent"  # the name of a thread in each worker
+WATCH = "ends with its parent"  # name of a thread in each worker
 
 
 def _begin_worker(
     parent: int,
     by_main_thread: bool,  # whether the parent's main thread starts this process
-    notes: bool,  # whether warnings are told in a line
+    notes: bool,  # whether warnings are printed in one line
 ) -> None:
-    """What a worker does first."""
+    """The first thing that a worker does."""
     if notes:
         warnings.showwarning = show_note
     if os.name != "posix" or os.getpid() == parent:
@@ -205,14 +208,14 @@ def _begin_worker(
     if by_main_thread:
         _be_killed_with_parent()
     threading.Thread(target=_end_with, args=(parent,), name=WATCH, daemon=True).start()
-    # held while it was started; Ctrl-C stays so
+    # blocked during the start; Ctrl-C stays blocked
     signal.pthread_sigmask(signal.SIG_UNBLOCK, set(SIGNALS) - {signal.SIGINT})
 
 
 def _be_killed_with_parent() -> None:
-    """Asks Linux to kill this process with its parent (with the thread that started it, to be
-    exact), since a watching thread waits for compiled code that keeps Python's lock."""
-    with suppress(OSError, AttributeError):  # another system
+    """Asks Linux to kill this process with its parent (precisely: with the thread that started it).
+    A watching thread is not enough, since it waits for compiled code that holds Python's lock."""
+    with suppress(OSError, AttributeError):  # not Linux
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
 
 
@@ -220,7 +223,7 @@ PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 
 
 def _end_with(parent: int) -> None:
-    """Ends this worker once its parent was killed; it would wait for ever to be read."""
+    """Ends this worker once its parent was killed; otherwise it would wait for ever."""
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)
@@ -232,7 +235,7 @@ def _in_worker(call: Callable[[Any], Any], item: Any) -> Any:
     try:
         return call(item)
     except Exception as error:
-        try:  # one that cannot be sent would be taken for the death of the worker
+        try:  # a result that cannot be sent would look like the death of the worker
             pickle.loads(dumps(error))
         except Exception:
             raise RuntimeError(f"{type(error).__name__}: {error}") from error

@@ -1,4 +1,4 @@
-"""JSON files read through a schema: another type, a missing key or a broken byte is one line."""
+"""JSON files checked against a schema; any fault gives a one-line error."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ from avbook.errors import AvbookError
 __all__ = ["Schema", "read_json", "parse_json", "is_json"]
 
 LARGEST = 256 * 2**20  # bytes of a JSON file
-SHOWN = 60  # characters of a value that a message repeats
+SHOWN = 60  # characters of a value shown in a message
 
 
 class Schema(BaseModel):
-    """What a JSON object must hold: fields of exactly these types, numbers that are finite, words
-    of at most 4,096 characters; others may stand beside them."""
+    """The required content of a JSON object: fields of exactly these types, finite numbers, strings
+    of at most 4,096 characters. Further fields are allowed."""
 
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False, str_max_length=4096)
 
 
 def read_json(
     path: str | os.PathLike,
-    schema: type[Schema],  # what the file must hold
-    what: str,  # that it is, such as "a run record"
-    advice: str,  # what to do where it is none
+    schema: type[Schema],  # required content
+    what: str,  # kind of file, such as "a run record"
+    advice: str,  # what to do if the file is not of this kind
 ) -> dict[str, Any]:
-    """The object in the file as it stands there, fields that the schema does not know included.
+    """The object in the file, unchanged, with fields that the schema does not know.
 
-    Raises `AvbookError` for what is no regular file, no JSON in UTF-8, nested too deeply, with a
-    number that is not finite, and for a field that is missing or of another type."""
+    Raises `AvbookError` if the file is not a regular file, not JSON in UTF-8, too deeply nested,
+    holds a number that is not finite, or lacks a field or has one of another type."""
     return parse_json(read_bytes(path, LARGEST), schema, str(path), what, advice)
 
 
 def parse_json(
     data: bytes | str,
     schema: type[Schema],
-    where: str,  # what the message begins with, such as the file
+    where: str,  # start of the message, such as the file
     what: str,
     advice: str,
 ) -> dict[str, Any]:
-    """The same of text that was read already, such as a line of a file."""
+    """Does the same for text that was already read, such as a line of a file."""
     if isinstance(data, bytes):
-        data = data.removeprefix(b"\xef\xbb\xbf")  # as some editors begin a file
+        data = data.removeprefix(b"\xef\xbb\xbf")  # byte order mark of some editors
     try:
         found = json.loads(data, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
@@ -74,7 +74,7 @@ def parse_json(
 def is_json(
     value: Any,
 ) -> bool:
-    """Whether JSON can hold the value, with every number in it finite."""
+    """Whether JSON can hold the value, all numbers in it being finite."""
     try:
         json.dumps(value, allow_nan=False)
     except (ValueError, TypeError, RecursionError):

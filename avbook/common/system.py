@@ -1,4 +1,4 @@
-"""What a machine gives a program: cores, memory, locks and a folder for caches."""
+"""What the machine offers: cores, memory, locks and a cache folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["cores", "lacks_memory", "lock", "cache_folder"]
 
 
 def cores() -> int:
-    """How many processor cores this process may use."""
+    """The number of processor cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -27,7 +27,7 @@ def cores() -> int:
 def lacks_memory(
     error: BaseException,
 ) -> bool:
-    """Whether it was raised because memory ended: Python's, NumPy's, or torch's RuntimeError."""
+    """Whether the exception means out of memory: Python's, NumPy's, or torch's RuntimeError."""
     words = one_line(error).lower()
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError)
@@ -41,19 +41,19 @@ NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 @contextmanager
 def lock(
-    path: str | os.PathLike,  # of the lock's own file; its folder is made
-    busy: str | None = None,  # the error where another process holds it; None: wait for it
-    remove: bool = False,  # the file as well, in the end
+    path: str | os.PathLike,  # path of the lock file; its folder is made
+    busy: str | None = None,  # message of the error if another process holds it; None: wait
+    remove: bool = False,  # whether to remove the file at the end
 ) -> Iterator[None]:
-    """Held between processes while the block runs; the system frees it if the process dies.
+    """A lock between processes, held while the block runs; the system frees it if the process dies.
 
-    Raises `AvbookError` where the filesystem has no locks, and `busy` where it is held."""
+    Raises `AvbookError` if the filesystem has no locks, or with `busy` if the lock is held."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     held = FileLock(path)
     try:
         held.acquire(timeout=-1 if busy is None else 0)
-        while not _is_at(held, path):  # the one before removed the file of which this is the lock
+        while not _is_at(held, path):  # the previous holder removed the locked file
             held.release()
             held.acquire(timeout=-1 if busy is None else 0)
     except Timeout:
@@ -69,15 +69,15 @@ def lock(
     try:
         yield
     finally:
-        if remove:  # before it is let go, or it might be another's already
-            with suppress(OSError):  # Windows removes no file that is open
+        if remove:  # before the release; later it might be another's lock
+            with suppress(OSError):  # Windows does not remove open files
                 path.unlink()
-        with suppress(OSError):  # the file may have gone with its folder
+        with suppress(OSError):  # the file may be gone with its folder
             held.release()
 
 
 def _is_at(held: FileLock, path: Path) -> bool:
-    """Whether the lock is on the file that stands at the path now."""
+    """Whether the lock is on the file that now exists at the path."""
     descriptor = getattr(getattr(held, "_context", None), "lock_file_fd", None)
     if not isinstance(descriptor, int) or os.name != "posix":
         return True
@@ -90,8 +90,8 @@ def _is_at(held: FileLock, path: Path) -> bool:
 def cache_folder(
     given: str | os.PathLike | None = None,  # None: $AVBOOK_CACHE, else the user's cache folder
 ) -> Path:
-    """The folder in which worlds and hashes are kept; it need not exist yet. Raises `AvbookError`
-    where the system knows no home for this user."""
+    """The folder for cached worlds and hashes; it need not exist yet. Raises `AvbookError` if the
+    system knows no home folder of this user."""
     folder = Path(given or os.environ.get("AVBOOK_CACHE") or user_cache_path("avbook"))
     try:
         return folder.expanduser().absolute()

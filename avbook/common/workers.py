@@ -1,4 +1,4 @@
-"""Calls computed side by side: in processes of this machine, or by the workers of a cluster."""
+"""Parallel calls: in processes of this machine, or on the workers of a cluster."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ __all__ = ["ENGINES", "use_engine", "on_cluster", "count_workers", "in_processes
 
 ENGINES = ("local", "dask", "ray")
 REMEDY = "use --jobs 1; the same command continues"
-AT_CLUSTER = 256  # calls that a cluster has at once, where nobody asks for fewer
-LOOK = 1  # seconds after which a pool is asked whether a worker died without a word
+AT_CLUSTER = 256  # calls that a cluster has at once by default
+LOOK = 1  # seconds between checks for workers that died silently
 
 
 class Pool(Protocol):
-    """Workers to which calls are sent; each answer is a future of the standard library."""
+    """Workers that take calls; each call gives a future of the standard library."""
 
     def submit(self, call: Callable[[Any], Any], item: Any) -> Future: ...
 
     def result(self, future: Future) -> Any:
-        """What the call returned or raised; raises `WorkerLost` where its worker died."""
+        """The return value or exception of the call; raises `WorkerLost` if its worker died."""
 
     def check(self) -> None:
-        """Raises `WorkerLost` for a death of which no future tells."""
+        """Raises `WorkerLost` for a death that no future reports."""
 
     def restart(self) -> bool:
-        """Whether there are new workers now, to which what was lost can be sent once more."""
+        """Whether there are new workers, to which lost calls can be sent again."""
 
     def stop(self, kill: bool) -> None:
-        """Ends what was started: at once, or when it has nothing to do."""
+        """Ends the workers: at once, or when they have no more work."""
 
 
 class Cluster(Protocol):
@@ -56,15 +56,15 @@ _CLUSTER: ContextVar[Cluster | None] = ContextVar("cluster", default=None)
 @contextmanager
 def use_engine(
     name: str,  # "local", "dask" or "ray"
-    # of the cluster: dask's scheduler, such as "tcp://host:8786" (None: as dask is configured), or
-    # ray's head (None: as ray is configured, else one is started here)
+    # address of the cluster: dask's scheduler, such as "tcp://host:8786" (None: dask's own
+    # configuration), or ray's head (None: ray's own configuration, else one is started here)
     address: str | None = None,
 ) -> Iterator[None]:
-    """What is computed side by side in the block, runs, clips of a world and features of videos, is
-    computed by the engine's workers; this process alone writes.
+    """Within the block, parallel work (runs, clips of a world, features of videos) is computed by
+    the engine's workers; this process alone writes.
 
-    Raises `AvbookError` for an unknown engine, one that is not installed, and a cluster that does
-    not answer."""
+    Raises `AvbookError` if the engine is unknown or not installed, or if the cluster does not
+    answer."""
     check_choice("engine", name, ENGINES)
     if name == "local":
         if address is not None:
@@ -83,36 +83,36 @@ def use_engine(
 
 
 def on_cluster() -> bool:
-    """Whether workers are those of a cluster, which need not see this machine's files."""
+    """Whether the workers are those of a cluster, which may not see this machine's files."""
     return _CLUSTER.get() is not None
 
 
 def count_workers(
-    most: int | None = None,  # None: as many as there are
+    most: int | None = None,  # None: no limit
 ) -> int:
-    """How many calls are worth computing at once: as many as this process has cores; on a cluster,
-    which may grow with what it is given, many."""
+    """How many calls are worth computing at once: the number of cores of this process; on a
+    cluster, which may grow with its load, many."""
     found = AT_CLUSTER if on_cluster() else cores()
     return found if most is None else min(found, most)
 
 
 # -------------------------------------------------------------------------------------------- calls
 def in_processes(
-    call: Callable[[Any], Any],  # of one item; it, the items and the results are pickled
+    call: Callable[[Any], Any],  # function of one item; it, the items and the results are pickled
     items: Iterable,
-    workers: int,  # calls at once; without a cluster processes, where 1 is this one
+    workers: int,  # calls at once; without a cluster processes, where 1 means this process
     *,
-    threads: int | None = None,  # that each call's libraries use; None: its share of the cores
-    ordered: bool = True,  # False: results in the order in which they are ready
-    at_once: int | None = None,  # results that a slow reader holds at most; None: all
-    remedy: str = REMEDY,  # what to do where workers die
+    threads: int | None = None,  # library threads of each call; None: its share of the cores
+    ordered: bool = True,  # False: results as they become ready
+    at_once: int | None = None,  # results waiting for a slow reader at most; None: all
+    remedy: str = REMEDY,  # advice if workers die
 ) -> Generator[Any, None, None]:
     """The result of the call for each item.
 
-    A call whose worker dies is made once more. What a call raises is raised here; raises
-    `AvbookError` where a worker dies again. Without further processes (the system refuses them, or
-    this one is a daemon) this process computes. The workers' work ends with the last result, when
-    the iterator is closed, and when this process dies."""
+    If a worker dies, its call is repeated once; `AvbookError` is raised if a worker dies again.
+    Exceptions of a call are raised here. Without further processes (the system refuses them, or
+    this process is a daemon) this process computes. The work ends with the last result, when the
+    iterator is closed, or when this process dies."""
     items = list(items)
     cluster = _CLUSTER.get()
     workers = min(workers, len(items))
@@ -128,14 +128,14 @@ def in_processes(
         pool = cluster.pool(threads)
     finished = refused = False
     try:
-        most = workers if cluster else 2 * workers  # a local queue is kept filled
-        # not `yield from`, so that an end of the reading comes to `stop` here
+        most = workers if cluster else 2 * workers  # keeps a local queue filled
+        # not `yield from`, so that closing this iterator reaches `stop`
         for result in _results(pool, call, items, ordered, most, at_once or len(items)):  # noqa: UP028
             yield result
         finished = True
     except WorkerLost as error:
         raise AvbookError(
-            f"a worker died, perhaps for want of memory: {remedy} ({error})"
+            f"a worker died, perhaps for lack of memory: {remedy} ({error})"
         ) from error
     except NoProcesses:
         refused = True
@@ -150,11 +150,11 @@ def _results(
     call: Callable[[Any], Any],
     items: list,
     ordered: bool,
-    most: int,  # calls that are with the pool
-    held: int,  # calls and results that nobody has read yet
+    most: int,  # calls in the pool
+    held: int,  # calls and unread results
 ) -> Iterator:
-    """The results in order, or each when it is ready."""
-    futures: dict[int, Future] = {}  # of the items whose results nobody has read yet
+    """The results in order, or each as soon as it is ready."""
+    futures: dict[int, Future] = {}  # of the items whose results are unread
     handed_out, restarted = 0, False
     while futures or handed_out < len(items):
         try:
@@ -175,9 +175,7 @@ def _results(
             if restarted or not pool.restart():
                 raise
             restarted = True
-            warnings.warn(
-                f"a worker died ({error}): what was lost is begun once more", stacklevel=2
-            )
+            warnings.warn(f"a worker died ({error}): its call is repeated", stacklevel=2)
             for number, future in futures.items():
                 if not future.done() or future.cancelled() or future.exception() is not None:
                     futures[number] = pool.submit(call, items[number])

@@ -1,1 +1,1 @@
-"""The data: events and labels, the files of AVE and LLP with their checks, splits and batches."""
+"""The data: events and labels, the files of AVE and LLP and their checks, splits and batches."""

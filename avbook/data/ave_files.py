@@ -1,4 +1,4 @@
-"""AVE's official files: what they must hold, what is wrong with them, what is odd about them."""
+"""AVE's official files: required content, errors, and notes on known oddities."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ __all__ = [
     "shared_ids",
 ]
 
-LABELS = ("labels.h5", "right_labels.h5")  # segment labels: two names the same file goes by
-VIDEO_LABELS = "prob_label.h5"  # for each clip the share of its segments in each class
-MIL_LABELS = "mil_labels.h5"  # for each clip 1 for its class
+LABELS = ("labels.h5", "right_labels.h5")  # segment labels: two names of the same file
+VIDEO_LABELS = "prob_label.h5"  # per clip: share of its segments in each class
+MIL_LABELS = "mil_labels.h5"  # per clip: 1 for its class
 BACKGROUND_LABELS = "labels_noisy.h5"  # of the background clips
 OFFICIAL = {
     "clips": AVE_SPEC.clips,
@@ -52,39 +52,39 @@ OFFICIAL = {
     "ids_in_train_and_val": 10,
     "ids_in_train_and_test": 8,
     "background_clips": AVE_SPEC.background_clips,
-}  # of the published files, counted; a test counts them again where the files are
+}  # counted in the published files; a test repeats the count if they are present
 
 ANNOTATIONS = AVE_SPEC.span_files["both"]
 ORDERS = AVE_SPEC.split_files
 BACKGROUND_FEATURES = AVE_SPEC.background_files
-AXES = {3: "channels", 5: "height, width, channels"}  # behind clips and segments
+AXES = {3: "channels", 5: "height, width, channels"}  # after clips and segments
 
 
 @dataclass
 class AVETables:
-    """What a folder in AVE's layout holds, read and checked; features are opened, not loaded. An
-    array that is not known is empty."""
+    """The content of a folder in AVE's layout, read and checked. Features are opened, not loaded.
+    An unknown array is empty."""
 
-    description: FolderDescription  # class names, and what a pack or a world says of itself
-    stores: dict[str, ArrayStore]  # audio, visual, where there: background_audio, background_visual
+    description: FolderDescription  # class names, and the description of a pack or world
+    stores: dict[str, ArrayStore]  # audio, visual, optional background_audio, background_visual
     ids: np.ndarray = field(default_factory=lambda: np.empty(0, "U11"))  # (N,)
     labels: np.ndarray = field(default_factory=lambda: np.empty(0))  # (N, T, C+1)
     orders: dict[str, np.ndarray] = field(default_factory=dict)  # split -> row numbers
     # (M, T, C+1), of the background clips
     background: np.ndarray = field(default_factory=lambda: np.empty(0))
-    scans: dict[str, Scan] = field(default_factory=dict)  # by name: what the features are
+    scans: dict[str, Scan] = field(default_factory=dict)  # by name of the features
 
     @property
     def no_background(self) -> bool:
-        """Whether the folder says that it has no background clips beside those of its splits."""
+        """Whether the folder declares that it has no background clips besides those of its
+        splits."""
         return self.background.ndim == 3 and not len(self.background)
 
 
 def read_ave(
-    report: ValidationReport,  # of the official files, or of a pack of them; where the findings go
+    report: ValidationReport,  # on the official files or a pack of them; collects the findings
 ) -> AVETables:
-    """What the folder holds; what is wrong with it goes to the report, so that one look finds
-    everything."""
+    """The content of the folder; errors go to the report, so that one pass finds all of them."""
     description = describe_folder(report, AVE_SPEC)
     tables = AVETables(description, read_features(report, description))
     if lacks_labels(report, description, (ANNOTATIONS, *LABELS, *ORDERS.values())):
@@ -102,7 +102,7 @@ def read_ave(
         if rows is not None and clips not in (None, len(rows)):
             report.error(
                 ANNOTATIONS,
-                f"{len(rows)} clips, but the features are of {clips}: is it the list these features"
+                f"{len(rows)} clips, but the features have {clips}: is it the list these features"
                 " were made from?",
             )
         elif rows is not None:
@@ -115,26 +115,26 @@ def read_ave(
 
 
 def check_own(
-    report: ValidationReport,  # where the findings go
+    report: ValidationReport,  # collects the findings
     rows: list[AVEAnnotation] | None,  # of Annotations.txt
-    own: tuple[str, ...],  # names of a person's own videos; none: the folder has no list of them
+    own: tuple[str, ...],  # names of the user's own videos; empty: the folder has no list of them
 ) -> None:
-    """An error where the rows are of other videos than the features, or in another order."""
+    """Reports an error if the rows are of other videos than the features, or in another order."""
     if rows is None or not own or [row.id for row in rows] == list(own):
         return
     report.error(
         ANNOTATIONS,
         f"its {len(rows)} clips are not the {len(own)} of {OWN_VIDEOS} in the same order: were the"
-        " features made again since? `avbook label --replace` writes the labels again",
+        " features extracted again since? `avbook label --replace` writes the labels again",
     )
 
 
 def read_features(
-    report: ValidationReport,  # where the findings go
-    description: FolderDescription,  # with what a pack says of the features
+    report: ValidationReport,  # collects the findings
+    description: FolderDescription,  # with a pack's description of the features
 ) -> dict[str, ArrayStore]:
-    """Name -> store of the features that are there and sound; errors in the report for the others,
-    and where two have another number of clips, segments or channels than they should."""
+    """Name -> store of the valid features. Errors go to the report: unreadable features, and two
+    that differ in the number of clips, segments or channels."""
 
     def open_official(file: str) -> ArrayStore | None:
         return report.attempt(file, open_h5, report.path(file), AVE_DATASET)
@@ -155,8 +155,8 @@ def read_features(
         if one is not None and other is not None and one.shape[:2] != other.shape[:2]:
             report.error(
                 other.path.name,
-                f"{other.shape}, but {one.path.name} is {one.shape}: clips and segments must be as"
-                " many in both",
+                f"{other.shape}, but {one.path.name} is {one.shape}: both must have the same number"
+                " of clips and segments",
             )
     for name in AVE_SPEC.feature_files:
         own, back = stores.get(name), stores.get(f"background_{name}")
@@ -175,11 +175,11 @@ def read_array(report: ValidationReport, file: str) -> np.ndarray | None:
 
 
 def one_hot(
-    report: ValidationReport,  # where the findings go
-    file: str,  # that they are from
+    report: ValidationReport,  # collects the findings
+    file: str,  # the file of the labels
     labels: np.ndarray,  # (N, T, C+1)
 ) -> bool:
-    """Whether every segment of the labels has one 1 and zeros; an error in the report if not."""
+    """Whether every segment has exactly one 1 and zeros otherwise; reports an error if not."""
     zeros_and_ones = np.isin(labels, (0, 1)).all((1, 2))  # (N,); NaN is neither
     one_each = ((labels == 1).sum(2) == 1).all(1)  # (N,)
     wrong = np.flatnonzero(~(zeros_and_ones & one_each))
@@ -191,11 +191,11 @@ def one_hot(
 
 
 def read_segment_labels(
-    report: ValidationReport,  # where the findings go
+    report: ValidationReport,  # collects the findings
     file: str,  # labels.h5 or right_labels.h5
-    shape: tuple[int, int, int],  # (N, T, C+1) as features and classes have it
+    shape: tuple[int, int, int],  # (N, T, C+1) expected from features and classes
 ) -> np.ndarray | None:
-    """The labels (N, T, C+1) as float32 when they have the shape and are one-hot, else None and an
+    """The labels (N, T, C+1) as float32 if they have the shape and are one-hot, else None and an
     error in the report."""
     labels = read_array(report, file)
     if labels is None:
@@ -204,20 +204,20 @@ def read_segment_labels(
         report.error(
             file,
             f"{labels.shape}, but features and class list say {shape} (clips, segments, classes +"
-            " background); other classes than AVE's are named in categories.txt, one a line",
+            " background); classes other than AVE's must be listed in categories.txt, one per line",
         )
         return None
     return labels if one_hot(report, file, labels) else None
 
 
 def compare_labels(
-    report: ValidationReport,  # where the findings go
+    report: ValidationReport,  # collects the findings
     file: str,  # the label file
     labels: np.ndarray,  # its labels (N, T, C+1)
-    rebuilt: np.ndarray,  # those of Annotations.txt
+    rebuilt: np.ndarray,  # from Annotations.txt
 ) -> None:
-    """An error where the two name another class for a clip (rows in another order); a note where
-    only seconds differ."""
+    """Reports an error if the two give a clip different classes (rows in another order), and a note
+    if only seconds differ."""
     ours, theirs = labels[..., :-1].any(1), rebuilt[..., :-1].any(1)  # (N, C) each
     known = np.any(ours, 1) & np.any(theirs, 1)  # (N,)
     other = np.flatnonzero(known & np.any(ours != theirs, 1))
@@ -225,19 +225,19 @@ def compare_labels(
     if len(other):
         report.error(
             file,
-            f"row {listed(other)}: another class than {ANNOTATIONS} has there; the two are not in"
+            f"row {listed(other)}: a different class than in {ANNOTATIONS}; the two are not in"
             " the same order",
         )
     elif len(differ):
         report.note(
-            file, f"row {listed(differ)}: other seconds than {ANNOTATIONS} has; {file} is used"
+            file, f"row {listed(differ)}: other seconds than in {ANNOTATIONS}; {file} is used"
         )
 
 
 def read_labels(
     report: ValidationReport, tables: AVETables, clips: int | None, seconds: int
 ) -> None:
-    """Puts the labels of the label file into the tables where there is one, compared with those of
+    """Puts the labels of the label file, if there is one, into the tables, after a comparison with
     Annotations.txt."""
     annotated = report.has(ANNOTATIONS)
     file = next((name for name in LABELS if report.has(name)), None)
@@ -260,13 +260,13 @@ def read_labels(
         tables.ids = np.array([f"row-{row:07d}" for row in range(clips)])
         report.note(
             ANNOTATIONS,
-            "no such file: clips are named by their row, and shared videos cannot be told",
+            "no such file: clips are named by their row, and shared videos cannot be detected",
         )
 
 
 def read_background(report: ValidationReport, tables: AVETables) -> None:
-    """Puts the labels of the background clips into the tables where there are such clips, from one
-    label per clip or per segment."""
+    """Puts the labels of the background clips, if there are any, into the tables, from one label
+    per clip or per segment."""
     audio, labels = tables.stores.get("background_audio"), len(tables.description.categories) + 1
     if not report.has(BACKGROUND_LABELS):
         return
@@ -293,14 +293,14 @@ def read_background(report: ValidationReport, tables: AVETables) -> None:
     if len(events):
         report.warn(
             BACKGROUND_LABELS,
-            f"row {listed(events)}: not background throughout, though these are the clips without"
+            f"row {listed(events)}: not background throughout, although these are the clips without"
             " an event",
         )
 
 
 def read_no_background(report: ValidationReport, tables: AVETables) -> None:
-    """Notes in the tables that labels without a row say that there are no background clips beside
-    those of the splits, as in a folder of own videos."""
+    """Notes in the tables if labels without a row declare that there are no background clips
+    besides those of the splits, as in a folder of own videos."""
     found = read_array(report, BACKGROUND_LABELS)
     if found is not None and not len(found) and tables.labels.ndim == 3:
         tables.background = np.zeros((0, *tables.labels.shape[1:]), np.float32)
@@ -321,15 +321,15 @@ def read_orders(report: ValidationReport, tables: AVETables, clips: int | None) 
         tables.orders = {}
 
 
-# ------------------------------------------------------------------------------ what is odd, noted
+# ------------------------------------------------------------------------------------------- notes
 def shared_ids(tables: AVETables, one: str, other: str) -> np.ndarray:
     """The video ids with clips in both splits."""
     return np.intersect1d(tables.ids[tables.orders[one]], tables.ids[tables.orders[other]])
 
 
 def note_traps(report: ValidationReport, tables: AVETables) -> None:
-    """Notes on what is true of the official data and easily missed: shared and repeated ids, empty
-    events, other files."""
+    """Adds notes on known traps of the official data: shared and repeated ids, empty events, other
+    files."""
     names, times = np.unique(tables.ids, return_counts=True)
     if (times > 1).any():
         report.note(
@@ -342,7 +342,7 @@ def note_traps(report: ValidationReport, tables: AVETables) -> None:
         if len(both):
             report.note(
                 ORDERS[other],
-                f"{len(both)} ids are also in {ORDERS[one]}: clips of one video on both sides; "
+                f"{len(both)} ids are also in {ORDERS[one]}: clips of one video in both splits; "
                 "AVE(folder, drop_shared=True) leaves them out of training",
             )
     empty = np.flatnonzero(~tables.labels[..., :-1].any((1, 2)))
@@ -355,29 +355,29 @@ def note_traps(report: ValidationReport, tables: AVETables) -> None:
     if other_task:
         report.note(
             other_task[0],
-            f"{listed(other_task)}: the splits of another task (cross-modality matching), not read",
+            f"{listed(other_task)}: splits of another task (cross-modality matching), not read",
         )
 
 
 def needs_background(report: ValidationReport, tables: AVETables) -> None:
-    """An error when the background clips of the weak setting are not all there."""
+    """Reports an error if the background clips of the weak setting are incomplete."""
     if tables.no_background:
         return
     if not len(tables.background) or not set(BACKGROUND_FEATURES) <= set(tables.stores):
         report.error(
             BACKGROUND_LABELS,
-            f"weak=True needs it, {' and '.join(BACKGROUND_FEATURES.values())}, and not all are"
-            " there; without background clips use weak=False",
+            f"weak=True needs it, {' and '.join(BACKGROUND_FEATURES.values())}, and some are"
+            " missing; without background clips use weak=False",
         )
 
 
 def compare_video_labels(
-    report: ValidationReport,  # where the findings go
+    report: ValidationReport,  # collects the findings
     file: str,  # mil_labels.h5 or prob_label.h5
-    found: np.ndarray,  # what it holds
+    found: np.ndarray,  # its content
     labels: np.ndarray,  # (N, T, C+1)
 ) -> None:
-    """An error where the labels of whole clips are not of the right shape, or contradict those of
+    """Reports an error if the labels of whole clips have the wrong shape or contradict those of
     their segments."""
     shares = labels.mean(1)  # (N, C+1)
     if found.shape != shares.shape:
@@ -393,13 +393,13 @@ def compare_video_labels(
         report.error(
             file,
             f"row {listed(np.flatnonzero(wrong))}: contradicts the segment labels; its rows are in"
-            " another order or of other labels",
+            " another order or belong to other labels",
         )
 
 
 def note_weak(report: ValidationReport, tables: AVETables) -> None:
-    """Checks of the files only the weak setting has: errors where they contradict the labels, notes
-    where they are missing."""
+    """Checks the files that only the weak setting has: errors if they contradict the labels, notes
+    if they are missing."""
     for file in (MIL_LABELS, VIDEO_LABELS):
         found = read_array(report, file) if report.has(file) else None
         if found is not None:
@@ -412,16 +412,16 @@ def note_weak(report: ValidationReport, tables: AVETables) -> None:
     if missing:
         report.note(
             missing[0],
-            f"{listed(missing)} not there: the weak setting with background clips, AVE(folder,"
+            f"{listed(missing)} missing: the weak setting with background clips, AVE(folder,"
             " weak=True), will not load",
         )
 
 
 def check_ave(
-    report: ValidationReport,  # of the official files, or of a pack of them; where the findings go
-    fresh: bool = False,  # look at every value again, whatever an earlier look found
+    report: ValidationReport,  # on the official files or a pack of them; collects the findings
+    fresh: bool = False,  # read every value again, ignoring earlier scans
 ) -> AVETables:
-    """What the folder holds, after every check: loaders and `avbook data check` both judge by
+    """The content of the folder after every check; both the loaders and `avbook data check` use
     it."""
     tables = read_ave(report)
     tables.scans = judge_features(report, tables.description, tables.stores, fresh)
@@ -430,7 +430,7 @@ def check_ave(
             report.note(
                 rows.path.name,
                 f"float64 on disk ({rows.nbytes / 1e6:,.1f} MB), read as float32; `avbook data"
-                " pack` makes it a quarter of that",
+                " pack` reduces it to a quarter",
             )
     if len(tables.ids) and len(tables.labels) and len(tables.orders) == len(SPLITS):
         note_traps(report, tables)

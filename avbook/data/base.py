@@ -33,13 +33,13 @@ __all__ = [
 
 
 class Batch(dict):
-    """A dict of tensors, one entry per field; a whole-number key tells what a DataLoader was not
-    told."""
+    """A dict of tensors, one entry per field; an integer key raises an error with advice on
+    DataLoaders."""
 
     def __missing__(self, key):
         if isinstance(key, int):
             raise AvbookError(
-                "a split hands over whole batches, found a DataLoader that collates them again;"
+                "a split returns whole batches, found a DataLoader that collates them again;"
                 " expected DataLoader(split, collate_fn=avbook.data.base.identity_collate), or"
                 " split.loader(...)"
             )
@@ -47,18 +47,18 @@ class Batch(dict):
 
 
 def identity_collate(batch):
-    """The batch unchanged: the `collate_fn` for a DataLoader over a split, since a split's batches
-    are already collated."""
+    """The batch unchanged: the `collate_fn` of a DataLoader over a split, whose batches are already
+    collated."""
     return batch
 
 
 def cache_small(
     stores: dict[str, ArrayStore],  # stores on disk
-    limit: float,  # bytes that may be held in memory in all
-    sums: dict[str, BlockSums] | None = None,  # by name: of a pack
+    limit: float,  # bytes that may be held in memory in total
+    sums: dict[str, BlockSums] | None = None,  # checksums of a pack, by name
 ) -> dict[str, ArrayStore]:
-    """The stores, those held in memory that fit the limit together, the smallest first; the others
-    stay on disk."""
+    """The stores; the smallest ones that fit the limit together are held in memory, the others stay
+    on disk."""
     held, sums = {}, sums or {}
     for name in sorted(stores, key=lambda name: stores[name].nbytes):
         rows = stores[name]
@@ -72,7 +72,7 @@ def cache_small(
 class Split:
     """A split of a data set: its clips' ids and labels, and their features in batches.
 
-    `batch(indices)` gives a dict of float32 tensors for any indices: a list, a slice, a mask,
+    `batch(indices)` returns a dict of float32 tensors for any indices: a list, a slice, a mask,
     repeated, unsorted. In a DataLoader it reads whole batches at once (`__getitems__`):
     `split.loader(32, shuffle=True)`."""
 
@@ -80,10 +80,10 @@ class Split:
         self,
         name: str,  # "train", "val" or "test"
         ids,  # the clips' ids, in the order of the split
-        rows,  # where the clips lie in the stores, one number each
+        rows,  # rows of the clips in the stores, (n,) integers
         stores: dict[str, ArrayStore],  # field -> features of the whole data set
         arrays: dict[str, np.ndarray],  # field -> labels of this split, one row per clip
-        device="cpu",  # where batches are wanted
+        device="cpu",  # device of the batches
     ):
         self.name, self.ids, self.rows = name, np.asarray(ids), np.asarray(rows, np.int64)
         self.stores, self.arrays, self.device = stores, arrays, torch.device(device)
@@ -99,15 +99,15 @@ class Split:
 
     @property
     def in_memory(self) -> bool:
-        """Whether batches take no file and no network."""
+        """Whether reading a batch needs no file and no network."""
         return all(rows.in_memory for rows in self.stores.values())
 
     def batch(
         self,
         indices,  # an int, a slice, a list, a boolean mask, a NumPy array or a torch tensor
     ) -> Batch:
-        """The features and labels of those clips of the split, in the order asked for; IndexError
-        when one is out of range."""
+        """The features and labels of these clips of the split, in the given order; IndexError if
+        one is out of range."""
         at = row_numbers(indices, len(self))
         batch = Batch((key, rows.read(self.rows[at])) for key, rows in self.stores.items())
         batch.update((key, torch.from_numpy(array[at])) for key, array in self.arrays.items())
@@ -118,17 +118,16 @@ class Split:
     __getitems__ = batch
 
     def __getitem__(self, index):
-        """One clip as a dict without the batch axis for a whole number; a batch for anything
-        else."""
+        """One clip as a dict without the batch axis for an integer; a batch for anything else."""
         if np.ndim(index) or isinstance(index, slice):
             return self.batch(index)
         return {key: value[0] for key, value in self.batch([int(index)]).items()}
 
     def subset(
         self,
-        indices,  # which clips of this split
+        indices,  # clips of this split
     ) -> Split:
-        """A split of those clips only, in that order; it shares the features with this one."""
+        """A split of these clips only, in this order; it shares the features with this one."""
         at = row_numbers(indices, len(self))
         return type(self)(
             self.name,
@@ -143,13 +142,13 @@ class Split:
         self,
         batch_size: int = 32,  # clips per batch
         shuffle: bool = False,  # a new order every epoch
-        seed: int | None = None,  # of that order; None: from torch's own
+        seed: int | None = None,  # seed of the order; None: torch's global generator
         **options,  # for torch's DataLoader, such as num_workers
     ):
-        """A DataLoader over the split that reads each batch at once."""
+        """A DataLoader over the split that reads each batch in one call."""
         generator = None if seed is None else torch.Generator().manual_seed(seed)
         return torch.utils.data.DataLoader(
-            self,  # type: ignore[arg-type]  # has what torch asks of a dataset: len and indexing
+            self,  # type: ignore[arg-type]  # has what torch needs of a dataset: len and indexing
             batch_size=batch_size,
             shuffle=shuffle,
             generator=generator,
@@ -159,7 +158,7 @@ class Split:
 
 
 class Dataset:
-    """What AVE and LLP have in common: a checked folder, three splits over shared features, a name
+    """The common base of AVE and LLP: a checked folder, three splits over shared features, a name
     and a hash for records."""
 
     split_type = Split
@@ -174,20 +173,21 @@ class Dataset:
 
     def _keep(
         self,
-        description: FolderDescription,  # what the folder says of itself
+        description: FolderDescription,  # the folder's own description
         contents: list[np.ndarray],  # labels, names and row numbers, in a fixed order
-        features: dict[str, ArrayStore],  # as they lie in the folder, by name
-        scans: Mapping[str, Scan],  # what they are, by name
-        options: list[str] | None = None,  # those of the loader that leave clips out
+        features: dict[str, ArrayStore],  # as stored in the folder, by name
+        scans: Mapping[str, Scan],  # their scans, by name
+        options: list[str] | None = None,  # loader options that leave clips out
     ) -> None:
-        """Notes what `kind` and `name` are told from, and `hash`, which is of all of the data."""
+        """Stores what `kind`, `name` and `hash` are computed from; the hash covers all of the
+        data."""
         self.categories, self._description = description.categories, description
         self._origins = {name: features[name] for name in self.spec.feature_files}
         words = [self.spec.name, self.categories, self.filters, *(options or [])]
         self._content = content_hash(words, contents, scans)
 
     def _keep_splits(self) -> None:
-        """Notes the splits as they were made: others give another hash."""
+        """Remembers the splits as they were made: others give another hash."""
         self._made = self._split_digest()
 
     def _split_digest(self) -> str:
@@ -201,20 +201,20 @@ class Dataset:
     @property
     def hash(self) -> str:
         """Twelve characters for everything that training reads, the same for a folder and its pack;
-        others where a split was replaced or its labels were changed in memory."""
+        they change if a split was replaced or its labels were changed in memory."""
         digest = self._split_digest()
         if digest == self._made:
             return self._content
         return hashlib.sha256(f"{self._content} {digest}".encode()).hexdigest()[:12]
 
     @hash.setter
-    def hash(self, told: str) -> None:  # by who changed the splits and knows what they are now
+    def hash(self, told: str) -> None:  # by code that changed the splits
         self._content, self._made = told, self._split_digest()
 
     @property
     def kind(self) -> str:
-        """ "world" for our own, "official" for the published features of all clips, "folder" for
-        anything else."""
+        """ "world" for generated data, "official" for the published features of all clips, "folder"
+        for anything else."""
         if self._description.world is not None:
             return "world"
         made = self._description.features is not None  # from videos: not the published ones
@@ -228,30 +228,30 @@ class Dataset:
 
     @property
     def filters(self) -> dict[str, Any] | None:
-        """Which extractors the features come from: of features made from videos, what
-        `features.json` says of each kind of features (name, version, weights, seed, dim); of a
-        world's under trained filters, "filters" and "weights" of `world.json`; None for a world
-        under random ones and for other data."""
+        """The extractors of the features. For features made from videos: what `features.json` says
+        of each kind (name, version, weights, seed, dim). For a world with trained filters:
+        "filters" and "weights" of `world.json`. None for a world with random filters and for other
+        data."""
         if self._description.features is not None:
             return self._description.features["extractors"]
         return (self._description.world or {}).get("features")
 
     @property
     def name(self) -> str:
-        """A short name, fit for a file name."""
+        """A short name, usable as a file name."""
         if self.kind == "official":
             return self.spec.name
         return folder_name(self.folder, self._description)
 
     def _hold(
         self,
-        report: ValidationReport,  # of the whole folder
+        report: ValidationReport,  # on the whole folder
         description: FolderDescription,
         stores: dict[str, ArrayStore],
         cache_mb: float,
     ) -> dict[str, ArrayStore]:
         """The stores, small ones in memory. Raises the report's first error; its warnings become
-        Python's."""
+        Python warnings."""
         report.stop_on_errors()
         for finding in report.findings:
             if finding.level == "warning":
@@ -264,8 +264,8 @@ class Dataset:
         return {name: getattr(self, name) for name in SPLITS}
 
     def to(self, device) -> Dataset:
-        """This dataset with its features on a device, in the precision they are stored in; batches
-        come from there."""
+        """This data set with its features on a device, in their stored precision; batches come from
+        there."""
         self.stores = {name: store_to_device(rows, device) for name, rows in self.stores.items()}
         for name, split in self.splits.items():
             setattr(
@@ -285,10 +285,10 @@ class Dataset:
 
 def folder_name(
     folder: Path,
-    description: FolderDescription,  # what the folder says of itself
+    description: FolderDescription,  # the folder's own description
 ) -> str:
-    """A short name for run records and paths: of the world by size and seed, of a pack by the
-    folder it was made from, else the folder's own."""
+    """A short name for run records and paths: for a world its size and seed, for a pack the folder
+    it was made from, else the folder's own name."""
     world, manifest = description.world, description.manifest
     if world is not None:
         parts = [str(world[key]) for key in ("task", "size", "seed") if world.get(key) is not None]
@@ -301,16 +301,16 @@ def folder_name(
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "folder"
 
 
-HASHED = 2**20  # numbers that are hashed at once
+HASHED = 2**20  # values hashed at once
 
 
 def content_hash(
-    words: list,  # what JSON can hold: the kind of data, class names
+    words: list,  # JSON values: the kind of data, class names
     arrays: list[np.ndarray],  # labels, names, row numbers
-    scans: Mapping[str, Scan],  # by name: what the features are
+    scans: Mapping[str, Scan],  # scans of the features, by name
 ) -> str:
-    """Twelve hexadecimal characters, which change with any of it: shapes, and every value of
-    features as float16."""
+    """Twelve hexadecimal characters that change with any of these: words, labels, shapes, and every
+    feature value as float16."""
     digests = {name: [scans[name].rows, scans[name].digest] for name in sorted(scans)}
     digest = hashlib.sha256(json.dumps([words, digests]).encode())
     for array in arrays:

@@ -1,4 +1,4 @@
-"""Features held in memory or on a device, in the precision they have on disk; joined stores."""
+"""Features held in memory or on a device, in their precision on disk; joined stores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["JoinedStore", "CachedStore", "load_store", "store_to_device"]
 
 
 class JoinedStore(ArrayStore):
-    """Two stores end to end: the clips of a data set and, behind them, the background clips."""
+    """Two stores end to end: the clips of a data set, followed by the background clips."""
 
     def __init__(self, first: ArrayStore, second: ArrayStore):
         self.parts, self.path = (first, second), first.path
@@ -26,7 +26,7 @@ class JoinedStore(ArrayStore):
         return all(part.in_memory for part in self.parts)
 
     def read(self, indices):
-        """Those rows as a float32 tensor, each from the store it lies in."""
+        """These rows as a float32 tensor, each from its own store."""
         import torch
 
         rows = row_numbers(indices, len(self))
@@ -48,10 +48,9 @@ class JoinedStore(ArrayStore):
 
 
 class CachedStore(ArrayStore):
-    """Rows held once in memory (or on a device) in the precision they are stored in, float64 as
-    float32.
+    """Rows held in memory (or on a device) in their stored precision, float64 as float32.
 
-    A pickle holds no data, only where it lies: a spawned worker process reads from disk."""
+    A pickle holds no data, only its path: a spawned worker process reads from disk."""
 
     def __init__(self, origin: ArrayStore, tensor):
         self.origin, self.tensor = origin, tensor
@@ -63,7 +62,7 @@ class CachedStore(ArrayStore):
         return True
 
     def read(self, indices):
-        """Those rows as a float32 tensor where the store is held."""
+        """These rows as a float32 tensor on the device of the store."""
         import torch
 
         rows = torch.from_numpy(row_numbers(indices, len(self))).to(self.tensor.device)
@@ -86,11 +85,11 @@ def _again(origin: ArrayStore) -> ArrayStore:
 
 def load_store(
     rows: ArrayStore,  # a store on disk
-    sums: BlockSums | None = None,  # where they are known: of a pack
-    device="cpu",  # where the values are to lie
+    sums: BlockSums | None = None,  # checksums of a pack, if known
+    device="cpu",  # device of the values
 ) -> CachedStore:
-    """The store held in memory, read block by block, checked on the way; AvbookError for NaN,
-    infinity or a wrong checksum."""
+    """The store held in memory, read and checked block by block; AvbookError for NaN, infinity or a
+    wrong checksum."""
     import torch
 
     if isinstance(rows, CachedStore):
@@ -116,7 +115,7 @@ def load_store(
 
 
 def store_to_device(rows: ArrayStore, device) -> ArrayStore:
-    """The store with its values on a device, in the precision they are stored in."""
+    """The store with its values on a device, in their stored precision."""
     if isinstance(rows, (CachedStore, JoinedStore)):
         return rows.to(device)
     return load_store(rows, device=device)

@@ -1,5 +1,5 @@
-"""What a folder says of itself: a pack's `pack.json`, `world.json` of the embedded data, and
-`features.json` and `report.json` of features that were made from videos."""
+"""Descriptions of data folders: `pack.json` of a pack, `world.json` of generated data,
+`features.json` and `report.json` of features made from videos."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PACK_FILE, PACK_VERSION = "pack.json", 1
 WORLD_FILE = "world.json"
 FEATURES_FILE, FEATURES_VERSION = "features.json", 1
 REPORT_FILE = "report.json"  # beside features.json: what was found in the videos
-LARGEST_BLOCK = 2**26  # bytes that one checksum may be of, where it is of several rows
+LARGEST_BLOCK = 2**26  # largest block of several rows under one checksum, in bytes
 AGAIN = "pack the official folder again"
 
 
@@ -40,7 +40,7 @@ class _Array(Schema):
     file: str
     shape: list[PositiveInt]
     block_rows: PositiveInt
-    crc32: list[NonNegativeInt]  # one a block
+    crc32: list[NonNegativeInt]  # one per block
 
 
 class _CopiedFile(Schema):
@@ -72,12 +72,12 @@ class _World(Schema):
 
 
 class _Extractor(Schema):
-    """What made one kind of features: two that differ in any of it are not in one space."""
+    """The origin of one kind of features: features that differ in any of it are not comparable."""
 
     name: str
     version: str
-    weights: str | None  # the file's SHA-256, or another hash of what is in it
-    seed: int | None  # of a projection, or of random weights
+    weights: str | None  # the file's SHA-256, or another hash of its content
+    seed: int | None  # seed of a projection, or of random weights
     dim: PositiveInt
 
 
@@ -100,7 +100,7 @@ class _Report(Schema):
 
 
 class VideoReport(NamedTuple):
-    """What making its features found of a video."""
+    """What feature extraction found in a video."""
 
     length: float  # seconds of the file
     notes: tuple[str, ...]
@@ -109,8 +109,8 @@ class VideoReport(NamedTuple):
 def read_manifest(
     folder: Path,  # a data folder
 ) -> dict | None:
-    """The contents of its `pack.json`, or None when it is no pack; AvbookError for an unfinished
-    pack, another version, and a description that is none."""
+    """The contents of its `pack.json`, or None if it is not a pack; AvbookError for an unfinished
+    pack, another version, or an invalid description."""
     folder = Path(folder)
     path = folder / PACK_FILE
     if not os.path.lexists(path):
@@ -134,11 +134,11 @@ def read_manifest(
 
 
 def _fault(manifest: dict) -> str | None:
-    """What of the description cannot be, though every value has the right type."""
+    """What is impossible in the description, although every value has the right type."""
     names = [entry["file"] for entry in manifest["arrays"].values()] + list(manifest["files"])
     for name in names:
         if not name or "\0" in name or Path(name).name != name:
-            return f"{name[:60]!r} is no file's name"
+            return f"{name[:60]!r} is not a file name"
     for name, entry in manifest["arrays"].items():
         count, *row = entry["shape"]
         if len(row) < 2:
@@ -155,8 +155,8 @@ def _fault(manifest: dict) -> str | None:
 def read_world(
     folder: Path,  # a data folder
 ) -> dict | None:
-    """The contents of the folder's world.json, or None where there is none; AvbookError where it
-    cannot be read."""
+    """The contents of the folder's world.json, or None if there is none; AvbookError if it cannot
+    be read."""
     path = Path(folder) / WORLD_FILE
     if not os.path.lexists(path):
         return None
@@ -166,8 +166,8 @@ def read_world(
 def read_features(
     folder: Path,  # a data folder
 ) -> dict | None:
-    """The contents of the folder's features.json, or None where there is none; AvbookError where it
-    cannot be read, is of another version, or names extractors of other features than its task's."""
+    """The contents of the folder's features.json, or None if there is none; AvbookError if it
+    cannot be read, has another version, or names extractors of another task's features."""
     path = Path(folder) / FEATURES_FILE
     if not os.path.lexists(path):
         return None
@@ -192,8 +192,8 @@ def read_features(
 def read_video_reports(
     folder: Path,  # a data folder
 ) -> dict[str, VideoReport]:
-    """By id what the folder's report.json says of each video; nothing where there is none.
-    AvbookError where it cannot be read."""
+    """The report of each video from the folder's report.json, by id; empty without such a file.
+    AvbookError if it cannot be read."""
     path = Path(folder) / REPORT_FILE
     if not os.path.lexists(path):
         return {}

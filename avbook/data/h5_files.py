@@ -1,4 +1,4 @@
-"""HDF5 files of features, labels and orders: opened and judged before anything large is read."""
+"""HDF5 files of features, labels and orders, checked from the header before any large read."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from avbook.errors import AvbookError
 
 __all__ = ["open_h5", "read_h5"]
 
-LARGEST_READ = 2**30  # bytes of a dataset that is read whole: labels and orders
+LARGEST_READ = 2**30  # bytes of a dataset read as a whole: labels and orders
 LARGEST_PIECE = 2**30  # bytes of one row, or of one chunk
-MOST_SQUEEZED = 2000  # bytes of values to a byte of a compressed file: more than zeros come to
+MOST_SQUEEZED = 2000  # largest compression ratio; zeros reach less
 
 
 def open_h5(
@@ -29,7 +29,7 @@ def open_h5(
     name: str,  # the dataset in it
 ) -> ArrayStore:
     """The dataset as a store. AvbookError for a file that is missing, locked, cut short or not
-    HDF5, and for a dataset that is not there, not of floats, or larger than its file can hold."""
+    HDF5, and for a dataset that is missing, not of floats, or larger than its file can hold."""
     path = Path(path)
     with _dataset(path, name) as data:
         if data.dtype.name not in FLOATS or data.ndim < 2:
@@ -44,7 +44,7 @@ def open_h5(
     if offset is not None and first is not None:
         raw = RawStore(path, offset, shape, dtype)
         if offset + raw.nbytes <= os.path.getsize(path):
-            with raw._opened() as source:  # trust the offset only after it gave the same first row
+            with raw._opened() as source:  # trusted only if the first row agrees
                 if raw._run(source, 0, 1).tobytes() == first.tobytes():
                     return raw
     return H5Store(path, name, shape, dtype)
@@ -53,9 +53,9 @@ def open_h5(
 def read_h5(
     path: Path,  # an h5 file small enough to read whole
     name: str,  # the dataset in it
-    dtype: type | None = None,  # what its numbers become as they are read; None: as they are
+    dtype: type | None = None,  # type to convert to; None: unchanged
 ) -> np.ndarray:
-    """The dataset as an array of numbers. AvbookError as `open_h5`, and for more than 1 GiB."""
+    """The dataset as an array of numbers. AvbookError as in `open_h5`, and for more than 1 GiB."""
     path = Path(path)
     with _dataset(path, name) as data:
         if data.dtype.kind not in "biuf":
@@ -70,7 +70,7 @@ def read_h5(
 
 @contextmanager
 def _dataset(path: Path, name: str) -> Iterator[Any]:
-    """The dataset of an h5 file, open; whatever h5py raises of the file becomes one line."""
+    """The open dataset of an h5 file; any exception of h5py about the file becomes one line."""
     import h5py
 
     check_regular(path)
@@ -86,7 +86,7 @@ def _dataset(path: Path, name: str) -> Iterator[Any]:
 
 
 def _found(file: Any, path: Path, name: str) -> Any:
-    """The dataset of that name in the open file; AvbookError where there is none."""
+    """The dataset of that name in the open file; AvbookError if there is none."""
     import h5py
 
     links, key = file.id.links, name.encode()
@@ -102,22 +102,20 @@ def _found(file: Any, path: Path, name: str) -> Any:
         target = os.fsdecode(links.get_val(key)[0])
         raise AvbookError(
             f"{path}: '{name}' is a link into another file ({target}); copy the dataset into this"
-            " one, or give that file this one's name"
+            " file, or give that file this one's name"
         )
     try:
         data = file[name]
     except (KeyError, RuntimeError, OSError):
-        raise AvbookError(
-            f"{path}: '{name}' is a link to what is not there; write the dataset again"
-        ) from None
+        raise AvbookError(f"{path}: '{name}' is a broken link; write the dataset again") from None
     if not isinstance(data, h5py.Dataset):
         raise AvbookError(f"{path}: '{name}' is a group, expected a dataset; is it the right file?")
     return data
 
 
 def _check_size(path: Path, name: str, data: Any) -> None:
-    """AvbookError for a dataset without values, with values elsewhere, or with more than its file
-    can hold: told from the header, before anything is allocated."""
+    """AvbookError for a dataset without values, with values in other files, or with more than its
+    file can hold, read from the header, before anything is allocated."""
     if data.shape is None:
         raise AvbookError(f"{path}: '{name}' is an empty dataset; write it again")
     if data.is_virtual or data.external:
@@ -140,7 +138,7 @@ def _check_size(path: Path, name: str, data: Any) -> None:
 
 
 def _fault(path: Path, error: Exception) -> AvbookError:
-    """What HDF5 said of a file that cannot be read, and what to do about it, in one line."""
+    """An error for a file that HDF5 cannot read: HDF5's message and what to do, in one line."""
     said = " ".join(str(error).split()) or type(error).__name__
     size = os.path.getsize(path) if os.path.isfile(path) else 0
     cut = re.search(r"truncated file.*stored_eof = (\d+)", said)
@@ -154,7 +152,7 @@ def _fault(path: Path, error: Exception) -> AvbookError:
     elif re.search("file signature not found|not an HDF5 file", said):
         what = f"not an HDF5 file, or a damaged one ({size:,} bytes); get it again"
     elif re.search("Permission denied", said):
-        what = "may not be read (permission denied); give yourself the right to"
+        what = "may not be read (permission denied); change its permissions"
     elif re.search("filter|plugin", said):
         what = f"is compressed in a way this HDF5 cannot undo ({said[:200]}); repack it (h5repack)"
     else:

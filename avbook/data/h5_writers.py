@@ -1,7 +1,7 @@
-"""HDF5 files of AVE's layout written: a small array at once, features row by row.
+"""HDF5 files of AVE's layout, written: a small array at once, features row by row.
 
-HDF5 crashes Python when it ends after a write of its own has failed, as on a full disk: so it
-writes to memory, or only the header of a file, and everything larger is written by Python."""
+HDF5 crashes Python at exit if one of its own writes has failed, as on a full disk. Therefore it
+writes to memory, or only the header of a file; everything larger is written by Python."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from avbook.data.spec import AVE_DATASET
 
 __all__ = ["write_h5", "FeatureFile"]
 
-HEADER = 4096  # bytes: more than HDF5 writes beside the one dataset
+HEADER = 4096  # bytes: more than HDF5 writes besides the dataset
 
 
 def write_h5(
     path: Path,
     array,  # labels, or row numbers
-    name: str = AVE_DATASET,  # of the one dataset
+    name: str = AVE_DATASET,  # name of the dataset
 ) -> None:
-    """Writes the array as an h5 file, with the same bytes at any time; raises OSError as Python's
-    own writing."""
+    """Writes the array as an h5 file with reproducible bytes; raises OSError as Python's own
+    writing does."""
     import h5py
 
     image = io.BytesIO()
@@ -34,7 +34,7 @@ def write_h5(
 
 
 class FeatureFile:
-    """An h5 file with one dataset of float32, whose rows are put where HDF5 will look for them."""
+    """An h5 file with one dataset of float32, whose rows are written where HDF5 expects them."""
 
     def __init__(
         self,
@@ -46,8 +46,8 @@ class FeatureFile:
         plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         plan.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
         plan.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-        plan.set_obj_track_times(False)  # the same bytes at any time
-        with path.open("wb") as place:  # where there is no room HDF5 would say so less well
+        plan.set_obj_track_times(False)  # no times: reproducible bytes
+        with path.open("wb") as place:  # Python's message for a full disk is clearer than HDF5's
             place.truncate(4 * math.prod(shape) + HEADER)
         with h5py.File(path, "w") as file:
             space = h5py.h5s.create_simple(shape)
@@ -61,7 +61,7 @@ class FeatureFile:
         start: int,  # the first row
         rows: np.ndarray,
     ) -> None:
-        """Puts the rows behind the first `start`."""
+        """Writes the rows from row `start` on."""
         data = memoryview(np.ascontiguousarray(rows, "<f4")).cast("B")
         self.file.seek(self.offset + start * self.row_bytes)
         while data:

@@ -1,4 +1,4 @@
-"""A person's own labels: a CSV of file, onset, offset and event, read with all of its faults."""
+"""The user's own labels: a CSV of file, onset, offset and event, with a list of all its errors."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ __all__ = [
 ]
 
 COLUMNS = ("file", "onset", "offset", "event")
-MODALITY_COLUMN = "modality"  # for LLP, where what is heard and what is seen stand apart
-SPLIT_COLUMN = "split"  # for who wants to choose: train, val or test; empty: drawn
-SLACK = Fraction(1, 4)  # seconds by which an offset may lie behind the end of a video
+MODALITY_COLUMN = "modality"  # for LLP, which labels audio and visual events separately
+SPLIT_COLUMN = "split"  # optional: train, val or test; empty: drawn at random
+SLACK = Fraction(1, 4)  # seconds by which an offset may exceed the end of a video
 MODALITIES = {
     "audio": ("audio",),
     "visual": ("visual",),
     "both": ("audio", "visual"),
 }
-MEDIA = (  # what a name of a video may end in beside the name that its features have
+MEDIA = (  # extensions that a video's name may have in the table
     *("3gp", "avi", "flv", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "mts", "ogv", "ts"),
     *("webm", "wmv"),
 )
 NUMBER = r"(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d{1,2})?"
-ZIP = b"PK\x03\x04"  # how a spreadsheet's own file begins
+ZIP = b"PK\x03\x04"  # first bytes of a spreadsheet's own format
 
 
 class LabelRow(NamedTuple):
-    """A line of the CSV: in that video, the event is there from onset to offset."""
+    """A line of the CSV: the event occurs in the video from onset to offset."""
 
     video: str  # as videos.txt has it
     onset: Fraction  # seconds
@@ -60,11 +60,11 @@ class LabelRow(NamedTuple):
     event: str
     modality: str  # audio, visual or both
     line: int  # for messages
-    split: str = ""  # that the table puts the video into; "": it does not say
+    split: str = ""  # split of the video in the table; "": none given
 
 
 class _Findings:
-    """What was found in the file, each with its line."""
+    """The findings about the file, each with its line."""
 
     def __init__(self, file: str):
         self.file = file
@@ -75,7 +75,7 @@ class _Findings:
         self.found.append((line, Issue(level, self.file, where + message)))
 
     def issues(self) -> list[Issue]:
-        """In the order of the lines."""
+        """The findings in the order of the lines."""
         return [issue for _, issue in sorted(self.found, key=lambda item: item[0])]
 
     def failed(self) -> bool:
@@ -85,18 +85,17 @@ class _Findings:
 def read_label_rows(
     path,  # a CSV: commas, semicolons or tabs, UTF-8 or a spreadsheet's UTF-16
     task: str,  # "ave" or "llp"
-    videos: Sequence[str],  # names that the column `file` may have, with or without an extension
-    seconds: int,  # T: how long each clip is
+    videos: Sequence[str],  # allowed values of the column `file`, with or without extension
+    seconds: int,  # T, length of each clip
     lengths: Mapping[str, float] | None = None,  # video -> seconds of the file; None: T
 ) -> tuple[list[LabelRow], list[Issue]]:
-    """The rows that are right, in the order of the file, and everything that was found, line by
-    line: errors for what cannot be used, warnings for two spellings of one event (which become
-    one), notes for columns that are not read.
+    """The valid rows, in the order of the file, and all findings by line: errors for what cannot be
+    used, warnings for two spellings of one event (which become one), notes for unused columns.
 
-    Of a file that is longer than its clip the table may label all; what lies behind the clip is
+    If a file is longer than its clip, the table may label all of it; what lies after the clip is
     left out, with a note.
 
-    Raises `AvbookError` for a file that is missing, empty, or no text."""
+    Raises `AvbookError` for a file that is missing, empty, or not text."""
     path = Path(path)
     _check_text(path)
     (first, titles), *lines = read_lines(path)
@@ -117,7 +116,7 @@ def read_label_rows(
             parsed.append(row)
     reader.tell_together()
     if not parsed and not found.failed():
-        found.add("error", first, "no row below the titles; expected one for each event")
+        found.add("error", first, "no row below the header; expected one for each event")
     rows = _one_spelling(parsed, found)
     _check_repeated(rows, found)
     _check_one_split(rows, found)
@@ -131,7 +130,8 @@ def read_label_rows(
 
 # ---------------------------------------------------------------------------------- text and titles
 def _check_text(path: Path) -> None:
-    """AvbookError with the line of the first byte that is no text, and what to save instead."""
+    """AvbookError with the line of the first byte that is not text, and which format to save
+    instead."""
     data = read_bytes(path, LONGEST)
     if data.startswith(ZIP):
         raise AvbookError(
@@ -154,17 +154,17 @@ def _check_text(path: Path) -> None:
 
 
 class _Layout(NamedTuple):
-    """How a line becomes fields."""
+    """How a line is split into fields."""
 
     separator: str
     titles: list[str]
-    needed: tuple[str, ...]  # columns that are read
+    needed: tuple[str, ...]  # required columns
     optional: tuple[str, ...]
     unread: tuple[str, ...]
 
 
 def _layout(first: str, needed: tuple[str, ...], fault) -> _Layout | None:
-    """What the line of titles says, or None after its faults were told."""
+    """The layout in the header line, or None after its errors were reported."""
     titles: list[str] = []
     separator, best = ",", (-1, 0)
     for between in ",;\t":
@@ -199,13 +199,13 @@ def _layout(first: str, needed: tuple[str, ...], fault) -> _Layout | None:
 
 
 def _row_fields(text: str, layout: _Layout, line: int, found: _Findings) -> dict[str, str] | None:
-    """Column -> field; None for an empty row, and after a fault was told."""
+    """Column -> field; None for an empty row, and after an error was reported."""
     try:
         fields = read_fields(text, layout.separator)
     except AvbookError as error:
         found.add("error", line, str(error))
         return None
-    if not any(fields):  # what a spreadsheet writes of an empty row
+    if not any(fields):  # an empty row of a spreadsheet
         return None
     count = len(layout.titles)
     while len(fields) > count and not fields[-1]:
@@ -215,8 +215,8 @@ def _row_fields(text: str, layout: _Layout, line: int, found: _Findings) -> dict
         found.add(
             "error",
             line,
-            f"{len(fields)} fields, but the titles are {count}, between {between}; put a field with"
-            ' one of these in it into quotes, such as "Dog, barking"',
+            f"{len(fields)} fields, but the titles are {count}, between {between}; quote a field"
+            ' that contains one of these, such as "Dog, barking"',
         )
         return None
     row = dict(zip(layout.titles, fields))
@@ -225,8 +225,8 @@ def _row_fields(text: str, layout: _Layout, line: int, found: _Findings) -> dict
 
 # -------------------------------------------------------------------------------------- single rows
 def _composed(text: str) -> str:
-    """The text with its accents in one character with their letters, as most programs write them;
-    Apple's file names have them apart."""
+    """The text with composed accents, as most programs write them; Apple's file names have them
+    decomposed."""
     return unicodedata.normalize("NFC", text)
 
 
@@ -241,7 +241,7 @@ class _VideoNames:
         self.names = {_composed(name): name for name in names}
 
     def find(self, text: str) -> str:
-        """The video's name as `videos.txt` has it; AvbookError where none is meant, or two are."""
+        """The video's name as in `videos.txt`; AvbookError if no video or two videos match."""
         if not text:
             raise AvbookError("the file is empty; write the name of the video")
         last = re.split(r"[/\\]", _composed(text))[-1]
@@ -265,7 +265,7 @@ class _VideoNames:
 
 
 class _RowReader:
-    """Reads the fields of a row; every fault of theirs is told."""
+    """Reads the fields of a row and reports every error."""
 
     def __init__(
         self,
@@ -277,8 +277,8 @@ class _RowReader:
     ):
         self.task, self.names, self.seconds, self.found = task, names, seconds, found
         self.lengths = lengths
-        self.unknown: dict[str, list[int]] = {}  # what names no video, by line, told together
-        self.behind: list[int] = []  # lines of events behind the end of their clip
+        self.unknown: dict[str, list[int]] = {}  # lines by unknown video, reported together
+        self.behind: list[int] = []  # lines of events after the end of their clip
 
     def read(self, line: int, fields: dict[str, str]) -> LabelRow | None:
         faults: list[str] = []
@@ -311,7 +311,7 @@ class _RowReader:
         return LabelRow(video, onset, end, event, modality, line, split)
 
     def tell_together(self) -> None:
-        """Tells what is one fault in many lines."""
+        """Reports errors that occur in many lines once."""
         for fault, lines in self.unknown.items():
             also = f" (and line {listed(lines[1:])})" if lines[1:] else ""
             self.found.add("error", lines[0], f"{fault}{also}")
@@ -319,7 +319,7 @@ class _RowReader:
             self.found.add(
                 "note",
                 self.behind[0],
-                f"{len(self.behind)} of the events begin behind the {self.seconds} seconds of"
+                f"{len(self.behind)} of the events begin after the {self.seconds} seconds of"
                 " their clips; left out",
             )
 
@@ -345,20 +345,22 @@ class _RowReader:
         event = " ".join(_composed(text).split())
         if not event:
             raise AvbookError(
-                "names no event; write one, or take the line out: what has no line is background"
+                "names no event; write one, or remove the line: seconds without one are background"
             )
         if len(event) > LONGEST_NAME or not event.isprintable():
             raise AvbookError(
-                f"{event[:60]!r} is no name of an event; expected up to {LONGEST_NAME} characters"
-                " that can be printed"
+                f"{event[:60]!r} is not a name of an event; expected up to {LONGEST_NAME} printable"
+                " characters"
             )
         if event.casefold() == BACKGROUND:
-            raise AvbookError(f"{event!r} needs no line: what has none is background; take it out")
-        mark = "&" if self.task == "ave" else ","  # that the official files have between fields
+            raise AvbookError(
+                f"{event!r} needs no line, since seconds without one are background; remove it"
+            )
+        mark = "&" if self.task == "ave" else ","  # separates fields in the official files
         if mark in event:
             raise AvbookError(
-                f"the event {event!r} has '{mark}' in it, which the official files cannot hold;"
-                " write it otherwise in all lines"
+                f"the event {event!r} contains '{mark}', which the official files cannot hold;"
+                " use another name in all lines"
             )
         return event
 
@@ -366,14 +368,14 @@ class _RowReader:
         word = text.casefold()
         if word not in (*MODALITIES, "audio-visual") and self.task == "llp":
             raise AvbookError(
-                f"found {text[:60]!r} as modality; expected audio (it is heard), visual (it is"
-                " seen) or both"
+                f"found {text[:60]!r} as modality; expected audio (only audible), visual (only"
+                " visible) or both"
             )
         return "both" if word == "audio-visual" else word
 
 
 def _parse_split(text: str) -> str:
-    """A split's name, or nothing."""
+    """A split's name, or an empty string."""
     word = text.casefold()
     if word and word not in SPLITS:
         raise AvbookError(
@@ -384,11 +386,11 @@ def _parse_split(text: str) -> str:
 
 
 def _parse_seconds(name: str, text: str) -> Fraction:
-    """The number in the field, exactly; with a point or a comma before its decimals."""
+    """The exact number in the field, with a decimal point or comma."""
     if re.fullmatch(f"-?{NUMBER}", text) and len(text) < 40:
         number = Fraction(text.replace(",", "."))
         if number < 0:
-            raise AvbookError(f"the {name} {text} lies before the video begins; write 0 or more")
+            raise AvbookError(f"the {name} {text} is before the video begins; write 0 or more")
         return number
     found = f"found {text[:60]!r} as {name}" if text else f"the {name} is empty"
     raise AvbookError(
@@ -398,11 +400,12 @@ def _parse_seconds(name: str, text: str) -> Fraction:
 
 # ------------------------------------------------------------------------------------ rows together
 def _one_spelling(rows: list[LabelRow], found: _Findings) -> list[LabelRow]:
-    """The rows with one spelling of each event, the most frequent; a warning for each other one."""
+    """The rows with one spelling of each event, the most frequent; adds a warning for each other
+    one."""
     spellings: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for row in rows:
         spellings[_event_key(row.event)][row.event] += 1
-    chosen = {  # of two that are as frequent, the first of the alphabet
+    chosen = {  # of two equally frequent ones, the first in alphabetical order
         key: min(names, key=lambda name: (-names[name], name)) for key, names in spellings.items()
     }
     lines: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
@@ -412,7 +415,7 @@ def _one_spelling(rows: list[LabelRow], found: _Findings) -> list[LabelRow]:
             lines[row.event, event].append(row.line)
     for (other, event), where in lines.items():
         also = f" (and line {listed(where[1:])})" if where[1:] else ""
-        found.add("warning", where[0], f"{other!r} is taken for {event!r}{also}; write both alike")
+        found.add("warning", where[0], f"{other!r} is read as {event!r}{also}; use one spelling")
     return [row._replace(event=chosen[_event_key(row.event)]) for row in rows]
 
 
@@ -430,7 +433,7 @@ def _check_repeated(rows: list[LabelRow], found: _Findings) -> None:
 
 
 def _check_one_split(rows: list[LabelRow], found: _Findings) -> None:
-    """An error for each row that puts its video into another split than a row before."""
+    """Adds an error for each row that puts its video into another split than a row before."""
     first: dict[str, LabelRow] = {}
     for row in (row for row in rows if row.split):
         other = first.setdefault(row.video, row)
@@ -444,7 +447,7 @@ def _check_one_split(rows: list[LabelRow], found: _Findings) -> None:
 
 
 def _check_one_event(rows: list[LabelRow], found: _Findings) -> None:
-    """An error for each row with another event than the first of its video."""
+    """Adds an error for each row with another event than the first of its video."""
     first: dict[str, LabelRow] = {}
     for row in rows:
         other = first.setdefault(row.video, row)
@@ -464,6 +467,6 @@ def _note_modalities(rows: list[LabelRow], found: _Findings) -> None:
         found.add(
             "warning",
             apart[0],
-            f"the column {MODALITY_COLUMN} is not read: an event of AVE is heard and seen;"
-            " what is only one of them is for `--like llp`",
+            f"the column {MODALITY_COLUMN} is not read: an AVE event is audible and visible;"
+            " events in one modality need `--like llp`",
         )

@@ -1,4 +1,4 @@
-"""A person's own labels, a CSV, as the official label files and splits of a folder of features."""
+"""The user's own labels, a CSV, converted to label files and splits of a feature folder."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ from avbook.errors import AvbookError
 __all__ = ["LabelFaults", "WrittenLabels", "covered_seconds", "label_folder"]
 
 HALF = Fraction(1, 2)
-FEW = 3  # videos of a validation split that are too few to choose an epoch
+FEW = 3  # fewer validation videos than this cannot select an epoch
 
 
 class LabelFaults(AvbookError):
-    """All faults of a CSV of labels: one message, with the single ones as `findings`."""
+    """All errors of a CSV of labels: one message, with the single ones as `findings`."""
 
     def __init__(self, path: Path, findings: list[Issue]):
         self.findings = findings
@@ -59,32 +59,32 @@ class LabelFaults(AvbookError):
 
 @dataclass(frozen=True)
 class WrittenLabels:
-    """What `label_folder` wrote."""
+    """What `label_folder` has written."""
 
-    folder: Path  # with the label files
+    folder: Path  # folder of the label files
     categories: tuple[str, ...]  # in the order of the label columns
     splits: dict[str, list[str]]  # split -> names of its videos
-    videos: dict[str, list[str]]  # category -> names of the videos that have it
+    videos: dict[str, list[str]]  # category -> names of its videos
     findings: list[Issue]  # warnings and notes
 
 
 def label_folder(
-    folder,  # features of own videos, as `avbook features` writes it
-    # the path of a CSV: file,onset,offset,event, for LLP also modality (audio, visual or both); a
-    # column split (train, val or test) puts videos where it says
+    folder,  # features of own videos, from `avbook features`
+    # the path of a CSV: file,onset,offset,event, for LLP also modality (audio, visual or both); an
+    # optional column split (train, val or test) assigns videos to splits
     labels,
-    like: str | None = None,  # "ave" or "llp", to be sure; None: what the folder says
-    split: Sequence[float | str] = SHARES,  # of the videos that are drawn: train, val and test
-    seed: int = 0,  # of the splits
-    replace: bool = False,  # labels that are there already
+    like: str | None = None,  # "ave" or "llp", to make sure; None: the task of the folder
+    split: Sequence[float | str] = SHARES,  # shares of the videos that are drawn
+    seed: int = 0,  # seed of the splits
+    replace: bool = False,  # whether to replace existing labels
 ) -> WrittenLabels:
-    """Writes the official label files and splits of the folder into its folder `labels`, whole or
-    not at all; the loaders, packs and `avbook data check` find them there.
+    """Writes the official label files and splits into the folder's subfolder `labels`, whole or not
+    at all; the loaders, packs and `avbook data check` find them there.
 
-    Onsets and offsets are in seconds, with decimals. A second counts as the event if the lines
-    cover at least half of it (`covered_seconds`); all others, and a video without a line, are
-    background. Raises `LabelFaults` with everything that is wrong in the CSV, and `AvbookError` for
-    a folder that is none of features, labels that are there already, and too few videos."""
+    Onsets and offsets are in seconds, with decimals. A second belongs to the event if the lines
+    cover at least half of it (`covered_seconds`); all others, and videos without a line, are
+    background. Raises `LabelFaults` with all errors of the CSV, and `AvbookError` for a folder
+    without features, existing labels, or too few videos."""
     folder, labels = Path(folder), Path(labels)
     check_shares(split)
     task, seconds, videos = _read_folder(folder, like)
@@ -112,8 +112,8 @@ def label_folder(
 
 # --------------------------------------------------------------------------- the folder of features
 def _read_folder(folder: Path, like: str | None) -> tuple[str, int, tuple[str, ...]]:
-    """Task, seconds of a clip and names of the videos; AvbookError where it is no folder of
-    features, or not all of it is there."""
+    """Task, seconds of a clip and names of the videos; AvbookError if it is not a complete feature
+    folder."""
     if like is not None:
         find_spec(like)
     if not folder.is_dir():
@@ -173,7 +173,7 @@ def _check_llp_features(folder: Path, videos: tuple[str, ...], seconds: int) -> 
 
 
 def _label_files(task: str) -> list[str]:
-    """The files that labels are in; first those without which a folder does not load."""
+    """The files of the labels; those without which a folder does not load come first."""
     spec = SPECS[task]
     files = [*spec.split_files.values(), *spec.span_files.values(), *spec.train_span_files.values()]
     if task == "ave":
@@ -182,22 +182,22 @@ def _label_files(task: str) -> list[str]:
 
 
 def _others(folder: Path, task: str) -> list[Path]:
-    """Label files of the folder that were not written here: they lie elsewhere in it."""
+    """Label files of the folder that `avbook label` did not write: they lie elsewhere in it."""
     ours = folder / LABELS_FOLDER
     paths = [locate(folder, file) for file in _label_files(task)]
     return [path for path in paths if os.path.lexists(path) and path.parent != ours]
 
 
 def _check_free(folder: Path, task: str, replace: bool) -> None:
-    """AvbookError where there are labels that may not be replaced, or may not be written."""
+    """AvbookError if there are labels that may not be replaced or written."""
     check_writable(folder)
     there = [path.relative_to(folder).as_posix() for path in _others(folder, task)]
     if os.path.lexists(folder / LABELS_FOLDER):
         there.append(f"{LABELS_FOLDER}/")
     if there and not replace:
         raise AvbookError(
-            f"{folder}: has labels already ({listed(there)}); give --replace to write these in"
-            " their place, or keep a copy of them first"
+            f"{folder}: has labels already ({listed(there)}); give --replace to overwrite them,"
+            " or keep a copy of them first"
         )
 
 
@@ -207,8 +207,8 @@ def covered_seconds(
     seconds: int,  # T
 ) -> np.ndarray:
     """(T,) bool: the seconds of which the spans together cover at least half. A span that covers
-    half of no second counts as the second that it covers most, the first of several, so that no
-    event is lost."""
+    half of no second gets the second that it covers most (the first of several), so that no event
+    is lost."""
     mask = np.zeros(seconds, bool)
     joined: list[list[Fraction]] = []
     for onset, offset in sorted(spans):
@@ -229,7 +229,7 @@ def covered_seconds(
 
 
 def _overlaps(onset: Fraction, offset: Fraction) -> Iterator[tuple[int, Fraction]]:
-    """Each second that the span touches, with the share of it that the span covers."""
+    """Each second that the span touches, with the covered share of it."""
     for second in range(math.floor(onset), math.ceil(offset)):
         yield second, min(offset, Fraction(second + 1)) - max(onset, Fraction(second))
 
@@ -240,7 +240,7 @@ def _masks(
     categories: tuple[str, ...],  # C names
     seconds: int,  # T
 ) -> dict[str, np.ndarray]:
-    """Modality -> (N, T, C) bool: whether the category is there in that second."""
+    """Modality -> (N, T, C) bool: whether the category occurs in that second."""
     spans: dict[tuple[str, str, str], list[tuple[Fraction, Fraction]]] = {}
     for row in rows:
         for modality in MODALITIES.get(row.modality, MODALITIES["both"]):
@@ -262,13 +262,13 @@ def _notes(
     having: dict[str, list[str]],  # category -> its videos
     events: dict[str, set[str]],  # video -> its categories
 ) -> list[Issue]:
-    """Warnings of what the splits cannot give, notes of what may not be meant."""
+    """Warnings about the limits of the splits, and notes on what may be unintended."""
     found = []
-    judging = sum(bool(events[video]) for video in splits["val"])
-    if judging < FEW:
+    useful = sum(bool(events[video]) for video in splits["val"])
+    if useful < FEW:
         text = (
-            f"validation has {judging} video{'s' * (judging != 1)} with an event: the epoch that is"
-            " chosen on it is chosen by luck; label more, or give a larger share (--split"
+            f"validation has {useful} video{'s' * (useful != 1)} with an event: too few to select"
+            " an epoch reliably; label more, or give a larger share (--split"
             " 0.6,0.2,0.2)"
         )
         found.append(Issue("warning", file, text))
@@ -279,14 +279,14 @@ def _notes(
                     "warning",
                     file,
                     f"only {videos[0]!r} has {name!r}, and is needed for training: validation and"
-                    " test cannot judge it; label another video with it",
+                    " test cannot measure it; label another video with it",
                 )
             )
     unlabelled = [video for video, names in events.items() if not names]
     if unlabelled:
         text = (
-            f"no line for {len(unlabelled)} of {len(events)} videos, which count as background from"
-            f" end to end: {listed(unlabelled)}"
+            f"no line for {len(unlabelled)} of {len(events)} videos, which count as background"
+            f" throughout: {listed(unlabelled)}"
         )
         found.append(Issue("note", file, text))
     elif task == "ave":
@@ -303,11 +303,11 @@ def _write(
     folder: Path,
     task: str,
     videos: tuple[str, ...],
-    written: WrittenLabels,  # what is written
+    written: WrittenLabels,  # what to write
     masks: dict[str, np.ndarray],  # modality -> (N, T, C)
     replace: bool,
 ) -> None:
-    """Writes the label files whole or not at all; others stay until these are whole."""
+    """Writes the label files whole or not at all; other files stay until these are complete."""
     busy = f"{folder}: another process is writing labels there; wait for it, or stop it"
     try:
         with lock(folder / f".{LABELS_FOLDER}.lock", busy, remove=True):
@@ -323,12 +323,12 @@ def _write(
 
 
 def _old(folder: Path) -> Path:
-    """Where labels lie while new ones take their place."""
+    """The path of the old labels while new ones take their place."""
     return folder / f".{LABELS_FOLDER}.old.partial"
 
 
 def _restore(folder: Path) -> None:
-    """Puts back what a process that was killed had moved aside, and removes what it left."""
+    """Puts back what a killed process had moved aside, and removes its leftovers."""
     place, old = folder / LABELS_FOLDER, _old(folder)
     if old.is_dir() and not place.exists():
         os.replace(old, place)
@@ -337,8 +337,8 @@ def _restore(folder: Path) -> None:
 
 @contextmanager
 def _swapped(folder: Path, task: str) -> Iterator[Path]:
-    """A new folder to fill, which takes the place of all labels that are there when the block ends;
-    where it fails they stay."""
+    """A new folder to fill, which replaces all existing labels when the block ends; if the block
+    fails they stay."""
     place, old = folder / LABELS_FOLDER, _old(folder)
     try:
         with folder_written_whole(place) as partial:
@@ -346,7 +346,7 @@ def _swapped(folder: Path, task: str) -> Iterator[Path]:
             if place.is_dir():
                 os.replace(place, old)
             while others := _others(folder, task):
-                for path in others:  # the splits first: no two sets are ever mixed
+                for path in others:  # the splits first, so that two sets are never mixed
                     path.unlink()
     except BaseException:
         if old.is_dir() and not place.exists():
@@ -362,10 +362,11 @@ def _write_ave(
     written: WrittenLabels,
     masks: dict[str, np.ndarray],
 ) -> None:
-    """AVE's files: labels of seconds and of clips, the list of clips, the rows of the splits.
+    """Writes AVE's files: labels of seconds and of clips, the list of clips, the rows of the
+    splits.
 
-    Clips of pure background are rows of the splits, so that there are none beside them, unless the
-    folder has features of such."""
+    Clips of pure background are rows of the splits, so no separate background clips are declared,
+    unless the folder has features of such clips."""
     event = masks["audio"] | masks["visual"]  # (N, T, C)
     labels = np.concatenate([event, ~event.any(2, keepdims=True)], 2).astype(np.float32)
     clips = np.concatenate([event.any(1), ~event.any((1, 2))[:, None]], 1).astype(np.float32)
@@ -401,8 +402,8 @@ def _write_llp(
     written: WrittenLabels,
     masks: dict[str, np.ndarray],
 ) -> None:
-    """LLP's files: a list of each split, and the spans that are heard and seen; those of training
-    too, since they are known here."""
+    """Writes LLP's files: a list per split, and the audible and visible spans, which are known here
+    for training too."""
     place = {video: row for row, video in enumerate(videos)}
     either = masks["audio"] | masks["visual"]  # (N, T, C)
     names = written.categories

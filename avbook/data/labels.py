@@ -15,7 +15,8 @@ def rebuilt_labels(
     categories: tuple[str, ...] = AVE_CATEGORIES,  # C names
     seconds: int = SECONDS,  # T
 ) -> np.ndarray:
-    """Segment labels (N, T, C+1), float32, one-hot with background last: what `labels.h5` holds."""
+    """Segment labels (N, T, C+1), float32, one-hot with background last: the content of
+    `labels.h5`."""
     return ave_labels(
         [categories.index(row.category) if row.onset < row.offset else 0 for row in rows],
         [row.onset for row in rows],
@@ -29,7 +30,8 @@ def video_labels(
     videos: list[LLPVideo],  # n clips
     categories: tuple[str, ...] = LLP_CATEGORIES,  # C names
 ) -> np.ndarray:
-    """Video labels (n, C), float32: 1 where the class is heard or seen anywhere in the clip."""
+    """Video labels (n, C), float32: 1 where the class is audible or visible anywhere in the
+    clip."""
     labels = np.zeros((len(videos), len(categories)), np.float32)
     for row, video in enumerate(videos):
         labels[row, [categories.index(label) for label in video.labels]] = 1
@@ -37,11 +39,11 @@ def video_labels(
 
 
 def span_masks(
-    spans: list[LLPSpan],  # of one modality
+    spans: list[LLPSpan],  # spans of one modality
     seconds: int = SECONDS,  # T
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Clip's name -> class -> (T,) bool, in the order of the spans, as the released evaluation
-    fills them: onset included, offset not; empty and inverted spans mark nothing."""
+    """Clip's name -> class -> (T,) bool, in the order of the spans and filled as in the released
+    evaluation: onset included, offset not; empty and inverted spans mark nothing."""
     clips: dict[str, dict[str, np.ndarray]] = {}
     for span in spans:
         masks = clips.setdefault(span.name, {})
@@ -51,12 +53,13 @@ def span_masks(
 
 
 def dense_labels(
-    spans: list[LLPSpan],  # of one modality
-    names: list[str],  # the clips wanted, in order
+    spans: list[LLPSpan],  # spans of one modality
+    names: list[str],  # requested clips, in order
     categories: tuple[str, ...] = LLP_CATEGORIES,  # C names
     seconds: int = SECONDS,  # T
 ) -> np.ndarray:
-    """Segment labels (n, T, C), float32, of the clips wanted; spans of other clips are left out."""
+    """Segment labels (n, T, C), float32, of the requested clips; spans of other clips are
+    ignored."""
     labels = np.zeros((len(names), seconds, len(categories)), np.float32)
     row_of = {name: row for row, name in enumerate(names)}
     for name, masks in span_masks(spans, seconds).items():

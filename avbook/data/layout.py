@@ -1,4 +1,4 @@
-"""Where the files of a data folder lie: at its top, or in a folder within."""
+"""The place of files in a data folder: at its top, or in a subfolder."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 __all__ = ["LABELS_FOLDER", "SUBFOLDERS", "locate"]
 
-LABELS_FOLDER = "labels"  # what `avbook label` writes beside the features of own videos
-# as LLP's authors share it; AVE's has data/
+LABELS_FOLDER = "labels"  # written by `avbook label` beside the features of own videos
+# LLP as its authors share it; AVE has data/
 SUBFOLDERS = ("data", "feats", "data/feats", LABELS_FOLDER)
 
 
@@ -16,7 +16,7 @@ def locate(
     folder: Path,
     file: str,  # name of a file or folder of the official layout
 ) -> Path:
-    """Where it is, or where it is expected (at the top) when there is none."""
+    """The path of the file, or the path where it is expected (at the top) if it does not exist."""
     top = Path(folder) / file
     if os.path.lexists(top):
         return top

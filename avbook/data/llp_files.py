@@ -1,4 +1,4 @@
-"""LLP's official files: what they must hold, what is wrong with them, what is odd about them."""
+"""LLP's official files: required content, errors, and notes on known oddities."""
 
 from __future__ import annotations
 
@@ -41,38 +41,37 @@ OFFICIAL = {
     "inverted_audio_rows": 1,
     "ids_in_ave_too": 394,
     "test_ids_in_ave_too": 33,
-}  # of the published files, counted; a test counts them again where the files are
+}  # counted in the published files; a test repeats the count if they are present
 
 LISTS = LLP_SPEC.split_files
 
 
 @dataclass
 class LLPTables:
-    """What a folder in LLP's layout holds, read and checked; features are opened, not loaded. Rows:
-    train, then val, then test."""
+    """The content of a folder in LLP's layout, read and checked. Features are opened, not loaded.
+    Rows: train, then val, then test."""
 
-    description: FolderDescription  # class names, and what a pack or a world says of itself
+    description: FolderDescription  # class names, and the description of a pack or world
     stores: dict[str, ArrayStore] = field(default_factory=dict)  # audio, visual_2d, visual_3d
     names: dict[str, list[str]] = field(default_factory=dict)  # split -> ID_start_end
     video_labels: dict[str, np.ndarray] = field(default_factory=dict)  # split -> (n, C)
     # split -> audio, visual -> (n, T, C)
     dense: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     spans: dict[str, list[LLPSpan]] = field(default_factory=dict)  # file -> its lines
-    scans: dict[str, Scan] = field(default_factory=dict)  # by name: what the features are
-    own: frozenset[str] = frozenset()  # names of a person's own videos
+    scans: dict[str, Scan] = field(default_factory=dict)  # by name of the features
+    own: frozenset[str] = frozenset()  # names of the user's own videos
 
     def ids(self, *splits: str) -> np.ndarray:
-        """The first 11 characters of the clips' names, and the whole names of own videos; of all
-        splits or of those named."""
+        """The first 11 characters of the clips' names, and the whole names of own videos; of the
+        given splits, or of all."""
         names = [name for split in splits or SPLITS for name in self.names.get(split, [])]
         return np.array([name if name in self.own else name[:11] for name in names])
 
 
 def read_llp(
-    report: ValidationReport,  # of the official files, or of a pack of them; where the findings go
+    report: ValidationReport,  # on the official files or a pack of them; collects the findings
 ) -> LLPTables:
-    """What the folder holds; what is wrong with it goes to the report, so that one look finds
-    everything."""
+    """The content of the folder; errors go to the report, so that one pass finds all of them."""
     tables = LLPTables(describe_folder(report, LLP_SPEC))
     if lacks_labels(report, tables.description, LISTS.values()):
         return tables
@@ -94,10 +93,10 @@ def read_llp(
 
 
 def read_dense(
-    report: ValidationReport,  # where the findings go
+    report: ValidationReport,  # collects the findings
     tables: LLPTables,  # with the names of the clips
     files: Mapping[str, str],  # modality -> file of spans
-    splits: tuple[str, ...],  # whose clips these are
+    splits: tuple[str, ...],  # splits of the clips
     seconds: int,  # T
 ) -> None:
     """Puts the spans of the files and the segment labels of the splits into the tables."""
@@ -113,7 +112,7 @@ def read_dense(
 
 
 def check_lists(report: ValidationReport, tables: LLPTables) -> None:
-    """Errors for a split without clips, a clip in two splits, and two clips that would share one
+    """Reports errors: a split without clips, a clip in two splits, two clips that would share one
     video's features."""
     for split, names in tables.names.items():
         if not names:
@@ -125,7 +124,7 @@ def check_lists(report: ValidationReport, tables: LLPTables) -> None:
             report.error(
                 LISTS[one],
                 f"{listed(twice)}: several clips of one video; features are found by video id, so"
-                " they would share them",
+                " these clips would share them",
             )
         for other in splits[at + 1 :]:
             both = np.intersect1d(tables.ids(one), tables.ids(other))
@@ -139,8 +138,8 @@ def check_lists(report: ValidationReport, tables: LLPTables) -> None:
 
 # ---------------------------------------------------------------------------------------- features
 def read_features(report: ValidationReport, tables: LLPTables) -> None:
-    """Opens the three kinds of features: one file per clip, or a pack's arrays; errors for missing
-    files and other shapes."""
+    """Opens the three kinds of features, one file per clip or a pack's arrays; reports errors for
+    missing files and other shapes."""
     ids = tables.ids()
 
     def open_official(folder: str) -> ArrayStore | None:
@@ -162,13 +161,13 @@ def read_features(report: ValidationReport, tables: LLPTables) -> None:
 
 
 def other_length(name: str, length: int, audio: ArrayStore | None) -> str | None:
-    """What is wrong with the rows of a clip of these features, compared with those of its sound;
-    None where nothing is, or the sound is not known."""
+    """What is wrong with the rows of a clip of these features, compared with its audio features;
+    None if nothing is, or if the audio features are unknown."""
     if audio is None:
         return None
     segments = audio.shape[1]
     if name == "visual_3d" and length != segments:
-        want = "as many"
+        want = "the same number"
     elif length % segments:
         want = "a whole multiple of that"
     else:
@@ -177,12 +176,12 @@ def other_length(name: str, length: int, audio: ArrayStore | None) -> str | None
 
 
 def open_clips(
-    report: ValidationReport,  # where the findings go
+    report: ValidationReport,  # collects the findings
     folder: str,  # vggish, res152 or r2plus1d_18
-    ids: np.ndarray,  # the clips wanted
+    ids: np.ndarray,  # ids of the requested clips
 ) -> NpyFolderStore | None:
-    """The store of a folder's ID.npy files, of the shape that most of them have; None and an error
-    when files are missing."""
+    """The store of a folder's ID.npy files, with the shape of most of them; None and an error if
+    files are missing."""
     path = report.path(folder)
     try:
         stamps = folder_stamps(path)
@@ -197,7 +196,7 @@ def open_clips(
         report.error(
             folder,
             f"{len(missing)} of {len(ids)} files are missing: {listed(missing)}; extract them, or"
-            " take the clips out of the lists",
+            " remove the clips from the lists",
         )
         return None
     usual = Counter(stamps[file][0] for file in files).most_common(1)[0][0]
@@ -206,10 +205,10 @@ def open_clips(
     return None if first is None else NpyFolderStore(path, ids, first.shape, first.dtype, stamps)
 
 
-# ------------------------------------------------------------------------------ what is odd, noted
+# ------------------------------------------------------------------------------------------- notes
 def match_spans(report: ValidationReport, tables: LLPTables) -> None:
-    """An error where no row of an evaluation file names a clip, a warning where few do: the truth
-    of the others would be silence, without a word."""
+    """Reports an error if no row of an evaluation file names a clip, and a warning if few do: the
+    ground truth of the other clips would be empty without notice."""
     names = [name for split in ("val", "test") for name in tables.names[split]]
     known = set(names)
     for modality, file in LLP_SPEC.span_files.items():
@@ -217,14 +216,14 @@ def match_spans(report: ValidationReport, tables: LLPTables) -> None:
         if spans is None or not names:
             continue
         matched = sum(span.name in known for span in spans)
-        if not spans:  # which may be so of own videos
+        if not spans:  # possible for own videos
             say = report.warn if known <= tables.own else report.error
-            say(file, f"has no row; expected the seconds of what is in {modality}")
+            say(file, f"has no row; expected the {modality} events in seconds")
         elif not matched:
             report.error(
                 file,
                 f"none of its {len(spans)} rows names a clip: it has {spans[0].name!r}, the lists"
-                f" have {names[0]!r}; write both alike",
+                f" have {names[0]!r}; write both in the same form",
             )
         elif matched < len(spans) / 2:
             other = next(span.name for span in spans if span.name not in known)
@@ -236,8 +235,8 @@ def match_spans(report: ValidationReport, tables: LLPTables) -> None:
 
 
 def check_truth(report: ValidationReport, tables: LLPTables) -> None:
-    """An error where no second of a split is marked, a warning where none is in one modality: its
-    scores would have nothing to count."""
+    """Reports an error if no second of a split is marked, and a warning if none is in one modality:
+    its scores would be undefined."""
     for split in ("val", "test"):
         marked = {m: bool(dense.any()) for m, dense in tables.dense.get(split, {}).items()}
         if len(marked) < 2 or not tables.names[split]:
@@ -249,8 +248,8 @@ def check_truth(report: ValidationReport, tables: LLPTables) -> None:
 
 
 def note_spans(report: ValidationReport, tables: LLPTables) -> None:
-    """Notes on the files of spans: rows of clips in neither split, rows that mark nothing, labels
-    that disagree."""
+    """Adds notes on the files of spans: rows of clips in neither split, rows that mark nothing,
+    labels that contradict each other."""
     for file, spans in tables.spans.items():
         of_train = file in LLP_SPEC.train_span_files.values()
         splits = ("train",) if of_train else ("val", "test")
@@ -267,7 +266,7 @@ def note_spans(report: ValidationReport, tables: LLPTables) -> None:
         inverted = [span.line for span in spans if span.onset > span.offset]
         for lines, what in (
             (empty, "are empty (onset = offset)"),
-            (inverted, "are turned round (onset after offset)"),
+            (inverted, "are inverted (onset after offset)"),
         ):
             if lines:
                 text = f"{len(lines)} rows {what} and mark nothing: line {listed(lines)}"
@@ -280,27 +279,27 @@ def note_spans(report: ValidationReport, tables: LLPTables) -> None:
         if (either != weak).any():
             report.note(
                 LISTS[split],
-                f"{int((weak & ~either).sum())} video labels without a heard or seen second, "
-                f"{int((either & ~weak).sum())} heard or seen classes without a video label",
+                f"{int((weak & ~either).sum())} video labels without an audible or visible second, "
+                f"{int((either & ~weak).sum())} audible or visible classes without a video label",
             )
 
 
 def check_llp(
-    report: ValidationReport,  # of the official files, or of a pack of them; where the findings go
-    fresh: bool = False,  # look at every value again, whatever an earlier look found
+    report: ValidationReport,  # on the official files or a pack of them; collects the findings
+    fresh: bool = False,  # read every value again, ignoring earlier scans
 ) -> LLPTables:
-    """What the folder holds, after every check: loaders and `avbook data check` both judge by
+    """The content of the folder after every check; both the loaders and `avbook data check` use
     it."""
     tables = read_llp(report)
     tables.scans = judge_features(report, tables.description, tables.stores, fresh)
-    if len(tables.names) == len(SPLITS):  # else every row would be of an unlisted clip
+    if len(tables.names) == len(SPLITS):  # otherwise every row would be of an unlisted clip
         match_spans(report, tables)
         check_truth(report, tables)
         note_spans(report, tables)
     if "train" not in tables.dense and "train" in tables.names:
         report.note(
             LISTS["train"],
-            "labels of the training clips are per video only: which second and which modality is"
-            " what a method has to find",
+            "labels of the training clips are per video only: finding the second and the modality"
+            " is the task of a method",
         )
     return tables

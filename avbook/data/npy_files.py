@@ -1,4 +1,4 @@
-"""Single .npy files of features: the header is judged before anything is allocated or read."""
+"""Single .npy files of features: the header is checked before anything is allocated or read."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from avbook.errors import AvbookError
 __all__ = ["FLOATS", "NpyHeader", "parse_header", "read_header", "read_npy"]
 
 FLOATS = ("float16", "float32", "float64")
-ZIP = b"PK\x03\x04"  # what an .npz begins with
+ZIP = b"PK\x03\x04"  # first bytes of an .npz
 
 
 class NpyHeader(NamedTuple):
-    """What the first bytes of a .npy file say."""
+    """The content of a .npy file's header."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
     fortran: bool  # the first axis varies fastest
-    offset: int  # where the values begin
+    offset: int  # first byte of the values
 
 
 def read_header(
     path: Path,  # a .npy file
 ) -> NpyHeader:
-    """The header of an array of floats. Raises `AvbookError` where the file is missing, no regular
-    file, no .npy file, of other values than floats, or not as long as its header says."""
+    """The header of an array of floats. Raises `AvbookError` if the file is missing, not a regular
+    file, not .npy, not of floats, or not as long as its header says."""
     size = check_regular(path).st_size
     try:
         with open(path, "rb") as file:
@@ -53,10 +53,10 @@ READERS = {
 
 def parse_header(
     path,  # for messages
-    file: BinaryIO,  # at its first byte
+    file: BinaryIO,  # positioned at its first byte
     size: int,  # bytes of the whole file
 ) -> NpyHeader:
-    """The header that the file begins with; raises `AvbookError` as `read_header` does."""
+    """The header at the start of the file; raises `AvbookError` as `read_header` does."""
     try:
         if file.read(4) == ZIP:
             raise ValueError("it is an .npz archive: save the array in it with numpy.save")
@@ -64,7 +64,7 @@ def parse_header(
         version = np.lib.format.read_magic(file)
         shape, fortran, dtype = READERS[version](file)
         offset = file.tell()
-    except Exception as error:  # noqa: BLE001  # NumPy raises what its parser met, of any type
+    except Exception as error:  # noqa: BLE001  # NumPy's parser raises exceptions of any type
         raise _fault(path, error) from None
     if dtype.name not in FLOATS:
         raise AvbookError(f"{path}: {dtype} {shape}, expected floats; extract it again")
@@ -85,5 +85,5 @@ def read_npy(
     try:
         values = np.fromfile(path, dtype, math.prod(shape), offset=offset)
         return values.reshape(shape, order="F" if fortran else "C")
-    except (OSError, ValueError) as error:  # it changed since its header was read
+    except (OSError, ValueError) as error:  # changed since its header was read
         raise AvbookError(f"{path}: cannot be read ({error}); extract it again") from None

@@ -1,4 +1,4 @@
-"""A pack's arrays and small files, opened and compared with what its description says."""
+"""A pack's arrays and small files, opened and compared with its description."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ __all__ = ["open_packed", "open_features", "block_sums", "judge_features"]
 
 def open_packed(
     folder: Path,  # a pack
-    entry: dict,  # what its description says about one array
+    entry: dict,  # one array's entry in its description
 ) -> ArrayStore:
-    """The array as a store; AvbookError when the file is not as described."""
+    """The array as a store; AvbookError if the file is not as described."""
     rows = remote_array(folder, entry["file"]) or open_npy(Path(folder) / entry["file"])
     if list(rows.shape) != entry["shape"] or rows.dtype != np.float16:
         raise AvbookError(
@@ -33,15 +33,15 @@ def open_packed(
 
 
 def open_features(
-    report: ValidationReport,  # where the findings go
-    description: FolderDescription,  # with what a pack says of the features
+    report: ValidationReport,  # collects the findings
+    description: FolderDescription,  # with a pack's description of the features
     files: Mapping[str, str],  # name of the features -> official file or folder
-    # gives the store of an official file or folder, or None where there is none
+    # returns the store of an official file or folder, or None if there is none
     open_official: Callable[[str], ArrayStore | None],
-    required: bool = True,  # whether a pack has to have them
+    required: bool = True,  # whether a pack must have them
 ) -> dict[str, ArrayStore]:
-    """Name -> store of the features that are there and can be read, from a pack or from the
-    official files; errors in the report for the others."""
+    """Name -> store of the readable features, from a pack or from the official files; errors in the
+    report for the others."""
     stores = {}
     for name, file in files.items():
         entry = description.packed(name)
@@ -52,7 +52,7 @@ def open_features(
         else:
             rows = None
             if required:
-                report.error(PACK_FILE, f"says nothing of {name}; pack the official folder again")
+                report.error(PACK_FILE, f"has no entry for {name}; pack the official folder again")
         if rows is not None:
             stores[name] = rows
     return stores
@@ -61,7 +61,7 @@ def open_features(
 def block_sums(
     description: FolderDescription,
 ) -> dict[str, BlockSums]:
-    """By name, the checksums of a pack's arrays; none for the official files."""
+    """The checksums of a pack's arrays by name; empty for the official files."""
     if description.manifest is None:
         return {}
     return {
@@ -71,19 +71,19 @@ def block_sums(
 
 
 def judge_features(
-    report: ValidationReport,  # where the findings go
+    report: ValidationReport,  # collects the findings
     description: FolderDescription,
-    stores: dict[str, ArrayStore],  # by name: features that could be opened
-    fresh: bool = False,  # look at every value again, whatever an earlier look found
+    stores: dict[str, ArrayStore],  # readable features, by name
+    fresh: bool = False,  # read every value again, ignoring earlier scans
 ) -> dict[str, Scan]:
-    """By name, what the features are; what is wrong with them, or with a pack's small files, goes
-    to the report."""
+    """The scan of each kind of features, by name; errors in them, or in a pack's small files, go to
+    the report."""
     if description.manifest is not None:
         _check_copies(report, description.manifest)
     check_described(report, description, stores)
     try:
         scans = scan_features(report.folder, stores, block_sums(description), fresh)
-    except (AvbookError, OSError) as error:  # they were changed while they were read
+    except (AvbookError, OSError) as error:  # changed while they were read
         file, _, message = str(error).removeprefix(f"{report.folder}/").partition(": ")
         report.error(file, message)
         return {}
@@ -92,7 +92,7 @@ def judge_features(
 
 
 def _check_copies(report: ValidationReport, manifest: dict) -> None:
-    """Errors for every small file of a pack that is not what was packed."""
+    """Reports an error for every small file of a pack that differs from what was packed."""
     for name, entry in manifest["files"].items():
         found = report.attempt(name, checksum, report.folder / name)
         if found is not None and found != entry["crc32"]:

@@ -1,8 +1,8 @@
 """Packs: a folder's features as float16 arrays, written once, checked by block, read by row.
 
-A pack is a folder with `audio.npy` and so on, the small files of the official folder as they are,
-and `pack.json` with shapes and checksums. It is written as OUT.partial and renamed when it is
-whole, so a pack that has its name is complete."""
+A pack is a folder with `audio.npy` and so on, unchanged copies of the small official files, and
+`pack.json` with shapes and checksums. It is written as OUT.partial and renamed when complete, so a
+pack with its final name is complete."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ __all__ = ["check_folder", "pack_folder", "task_of"]
 
 PROGRESS = "progress.jsonl"
 CHECKS: dict[str, Callable[..., Any]] = {"ave": check_ave, "llp": check_llp}
-SMALL = 64 * 2**20  # other files up to this size go along with a pack as they are
-# go along whatever their size: there is nothing to train on without them
+SMALL = 64 * 2**20  # other files up to this size are copied into a pack
+# copied at any size: training needs them
 LABEL_FILES = {
     *LABELS,
     VIDEO_LABELS,
@@ -69,7 +69,7 @@ LABEL_FILES = {
 def task_of(
     folder: Path,  # a data folder or a pack
 ) -> str:
-    """ "ave" or "llp": whose layout the folder is in; AvbookError when it has the files of
+    """ "ave" or "llp": the task whose layout the folder has; AvbookError if it has the files of
     neither."""
     folder = Path(folder)
     told = read_manifest(folder) or read_world(folder) or read_features(folder) or {}
@@ -87,7 +87,7 @@ def task_of(
 
 
 def _share(folder: Path, spec: DatasetSpec) -> float:
-    """The share of the task's files that the folder has."""
+    """The fraction of the task's files that the folder has."""
     there = [os.path.lexists(locate(folder, file)) for file in spec.files]
     return sum(there) / len(there)
 
@@ -95,10 +95,10 @@ def _share(folder: Path, spec: DatasetSpec) -> float:
 def check_folder(
     folder,  # a folder in AVE's or LLP's layout, or a pack, or the URL of one
 ) -> list[Issue]:
-    """Everything that is wrong with the folder (level "error"), looks wrong ("warning") or is worth
-    knowing ("note"). Every value is looked at, and every byte of a pack compared with its checksum.
+    """All findings about the folder: errors, likely mistakes ("warning") and facts worth knowing
+    ("note"). Every value is read, and every byte of a pack is compared with its checksum.
 
-    Raises `AvbookError` only when there is no such folder."""
+    Raises `AvbookError` only if there is no such folder."""
     folder = local_folder(folder)
     report = ValidationReport(folder)
     try:
@@ -116,15 +116,15 @@ def check_folder(
 # ------------------------------------------------------------------------------------------ writing
 def pack_folder(
     folder,  # the official files
-    out,  # the pack to write; must not exist, unless as this very pack
-    progress: bool = True,  # show a bar
+    out,  # the pack to write; must not exist, unless it is this same pack
+    progress: bool = True,  # show a progress bar
 ) -> Path:
-    """The finished pack's path. A pack that was interrupted goes on behind its last whole block; a
+    """The finished pack's path. An interrupted pack continues after its last complete block; a
     finished one is not made again.
 
     Features become float16, so values beyond ±65,504 are refused, as are NaN and infinity. Raises
     `AvbookError` for a folder with errors, an `out` that is something else, and a full disk (what
-    was written stays as OUT.partial, to go on from)."""
+    was written stays in OUT.partial, to continue from)."""
     folder, out = Path(folder), Path(out)
     report = ValidationReport(folder)
     task = task_of(folder)
@@ -147,15 +147,15 @@ def pack_folder(
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise AvbookError(
                 f"{partial}: no space left on the disk; {_size(plan) / 1e6:,.0f} MB are needed in"
-                " all; free some and run the same command again, it goes on where it stopped (or"
-                " delete that folder)"
+                " total; free some and run the same command again, it continues (or delete that"
+                " folder)"
             ) from None
         raise os_fault(error.filename or partial, error) from None
     return out
 
 
 def _plan(folder: Path, task: str, stores: dict[str, ArrayStore]) -> dict:
-    """What the pack is to hold and where it comes from: equal plans give equal packs."""
+    """The content of the pack and its sources: equal plans give equal packs."""
     arrays = {}
     for name, rows in stores.items():
         row_bytes = int(np.prod(rows.shape[1:])) * 2
@@ -185,8 +185,8 @@ def _plan(folder: Path, task: str, stores: dict[str, ArrayStore]) -> dict:
 
 
 def _small_files(folder: Path) -> list[Path]:
-    """The folder's own files that go along as they are: labels, orders and lists, and whatever else
-    is small and not features; of two with one name that which is read."""
+    """The folder's own files that are copied: labels, orders, lists, and everything else that is
+    small and not features; of two with one name, the one that the loaders read."""
     features = {*AVE_SPEC.feature_files.values(), *AVE_SPEC.background_files.values()}
     found: dict[str, Path] = {}
     for place in (folder, *(folder / name for name in SUBFOLDERS)):
@@ -206,9 +206,9 @@ def _size(plan: dict) -> int:
 
 
 def _finished(out: Path, plan: dict) -> Path:
-    """`out` when it is this plan's pack; AvbookError when it is anything else."""
+    """`out` if it is this plan's pack; AvbookError if it is anything else."""
     if (out / PACK_FILE).is_file():
-        there = read_manifest(out) or {}  # it is there, so this is a dict
+        there = read_manifest(out) or {}  # it exists, so this is a dict
         for entry in there["arrays"].values():
             for key in ("crc32", "largest"):
                 entry.pop(key, None)
@@ -219,22 +219,22 @@ def _finished(out: Path, plan: dict) -> Path:
             " delete it or name another"
         )
     raise AvbookError(
-        f"{out}: is there already and is no pack; expected a new folder: name another"
+        f"{out}: exists already and is not a pack; expected a new folder: name another"
     )
 
 
 @contextmanager
 def _alone(out: Path) -> Iterator[None]:
-    """Keeps a second process from writing the same pack; its file stands beside the pack, which is
-    renamed while it is held, and goes with the work."""
+    """Keeps a second process from writing the same pack. The lock file stands beside the pack,
+    which is renamed while the lock is held, and is removed at the end."""
     busy = f"{out}: another process is writing this pack; wait for it, or stop it"
     with lock(out.with_name(f".{out.name}.lock"), busy, remove=True):
         yield
 
 
 def _start(partial: Path, plan: dict) -> None:
-    """Leaves in `partial` what an earlier run of the same plan wrote; makes it empty when it was
-    another plan's."""
+    """Keeps in `partial` what an earlier run of the same plan wrote; empties it if it is of another
+    plan."""
     try:
         if json.loads((partial / "plan.json").read_text(encoding="utf-8")) == plan:
             return
@@ -247,7 +247,7 @@ def _start(partial: Path, plan: dict) -> None:
 
 
 def _room(partial: Path, plan: dict) -> None:
-    """AvbookError when the disk has not the space that is still needed."""
+    """AvbookError if the disk lacks the space that is still needed."""
     there = sum(path.stat().st_size for path in partial.iterdir())
     needed, free = max(0, _size(plan) - there), shutil.disk_usage(partial).free
     if needed > free:
@@ -255,15 +255,15 @@ def _room(partial: Path, plan: dict) -> None:
 
 
 def _done(partial: Path, plan: dict) -> dict[str, list[dict]]:
-    """Per array the leading blocks that an earlier run finished and that are on the disk as it
-    noted them."""
+    """For each array the leading blocks that an earlier run finished and that are on the disk as it
+    recorded them."""
     noted: dict[str, dict[int, dict]] = {name: {} for name in plan["arrays"]}
     for line in (partial / PROGRESS).read_text(encoding="utf-8").splitlines():
         try:
             entry = json.loads(line)
             noted[entry["array"]][entry["block"]] = entry
         except (ValueError, KeyError, TypeError):
-            continue  # the line that was being written when a run ended
+            continue  # an incomplete line from an interrupted run
     done: dict[str, list[dict]] = {}
     for name, entry in plan["arrays"].items():
         done[name] = []
@@ -297,15 +297,15 @@ def _header(entry: dict) -> bytes:
 
 
 def _write(file, data) -> None:
-    """Writes the bytes; every byte of a pack's arrays goes through here."""
+    """Writes the bytes; all bytes of a pack's arrays pass through here."""
     file.write(data)
 
 
 def _write_arrays(
     partial: Path, plan: dict, stores: dict[str, ArrayStore], progress: bool
 ) -> dict[str, list[dict]]:
-    """Writes the blocks that are not there yet, noting each when it is; per array the notes of all
-    of its blocks."""
+    """Writes the missing blocks and records each one; returns the records of all blocks by
+    array."""
     from tqdm import tqdm
 
     done = _done(partial, plan)
@@ -328,7 +328,7 @@ def _write_arrays(
         ) as bar,
         open(partial / PROGRESS, "a", encoding="utf-8") as log,
     ):
-        log.write("\n")  # behind a line that a crash may have cut
+        log.write("\n")  # after a line that a crash may have cut
         for name, entry in plan["arrays"].items():
             rows, step, header = stores[name], entry["block_rows"], _header(entry)
             path, notes = partial / entry["file"], done[name]
@@ -362,14 +362,14 @@ def _write_arrays(
 
 
 def _half(rows: ArrayStore, start: int, stop: int) -> tuple[memoryview, float]:
-    """The rows as float16 bytes, and the largest magnitude among them; AvbookError for values that
-    float16 has not."""
+    """The rows as float16 bytes, and the largest magnitude among them; AvbookError for values
+    outside float16's range."""
     import torch
 
     with rows._opened() as source:
         block = native(rows._run(source, start, stop))
     values = torch.from_numpy(block)
-    low, high = (float(end) for end in torch.aminmax(values))  # NaN when there is one
+    low, high = (float(end) for end in torch.aminmax(values))  # NaN if one value is
     largest = max(-low, high)
     tiny = np.abs(block).reshape(len(block), -1).max(1)
     tiny = np.flatnonzero((tiny > 0) & (tiny < SMALLEST))
@@ -392,7 +392,7 @@ def _half(rows: ArrayStore, start: int, stop: int) -> tuple[memoryview, float]:
 def _finish(
     partial: Path, out: Path, plan: dict, notes: dict[str, list[dict]], folder: Path
 ) -> None:
-    """Copies the small files, writes the description and gives the pack its name."""
+    """Copies the small files, writes the description and gives the pack its final name."""
     for name in plan["files"]:
         shutil.copyfile(locate(folder, name), partial / name)
     arrays = {
@@ -406,7 +406,7 @@ def _finish(
     with open(partial / PACK_FILE, "w", encoding="utf-8") as file:
         json.dump({**plan, "arrays": arrays}, file, indent=1)
         file.flush()
-        os.fsync(file.fileno())  # the folder is not to have its name before its description
+        os.fsync(file.fileno())  # the description must be on disk before the folder is renamed
     for name in ("plan.json", PROGRESS):
         (partial / name).unlink()
     if out.is_dir():

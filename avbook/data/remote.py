@@ -1,7 +1,7 @@
-"""Packs at a URL: their small files copied to the cache, their features read where they lie.
+"""Packs at a URL: their small files are copied to the cache, their features are read remotely.
 
-Any protocol that fsspec knows: https://, s3://, gs://, sftp://, memory://, … Of features only the
-rows that are asked for are read, all rows of a batch at once."""
+Any protocol of fsspec works: https://, s3://, gs://, sftp://, memory://, … Only the requested rows
+of the features are read, all rows of a batch in one call."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from avbook.errors import AvbookError
 
 __all__ = ["is_remote", "local_folder", "remote_array", "RemoteStore"]
 
-REMOTE_FILE = "remote.json"  # in a folder of the cache: where the features lie
+REMOTE_FILE = "remote.json"  # in a cache folder: URL of the features
 HEADER_BYTES = 4096  # more than the header of a .npy file has
 
 
@@ -42,10 +42,10 @@ def is_remote(
 def local_folder(
     where,  # a folder, or the URL of a pack
 ) -> Path:
-    """The folder itself; for a pack at a URL a folder of the cache with its small files, of which
-    `remote_array` knows where the features lie. The files are compared with their checksums.
+    """The folder itself; for a pack at a URL a cache folder with its small files, from which
+    `remote_array` finds the features. The files are compared with their checksums.
 
-    Raises `AvbookError` where there is no pack, or the protocol's package is not installed."""
+    Raises `AvbookError` if there is no pack, or the protocol's package is not installed."""
     if not is_remote(where):
         return Path(where)
     url = str(where).rstrip("/")
@@ -56,7 +56,7 @@ def local_folder(
 
 
 def _copy(url: str, folder: Path) -> None:
-    """Brings the small files of the pack up to date."""
+    """Updates the small files of the pack."""
     told = _fetch(f"{url}/{PACK_FILE}", "expected the URL of a pack: `avbook data pack` makes one")
     if not _same(folder / PACK_FILE, told):
         write_bytes(folder / PACK_FILE, told)
@@ -82,15 +82,15 @@ def _fetch(url: str, advice: str) -> bytes:
 
 
 def _filesystem(url: str) -> tuple[Any, str]:
-    """The file system of the URL, and the path in it; AvbookError where its package is missing."""
+    """The file system of the URL, and the path in it; AvbookError if its package is missing."""
     import fsspec
 
     try:
         return fsspec.core.url_to_fs(url)
     except (ImportError, ValueError) as error:
         raise AvbookError(
-            f"{url}: cannot be opened ({_told(error)}); install what fsspec needs for this"
-            " protocol, or give a folder"
+            f"{url}: cannot be opened ({_told(error)}); install the package that fsspec needs for"
+            " this protocol, or give a folder"
         ) from error
 
 
@@ -100,10 +100,10 @@ def _told(error: Exception) -> str:
 
 # --------------------------------------------------------------------------------------- features
 def remote_array(
-    folder: Path,  # as `local_folder` gives it
-    name: str,  # of a .npy file of the pack
+    folder: Path,  # as returned by `local_folder`
+    name: str,  # name of an array of the pack
 ) -> RemoteStore | None:
-    """The array as a store; None where the folder holds its features itself."""
+    """The array as a store; None if the folder itself holds its features."""
     path = Path(folder) / REMOTE_FILE
     if not path.is_file():
         return None
@@ -120,8 +120,8 @@ class _Url(str):
 
 
 class RemoteStore(ArrayStore):
-    """Rows of a .npy file at a URL. Each row that a batch asks for is read once, neighbours
-    together, all of them in one call, which protocols such as https and s3 answer side by side."""
+    """Rows of a .npy file at a URL. Each requested row is read once, neighbouring rows together,
+    all in one call, which protocols such as https and s3 answer in parallel."""
 
     def __init__(self, url: str, header: NpyHeader):
         self.path: Any = _Url(url)
@@ -129,7 +129,7 @@ class RemoteStore(ArrayStore):
 
     @classmethod
     def open(cls, url: str) -> RemoteStore:
-        """The array at the URL; raises `AvbookError` where it is none, or is cut short."""
+        """The array at the URL; raises `AvbookError` if it is not a .npy file or is cut short."""
         files, path = _filesystem(url)
         try:
             size = files.info(path)["size"]
@@ -150,7 +150,7 @@ class RemoteStore(ArrayStore):
     def _array(self, data: bytes, rows: int) -> np.ndarray:
         if len(data) != rows * self.row_bytes:
             raise AvbookError(
-                f"{self.path}: {len(data):,} bytes of {rows * self.row_bytes:,} came; it was cut"
+                f"{self.path}: {len(data):,} of {rows * self.row_bytes:,} bytes arrived; it was cut"
                 " short after it was opened: copy the pack there again"
             )
         return np.frombuffer(bytearray(data), self.dtype).reshape(rows, *self.shape[1:])

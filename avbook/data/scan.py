@@ -1,8 +1,8 @@
-"""One look at every value of a folder's features: a hash of what they are, and what is odd.
+"""A scan of a folder's features: one pass over every value, for a hash and a list of oddities.
 
-The hash is of the values as float16, so that a pack has that of what it was packed from. Hash and
-findings are kept beside the files with their sizes and times, so that the next start only looks at
-those; `SCAN_FILE` may be removed at any time."""
+The hash is of the values as float16, so that a pack has the hash of its source. Hash and findings
+are stored beside the files with the files' sizes and times; the next start only compares those.
+`SCAN_FILE` may be removed at any time."""
 
 from __future__ import annotations
 
@@ -29,50 +29,50 @@ from avbook.errors import AvbookError
 __all__ = ["SCAN_FILE", "Scan", "Rows", "BlockSums", "scan_features"]
 
 SCAN_FILE = ".avbook-scan.json"
-VERSION = 1  # of what a scan finds, and of its file
-SETTLED = 2 * 10**9  # ns: a file that changed later than this before a scan may change unseen
+VERSION = 1  # of a scan's content and file format
+SETTLED = 2 * 10**9  # ns: a file changed within this time before a scan may change again unnoticed
 LARGEST = float(np.finfo(np.float16).max)  # 65504
 SMALLEST = float(np.finfo(np.float16).tiny)  # 6.1e-05: below it float16 loses digits
-LARGEST_ARRAY = 10**12  # bytes; a file with holes may claim any number
-SLOW = 2**30  # bytes that are worth a progress bar
-NAMED = 3  # rows that are remembered by number
+LARGEST_ARRAY = 10**12  # bytes; a sparse file may claim any size
+SLOW = 2**30  # bytes from which a progress bar is shown
+NAMED = 3  # rows kept by number
 
 
 class Rows(Schema):
-    """Rows of which one thing is true: how many, and the first of them."""
+    """Rows with one property: how many, and the first of them."""
 
     count: int = 0
     first: list[int] = []
 
     def add(self, row: int) -> None:
-        """One more."""
+        """Counts one more row."""
         self.count += 1
         if len(self.first) < NAMED:
             self.first.append(row)
 
 
 class Scan(Schema):
-    """What one array of features is, and what is odd about its rows."""
+    """The hash of one array of features, and the oddities of its rows."""
 
-    digest: str  # of the values as float16, row by row
+    digest: str  # hash of the values as float16, row by row
     rows: int
-    distinct: int  # rows that differ from each other
-    not_finite: Rows  # a NaN or an infinity in them
-    constant: Rows  # one value throughout
-    repeated: Rows  # the same values as a row before
+    distinct: int  # distinct rows
+    not_finite: Rows  # rows with a NaN or an infinity
+    constant: Rows  # rows of one constant value
+    repeated: Rows  # rows equal to an earlier row
     damaged: dict[str, Rows] = {}  # by message: rows that cannot be read
-    other_sums: Rows = Rows()  # first rows of a pack's blocks that are not as their checksums say
+    other_sums: Rows = Rows()  # first rows of a pack's blocks with a wrong checksum
 
 
 class BlockSums(NamedTuple):
-    """The checksums that a pack's description holds of one array."""
+    """The checksums of one array in a pack's description."""
 
     crc32: list[int]
-    rows: int  # to a block
+    rows: int  # rows per block
 
 
 class _Kept(Schema):
-    """One entry of `SCAN_FILE`: a scan and the files it is of."""
+    """One entry of `SCAN_FILE`: a scan and its files."""
 
     source: str
     scan: Scan
@@ -83,15 +83,15 @@ class _File(Schema):
 
 
 def scan_features(
-    folder: Path,  # where the scan is kept, if it can be written to
-    stores: dict[str, ArrayStore],  # by name: features on disk
-    sums: dict[str, BlockSums] | None = None,  # by name: of a pack
-    fresh: bool = False,  # look at every value again, whatever was kept
+    folder: Path,  # keeps the scan, if it is writable
+    stores: dict[str, ArrayStore],  # features on disk, by name
+    sums: dict[str, BlockSums] | None = None,  # checksums of a pack, by name
+    fresh: bool = False,  # read every value again, ignoring the stored scan
 ) -> dict[str, Scan]:
-    """By name, what the features are: read from the disk where that was kept and no file has
-    changed, else found by reading every value once.
+    """The scan of each kind of features, by name: read from the disk if it is stored there and no
+    file has changed, else made by reading every value once.
 
-    Raises `AvbookError` where a file changes meanwhile, or is too large to be features."""
+    Raises `AvbookError` if a file changes during the scan, or is too large to be features."""
     for rows in stores.values():
         if rows.nbytes > LARGEST_ARRAY:
             raise AvbookError(
@@ -113,7 +113,7 @@ def scan_features(
             scans[name] = scan_rows(rows, (sums or {}).get(name), bar.update)
             if _source(rows)[0] != source:
                 raise AvbookError(
-                    f"{rows.path}: was written to while it was read; wait for the other program,"
+                    f"{rows.path}: was modified while it was read; wait for the other program,"
                     " then start again"
                 )
             settled &= newest < started - SETTLED and not _broken(scans[name])
@@ -123,7 +123,8 @@ def scan_features(
 
 
 def _broken(scan: Scan) -> bool:
-    """Whether something is to be mended that may not show in sizes and times: a link, a right."""
+    """Whether the scan has faults that may be fixed without a change of sizes and times: a link, a
+    permission."""
     return bool(scan.damaged or scan.other_sums.count)
 
 
@@ -131,9 +132,9 @@ def _broken(scan: Scan) -> bool:
 def scan_rows(
     rows: ArrayStore,
     sums: BlockSums | None = None,
-    advance: Callable[[int], object] = lambda count: None,  # told of the bytes that were read
+    advance: Callable[[int], object] = lambda count: None,  # called with the number of bytes read
 ) -> Scan:
-    """What the array is, found by reading it once, a block at a time."""
+    """Scans the array in one pass, a block at a time."""
     total = hashlib.blake2b(json.dumps([VERSION, list(rows.shape[1:])]).encode(), digest_size=32)
     seen: set[bytes] = set()
     scan = Scan(
@@ -163,16 +164,16 @@ def scan_rows(
 
 
 def _look_at(block: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[bytes]]:
-    """For each row: whether it is finite, whether it is constant, and a digest of its float16, or
-    of its float32 where float16 cannot hold its size."""
+    """For each row: whether it is finite, whether it is constant, and a digest of its float16
+    values, or of its float32 values if they exceed float16's range."""
     import torch
 
-    # as they are read: a float64 may be larger than any float32
+    # as in training: a float64 may exceed the range of float32
     single = torch.from_numpy(native(block)).reshape(len(block), -1).float()
-    low, high = (end.numpy() for end in torch.aminmax(single, dim=1))  # NaN where one is
+    low, high = (end.numpy() for end in torch.aminmax(single, dim=1))  # NaN if one value is
     half = single.half().numpy().astype("<f2", copy=False)
     largest = np.maximum(-low, high)
-    # float16 would make infinities of the ones, and zeros of the others
+    # float16 would turn large values into infinities, small ones into zeros
     beyond = (largest > LARGEST) | ((largest < SMALLEST) & (largest > 0))
     digests = []
     for at in range(len(block)):
@@ -184,8 +185,8 @@ def _look_at(block: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[bytes]]:
 def _blocks(
     rows: ArrayStore, scan: Scan, sums: BlockSums | None
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """First row and values of each block; rows that cannot be read, or are not as their checksum
-    says, are noted in the scan."""
+    """First row and values of each block; unreadable rows and wrong checksums are noted in the
+    scan."""
     if isinstance(rows, NpyFolderStore):
         yield from _clips(rows, scan)
         return
@@ -200,8 +201,8 @@ def _blocks(
 
 
 def _clips(rows: NpyFolderStore, scan: Scan) -> Iterator[tuple[int, np.ndarray]]:
-    """The blocks of one file a clip; faults of the same kind are noted together."""
-    kinds: dict[str, str] = {}  # message without its numbers -> as it was first met
+    """The blocks of one file per clip; faults of the same kind are noted together."""
+    kinds: dict[str, str] = {}  # message without its numbers -> its first occurrence
     for first in range(0, len(rows), rows.block_rows):
         stop = min(first + rows.block_rows, len(rows))
         block = np.zeros((stop - first, *rows.shape[1:]), rows.dtype)
@@ -218,23 +219,23 @@ def _clips(rows: NpyFolderStore, scan: Scan) -> Iterator[tuple[int, np.ndarray]]
 
 # ------------------------------------------------------------------------------------ what was kept
 def _source(rows: ArrayStore) -> tuple[str, int]:
-    """What identifies the files that the rows lie in, and when the last of them changed (ns)."""
+    """An identifier of the files that the rows lie in, and the time of their last change (ns)."""
     stamps, newest = rows.source_stamp()
     about = [VERSION, str(rows.dtype), list(rows.shape), getattr(rows, "offset", None), stamps]
     return json.dumps(about), newest
 
 
 def _places(folder: Path) -> list[Path]:
-    """Where a scan is kept: beside the files, or in the cache where that cannot be."""
+    """The places for a scan: beside the files, or in the cache if those are read-only."""
     name = hashlib.blake2b(os.fsencode(folder.resolve()), digest_size=12).hexdigest()
     return [folder / SCAN_FILE, cache_folder() / "scans" / f"{name}.json"]
 
 
 def _read_kept(folder: Path) -> dict[tuple[str, str], _Kept]:
-    """By name and source: what was kept in either place."""
+    """The stored scans of both places, by name and source."""
     kept: dict[tuple[str, str], _Kept] = {}
     for path in _places(folder):
-        with suppress(AvbookError):  # what is no scan is made again
+        with suppress(AvbookError):  # an invalid scan is made again
             found = _File.model_validate(read_json(path, _File, "a scan", "remove it"))
             kept |= {(name, entry.source): entry for name, entry in found.features.items()}
     return kept
@@ -243,19 +244,19 @@ def _read_kept(folder: Path) -> dict[tuple[str, str], _Kept]:
 def _keep(folder: Path, entries: dict[str, _Kept]) -> None:
     text = _File(features=entries).model_dump_json(indent=1) + "\n"
     for path in _places(folder):
-        with suppress(OSError):  # read-only, or full: the next place, or none
+        with suppress(OSError):  # read-only or full: try the next place
             write_text(path, text)
             return
 
 
 def _bar(size: int):
-    """A bar that is told of bytes; it shows on a terminal, where there are many."""
+    """A progress bar for bytes; it shows on a terminal, for large sizes."""
     from tqdm import tqdm
 
     return tqdm(
         total=size,
         unit="B",
         unit_scale=True,
-        desc="looking at the features (once)",
+        desc="scanning the features (once)",
         disable=size < SLOW or not sys.stderr.isatty(),
     )

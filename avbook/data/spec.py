@@ -1,4 +1,4 @@
-"""What differs between the tasks AVE and LLP: names, classes, files, shapes and official sizes."""
+"""The differences between the tasks AVE and LLP: names, classes, files, shapes, official sizes."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ __all__ = [
 ]
 
 SPLITS = ("train", "val", "test")
-AVE_DATASET = "avadataset"  # the one dataset in a feature or label file of AVE
-AVE_ORDER = "order"  # the one dataset in an order file of AVE
+AVE_DATASET = "avadataset"  # the only dataset in a feature or label file of AVE
+AVE_ORDER = "order"  # the only dataset in an order file of AVE
 
 
 @dataclass(frozen=True)
@@ -31,31 +31,31 @@ class FeatureSpec:
 
     name: str  # in a batch and in a pack, such as "visual_2d"
     file: str  # AVE: the h5 file of all clips; LLP: the folder with ID.npy for each clip
-    shape: tuple[int, ...]  # of one clip without channels: segments or frames, height and width
+    shape: tuple[int, ...]  # shape of a clip without channels: segments or frames, height and width
     channels: int  # in the published files
-    world_channels: int  # in the world, where no other number is asked for
-    background_file: str = ""  # the same features of the background clips; "": there are none
+    world_channels: int  # in the world, by default
+    background_file: str = ""  # the background clips' file; "": none
 
 
 @dataclass(frozen=True, eq=False)
 class DatasetSpec:
-    """What one task has that the other has not, or has otherwise."""
+    """The properties in which one task differs from the other."""
 
     task: str  # "ave" or "llp"
-    name: str  # of the published data set
+    name: str  # name of the published data set
     categories: tuple[str, ...]  # its classes, in the order of the label columns
     features: tuple[FeatureSpec, ...]  # audio first
     splits: Mapping[str, int]  # split -> clips of the published data set
-    split_files: Mapping[str, str]  # split -> the file that says which clips are in it
+    split_files: Mapping[str, str]  # split -> the file that lists its clips
     span_files: Mapping[str, str]  # modality -> the file with onsets and offsets
-    frames_per_second: int  # pictures from which the world's visual features are made
-    train_span_files: Mapping[str, str] = field(default_factory=dict)  # known in the world alone
-    background_clips: int = 0  # of the published data set, for the weak setting
+    frames_per_second: int  # frames per second of the world's videos
+    train_span_files: Mapping[str, str] = field(default_factory=dict)  # known only in the world
+    background_clips: int = 0  # in the published data set, for the weak setting
     seconds: int = SECONDS  # segments of a clip
 
     @property
     def clips(self) -> int:
-        """How many clips the published data set has, background clips not counted."""
+        """The number of clips in the published data set, without background clips."""
         return sum(self.splits.values())
 
     @property
@@ -74,7 +74,7 @@ class DatasetSpec:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The files and folders by which a folder in the official layout is known."""
+        """The files and folders that identify the official layout."""
         return (
             *self.split_files.values(),
             *self.feature_files.values(),
@@ -119,7 +119,7 @@ SPECS = {spec.task: spec for spec in (AVE_SPEC, LLP_SPEC)}
 def find_spec(
     task: str,  # "ave" or "llp"
 ) -> DatasetSpec:
-    """What the task is made of; `AvbookError` for an unknown one."""
+    """The spec of the task; `AvbookError` for an unknown one."""
     if not isinstance(task, str) or task not in SPECS:
         raise AvbookError(f"task {task!r}: unknown; expected {' or '.join(map(repr, SPECS))}")
     return SPECS[task]

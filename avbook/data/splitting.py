@@ -1,4 +1,4 @@
-"""Splits of videos by what is in them: seeded, stratified, and every label in training."""
+"""Splits of videos, stratified by label and seeded, with every label in training."""
 
 from __future__ import annotations
 
@@ -15,50 +15,50 @@ from avbook.errors import AvbookError
 
 __all__ = ["SHARES", "check_shares", "stratified_splits"]
 
-SHARES = (0.7, 0.1, 0.2)  # of the videos, in train, val and test
-NOTHING = ""  # stands for the label of a video that has none
+SHARES = (0.7, 0.1, 0.2)  # shares of train, val and test
+NOTHING = ""  # stands for the label of a video without one
 
 
 def check_shares(
-    shares: Sequence[float | str],  # of train, val and test, or one text: "0.7,0.1,0.2"
+    shares: Sequence[float | str],  # of train, val and test, or one string: "0.7,0.1,0.2"
 ) -> tuple[Fraction, ...]:
-    """The shares as exact numbers; raises `AvbookError` unless they are three above 0 that come to
-    1."""
+    """The shares as exact numbers; raises `AvbookError` unless they are three positive numbers with
+    sum 1."""
     if isinstance(shares, str):
         shares = shares.split(",")
     try:
         floats = [float(share) for share in shares]
-    except ValueError:  # a word
+    except ValueError:  # not a number
         floats = []
     if len(floats) == len(SPLITS) and min(floats) > 0 and abs(sum(floats) - 1) < 1e-6:
         exact = [Fraction(str(share)) for share in shares]
     else:
         told = ",".join(str(share)[:20] for share in shares)
         raise AvbookError(
-            f"split {told}: expected three shares above 0 that come to 1, of the videos for"
+            f"split {told}: expected three shares above 0 with sum 1, of the videos for"
             " training, validation and test, such as 0.7,0.1,0.2"
         )
     return tuple(share / sum(exact) for share in exact)
 
 
 def stratified_splits(
-    labels: Mapping[str, Collection[str]],  # video -> what is in it; nothing: background
-    shares: Sequence[float | str] = SHARES,  # of train, val and test
+    labels: Mapping[str, Collection[str]],  # video -> its labels; none: background
+    shares: Sequence[float | str] = SHARES,  # shares of train, val and test
     seed: int = 0,
-    fixed: Mapping[str, str] | None = None,  # video -> its split, of those that are not drawn
+    fixed: Mapping[str, str] | None = None,  # video -> its split, for videos that are not drawn
 ) -> dict[str, list[str]]:
-    """Split -> its videos, sorted. The same for the same seed, in whatever order videos and labels
-    come; with other videos it is another draw, so that videos may change their splits.
+    """Split -> its videos, sorted. The result depends on the seed, not on the order of videos and
+    labels; with other videos the draw differs, so videos may change their splits.
 
-    Each split gets about its share of the videos with each label, and of all. Every label is in
-    train, and val and test have a video with a label each. Raises `AvbookError` for shares and a
-    seed that are none, and where there are too few videos for that."""
+    Each split gets about its share of the videos with each label, and of all videos. Every label is
+    in train, and val and test each have a video with a label. Raises `AvbookError` for invalid
+    shares or seed, and for too few videos."""
     exact = check_shares(shares)
     check_seed(seed)
     fixed = fixed or {}
     order = sorted(_order(labels, seed), key=lambda video: video not in fixed)
     chosen: dict[str, str] = {}  # video -> its split
-    # what a split lacks of its share, of the videos so far: with each label, and of all (None)
+    # how far each split is below its share so far: per label, and over all videos (None)
     lacks: defaultdict[str | None, list[Fraction]] = defaultdict(lambda: [Fraction(0)] * 3)
     trained: set[str] = set()
     for video in order:
@@ -84,7 +84,7 @@ def stratified_splits(
 
 
 def _order(labels: Mapping[str, Collection[str]], seed: int) -> list[str]:
-    """The videos with the rarest label first, those with one label side by side, else at random."""
+    """The videos with the rarest label first, grouped by label, otherwise at random."""
     count = Counter(label for some in labels.values() for label in (set(some) or {NOTHING}))
 
     def place(video: str) -> tuple[int, str, bytes]:
@@ -100,9 +100,9 @@ def _fill(
     chosen: dict[str, str],  # video -> its split; changed
     labels: Mapping[str, Collection[str]],
     order: list[str],  # all videos
-    fixed: Mapping[str, str],  # that may not be moved
+    fixed: Mapping[str, str],  # videos that may not be moved
 ) -> None:
-    """Moves a video with a label into the split where it has none."""
+    """Moves a video with a label into the split if it has none."""
     labelled = [video for video in order if labels[video]]
     sizes = Counter(chosen[video] for video in labelled)
     if sizes[split]:
@@ -119,31 +119,31 @@ def _fill(
         chosen[max(free, key=lambda video: sizes[chosen[video]])] = split
     elif fixed:
         raise AvbookError(
-            f"no video with an event is left for {split}: put one into it, or label more videos"
+            f"no video with an event is left for {split}: assign one to it, or label more videos"
         )
     else:
         _spare_two(chosen, labels, labelled)
 
 
 def _check_trained(chosen: Mapping[str, str], labels: Mapping[str, Collection[str]]) -> None:
-    """Nothing; raises `AvbookError` where videos were put into splits such that one of their labels
-    is not in train."""
+    """Raises `AvbookError` if the given assignment of videos to splits leaves a label out of
+    train."""
     trained = {label for video in chosen if chosen[video] == "train" for label in labels[video]}
     missing = sorted({label for some in labels.values() for label in some} - trained)
     if missing:
         raise AvbookError(
             f"no video with {missing[0]!r} is in train ({len(missing)} such); every event needs a"
-            " video for training: put one of its videos there"
+            " video for training: assign one of its videos to train"
         )
 
 
 def _spare_two(
     chosen: dict[str, str],  # video -> its split; changed
     labels: Mapping[str, Collection[str]],
-    labelled: list[str],  # videos that have any
+    labelled: list[str],  # videos with a label
 ) -> None:
-    """Puts one video into val, one into test and all others into train, which has every label
-    still; `AvbookError` where no two can be spared."""
+    """Puts one video into val, one into test and all others into train, which keeps every label;
+    `AvbookError` if no two videos can be spared."""
     count = Counter(label for video in labelled for label in set(labels[video]))
     spare = [video for video in labelled if all(count[label] > 1 for label in labels[video])]
     for val, test in combinations(spare, 2):

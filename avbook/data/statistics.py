@@ -1,9 +1,9 @@
 """Counts of the real annotations, which sampled scripts follow, and the functions that count.
 
 The tables hold sums only (no video, no id). `count_ave`, `count_llp` and `count_spans` made them
-from the official files, and a test makes them again wherever those are at hand. The same functions
-count sampled clips, so that the two can be laid side by side. The sampler follows `AVE_COUNTS` and
-`LLP_COUNTS`; it has not seen `SPAN_COUNTS`."""
+from the official files, and a test repeats that if the files are present. The same functions count
+sampled clips for a comparison. The sampler uses `AVE_COUNTS` and `LLP_COUNTS`; `SPAN_COUNTS` is
+held out."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ __all__ = [
 def chain_counts(
     masks: np.ndarray | list,  # (N, T) bool, one row per span pattern
 ) -> list[int]:
-    """How a pattern starts and switches: [starts on, starts off, on→on, on→off, off→on, off→off],
-    summed over the rows."""
+    """Starts and switches of span patterns: [starts on, starts off, on→on, on→off, off→on,
+    off→off], summed over the rows."""
     masks = np.asarray(masks, bool).reshape(-1, np.shape(masks)[-1] if len(masks) else 10)
     now, then = masks[:, 1:], masks[:, :-1]
     return [
@@ -49,8 +49,8 @@ def count_ave(
     clips,  # AVE clips of ten seconds, the main source first
     categories: list[str],  # class names in order
 ) -> dict:
-    """Per class: videos, videos whose event fills the clip, event seconds; over all: the table of
-    onsets against offsets (11, 11)."""
+    """Per class: videos, videos whose event fills the clip, event seconds; over all classes: the
+    table of onsets against offsets (11, 11)."""
     index = {name: i for i, name in enumerate(categories)}
     videos, full, seconds, joint = (
         np.zeros(shape, int) for shape in (len(index), len(index), len(index), (11, 11))
@@ -72,10 +72,10 @@ def count_ave(
 
 
 def together(
-    labels,  # rows [videos, class, class, …], as `count_llp` gives them
+    labels,  # rows [videos, class, class, …], as returned by `count_llp`
     classes: int,
 ) -> np.ndarray:
-    """Videos that bear both labels, (C, C); on the diagonal those that bear the one."""
+    """Videos with both labels, (C, C); on the diagonal those with the one label."""
     table = np.zeros((classes, classes), int)
     for videos, *chosen in labels:
         table[np.ix_(chosen, chosen)] += videos
@@ -86,15 +86,15 @@ def count_llp(
     clips,  # LLP clips of ten seconds
     categories: list[str],  # class names in order
 ) -> dict:
-    """Which labels videos bear; then per class how its sources split by modality, fill the clip,
+    """The labels of videos; then, per class, how its sources split by modality, fill the clip,
     coincide and switch.
 
     `labels`: rows [videos, class, class, …], one for each set of labels. Per class, over its
-    sources: `modality` [heard only, seen only, both]; `filled` [heard only, of those all ten
-    seconds; seen only, of those all ten]; `both` [both fill the clip, only the sound does, only the
-    picture does, neither]; `same` (of neither, those with equal spans); `audio_chain` and
-    `visual_chain`: `chain_counts` of the patterns that do not fill the clip. `quiet`: seconds in
-    all, those with nothing heard, with nothing seen."""
+    sources: `modality` [audio only, visual only, both]; `filled` [audio only, of those all ten
+    seconds; visual only, of those all ten]; `both` [both fill the clip, only the audio does, only
+    the visual does, neither]; `same` (of neither, those with equal spans); `audio_chain` and
+    `visual_chain`: `chain_counts` of the patterns that do not fill the clip. `quiet`: all seconds,
+    those without an audible source, those without a visible one."""
     index = {name: i for i, name in enumerate(categories)}
     sets: Counter[tuple[int, ...]] = Counter()
     quiet = np.zeros(3, int)
@@ -168,8 +168,8 @@ AVE_COUNTS: dict[str, list] = {
 }
 # fmt: on
 
-# LLP: labels of the 10,000 training videos; labels and spans of the 1,849 judged ones (val and
-# test).
+# LLP: labels of the 10,000 training videos; labels and spans of the 1,849 evaluation videos (val
+# and test).
 # fmt: off
 LLP_COUNTS: dict[str, list] = {
     "labels_train":
@@ -264,15 +264,15 @@ def count_spans(
     clips,  # LLP clips of ten seconds, their seconds annotated
     categories,  # C class names in order
 ) -> dict:
-    """What a list of labels hides, over clips and the classes they list.
+    """What a list of labels leaves open, over clips and the classes that they list.
 
-    `labels` (C, 4): listed labels that are [heard only, seen only, both, neither] somewhere in the
-    clip; `seconds` (C, 4): the ten seconds of each of those labels, the same way; `unlisted` (C,):
-    classes that occur without being listed. Over events, the maximal runs of a class:
-    `lengths_audio`, `lengths_visual` (11,). Over classes both heard and seen in a clip: `starts`,
-    `ends` (19,), the first (last) second in view minus the first (last) one heard, from -9 to 9;
-    `matched` (C, 4): those in all, with the same first second, with the same last one, with the
-    same seconds."""
+    `labels` (C, 4): listed labels that are [audible only, visible only, both, neither] somewhere in
+    the clip; `seconds` (C, 4): the ten seconds of each of those labels, the same way; `unlisted`
+    (C,): classes that occur without being listed. Over events, the maximal runs of a class:
+    `lengths_audio`, `lengths_visual` (11,). Over classes both audible and visible in a clip:
+    `starts`, `ends` (19,), the first (last) visible second minus the first (last) audible one, from
+    -9 to 9; `matched` (C, 4): their number, and those with the same first second, with the same
+    last one, with the same seconds."""
     index = {name: i for i, name in enumerate(categories)}
     labels, seconds, matched = (np.zeros((len(index), 4), int) for _ in range(3))
     unlisted, lengths, ends = (
@@ -313,11 +313,11 @@ def count_spans(
 
 
 def _kind(heard, seen):
-    """0 heard only, 1 seen only, 2 both, 3 neither."""
+    """0 audible only, 1 visible only, 2 both, 3 neither."""
     return np.where(heard, np.where(seen, 2, 0), np.where(seen, 1, 3))
 
 
-# LLP's 1,849 judged clips, validation and test (class order of `LLP_CATEGORIES`).
+# LLP's 1,849 evaluation clips, validation and test (class order of `LLP_CATEGORIES`).
 # fmt: off
 SPAN_COUNTS: dict = {
     "videos": 1849,

@@ -1,8 +1,8 @@
 """Feature arrays on disk: one row per clip, read in batches, never held twice, never as float64.
 
-A store answers `read(indices)` with float32 and `blocks()` with the rows in order. Nothing stays
-open between reads, so a store may be pickled, forked, or used from several threads, and the
-kernel's page cache is not counted as ours."""
+A store has `read(indices)`, which returns float32, and `blocks()`, which yields the rows in order.
+Nothing stays open between reads, so a store may be pickled, forked, or used from several threads,
+and the kernel's page cache does not count as this process's memory."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ __all__ = [
     "checked_block",
 ]
 
-BLOCK_BYTES = 16 * 2**20  # the most that is read at one go: the size of every scratch buffer
+BLOCK_BYTES = 16 * 2**20  # most bytes of one read: the size of every scratch buffer
 
 
 def row_numbers(
     indices,  # an int, a slice, a list, a range, a boolean mask, a NumPy array or a torch tensor
-    length: int,  # the number of rows there are
+    length: int,  # the number of rows
 ) -> np.ndarray:
-    """The rows that `indices` names, as a 1-d int64 array without negative numbers; IndexError when
+    """The rows that `indices` selects, as a 1-d int64 array without negative numbers; IndexError if
     one is out of range."""
     if isinstance(indices, slice):
         return np.arange(length)[indices]
@@ -63,8 +63,8 @@ def row_numbers(
 def not_finite(
     block: np.ndarray,  # float16, float32 or float64, any shape
 ) -> np.ndarray:
-    """For each row of the block, whether it holds a NaN or an infinity; float16 is judged by its
-    bits, which is quick."""
+    """For each row of the block, whether it holds a NaN or an infinity; float16 is tested by its
+    bits, which is fast."""
     flat = block.reshape(len(block), -1)
     if flat.dtype == np.float16:
         bits = native(flat).view(np.uint16)
@@ -73,8 +73,8 @@ def not_finite(
 
 
 class ArrayStore:
-    """A store of clips: `shape` (N, ...), `dtype` as on disk, `path` for messages. Subclasses say
-    how a run of rows is got."""
+    """A store of clips: `shape` (N, ...), `dtype` as on disk, `path` for messages. Subclasses
+    define how a run of rows is read."""
 
     path: Path
     shape: tuple[int, ...]
@@ -95,52 +95,52 @@ class ArrayStore:
 
     @property
     def block_rows(self) -> int:
-        """How many rows make a block of at most BLOCK_BYTES (at least one)."""
+        """The number of rows in a block of at most BLOCK_BYTES (at least one)."""
         return max(1, BLOCK_BYTES // max(1, self.row_bytes))
 
     @property
     def in_memory(self) -> bool:
-        """Whether a read takes no file and no network."""
+        """Whether a read needs no file and no network."""
         return False
 
     def row_name(self, row: int) -> str:
-        """What a message calls a row."""
+        """The name of a row in messages."""
         return f"row {row}"
 
     def where(self, row: int) -> str:
-        """What a message calls a row and the file it lies in."""
+        """The name of a row and its file in messages."""
         return f"{self.path}: row {row} of {len(self)}"
 
     def source_stamp(self) -> tuple[object, int]:
-        """What tells whether the files that the rows lie in have changed, and when the last of them
-        did (ns)."""
+        """An identifier that changes with the files of the rows, and the time of their last change
+        (ns)."""
         stamp = file_stamp(os.stat(self.path))
         return stamp, max(stamp[1:])
 
     @contextmanager
     def _opened(self):
-        """Something from which `_run` takes rows; open only while a read lasts."""
+        """The source from which `_run` takes rows; open only during a read."""
         yield None
 
     def _run(self, source, start: int, stop: int) -> np.ndarray:
-        """Rows start..stop-1 in the dtype they have on disk, in memory of their own."""
+        """Rows start..stop-1 in their dtype on disk, in their own memory."""
         raise NotImplementedError
 
     def read(
         self,
-        indices,  # what `row_numbers` takes; repeated and unsorted ones too
+        indices,  # as for `row_numbers`; may be repeated and unsorted
     ):
-        """Those rows as a float32 CPU tensor (B, ...), in the order asked for.
+        """These rows as a float32 CPU tensor (B, ...), in the given order.
 
-        Each row that is asked for is read once, in the order of the file; neighbours are read
-        together. Besides the result there is one scratch block."""
+        Each row is read once, in the order of the file; neighbouring rows are read together.
+        Besides the result there is one scratch buffer."""
         import torch
 
         rows = row_numbers(indices, len(self))
         out = torch.empty((len(rows), *self.shape[1:]), dtype=torch.float32)
         if not len(rows):
             return out
-        order = np.argsort(rows, kind="stable")  # order[k]: where the k-th smallest row goes
+        order = np.argsort(rows, kind="stable")  # order[k]: position of the k-th smallest row
         ranked = rows[order]
         distinct = np.unique(ranked)
         cuts = np.flatnonzero(np.diff(distinct) > 1) + 1
@@ -173,16 +173,16 @@ def native(array: np.ndarray) -> np.ndarray:
 def file_stamp(
     found: os.stat_result,
 ) -> tuple[int, int, int]:
-    """Size and times of a file, by which a change shows: no program sets the time of the last
-    change of its own will, as it may that of the last writing."""
+    """Size and times of a file, which reveal a change: a program can set the modification time of a
+    file, but not the time of its last status change."""
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def folder_stamps(
     folder: Path,
 ) -> dict[str, tuple[int, int, int]]:
-    """By name, the stamp of each entry of the folder; -1 bytes for what may not be looked at, such
-    as a link to nothing. Raises OSError without such a folder."""
+    """The stamp of each entry of the folder, by name; size -1 for inaccessible entries, such as
+    broken links. Raises OSError without such a folder."""
     stamps = {}
     for entry in os.scandir(folder):
         try:
@@ -193,20 +193,20 @@ def folder_stamps(
 
 
 def _check_unchanged(path: Path, stamp: tuple[int, int, int]) -> None:
-    """AvbookError where the file is gone or is another than when its stamp was taken."""
+    """AvbookError if the file is gone or differs from its stamp."""
     try:
         same = file_stamp(os.stat(path)) == stamp
     except OSError:
         same = False
     if not same:
         raise AvbookError(
-            f"{path}: was removed, replaced or written to since it was opened; start again"
+            f"{path}: was removed, replaced or modified since it was opened; start again"
         )
 
 
 class RawStore(ArrayStore):
-    """Rows that lie one after the other in a file from `offset` on: a .npy file, or an h5 dataset
-    that is not chunked. A read raises `AvbookError` where the file has changed since."""
+    """Rows stored one after the other in a file from `offset` on: a .npy file, or an h5 dataset
+    that is not chunked. A read raises `AvbookError` if the file has changed."""
 
     def __init__(self, path: Path, offset: int, shape: tuple[int, ...], dtype: np.dtype):
         self.path, self.offset = Path(path), int(offset)
@@ -240,8 +240,8 @@ class RawStore(ArrayStore):
 
 
 class H5Store(ArrayStore):
-    """Rows of an h5 dataset that has to go through h5py (chunked or compressed). A read raises
-    `AvbookError` where the file has changed since."""
+    """Rows of an h5 dataset that needs h5py (chunked or compressed). A read raises `AvbookError` if
+    the file has changed."""
 
     def __init__(self, path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype):
         self.path, self.name = Path(path), name
@@ -273,8 +273,8 @@ class H5Store(ArrayStore):
 
 
 class NpyFolderStore(ArrayStore):
-    """Rows that lie in a folder as ID.npy, one file per clip, all of one shape and type. A read
-    raises `AvbookError` where a file has changed since its stamp was taken."""
+    """Rows stored in a folder as ID.npy, one file per clip, all of one shape and type. A read
+    raises `AvbookError` if a file has changed since its stamp was taken."""
 
     def __init__(
         self,
@@ -282,7 +282,7 @@ class NpyFolderStore(ArrayStore):
         ids,
         row_shape: tuple[int, ...],
         dtype: np.dtype,
-        stamps: dict[str, tuple[int, int, int]] | None = None,  # by file; None: not looked at
+        stamps: dict[str, tuple[int, int, int]] | None = None,  # by file; None: not checked
     ):
         self.path, self.ids = Path(folder), np.asarray(ids)
         self.shape, self.dtype = (len(self.ids), *map(int, row_shape)), np.dtype(dtype)
@@ -318,7 +318,7 @@ class NpyFolderStore(ArrayStore):
         array = read_npy(path)
         if array.dtype.itemsize > self.dtype.itemsize:
             raise AvbookError(
-                f"{path}: {array.dtype}, but most clips are {self.dtype}; write all of them alike"
+                f"{path}: {array.dtype}, but most clips are {self.dtype}; write all in one type"
             )
         if array.shape != self.shape[1:]:
             raise AvbookError(
@@ -338,7 +338,7 @@ def checked_block(
     if len(bad):
         raise AvbookError(
             f"{rows.where(first + int(bad[0]))} holds NaN or infinity ({len(bad)} such among the"
-            " rows beside it); extract that clip again or take it out of the lists"
+            " neighbouring rows); extract that clip again or remove it from the lists"
         )
     return block
 

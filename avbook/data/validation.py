@@ -1,7 +1,7 @@
-"""Checks of a data folder: issues that say the file, what was found, expected, and what to do.
+"""Checks of a data folder: findings with file, found value, expected value, and advice.
 
 The loaders and `avbook data check` share these: a loader stops at the first error, the command
-prints everything."""
+prints all findings."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ __all__ = [
     "listed",
 ]
 
-# what tells faults of the same kind apart: quoted words, ids of clips, numbers
+# where faults of one kind differ: quoted words, ids of clips, numbers
 VALUES = re.compile(r"'[^']*'|\"[^\"]*\"|\S{11}_[\d.]+_[\d.]+|\d+")
 
 
 @dataclass(frozen=True)
 class Issue:
-    """One thing that is wrong with a file of a data folder (`error`), looks wrong (`warning`), or
-    is worth knowing (`note`)."""
+    """One finding about a file of a data folder: wrong (`error`), probably wrong (`warning`), or
+    worth knowing (`note`)."""
 
     level: str  # "error", "warning" or "note"
     file: str  # the file's name in the folder
@@ -59,13 +59,13 @@ class Issue:
 
 
 class ValidationReport:
-    """The findings about one folder, in the order they were made."""
+    """The findings about one folder, in the order in which they were made."""
 
     def __init__(self, folder: Path):
         self.folder = Path(folder)
         self.findings: list[Issue] = []
         if self.folder.is_file():
-            raise AvbookError(f"{folder}: is a file; give the folder that it lies in")
+            raise AvbookError(f"{folder}: is a file; give its folder")
         if not self.folder.is_dir():
             raise AvbookError(
                 f"{folder}: no such folder; expected one with the official files, a world, or a"
@@ -73,32 +73,32 @@ class ValidationReport:
             )
 
     def error(self, file: str, message: str) -> None:
-        """Add an error: the folder cannot be used as it is."""
+        """Adds an error: the folder cannot be used as it is."""
         self.findings.append(Issue("error", str(file), message))
 
     def warn(self, file: str, message: str) -> None:
-        """Add a warning: the folder can be used, and something in it is probably not meant."""
+        """Adds a warning: the folder can be used, but something in it is probably a mistake."""
         self.findings.append(Issue("warning", str(file), message))
 
     def note(self, file: str, message: str) -> None:
-        """Add a note: true, worth knowing, no reason to stop."""
+        """Adds a note: worth knowing, no reason to stop."""
         self.findings.append(Issue("note", str(file), message))
 
     def path(self, file: str) -> Path:
-        """Where the file or folder of that name lies: in the folder, or where the released archives
+        """The path of the file or folder of that name: at the top, or where the released archives
         have it."""
         return locate(self.folder, file)
 
     def has(self, file: str) -> bool:
-        """Whether there is anything of that name; a link to nothing counts, so that it is named."""
+        """Whether an entry of that name exists; a broken link counts, so that it is reported."""
         return os.path.lexists(self.path(file))
 
     def errors(self) -> list[Issue]:
-        """The errors alone."""
+        """The errors only."""
         return [finding for finding in self.findings if finding.level == "error"]
 
     def attempt(self, file: str, action: Callable, *args):
-        """What `action(*args)` gives, or None after its AvbookError became an error about the
+        """The result of `action(*args)`, or None after its AvbookError was added as an error of the
         file."""
         try:
             return action(*args)
@@ -111,8 +111,8 @@ class ValidationReport:
 
     def read_rows(self, file: str, reader: Callable, *args) -> list | None:
         """The rows that a reader of `avbook.data.annotations` finds in the file, or None after its
-        faults became errors; lines with the same kind of fault are one, in the words of the
-        first."""
+        faults were added as errors; lines with the same kind of fault become one error, with the
+        message of the first."""
         faults: dict[str, dict[int, str]] = {}  # kind -> line -> message
 
         def note(path: Path, line: int, message: str) -> None:
@@ -130,8 +130,8 @@ class ValidationReport:
         return None if faults else rows
 
     def stop_on_errors(self) -> None:
-        """Raise the first error, shortened to a line, as AvbookError; say how many more there
-        are."""
+        """Raises the first error, shortened to a line, as AvbookError, with the number of further
+        ones."""
         errors = self.errors()
         if not errors:
             return
@@ -149,18 +149,18 @@ NAMED = 3  # items that a message names
 
 
 def listed(
-    items: Collection,  # anything that prints
+    items: Collection,  # any printable objects
 ) -> str:
-    """The first items as a comma list, the rest counted."""
+    """The first items as a comma-separated list, and the number of the others."""
     return counted(len(items), items)
 
 
 def counted(
-    count: int,  # how many there are
-    first: Collection,  # some of them, or all: anything that prints
-    kind: str = "",  # what they are, such as "line"
+    count: int,  # number of all items
+    first: Collection,  # some or all of them: any printable objects
+    kind: str = "",  # kind of the items, such as "line"
 ) -> str:
-    """ "row 3, row 7, row 9 and 90 more": the first three named, the rest counted."""
+    """ "row 3, row 7, row 9 and 90 more": the first three by name, and the number of the others."""
     names = [str(item) for item in first][:NAMED]
     text = ", ".join(names)
     if count > len(names):
@@ -170,24 +170,24 @@ def counted(
 
 @dataclass
 class FolderDescription:
-    """What the small files of a data folder say about the whole of it."""
+    """The descriptions of a data folder in its small files."""
 
     categories: tuple[str, ...]  # C names: those of `categories.txt`, else the data set's own
-    manifest: dict | None  # a pack's description
-    world: dict | None  # the world's own description
-    features: dict | None = None  # what extractors made features from videos
+    manifest: dict | None  # description of a pack
+    world: dict | None  # description of a world
+    features: dict | None = None  # the extractors of features made from videos
 
     def packed(self, name: str) -> dict | None:
-        """What a pack says of the features of that name; None for the official files."""
+        """A pack's entry for the features of that name; None for the official files."""
         return None if self.manifest is None else self.manifest["arrays"].get(name)
 
 
 def describe_folder(
-    report: ValidationReport,  # where the findings go
-    spec: DatasetSpec,  # whose layout it is
+    report: ValidationReport,  # collects the findings
+    spec: DatasetSpec,  # spec of the layout
 ) -> FolderDescription:
-    """What `categories.txt`, `pack.json`, `world.json` and `features.json` say; a file that cannot
-    be used is an error in the report, and counts as missing."""
+    """The content of `categories.txt`, `pack.json`, `world.json` and `features.json`; an unusable
+    file is an error in the report, and counts as missing."""
     folder, own = report.folder, spec.categories
     manifest = report.attempt(PACK_FILE, read_manifest, folder)
     categories = report.attempt("categories.txt", read_categories, folder, own)
@@ -203,11 +203,11 @@ def describe_folder(
 
 
 def check_described(
-    report: ValidationReport,  # where the findings go
+    report: ValidationReport,  # collects the findings
     description: FolderDescription,
-    stores: Mapping[str, ArrayStore],  # by name: features that could be opened
+    stores: Mapping[str, ArrayStore],  # readable features, by name
 ) -> None:
-    """Errors for features of another length than their extractors make, or of other seconds."""
+    """Reports errors for features whose width or seconds differ from their description."""
     told = description.features
     if told is None:
         return
@@ -230,30 +230,30 @@ def check_described(
 
 
 def lacks_labels(
-    report: ValidationReport,  # where the finding goes
+    report: ValidationReport,  # collects the finding
     description: FolderDescription,
-    files: Collection[str],  # that hold labels and splits
+    files: Collection[str],  # files of labels and splits
 ) -> bool:
-    """Whether the folder is of features that were made from videos and not labelled yet; then an
-    error in the report says so, in place of one for each file."""
+    """Whether the folder has features made from videos but no labels yet; then one error in the
+    report says so, instead of one for each file."""
     if description.features is None or any(report.has(file) for file in files):
         return False
     report.error(
         FEATURES_FILE,
         "the features are there, labels and splits are not: `avbook label` makes them from a table"
-        " of what happens when",
+        " of events and their times",
     )
     return True
 
 
 def check_orders(
-    report: ValidationReport,  # where the findings go
+    report: ValidationReport,  # collects the findings
     orders: dict[str, np.ndarray],  # split -> its row numbers
-    files: Mapping[str, str],  # split -> the file they come from
-    count: int,  # rows there are
+    files: Mapping[str, str],  # split -> its file
+    count: int,  # number of rows
 ) -> None:
-    """Errors for indices out of range, repeated, or in two splits; a note for rows that no split
-    uses."""
+    """Reports errors for indices out of range, repeated, or in two splits, and a note for rows that
+    no split uses."""
     for split, rows in orders.items():
         outside = rows[(rows < 0) | (rows >= count)]
         if len(outside):
@@ -266,8 +266,8 @@ def check_orders(
             values, times = np.unique(rows, return_counts=True)
             report.error(
                 files[split],
-                f"{listed(values[times > 1])} is there more than once; every clip belongs into a"
-                " split once",
+                f"{listed(values[times > 1])} occurs more than once; every clip belongs in one"
+                " split, once",
             )
     names = list(orders)
     for at, first in enumerate(names):
@@ -287,12 +287,12 @@ def check_orders(
 
 
 def check_scans(
-    report: ValidationReport,  # where the findings go
-    stores: dict[str, ArrayStore],  # by name: features
-    scans: Mapping[str, Scan],  # by name: what they are
+    report: ValidationReport,  # collects the findings
+    stores: dict[str, ArrayStore],  # features, by name
+    scans: Mapping[str, Scan],  # their scans, by name
 ) -> None:
-    """Errors for features that cannot be read, are not finite, or are all the same; warnings for
-    constant rows, a note for repeated ones."""
+    """Reports errors for features that cannot be read, are not finite, or are all the same,
+    warnings for constant rows, and a note for repeated ones."""
     for name, scan in scans.items():
         rows, file = stores[name], stores[name].path.name
         for message, found in scan.damaged.items():
@@ -312,7 +312,8 @@ def check_scans(
         if scan.distinct == 1 and scan.rows > 1:
             what = "one value throughout" if scan.constant.count else "the same values"
             report.error(
-                file, f"all {scan.rows} clips hold {what}: the features were never written to it"
+                file,
+                f"all {scan.rows} clips hold {what}: the features were never written to this file",
             )
             continue
         if scan.constant.count:
@@ -323,8 +324,8 @@ def check_scans(
 
 
 def _of_rows(rows: ArrayStore, found: Rows, message: str) -> tuple[str, str]:
-    """The file and the text of a finding about some rows; a clip with a file of its own is named by
-    that where it is the only one."""
+    """The file and the text of a finding about some rows; a single clip with its own file is named
+    by that file."""
     names = [rows.row_name(row) for row in found.first]
     if found.count == 1 and isinstance(rows, NpyFolderStore):
         return f"{rows.path.name}/{names[0]}", message

@@ -1,1 +1,1 @@
-"""What the papers claim beside what our runs and code say: claims, equations, discrepancies."""
+"""Claims of the papers, their equations and discrepancies, compared with our runs and code."""

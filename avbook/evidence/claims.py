@@ -35,7 +35,7 @@ VERDICTS = ("agrees", "disagrees", "undecided", "not run", "cited", "shown", "no
 _PRESETS = {
     "world": ("quick", "paper"),
     "official": ("paper",),
-}  # by kind of data: whose runs are looked at; the first fill the tables
+}  # kind of data -> presets considered; the first one fills the tables
 _TRIED = {
     ("world", "quick"): "world, small settings",
     ("world", "paper"): "world, paper's settings",
@@ -44,13 +44,12 @@ _TRIED = {
 
 
 class Claims:
-    """Run records by setting, data set and preset, so that several of them can be asked about
-    without being mixed."""
+    """Run records by setting, data set and preset, so that these are never mixed."""
 
     def __init__(
         self,
         records: Records,
-        # by kind of data: the presets that are looked at
+        # kind of data -> presets considered
         presets: dict[str, tuple[str, ...]] | None = None,
     ):
         self.presets = presets or _PRESETS
@@ -82,11 +81,10 @@ class Claims:
     def of(
         self,
         recipe: str | None,
-        options: dict[str, Any],  # as `--set` would take them
+        options: dict[str, Any],  # as for `--set`
         data: tuple[str, str, str],  # kind, name and preset
     ) -> list[dict[str, Any]]:
-        """The records of a setting on one data set, by seed; none for a recipe that is not
-        known."""
+        """The records of a setting on one data set, by seed; empty for an unknown recipe."""
         if recipe not in RECIPES:
             return []
         _, changed = resolve_settings(find_recipe(recipe), data[2], options)
@@ -99,8 +97,8 @@ class Claims:
         self,
         data: tuple[str, str, str],  # kind, name and preset
     ) -> str:
-        """What a row is said to stand on, such as "world: world-ave-small-0"; with a word on the
-        preset where it is not the first of its kind."""
+        """The data behind a row, such as "world: world-ave-small-0"; with the preset if it is not
+        the first of its kind."""
         kind, name, preset = data
         return f"{kind}: {name}" + ("" if preset == self.presets[kind][0] else f", {preset} preset")
 
@@ -108,17 +106,17 @@ class Claims:
 # --------------------------------------------------------------------------------------------- rows
 def claim_rows(
     records: Records,
-    # figure's key -> where the book draws it, from `figures_shown`
+    # key of a figure -> its place in the book, from `figures_shown`
     shown: dict[str, str] | None = None,
 ) -> list[dict[str, Any]]:
-    """One dict a claim and what it was tried on: paper, kind, claim, source, printed, ours, low,
+    """One dict per claim and data it was tried on: paper, kind, claim, source, printed, ours, low,
     high, seeds, data, tried, protocol, verdict, excludes, paper_gap_inside, command.
 
-    A cell claims a number on the official data, so elsewhere its verdict is "not run", though ours
-    stands beside it. A direction is judged wherever both settings were run, as `compare` does: on
-    the world with the small settings of the quick preset, and apart from it with the paper's. An
-    undecided one says what it excludes, and each says whether the paper's gap lies inside ours. A
-    figure is "shown" where a page draws its like."""
+    A number is a claim about the official data, so elsewhere its verdict is "not run", although
+    ours is shown beside it. A direction is evaluated wherever both settings were run, as in
+    `compare`: on the world with the small settings of the quick preset, and separately with the
+    paper's. An undecided row states the gap that it excludes, and each row whether the paper's gap
+    lies inside our interval. A figure is "shown" if a page draws a similar one."""
     found = Claims(records)
     out = []
     for table in TABLES.values():
@@ -156,8 +154,8 @@ def _row(
         "tried": "",
         "protocol": "",
         "verdict": "not run",
-        "excludes": None,  # points that an undecided gap stays below
-        "paper_gap_inside": None,  # whether our interval of a gap holds the paper's
+        "excludes": None,  # the gap that an undecided row excludes, in points
+        "paper_gap_inside": None,  # whether the paper's gap lies inside our interval
         "command": "",
         "mark": "",
         "place": "",
@@ -206,7 +204,7 @@ def _cell_rows(table, cell, found: Claims) -> list[dict[str, Any]]:
 
 
 def _verdict(printed: float, ours: Summary, kind: str) -> str:
-    """What a paper's number is to ours; only the official data can agree or disagree with it."""
+    """The verdict on a paper's number; only the official data can agree or disagree with it."""
     if kind != "official":
         return "not run"
     if ours.n == 1:
@@ -260,8 +258,8 @@ def figures_shown(
     pages: Iterable[Page],
     folders: dict[str, str],  # paper -> the folder of its pages
 ) -> dict[str, str]:
-    """For each figure of a paper the page and heading that draws its like: one that names it, as in
-    "Figure 4" or "Figures 4 and 5"."""
+    """For each figure of a paper the page and heading that draw a similar one: a heading that names
+    it, as in "Figure 4" or "Figures 4 and 5"."""
     out = {}
     for drawn in FIGURES:
         paper, number_ = drawn.source.split(", Fig. ")
@@ -278,8 +276,8 @@ def figures_shown(
 def totals(
     rows: list[dict[str, Any]],  # from `claim_rows`
 ) -> list[dict[str, Any]]:
-    """One dict a paper, kind of claim and, for directions, what they were tried on: how many there
-    are, and how many have each verdict."""
+    """One dict per paper, kind of claim and, for directions, the data tried: their number, and how
+    many have each verdict."""
     papers, kinds = (
         list(dict.fromkeys(r["paper"] for r in rows)),
         {
@@ -316,11 +314,11 @@ def totals(
 # --------------------------------------------------------------------------------------------- page
 def to_html(
     rows: list[dict[str, Any]],  # from `claim_rows`
-    base: str = "",  # what a place in the book is told from, such as "../"
-    name: str = "claims",  # of the table; must be a word and the only one of its name on a page
+    base: str = "",  # prefix of links into the book, such as "../"
+    name: str = "claims",  # name of the table; a word, unique on its page
 ) -> str:
-    """The rows as an HTML table that a short script of its own lets a reader filter and sort;
-    without scripts it is a plain table."""
+    """The rows as an HTML table with a short inline script for filtering and sorting; without
+    scripts it is a plain table."""
     head = "".join(
         f'<th scope="col">{text}</th>'
         for text in ("claim", "paper", "ours", "95 %", "seeds", "data and protocol", "verdict")

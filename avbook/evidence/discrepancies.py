@@ -1,4 +1,4 @@
-"""The register of discrepancies: where paper, code and book differ, and the measured effect."""
+"""The list of discrepancies between paper, code and book, with the measured effect of each."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from avbook.show.pages import Heading, Page, source
 
 __all__ = ["discrepancy_rows", "other_entries", "REGISTERS", "to_markdown"]
 
-# paper -> the table that switches its divergences, the page that shows them, the recipes that are
-# switched
+# paper -> the table of its options, the page that explains them, the recipes that have them
 REGISTERS = {
     "PSP": ("psp-code", "2_supervised/06_discrepancies.ipynb", ("psp-full", "psp-weak")),
     "CMRAN": ("cmran-code", "2_supervised/02b_cmran_code.ipynb", ("cmran-full", "cmran-weak")),
@@ -31,7 +30,7 @@ _YARDSTICKS = {
     ("modality", "visual"),
     ("refine", "truth"),
     ("refine", "speech"),
-}  # simpler or wiser models in the same tables
+}  # reference models in the same tables
 
 
 def discrepancy_rows(
@@ -40,13 +39,13 @@ def discrepancy_rows(
     *,
     preset: str = "quick",
 ) -> list[dict[str, Any]]:
-    """One dict a switched divergence and recipe: paper, entry, recipe, options, place, metric, gap
-    (a `Summary` or None), others, verdict.
+    """One dict per discrepancy and recipe: paper, entry, recipe, options, place, metric, gap (a
+    `Summary` or None), others, verdict.
 
-    Simpler or wiser models that a table holds as yardsticks are no divergences. The gap is what the
-    switch changes against the table's own row without it, seed by seed, in the table's own figure;
-    `others` holds the gaps of its further figures. The verdict says "higher" or "lower" where the
-    95 % interval leaves zero out."""
+    Reference models in the tables, simpler or with more knowledge, are not discrepancies. The gap
+    is the change from the table's own row without the option, seed by seed, in the table's own
+    score; `others` holds the gaps of its further scores. The verdict is "higher" or "lower" if the
+    95 % interval excludes zero, else "not significant"."""
     by_path = {page.path: page for page in pages}
     out = []
     for paper, (key, path, recipes) in REGISTERS.items():
@@ -81,7 +80,7 @@ def discrepancy_rows(
 
 
 def _shared(cells: list[Cell]) -> dict[str, Any]:
-    """The options that all rows of a table have, ours among them: CMLCL's run one round."""
+    """The options that all rows of a table share: those of CMLCL run one round."""
     first, *others = (cell.options for cell in cells)
     return {
         name: value for name, value in first.items() if all(o.get(name) == value for o in others)
@@ -101,19 +100,19 @@ def _verdict(gap: Summary | None) -> str:
         return "not run"
     if gap.n == 1:
         return "one seed"
-    return "higher" if gap.low > 0 else "lower" if gap.high < 0 else "not told apart"
+    return "higher" if gap.low > 0 else "lower" if gap.high < 0 else "not significant"
 
 
 def _homes(path: str, by_path: dict[str, Page]) -> list[str]:
-    """The register's page and then the other pages of its part, where they are."""
+    """The paper's page of discrepancies and then the other pages of its part, if they exist."""
     part = path.partition("/")[0] + "/"
     others = [other for other in by_path if other.startswith(part) and other != path]
     return [path, *others] if path in by_path else others
 
 
 def _place(pages: list[Page], row: str) -> str:
-    """The section that shows an entry: the first that asks for its effect, else one whose code or
-    output names it; "" where no page does."""
+    """The section about an entry: the first one that asks for its effect, else one whose code or
+    output names it; "" if there is none."""
     quoted = re.compile(rf"[\"']{re.escape(row)}[\"']")
     asked = re.compile(rf"\w*effects?\([^)]*[\"']{re.escape(row)}[\"']")
     formatted = re.compile(
@@ -145,8 +144,8 @@ def other_entries(
     pages: Iterable[Page],
     rows: list[dict[str, Any]],  # from `discrepancy_rows`
 ) -> list[tuple[str, str, Heading]]:
-    """The sections of the registers that no row points to: shown, argued or counted there, but not
-    measured by a switch."""
+    """The sections of the discrepancy pages without a row: shown, argued or counted there, but not
+    measured by an option."""
     taken = {row["place"] for row in rows}
     homes = {path: paper for paper, (_, path, _) in REGISTERS.items()}
     return [
@@ -160,7 +159,7 @@ def other_entries(
 
 def to_markdown(
     rows: list[dict[str, Any]],  # from `discrepancy_rows`
-    base: str,  # where the folder of pages is, told from the page that shows this, such as "../"
+    base: str,  # prefix of links to pages, such as "../"
 ) -> str:
     """The rows as a Markdown table with links to the sections that show them."""
     lines = []
@@ -173,5 +172,5 @@ def to_markdown(
             (row["paper"], what, call, metric, format_gap(row["gap"]), seeds, row["verdict"])
         )
     change = "change, points [95 %]"
-    head = ("paper", "what", "recipe and option", "figure", change, "seeds", "against ours")
+    head = ("paper", "discrepancy", "recipe and option", "score", change, "seeds", "against ours")
     return markdown_table(head, lines, right=(4, 5)) + "\n"

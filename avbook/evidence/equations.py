@@ -1,4 +1,4 @@
-"""The equation index: each numbered equation, its code, its page, and the tests that use it."""
+"""The equation index: each numbered equation, its code, its page, and its tests."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Implementation:
-    """A function or class that carries `@paper(…)`."""
+    """A function or class decorated with `@paper(…)`."""
 
     name: str  # such as "avbook.supervised.psp.pair_similarity"
-    file: str  # from the repository's top
+    file: str  # relative to the repository
     line: int
     # the page that exports it, with the anchor of its documentation; "" for a plain module
     page: str
@@ -45,8 +45,8 @@ class Implementation:
 
 @dataclass(frozen=True)
 class Test:
-    """A test function and every name its source mentions, together with that of the helpers it
-    calls in its file."""
+    """A test function and all names in its source, including those of the helpers it calls in its
+    file."""
 
     file: str
     name: str
@@ -55,8 +55,7 @@ class Test:
 
 
 def import_all() -> None:
-    """Imports every module of the package that marks implementations, so that the register is
-    whole."""
+    """Imports every module of the package with `@paper` marks, so that the index is complete."""
     for path in sorted(_PACKAGE.rglob("*.py")):
         if re.search(r"^\s*@paper\(", path.read_text(encoding="utf-8"), flags=re.M):
             inside = path.relative_to(_PACKAGE).with_suffix("")
@@ -64,10 +63,10 @@ def import_all() -> None:
 
 
 def equation_rows(
-    pages: Iterable[Page],  # of the book
+    pages: Iterable[Page],  # pages of the book
     tests: Iterable[Test],  # from `read_tests`
 ) -> list[dict[str, Any]]:
-    """One dict a numbered equation: paper, number, words, code (`Implementation`s), explained
+    """One dict per numbered equation: paper, number, words, code (`Implementation`s), explained
     (links to headings that name it), tests."""
     import_all()
     pages, tests = list(pages), list(tests)
@@ -105,8 +104,8 @@ def equation_rows(
 def gaps(
     rows: list[dict[str, Any]],  # from `equation_rows`
 ) -> list[str]:
-    """What an equation lacks, a line each: code, a page that exports the code, a sentence there
-    that names it, a test."""
+    """The missing parts of each equation, one per line: code, a page that exports the code, a
+    sentence there that names it, a test."""
     out = []
     for row in rows:
         name = f"{row['paper']} Eq. {row['number']}"
@@ -124,7 +123,7 @@ def gaps(
 def named_equations(
     text: str,
 ) -> set[int]:
-    """The equations a text names, as in "Eq. 3", "Eq. 3-5", "Equations 3 and 5"."""
+    """The equations that a text names, as in "Eq. 3", "Eq. 3-5", "Equations 3 and 5"."""
     out: set[int] = set()
     for run in re.findall(
         r"\bEq(?:s\.?|\.|uations?)\s*\(?(\d+(?:\s*(?:,|and|or|to|-|–)\s*\d+)*)", text
@@ -138,7 +137,7 @@ def named_equations(
 
 
 def _explained(page: Page, number: int) -> list[str]:
-    """The first heading below which the page's text names the equation, as a link."""
+    """The first heading whose section names the equation, as a link."""
     for i, cell in enumerate(page.cells):
         if cell["cell_type"] == "markdown":
             for block in re.split(r"(?m)^(?=#{1,6}\s)", source(cell)):
@@ -176,7 +175,7 @@ def _locate(name: str, exported: dict[str, Page]) -> Implementation:
 
 
 def _parted(name: str) -> tuple[str, str]:
-    """A dotted name's module and what it is called there."""
+    """The module in a dotted name, and the name inside it."""
     parts = name.split(".")
     for i in range(len(parts), 0, -1):
         module = ".".join(parts[:i])
@@ -188,15 +187,15 @@ def _parted(name: str) -> tuple[str, str]:
 
 
 def _uses(test: Test, name: str) -> bool:
-    """Whether a test mentions the thing by name; a method counts where its class is mentioned as
-    well."""
+    """Whether a test mentions the function or class by name; a method counts if its class is
+    mentioned as well."""
     return set(_parted(name)[1].split(".")) <= test.mentions
 
 
 def read_tests(
-    folder: Path,  # of pytest files
+    folder: Path,  # folder of pytest files
 ) -> list[Test]:
-    """All tests below a folder with what each mentions, read from their source."""
+    """All tests below a folder with the names that each mentions, read from their source."""
     out = []
     for path in sorted(Path(folder).rglob("test_*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -227,7 +226,7 @@ def _mentions(
     node: ast.AST, functions: Mapping[str, ast.AST], values: Mapping[str, ast.AST]
 ) -> set[str]:
     """Names and attributes in a function, and in the functions, fixtures and constants of its file
-    that it reaches."""
+    that it uses."""
     seen: set[str] = set()
     queue, visited = [node], set()
     while queue:
@@ -255,7 +254,7 @@ def _mentions(
 def to_markdown(
     rows: list[dict[str, Any]],  # from `equation_rows`
     key: str,  # the paper
-    base: str,  # where the folder of pages is, told from the page that shows this, such as "../"
+    base: str,  # prefix of links to pages, such as "../"
     # address of the repository's files, such as "https://github.com/avbook/avbook/blob/main"
     repository: str,
 ) -> str:

@@ -1,4 +1,4 @@
-"""The five lines that open a results page, and why a direction disagrees, from run records."""
+"""The five lines that open a results page, and reasons for disagreements, from run records."""
 
 from __future__ import annotations
 
@@ -15,20 +15,19 @@ _ORDER = ("agrees", "disagrees", "undecided", "not run")
 
 
 def summarise_page(
-    rows: list[dict[str, Any]],  # of `ordering_rows`: the directions of a paper
+    rows: list[dict[str, Any]],  # from `ordering_rows`: the directions of a paper
     *,
-    question: str,  # what the page asks
-    caveat: str,  # what limits the answer
-    next: str,  # where a reader goes from here, with a link
-    # the rows among which the best evidence is sought; None: all
+    question: str,  # question of the page
+    caveat: str,  # limitation of the answer
+    next: str,  # what to read next, with a link
+    # rows among which the best evidence is sought; None: all
     evidence: list[dict[str, Any]] | None = None,
 ) -> str:
     """Markdown of five lines: question, answer, best evidence, caveat, where next.
 
     The answer counts the verdicts, and the undecided directions whose interval excludes the paper's
-    gap. The best evidence is the decided direction whose gap is largest
-    against the half-width of its interval; where none is decided, the line says so. Raises
-    `AvbookError` without a direction."""
+    gap. The best evidence is the decided direction with the largest gap relative to the width of
+    its interval; if none is decided, the line says so. Raises `AvbookError` without a direction."""
     if not rows:
         raise AvbookError("no direction to summarise: expected the rows of a paper's claims")
     lines = {
@@ -58,7 +57,7 @@ def _answer(rows):
 
 
 def _excluded(rows):
-    """How many undecided rows exclude the paper's gap: that much can be said of them."""
+    """A sentence on the undecided rows whose interval excludes the paper's gap."""
     inside = [
         row["paper_gap_inside"]
         for row in rows
@@ -77,7 +76,7 @@ _VERBS = {
     "disagrees": ("disagrees", "disagree"),
     "undecided": ("is undecided", "are undecided"),
     "not run": ("was not run", "were not run"),
-}  # of one, of several
+}  # singular, plural
 
 
 def _best(rows):
@@ -93,13 +92,13 @@ def _best(rows):
 
 
 def explain_disagreements(
-    rows: list[dict[str, Any]],  # of `ordering_rows`
-    reasons: Mapping[str, str],  # a direction's claim -> why ours disagrees
+    rows: list[dict[str, Any]],  # from `ordering_rows`
+    reasons: Mapping[str, str],  # claim of a direction -> reason for the disagreement
 ) -> str:
-    """Markdown: each direction that disagrees, its gap, and the reason, or that none is known; a
-    sentence where none disagrees.
+    """Markdown with one item per direction that disagrees: its gap, and the reason or that none is
+    known; a sentence if none disagrees.
 
-    Raises `AvbookError` for a reason of a claim that is not among the rows."""
+    Raises `AvbookError` for a reason whose claim is not among the rows."""
     claims = [row["claim"] for row in rows]
     for claim in reasons:
         if claim not in claims:

@@ -1,4 +1,4 @@
-"""The network of a run: built for the sizes that its weights say, or that their shapes tell."""
+"""The network of a run, built for the sizes stored with its weights or read from their shapes."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["build_network"]
 
 def build_network(
     recipe: Recipe,
-    settings: dict[str, Any],  # all of the recipe's
+    settings: dict[str, Any],  # all settings of the recipe
     dims: dict[str, int] | None,  # sizes of the data; None: read from the weights' shapes
     weights: Weights,
 ) -> tuple[Any, Any, dict[str, int]]:
     """The network with the weights, its method, and the sizes of its data; nothing is allocated
-    before they fit."""
+    before the shapes are checked."""
     assert recipe.build is not None
     build = recipe.build
 
@@ -31,7 +31,7 @@ def build_network(
             return build(settings, sizes)
         except AvbookError:
             raise
-        except Exception as error:  # whatever a layer says to its sizes
+        except Exception as error:  # any error of a layer about its sizes
             raise AvbookError(
                 f"{weights.where}: {recipe.name} cannot be built with the run's settings"
                 f" ({first_line(error)}); run it again"
@@ -43,14 +43,14 @@ def build_network(
     with torch.device("meta"):
         sizes = _Told(weights.where, _dims_of(built, weights) if dims is None else dims)
         check_fit(weights, built(sizes), "its settings or its weights were changed: run it again")
-    with torch.random.fork_rng(devices=[]):  # its first weights are drawn, and not kept
+    with torch.random.fork_rng(devices=[]):  # its initial weights are drawn and replaced
         net, method = both(sizes)
     net.load_state_dict(weights.tensors(net.state_dict()))
     return net.eval(), method, dict(sizes)
 
 
 class _Told(dict):
-    """Sizes that the weights say: one that is asked for and missing is the user's to know."""
+    """Sizes stored with the weights: a missing one that is needed is reported to the user."""
 
     def __init__(self, where: str, dims: Mapping[str, int]):
         super().__init__(dims)
@@ -65,7 +65,7 @@ _TRIAL = 2  # a size that any network may have
 
 
 class _Asked(dict):
-    """Sizes that are made up: each that is asked for is there afterwards."""
+    """Made-up sizes: each size that is requested exists afterwards."""
 
     def __missing__(self, name: str) -> int:
         self[name] = _TRIAL
@@ -76,10 +76,10 @@ def _dims_of(
     built: Callable[[dict[str, int]], Any],  # sizes of the data -> network
     weights: Weights,
 ) -> dict[str, int]:
-    """Sizes of the data by the shapes of weights that do not say them.
+    """Sizes of the data from the shapes of weights that do not store them.
 
-    A size is what one axis of one weight grows with: two trial networks show which. Whether the
-    network of all sizes has all the shapes is checked afterwards."""
+    A size is read from an axis of a weight that grows with it: two trial networks show which.
+    Whether the network of these sizes has all the shapes is checked afterwards."""
     asked = _Asked()
     trial = _shapes(built(asked))
     dims = dict(asked)
@@ -87,7 +87,7 @@ def _dims_of(
         grown = _shapes(built(_Asked({**asked, name: _TRIAL + 1})))
         growing = ((w, i) for w in trial for i, n in enumerate(trial[w]) if grown[w][i] != n)
         weight, axis = next(growing, ("", 0))
-        if not weight:  # no weight depends on it in these settings
+        if not weight:  # no weight depends on it with these settings
             continue
         shape = weights.shapes.get(weight, ())
         if len(shape) != len(trial[weight]):

@@ -1,4 +1,4 @@
-"""Opens what `--data` names: the embedded world, or a folder of the official files."""
+"""Opens the data that `--data` names: the embedded world, or a folder of the official files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def open_data(
     task: str = "ave",  # "ave" or "llp"
     **options,  # passed to the loader, such as weak=True
 ):
-    """The data set at a folder, or the embedded world of a task (built on first use and kept)."""
+    """The data set in a folder, or the embedded world of a task (built on first use and kept)."""
     spec, where = find_spec(task), os.fspath(where)
     folder: Path | str = where
     if not is_remote(where):
@@ -31,19 +31,19 @@ def open_data(
 
 
 def _folder(where: str, files: str) -> Path:
-    """The folder of that name; raises `AvbookError` where there is none."""
+    """The folder of that name; raises `AvbookError` if there is none."""
     folder = Path(where)
     try:
         there, is_folder = folder.exists(), folder.is_dir()
     except (OSError, ValueError) as error:  # a name too long, a zero byte in it
         told = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise AvbookError(f"--data {shorten(where)!r}: cannot be looked at ({told})") from None
+        raise AvbookError(f"--data {shorten(where)!r}: cannot be accessed ({told})") from None
     if where and is_folder:
         return folder
     found = f"is a file: give its folder, {folder.parent}" if there and where else "no such folder"
     raise AvbookError(
         f"--data {where}: {found}; expected 'world' or a folder with the {files} files"
-        " (`avbook data check DIR` tells what is missing)"
+        " (`avbook data check DIR` lists what is missing)"
     )
 
 
@@ -52,7 +52,7 @@ def _is_world(where: str) -> bool:
 
 
 def _world(where: str, task: str) -> Path:
-    """The folder of the world that `where` names, built where it is missing."""
+    """The folder of the world that `where` names; a missing world is built."""
     from avbook.world.build import DEFAULT_FEATURES, world_folder
 
     _, *parts = where.split(":")
@@ -68,22 +68,22 @@ def _world(where: str, task: str) -> Path:
 
 
 def absolute(
-    where,  # as `open_data` takes it
+    where,  # as for `open_data`
 ) -> str:
-    """The same, for a process that runs in another folder."""
+    """The same data by absolute path, for a process that runs in another folder."""
     where = os.fspath(where)
     return where if _is_world(where) or is_remote(where) else os.path.abspath(where)
 
 
 def default_preset(
-    where,  # as `open_data` takes it
+    where,  # as for `open_data`
 ) -> str:
     """The preset for this data: "quick" on the world, "paper" on a folder of features."""
     return "quick" if _is_world(os.fspath(where)) else "paper"
 
 
 def data_dims(data) -> dict[str, int]:
-    """The sizes a network must know, read from one batch of the training split."""
+    """The sizes that a network needs, read from one batch of the training split."""
     batch = data.train.batch([0])
     dims = {
         "categories": len(data.categories),

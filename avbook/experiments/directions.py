@@ -1,4 +1,4 @@
-"""Directions: claims that one setting beats another, judged seed by seed on run records."""
+"""Directions: claims that one setting scores higher than another, compared seed by seed."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ __all__ = [
     "undecided_claims",
 ]
 
-# the book's rule: every direction is tried with so many seeds, and those that are still undecided
-# with so many in all; fixed on 2026-11-28, before the runs that it asks for
+# the book's rule: every direction is tried with this many seeds, and those still undecided with
+# this many in total; fixed on 2026-11-28, before the runs that it asks for
 FIRST_SEEDS, LAST_SEEDS = 10, 20
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two settings on the same seeds: the mean of the differences, its 95 % interval, and what that
-    says of a claim."""
+    """Two settings on the same seeds: the mean difference, its 95 % interval, and the verdict on a
+    claim."""
 
     gap: Summary | None
     verdict: str  # agrees | disagrees | undecided | not run
 
     @property
     def excludes(self) -> float | None:
-        """The points that an undecided gap stays below, whichever setting is ahead: the larger
-        bound of its interval. None for other verdicts, and without an interval."""
+        """The size of the gaps that an undecided comparison excludes, in points: the larger bound
+        of its interval. None for other verdicts, and without an interval."""
         if self.verdict != "undecided" or self.gap is None or self.gap.n == 1:
             return None
         return max(abs(self.gap.low), abs(self.gap.high))
@@ -46,23 +46,23 @@ class Comparison:
         self,
         gap: float | None,  # points, such as the paper's
     ) -> bool | None:
-        """Whether a gap lies inside the interval; None where either is missing."""
+        """Whether a gap lies inside the interval; None if either is missing."""
         if gap is None or self.gap is None or self.gap.n == 1:
             return None
         return self.gap.low <= gap <= self.gap.high
 
 
 def compare(
-    better: list[dict[str, Any]],  # records of the setting that is claimed to be better
+    better: list[dict[str, Any]],  # records of the setting claimed to be better
     worse: list[dict[str, Any]],
     metric: str = "accuracy",
     selection: str = "val_selected",
 ) -> Comparison:
-    """Whether one setting beats another, seed by seed.
+    """Compares two settings seed by seed.
 
-    "agrees" where the interval of the mean difference lies above zero, "disagrees" where it lies
-    below, "undecided" where it holds zero or fewer than two seeds can be compared, "not run" where
-    no seed has a record of both. Raises `AvbookError` where they are of several data sets."""
+    The verdict is "agrees" if the 95 % interval of the mean difference lies above zero, "disagrees"
+    if it lies below, "undecided" if it contains zero or fewer than two seeds can be compared, "not
+    run" if no seed has a record of both. Raises `AvbookError` for records of several data sets."""
     check_one_data_set([*better, *worse], "the records to compare")
     left = {r["seed"]: get_score(r, metric, selection) for r in better}
     right = {r["seed"]: get_score(r, metric, selection) for r in worse}
@@ -76,7 +76,7 @@ def compare(
 
 
 def ordering_claims(
-    prefix: str,  # a table's key, such as "psp-1", or a paper's, "psp"
+    prefix: str,  # key of a table, such as "psp-1", or of a paper, "psp"
     only: str | None = None,  # a column
 ) -> list[OrderingClaim]:
     """The directions that a table or a paper states, in its order."""
@@ -89,18 +89,18 @@ def ordering_claims(
 
 
 def ordering_rows(
-    prefix: str,  # a table's key, such as "psp-1", or a paper's, "psp"
+    prefix: str,  # key of a table, such as "psp-1", or of a paper, "psp"
     records: Records,
     *,
     preset: str = "quick",
-    data: str | None = None,  # the data set's hash or name; None: whichever, if all agree
+    data: str | None = None,  # hash or name of the data set; None: any, if all records agree
     selection: str | None = None,  # None: the claim's own
     only: str | None = None,
     extra: dict[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
-    """One dict a stated direction: claim, source, the paper's gap, ours with interval, seeds,
-    verdict, what an undecided one excludes, and whether the paper's gap lies inside our interval.
-    """
+    """One dict per direction: claim, source, the paper's gap, ours with its interval, seeds,
+    verdict, the gap that an undecided one excludes, and whether the paper's gap lies inside our
+    interval."""
     out = []
     for claim in ordering_claims(prefix, only):
         result = _judge(claim, records, preset, data, selection, extra or {})
@@ -125,7 +125,7 @@ def ordering_rows(
 def undecided_claims(
     claims: Iterable[OrderingClaim],
     records: Records,
-    first: int,  # how many seeds, from 0, are looked at
+    first: int,  # number of seeds considered, from 0
     *,
     preset: str = "quick",
     data: str | None = None,  # as in `ordering_rows`
@@ -133,9 +133,8 @@ def undecided_claims(
 ) -> list[OrderingClaim]:
     """The directions that their first seeds leave undecided.
 
-    Later seeds are not looked at, though their records may stand: where the runs of more seeds were
-    cut off, the same directions are found again, and none is dropped because it happened to be
-    decided in between."""
+    Records of later seeds are ignored even if they exist: after an interruption the same directions
+    are found again, and none is dropped because it was decided in between."""
     return [
         claim
         for claim in claims
@@ -150,7 +149,7 @@ def _judge(
     data: str | None,
     selection: str | None,  # None: the claim's own
     extra: dict[str, Any],
-    first: int | None = None,  # only so many seeds, from 0
+    first: int | None = None,  # only this many seeds, from 0
 ) -> Comparison:
     from avbook.experiments.recipes import RECIPES
 

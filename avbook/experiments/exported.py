@@ -1,4 +1,4 @@
-"""A trained model as one file for others: weights, settings, categories, extractors."""
+"""A trained model as one file to share: weights, settings, categories, extractors."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ __all__ = ["export_model"]
 
 
 def export_model(
-    run: str | os.PathLike,  # a run's record or weights, as `load_model` takes it
+    run: str | os.PathLike,  # record or weights of a run, as for `load_model`
     path: str | os.PathLike,  # the file to write, ending in .safetensors; must not exist yet
 ) -> Path:
-    """The path of one safetensors file with the weights that validation chose and, as JSON under
-    the metadata's key `avbook`, recipe, settings, seed, categories, sizes and hash of the data, the
-    extractors of its features, the scores on test and avbook's version. `load_model` takes it.
+    """The path of one safetensors file with the weights selected on validation and, as JSON under
+    the metadata key `avbook`, recipe, settings, seed, categories, sizes and hash of the data, the
+    extractors of its features, the test scores and avbook's version. `load_model` reads it.
 
-    Raises `AvbookError` as `load_model` does, where the categories are not known, and where the
-    file cannot be written or is there already."""
+    Raises `AvbookError` as `load_model` does, if the categories are unknown, and if the file cannot
+    be written or exists already."""
     import avbook
 
     path = Path(path)
     if path.suffix != ".safetensors":
         raise AvbookError(f"{path}: expected a name that ends in .safetensors")
     if os.path.lexists(path):
-        raise AvbookError(f"{path}: is there already; choose another name, or remove it first")
+        raise AvbookError(f"{path}: exists already; choose another name, or remove it first")
     check_writable(path.parent)
     remove_unfinished_files(path)
     model = read_model(run)
     if model.categories is None:
         raise AvbookError(
-            f"{model.where}: does not say the categories of its data; run it again, it then does"
+            f"{model.where}: does not store the categories of its data; run it again to store them"
         )
     about = {
         "recipe": model.recipe.name,

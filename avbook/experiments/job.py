@@ -1,4 +1,4 @@
-"""One seed of a recipe as a job: how it trains, and stages that several settings share."""
+"""One seed of a recipe as a job: its training, and stages that several settings share."""
 
 from __future__ import annotations
 
@@ -23,20 +23,21 @@ __all__ = ["Job", "alone", "remove_leftovers"]
 
 @dataclass
 class Job:
-    """One seed of a recipe on a data set: what a recipe's `train` is given."""
+    """One seed of a recipe on a data set: the argument of a recipe's `train`."""
 
     recipe: Any
     settings: dict[str, Any]  # every option with its value
     data: Any  # an open data set
     seed: int
-    folder: Path  # of this run's own working files, removed when its record is written
-    store: Path  # of the stages that runs share
+    folder: Path  # this run's working files, removed when its record is written
+    store: Path  # stages that runs share
     device: str = "auto"
     progress: bool = True
 
     @property
     def made(self) -> dict[str, Any]:
-        """What the predictions of this run, and of its stages, are said to be of."""
+        """The description of this run that is stored with the predictions of it and of its
+        stages."""
         return {"recipe": self.recipe.name, "seed": self.seed, "data": self.data.hash}
 
     def fit(
@@ -45,10 +46,9 @@ class Job:
         method,
         data=None,  # None: the job's
         out=None,  # folder of the checkpoint; None: the job's
-        **changes,  # of the options the settings give `training.fit`
+        **changes,  # changes to the options of `training.fit` in the settings
     ):
-        """The `Result` of `training.fit` under the job's settings; continued where it was cut
-        off."""
+        """The `Result` of `training.fit` with the job's settings; an interrupted fit continues."""
         from avbook.training.loop import fit
 
         s = self.settings
@@ -79,13 +79,13 @@ class Job:
         name: str,  # such as "base"
         settings: dict[
             str, Any
-        ],  # those that the stage depends on, and no others: runs that agree in them share it
+        ],  # exactly the settings on which the stage depends: runs that agree in them share it
         make: Callable[
             [Path], None
-        ],  # writes into the folder what later stages need; called again after an interruption
+        ],  # writes the results into the folder; called again after an interruption
     ) -> Path:
-        """The folder of a finished stage, made by the first run that asks; others that ask
-        meanwhile wait for it."""
+        """The folder of a finished stage. The first run that needs it makes it; others wait for it
+        meanwhile."""
         content = json.dumps(
             [self.recipe.name, name, settings, self.data.hash, self.seed], sort_keys=True
         )
@@ -114,7 +114,7 @@ class Job:
 
 
 def _schedule(settings: dict[str, Any]) -> tuple | str:
-    """The schedule of the learning rate as `training.fit` takes it."""
+    """The learning rate schedule in the form of `training.fit`."""
     if "decay_at" in settings:
         return ("milestones", read_milestones(settings["decay_at"]), settings["decay"])
     kind = settings.get("schedule", "step")
@@ -137,7 +137,7 @@ class _Stage(Schema):
 
 
 def _checksums(folder: Path) -> dict[str, int]:
-    """By name, the checksum of each file that a stage wrote; a checkpoint has its own."""
+    """The checksum of each file that a stage wrote, by name; a checkpoint has its own."""
     return {
         path.name: checksum(path)
         for path in sorted(folder.iterdir())
@@ -146,7 +146,7 @@ def _checksums(folder: Path) -> dict[str, int]:
 
 
 def _check_stage(path: Path, asked: dict[str, Any]) -> None:
-    """Nothing; raises `AvbookError` where the file is of another stage or of none."""
+    """Raises `AvbookError` if the file belongs to another stage or is not a stage's description."""
     from avbook.training.weights import differences, some_of
 
     advice = f"remove {path.parent} to make the stage again"
@@ -155,7 +155,7 @@ def _check_stage(path: Path, asked: dict[str, Any]) -> None:
     found = {name: found[name] for name in asked}
     differs = differences(found, json.loads(json.dumps(asked)), was="is", now="asked is")
     if differs:
-        raise AvbookError(f"{path}: of another stage ({some_of(differs)}); {advice}")
+        raise AvbookError(f"{path}: belongs to another stage ({some_of(differs)}); {advice}")
     for name, expected in sums.items():
         if not os.path.lexists(path.with_name(name)):
             raise AvbookError(f"{path.with_name(name)}: is missing; {advice}")
@@ -168,12 +168,12 @@ def _check_stage(path: Path, asked: dict[str, Any]) -> None:
 # -------------------------------------------------------------------------------- one at a time
 @contextmanager
 def alone(
-    path: Path,  # of the lock's own file, which goes when the block ends
+    path: Path,  # path of the lock file, removed when the block ends
 ) -> Iterator[None]:
-    """No other process is in the block meanwhile; it waits before it.
+    """Keeps other processes out of the block; they wait in front of it.
 
-    Nobody waits where the filesystem has no locks, nor in a launch of several processes: those work
-    on one run together, and one that waited would be waited for. Raises `AvbookError` where the
+    There is no waiting if the filesystem has no locks, nor in a launch of several processes: those
+    work on one run together, and would wait for each other for ever. Raises `AvbookError` if the
     folder cannot be written."""
     with ExitStack() as held:
         try:
@@ -189,9 +189,9 @@ def alone(
 
 
 def remove_leftovers(
-    path: Path,  # a file, or a folder of files, that this process alone writes
+    path: Path,  # a file, or a folder of files, written by this process only
 ) -> None:
-    """Removes what a killed process had not written whole."""
+    """Removes files that a killed process left incomplete."""
     if not _launched_together():
         remove_unfinished_files(path)
 

@@ -1,4 +1,4 @@
-"""Where the record of a run lies, and the command that makes it."""
+"""The path of a run's record, and the command that makes it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ __all__ = ["run_key", "record_path", "command"]
 def run_key(
     recipe: Recipe,
     preset: str,
-    options: dict[str, Any],  # only what differs from the preset, as `resolve_settings` gives it
+    options: dict[str, Any],  # only the differences from the preset, from `resolve_settings`
     data,  # a data set with `.name` and `.hash`
 ) -> str:
-    """A folder name for a setting on a data set: readable, and different whenever either
-    differs. Its last eight characters alone tell settings and data apart."""
+    """A folder name for a setting on a data set: readable, and unique to both. Its last eight
+    characters alone identify settings and data."""
     readable = "-".join(
         [data.name, preset, *(f"{name}={value}" for name, value in options.items())]
     )
@@ -39,17 +39,17 @@ def record_path(
     out: str | os.PathLike,
     recipe: Recipe,
     preset: str,
-    options: dict[str, Any],  # only what differs from the preset
+    options: dict[str, Any],  # only the differences from the preset
     data,  # a data set with `.name` and `.hash`
     seed: int,
 ) -> Path:
-    """Where the record of a seed lies, or will: in a folder of the same setting on the same
-    content, whatever name the data had when that was made, else in one of the data's name."""
+    """The path of a seed's record, existing or not: in a folder of the same setting on the same
+    content, even if the data had another name then, else in a folder with the data's name."""
     base, key = Path(out) / recipe.name, run_key(recipe, preset, options, data)
     folders = [
         folder
         for folder in sorted(base.glob(f"*-{key[-8:]}"))
-        # presets of equal settings have equal ends; their records must not meet in one folder
+        # presets with equal settings have equal suffixes; their records must not share a folder
         if folder.name == key or (f"-{preset}-" in folder.name and folder.is_dir())
     ]
 
@@ -62,7 +62,7 @@ def record_path(
 
 def command(
     recipe: Recipe,
-    where: str,  # the data, as `--data` takes it
+    where: str,  # the data, as for `--data`
     preset: str,
     options: dict[str, Any],
     seed: int,
@@ -75,10 +75,10 @@ def command(
     for name, value in options.items():
         pair = f"{name}={as_word(value)}"
         if isinstance(value, str) and parse_options([pair])[name] != value:
-            pair = f"{name}={json.dumps(value)}"  # a word that reads as a number
+            pair = f"{name}={json.dumps(value)}"  # a string that reads as a number
         words += ["--set", pair]
     if Path(out) != Path("runs"):
         words += ["--out", str(out)]
     if device != "auto":
         words += ["--device", device]
-    return shlex.join([*words, "--seed", str(seed)])  # tables put --seeds in the place of the end
+    return shlex.join([*words, "--seed", str(seed)])  # tables replace the end by --seeds

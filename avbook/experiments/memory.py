@@ -1,4 +1,4 @@
-"""Memory that a network needs and a machine has: what cannot fit is refused before it is built."""
+"""Required and available memory: networks that cannot fit are refused before they are built."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from avbook.errors import AvbookError
 
 __all__ = ["check_memory", "memory_of", "told_out_of_memory"]
 
-# the kernel's limits of a container: of version 2 and of version 1
+# memory limits of a container: cgroup version 2 and version 1
 _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 def check_memory(
-    owner: str,  # whose network it is, for the message
+    owner: str,  # owner of the network, for messages
     build: Callable[[], Any],  # makes the network
-    device: str = "auto",  # where it is to train
-    copies: int = 4,  # held of each weight: itself, its gradient, Adam's two moments
+    device: str = "auto",  # device of the training
+    copies: int = 4,  # copies of each weight: itself, its gradient, Adam's two moments
 ) -> None:
-    """Nothing; raises `AvbookError` where the weights that training holds exceed the memory.
+    """Raises `AvbookError` if the weights held in training exceed the memory.
 
-    The network is built without its numbers. One that cannot be (it computes with them) passes."""
+    The network is built without values. A network that cannot be (since it computes with them)
+    passes."""
     import torch
 
     try:
@@ -47,8 +48,8 @@ def check_memory(
 def memory_of(
     device: str = "auto",
 ) -> int | None:
-    """Bytes of the CUDA card where that is the device, else of this machine or container; None
-    where the system does not say."""
+    """Bytes of the CUDA card if that is the device, else of this machine or container; None if
+    unknown."""
     import torch
 
     if device in ("auto", "cuda") and torch.cuda.is_available():
@@ -57,16 +58,16 @@ def memory_of(
     with suppress(AttributeError, ValueError, OSError):  # Windows has no sysconf
         found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     for path in _LIMITS:
-        with suppress(OSError, ValueError):  # not there, or "max"
+        with suppress(OSError, ValueError):  # missing, or "max"
             found.append(int(Path(path).read_text()))
     return min((size for size in found if size > 0), default=None)
 
 
 @contextmanager
 def told_out_of_memory(
-    owner: str,  # what was run, for the message
+    owner: str,  # what was run, for messages
 ) -> Iterator[None]:
-    """Turns what NumPy and PyTorch raise where memory ends into an `AvbookError`."""
+    """Turns the out-of-memory errors of NumPy and PyTorch into an `AvbookError`."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:

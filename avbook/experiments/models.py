@@ -1,5 +1,5 @@
-"""Networks that a run trained, read back: built as its record says, with the weights that
-validation chose."""
+"""Trained networks read back: built as the run's record says, with the weights selected on
+validation."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from avbook.training.weights import (
 
 __all__ = ["EXPORT", "TrainedModel", "load_model", "read_model"]
 
-EXPORT = {"kind": "avbook model", "version": 1}  # what an exported file says that it is
-_SUFFIXES = (".json", ".safetensors", ".npz")  # of a run's files: record, weights, predictions
+EXPORT = {"kind": "avbook model", "version": 1}  # header of an exported file
+_SUFFIXES = (".json", ".safetensors", ".npz")  # files of a run: record, weights, predictions
 
 
 # ---------------------------------------------------------------------------------- what a run says
@@ -38,11 +38,11 @@ class _Data(Schema):
     hash: str
     kind: str | None = None
     name: str | None = None
-    features: dict[str, Any] | None = None  # which extractors; None: not said
+    features: dict[str, Any] | None = None  # the extractors; None: not stored
 
 
 class _Weights(Schema):
-    """What weights say of their run; those of before 0.2.0 say none of it."""
+    """The fields that weights store about their run; weights written before 0.2.0 have none."""
 
     recipe: str | None = None
     seed: int | None = None
@@ -53,7 +53,7 @@ class _Weights(Schema):
 
 
 class _Run(Schema):
-    """What must be known of a run to build its network, from its record or its weights."""
+    """The fields needed to build a run's network, from its record or its weights."""
 
     recipe: str
     seed: int
@@ -64,18 +64,18 @@ class _Run(Schema):
 # ---------------------------------------------------------------------------------------- the model
 @dataclass(frozen=True)
 class TrainedModel:
-    """A run's network, with all that is needed to use it on other clips."""
+    """A run's network, with all that is needed to apply it to other clips."""
 
-    where: str  # its file, for messages
-    net: Any  # with the weights that validation chose, in eval mode
-    method: Any  # of its recipe: `predict(net, batch)`
+    where: str  # file of the model, for messages
+    net: Any  # with the weights selected on validation, in eval mode
+    method: Any  # method of its recipe: `predict(net, batch)`
     recipe: Recipe
     settings: dict[str, Any]
     seed: int
-    categories: tuple[str, ...] | None  # None: of a run that does not say
-    data: dict[str, Any]  # that it was trained on: hash; kind, name, features where they are said
-    dims: dict[str, int]  # sizes of the data; not said by runs of before 0.2.0
-    meta: dict[str, Any]  # all that the weights say
+    categories: tuple[str, ...] | None  # None: not stored
+    data: dict[str, Any]  # training data: hash; kind, name, features if stored
+    dims: dict[str, int]  # sizes of the data; not stored before 0.2.0
+    meta: dict[str, Any]  # all metadata of the weights
 
     @property
     def task(self) -> str:
@@ -84,7 +84,7 @@ class TrainedModel:
 
     @property
     def name(self) -> str:
-        """Recipe, seed and a hash of the weights, by which two trainings are told apart."""
+        """Recipe, seed and a hash of the weights, which identifies the training run."""
         digest = hashlib.sha256()
         for name, tensor in sorted(self.net.state_dict().items()):
             digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
@@ -92,21 +92,21 @@ class TrainedModel:
 
 
 def load_model(
-    # of an exported file; or of the run's record, its weights, or both without their ending
+    # an exported file; or a run's record, its weights, or both without suffix
     path: str | os.PathLike,
 ):
-    """The network that a run trained, with the weights that validation chose, on the CPU and in
-    eval mode.
+    """The trained network of a run, with the weights selected on validation, on the CPU and in eval
+    mode.
 
-    The weights (`seed-N.safetensors`) may stand alone, where they say what run they are of; of runs
-    before 0.2.0 they need the record (`seed-N.json`) beside them. Raises `AvbookError` where a file
-    is missing or broken, where the recipe trains no single network, where record and weights are of
-    different runs, and for all that `load_weights` refuses."""
+    The weights (`seed-N.safetensors`) suffice if they store their run; those written before 0.2.0
+    need the record (`seed-N.json`) beside them. Raises `AvbookError` if a file is missing or
+    broken, if the recipe trains no single network, if record and weights belong to different runs,
+    and as `load_weights` does."""
     return read_model(path).net
 
 
 def read_model(
-    path: str | os.PathLike,  # as `load_model` takes it
+    path: str | os.PathLike,  # as for `load_model`
 ) -> TrainedModel:
     """The network with its method, settings, categories and data. Raises `AvbookError` as
     `load_model` does."""
@@ -150,8 +150,8 @@ def _weights(weights_file: Path) -> Weights:
 
 
 def _is_exported(weights_file: Path) -> bool:
-    """Whether the file says that it is a model by itself: a JSON file of its name is then no record
-    of its run, but whatever else. Raises `AvbookError` for one of another version."""
+    """Whether the file is an exported model; a JSON file of the same name then has nothing to do
+    with it. Raises `AvbookError` for one of another version."""
     from safetensors import safe_open
 
     try:
@@ -159,7 +159,7 @@ def _is_exported(weights_file: Path) -> bool:
         with safe_open(os.fspath(weights_file), framework="pt") as file:
             meta = json.loads((file.metadata() or {}).get("avbook", "{}"))
         found = {name: meta.get(name) for name in EXPORT}
-    except Exception:  # what is broken is told when it is read
+    except Exception:  # a broken file is reported when it is read
         return False
     if found["kind"] == EXPORT["kind"] and found != EXPORT:
         raise AvbookError(
@@ -170,19 +170,19 @@ def _is_exported(weights_file: Path) -> bool:
 
 
 def _categories(
-    told: dict[str, Any],  # what the weights say
-    run: dict[str, Any],  # what record or weights say
+    told: dict[str, Any],  # metadata of the weights
+    run: dict[str, Any],  # fields of the record or the weights
     recipe: Recipe,
     dims: dict[str, int],
     where: str,
 ) -> tuple[str, ...] | None:
-    """The names of the network's classes; those of the data set for runs on the official features
-    or the world that do not say them."""
+    """The names of the network's classes. Runs that do not store them use those of the data set if
+    it is official or the world."""
     names = told.get("categories")
     if names is not None:
         if len(names) != dims.get("categories"):
             raise AvbookError(
-                f"{where}: {len(names)} categories, and sizes for {dims.get('categories')}; it was"
+                f"{where}: {len(names)} categories, but sizes for {dims.get('categories')}; it was"
                 " changed: run it again"
             )
         return tuple(names)
@@ -194,7 +194,7 @@ def _categories(
 
 # ------------------------------------------------------------------------------------ finding files
 def _files(path: str | os.PathLike) -> tuple[Path, Path]:
-    """The record and the weights of the run, whichever of them was named."""
+    """The record and the weights of the run, from the path of either."""
     if not isinstance(path, (str, os.PathLike)):
         raise AvbookError(
             f"a run: found {type(path).__name__}; expected the path of its record, such as"
@@ -223,7 +223,7 @@ def _read_run(record_file: Path) -> dict[str, Any]:
 
 
 def _told(weights: Weights) -> dict[str, Any]:
-    """What the weights say of their run: fields of `_Weights`."""
+    """The fields of `_Weights` that the weights store about their run."""
     about = {name: weights.meta[name] for name in _Weights.model_fields if name in weights.meta}
     return _parsed(about, _Weights, weights.where, "weights of a run", "run it again")
 
@@ -233,7 +233,7 @@ def _run_of_weights(told: dict[str, Any], weights: Weights, record_file: Path) -
         told,
         _Run,
         weights.where,
-        "weights that say their run",
+        "weights that store their run",
         f"put its record beside them as {record_file.name}, or build the network and use"
         " load_weights",
     )
@@ -249,12 +249,12 @@ def _parsed(about: dict[str, Any], schema: type[Schema], where: str, what: str, 
 
 # ---------------------------------------------------------------------------------- of the same run
 def _check_same_run(
-    run: dict[str, Any],  # the record
+    run: dict[str, Any],  # record of the run
     weights: Weights,
-    told: dict[str, Any],  # what the weights say of their run
+    told: dict[str, Any],  # the weights' own description of their run
     record_file: Path,
 ) -> None:
-    """Nothing; raises `AvbookError` where record and weights differ in what both say."""
+    """Raises `AvbookError` if record and weights differ in a field that both have."""
     selection = weights.meta.get("selection", "val_selected")
     recorded = {
         "recipe": run["recipe"],
@@ -277,12 +277,12 @@ def _check_same_run(
     if differing:
         raise AvbookError(
             f"{weights.where}: not of the run of {record_file.name}: {some_of(differing)}; put"
-            " files of one run side by side"
+            " the files of one run together"
         )
 
 
 def _entry(tree: Any, *keys: Any) -> Any:
-    """The value under those keys, one within the other; None where there is none."""
+    """The value under these nested keys; None if there is none."""
     for key in keys:
         if not isinstance(tree, dict) or not isinstance(key, str):
             return None
@@ -291,7 +291,7 @@ def _entry(tree: Any, *keys: Any) -> Any:
 
 
 def _without_nan(value: Any) -> Any:
-    """The same with None for NaN, as a record writes it; NaN would differ from itself."""
+    """The value with None instead of NaN, as in a record; NaN would differ from itself."""
     if isinstance(value, dict):
         return {key: _without_nan(part) for key, part in value.items()}
     return None if isinstance(value, float) and math.isnan(value) else value
@@ -299,7 +299,7 @@ def _without_nan(value: Any) -> Any:
 
 # ----------------------------------------------------------------------------------------- building
 def _recipe(run: dict[str, Any], where: Path) -> Recipe:
-    """The run's recipe, once it has a network and knows all the settings."""
+    """The run's recipe, after checks that it has a network and knows all the settings."""
     try:
         recipe = find_recipe(run["recipe"])
         recipe.check(run["settings"])

@@ -1,4 +1,4 @@
-"""What an option of a recipe is: a field of a dataclass with a type, a range and a meaning."""
+"""Options of recipes: fields of dataclasses with a type, a range and a meaning."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ __all__ = [
     "read_milestones",
 ]
 
-WIDEST = 65_536  # the largest width of a layer; from such a one to another are 16 GiB of weights
+WIDEST = 65_536  # largest width of a layer; a layer from such a width to itself has 16 GiB
 
 
 # --------------------------------------------------------------------------------------- declaring
 def option(
     default: bool | int | float | str,  # the value of the preset "paper"
-    meaning: str,  # one plain line, with the paper's symbol where it has one
+    meaning: str,  # one plain line, with the paper's symbol if there is one
     *,
     least: float | None = None,  # the smallest value
     above: float | None = None,  # or: values are larger than this
     most: float | None = None,  # the largest value
     below: float | None = None,  # or: values are smaller than this
-    choices: tuple = (),  # the values there are
-    parse: Callable[[str], Any] | None = None,  # reads a word; raises ValueError where it cannot
-    form: str = "",  # with `parse`: what the word looks like
+    choices: tuple = (),  # the allowed values
+    parse: Callable[[str], Any] | None = None,  # reads a string; raises ValueError if it cannot
+    form: str = "",  # with `parse`: the form of the string
 ) -> Any:
     """A field of a recipe's settings. Its type is its annotation: bool, int, float or str.
 
-    A subclass may give another default alone, as in `epochs: int = 40`: meaning and range stay."""
+    A subclass may change the default only, as in `epochs: int = 40`: meaning and range stay."""
     about: dict[str, Any] = {
         "meaning": meaning,
         "least": least,
@@ -62,7 +62,7 @@ def option(
 
 @dataclass(frozen=True)
 class Option:
-    """One option of a recipe: name, type, default and meaning, and the values it may have."""
+    """One option of a recipe: name, type, default, meaning, and allowed values."""
 
     name: str
     kind: type  # bool, int, float or str
@@ -78,13 +78,13 @@ class Option:
 
     def check(
         self,
-        value: Any,  # as a user gives it
-        owner: str,  # whose option it is, for the message
+        value: Any,  # as given by the user
+        owner: str,  # owner of the option, for messages
     ) -> bool | int | float | str:
-        """The value as the option's type: whole floats become ints, ints become floats.
+        """The value converted to the option's type: whole floats become ints, ints become floats.
 
-        Raises `AvbookError` for another type, a number that is not finite or out of range, a word
-        that is no choice."""
+        Raises `AvbookError` for another type, a number that is not finite or out of range, and a
+        string that is not one of the choices."""
         found = self._as_kind(value)
         if found is None or not self._allows(found):
             near = hint(value[:100], self.choices) if isinstance(value, str) else ""
@@ -94,7 +94,7 @@ class Option:
         return found
 
     def _as_kind(self, value: Any) -> Any:
-        """The value as the option's type, or None where it is of another one."""
+        """The value converted to the option's type, or None if it has another type."""
         if self.kind in (bool, str):
             return value if isinstance(value, self.kind) else None
         if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -127,7 +127,7 @@ class Option:
 
     @property
     def expected(self) -> str:
-        """The values it may have, in words: "a number, at least 0 and below 1"."""
+        """The allowed values in words: "a number, at least 0 and below 1"."""
         if self.choices:
             return _either(self.choices)
         if self.form:
@@ -147,7 +147,7 @@ class Option:
 
     @property
     def range(self) -> str:
-        """The values it may have, in short: "0 ≤ float < 1"."""
+        """The allowed values in short: "0 ≤ float < 1"."""
         if self.choices:
             return ", ".join(map(as_word, self.choices))
         if self.form:
@@ -164,10 +164,10 @@ class Option:
 def options_of(
     settings: type,  # a dataclass whose fields are made by `option`
 ) -> dict[str, Option]:
-    """The options of a recipe's settings by name, those of the bases first, from left to right.
+    """The options of a recipe's settings by name, those of the base classes first, from left to
+    right.
 
-    Raises `AvbookError` where a field has another type, no meaning, or a default out of its range.
-    """
+    Raises `AvbookError` if a field has another type, no meaning, or a default out of its range."""
     if not (isinstance(settings, type) and dataclasses.is_dataclass(settings)):
         raise AvbookError(
             f"settings {settings!r}: expected a dataclass, each field declared as"
@@ -193,7 +193,7 @@ def _read_options(settings: type) -> dict[str, Option]:
 
 
 def _names(settings: type) -> dict[str, None]:
-    """The names of the fields in reading order; a dataclass itself puts its last base first."""
+    """The names of the fields in reading order; dataclasses themselves put the last base first."""
     names: dict[str, None] = {}
     for base in filter(dataclasses.is_dataclass, settings.__bases__):
         names |= _names(base)
@@ -201,7 +201,7 @@ def _names(settings: type) -> dict[str, None]:
 
 
 def _declared(settings: type, name: str) -> Any:
-    """Meaning and range of an option, from the nearest class that gives them."""
+    """Meaning and range of an option, from the nearest class that declares them."""
     for base in settings.__mro__:
         field = base.__dict__.get("__dataclass_fields__", {}).get(name)
         if field is not None and "meaning" in field.metadata:
@@ -214,10 +214,10 @@ def _declared(settings: type, name: str) -> Any:
 
 # ------------------------------------------------------------------------------------------- words
 def hint(
-    name: str,  # what was given
-    known: Iterable,  # what there is
+    name: str,  # the name given
+    known: Iterable,  # the known names
 ) -> str:
-    """ " (did you mean …?)" with the nearest known name; nothing where none is near."""
+    """ " (did you mean …?)" with the nearest known name; empty if none is near."""
     near = difflib.get_close_matches(name, map(str, known), n=1)
     return f" (did you mean {near[0]}?)" if near else ""
 
@@ -233,7 +233,7 @@ def _either(
 def as_word(
     value: bool | int | float | str,
 ) -> str:
-    """A value as `--set` takes it: `true`, `0.1`, `psp`."""
+    """A value in the form of `--set`: `true`, `0.1`, `psp`."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
@@ -241,15 +241,15 @@ def shorten(
     text: str,
     most: int = 60,  # characters
 ) -> str:
-    """The text, or its beginning with what its length is where a message would grow too long."""
+    """The text, or its beginning and its length if it is too long for a message."""
     return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
 
 
 def _shown(value: Any) -> str:
-    """A value as a message shows it."""
+    """A value in the form used in messages."""
     try:
         return shorten(repr(value))
-    except ValueError:  # a whole number of more digits than Python writes
+    except ValueError:  # an integer with more digits than Python writes
         return "a number of thousands of digits"
 
 
@@ -272,16 +272,16 @@ class _Fit:
 
 @dataclass(frozen=True)
 class _Steps:
-    decay_every: int = option(60, "epochs from one decay of the learning rate to the next", least=1)
+    decay_every: int = option(60, "epochs between decays of the learning rate", least=1)
     decay: float = option(0.8, "factor of a decay", above=0, most=1)
-    decay_until: int = option(170, "no decay after so many epochs", least=0)
+    decay_until: int = option(170, "no decay after this epoch", least=0)
 
 
 def read_milestones(
     text: str,  # such as "10,20,30"; "none": no decay
 ) -> tuple[int, ...]:
-    """The epochs after which the learning rate decays; raises `ValueError` where they do not rise
-    from 1 on."""
+    """The epochs after which the learning rate decays; raises `ValueError` unless they increase,
+    starting from 1 or more."""
     epochs = () if text == "none" else tuple(int(part) for part in text.split(","))
     if any(later <= earlier for earlier, later in zip((0, *epochs), epochs)):
         raise ValueError(text)
@@ -315,4 +315,4 @@ class Schedule(_Fit, _Steps, _Rest, Threads):
 
 @dataclass(frozen=True)
 class MilestoneSchedule(_Fit, _Milestones, _Rest, Threads):
-    """The same where the learning rate decays after named epochs and the gradient is clipped."""
+    """The same, with a learning rate that decays after given epochs and gradient clipping."""

@@ -1,4 +1,4 @@
-"""Files of a run and of its stages: written with what they are of, read with checks."""
+"""Files of a run and of its stages: written with a description of their run, read with checks."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ class _Made(Schema):
 def write_predictions(
     path: Path,  # ends in .npz
     predictions: dict[str, Any],  # selection -> array, or name -> array
-    run: dict[str, Any],  # what they are of: recipe, seed, data (its hash)
+    run: dict[str, Any],  # the run they belong to: recipe, seed, data (its hash)
 ) -> None:
     """Writes the file that `pack_predictions` makes, whole or not at all."""
     write_bytes(path, pack_predictions(predictions, run))
 
 
 def pack_predictions(
-    predictions: dict[str, Any],  # this and the next: see `write_predictions`
+    predictions: dict[str, Any],  # as for `write_predictions`, like the next
     run: dict[str, Any],
 ) -> bytes:
-    """The content of an .npz file: the test predictions of each selection as small integers; under
-    `run`, as JSON, what they are of."""
+    """The content of an .npz file: the test predictions of each selection as small integers and,
+    under `run`, a JSON description of their run."""
     arrays = {"run": np.array(json.dumps(run))}
     for selection, predicted in predictions.items():
         parts = predicted if isinstance(predicted, dict) else {"predicted": predicted}
@@ -54,23 +54,23 @@ def pack_predictions(
             key = selection if name == "predicted" else f"{selection}.{name}"
             arrays[key] = np.asarray(values).astype(np.uint8)
     packed = io.BytesIO()
-    np.savez_compressed(packed, **arrays)  # type: ignore[arg-type]  # as if one were a flag
+    np.savez_compressed(packed, **arrays)  # type: ignore[arg-type]  # the stub takes an array for a flag
     return packed.getvalue()
 
 
 def read_predictions(
-    path: Path,  # as `write_predictions` left it
-    run: dict[str, Any] | None = None,  # what they must be of; None: whatever
+    path: Path,  # as written by `write_predictions`
+    run: dict[str, Any] | None = None,  # the expected run; None: any
 ) -> dict[str, Any]:
-    """The predictions as `write_predictions` was given them: selection -> array, or name -> array.
+    """The predictions as given to `write_predictions`: selection -> array, or name -> array.
 
-    Raises `AvbookError` where the file is missing, not whole, or of another run. Files of before
-    0.2.0 do not say what they are of, and are read."""
+    Raises `AvbookError` if the file is missing, incomplete, or belongs to another run. Files
+    written before 0.2.0 do not store their run, and are accepted."""
     check_regular(path)
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file}
-    except Exception as error:  # a cut-off archive raises one of many kinds
+    except Exception as error:  # a truncated archive raises one of many types
         told = " ".join(str(error).split())[:100]
         raise AvbookError(
             f"{path}: not predictions of a run ({type(error).__name__}: {told}); remove it and run"
@@ -99,10 +99,10 @@ def read_predictions(
 # ------------------------------------------------------------------------------------------- stages
 def read_stage_tensors(
     path: Path,  # in the folder of a finished stage
-    shapes: dict[str, tuple],  # of each tensor; None stands for any size
+    shapes: dict[str, tuple],  # shape of each tensor; None stands for any size
 ) -> dict[str, Any]:
-    """The tensors of a stage's file; raises `AvbookError` where it is missing or not whole, lacks
-    one, or where one has another shape or a value that is not finite."""
+    """The tensors of a stage's file; raises `AvbookError` if the file is missing or incomplete, or
+    if a tensor is missing, has another shape or a value that is not finite."""
     from avbook.training.weights import read_tensors
 
     check_regular(path)
@@ -113,13 +113,12 @@ def read_stage_tensors(
 
 
 def check_shape(
-    path: Path,  # that the values are from, a file in the folder of a finished stage
+    path: Path,  # the file of the values, in the folder of a finished stage
     name: str,
-    values: Any,  # a tensor or an array; None: it is not there
+    values: Any,  # a tensor or an array; None: missing
     shape: tuple,  # None stands for any size
 ) -> None:
-    """Nothing; raises `AvbookError` where the values are missing, have another shape or are not
-    finite."""
+    """Raises `AvbookError` if the values are missing, have another shape or are not finite."""
     if values is None:
         fault = f"it lacks {name}"
     elif len(values.shape) != len(shape) or any(
@@ -135,15 +134,16 @@ def check_shape(
 
 
 def check_labels(
-    path: Path,  # this and the next: see `check_shape`
+    path: Path,  # as for `check_shape`, like the next
     name: str,
     values: Any,
     shape: tuple,
 ) -> None:
-    """Nothing; raises `AvbookError` also where a value is neither 0 nor 1, or no whole number."""
+    """Raises `AvbookError` as `check_shape` does, and for a value other than the integers 0 and
+    1."""
     check_shape(path, name, values, shape)
     if values.dtype.kind not in "biu" or not np.isin(values, (0, 1)).all():
-        raise _not_as_written(path, f"{name} is {values.dtype}, expected 0 and 1 as whole numbers")
+        raise _not_as_written(path, f"{name} is {values.dtype}, expected the integers 0 and 1")
 
 
 def _not_as_written(path: Path, fault: str) -> AvbookError:
@@ -152,9 +152,9 @@ def _not_as_written(path: Path, fault: str) -> AvbookError:
     )
 
 
-# ----------------------------------------------------------------------------------------- figures
+# ------------------------------------------------------------------------------------------ scores
 def without_nan(value: Any) -> Any:
-    """The same with null for every figure that has nothing to count: JSON knows no NaN."""
+    """The value with null instead of NaN for every undefined score: JSON has no NaN."""
     if isinstance(value, dict):
         return {key: without_nan(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):

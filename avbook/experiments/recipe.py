@@ -1,7 +1,7 @@
-"""What a recipe is: a named network with its losses, its schedule and every option of a table.
+"""Recipes: a named network with its losses, its schedule and every option of a paper's table.
 
 A recipe's settings come from a preset ("paper": the released sizes and schedule; "quick": small
-sizes that end within about a minute on two cores), changed by the options a user names. Records say
+sizes that finish within about a minute on two cores), changed by the user's options. Records store
 both."""
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ class Recipe:
     """How a named method is built and trained: its settings under each preset and the function that
     builds it.
 
-    Raises `AvbookError` where the settings are no dataclass of options, where a default is out of
-    its range, or where the preset "quick" has a name or a value that they do not know."""
+    Raises `AvbookError` if the settings are not a dataclass of options, if a default is out of its
+    range, or if the preset "quick" has an unknown name or an invalid value."""
 
     name: str
     task: str  # "ave" or "llp"
     about: str
     settings: type  # a dataclass of options; its defaults are the preset "paper"
-    quick: dict[str, Any]  # what the preset "quick" changes
+    quick: dict[str, Any]  # changes of the preset "quick"
     # (settings, dims of the data) -> (network, method); None: `train` needs neither
     build: Callable[[dict, dict], tuple] | None = None
     open: dict[str, Any] = field(default_factory=dict)  # options of the data set's loader
@@ -45,15 +45,15 @@ class Recipe:
 
     @property
     def options(self) -> dict[str, Option]:
-        """Every option by name, in the order in which a record lists them."""
+        """All options by name, in the order of a record."""
         return options_of(self.settings)
 
     def check(
         self,
-        values: dict[str, Any],  # by name, as a user gives them
+        values: dict[str, Any],  # by name, as given by the user
     ) -> dict[str, Any]:
-        """The values as their options' types; raises `AvbookError` for a name the recipe does not
-        have, a value of another type, out of range or no choice."""
+        """The values converted to their options' types; raises `AvbookError` for an unknown name,
+        and for a value of another type, out of range or not among the choices."""
         options, checked = self.options, {}
         for name, value in values.items():
             if name not in options:
@@ -83,13 +83,13 @@ class Recipe:
 
 # ------------------------------------------------------------------------------------------ options
 def parse_options(
-    pairs: list[str],  # each "name=value", as `--set` takes them
-    epochs: int | None = None,  # of the option `--epochs`; None: not given
+    pairs: list[str],  # each "name=value", as for `--set`
+    epochs: int | None = None,  # value of `--epochs`; None: not given
 ) -> dict[str, Any]:
-    """Names and values, each value read as JSON where it is JSON (`0.1`, `true`, `null`), as a word
-    otherwise.
+    """Names and values; a value is read as JSON if possible (`0.1`, `true`, `null`), else as a
+    string.
 
-    Raises `AvbookError` for a name that is given twice and for a number that no float can hold."""
+    Raises `AvbookError` for a repeated name and for a number that no float can hold."""
     out: dict[str, Any] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
@@ -126,19 +126,19 @@ def _read_value(name: str, text: str) -> Any:
         raise
     except RecursionError:
         raise AvbookError(f"--set {name}={shorten(text)}: nested too deeply") from None
-    except ValueError:  # no JSON: a word
+    except ValueError:  # not JSON: a string
         return text
 
 
 def resolve_settings(
     recipe: Recipe,
     preset: str,  # "paper" or "quick"
-    options: dict[str, Any],  # what the user changes
+    options: dict[str, Any],  # the user's changes
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """All settings of a run, and the options that really differ from the preset.
+    """All settings of a run, and the options that actually differ from the preset.
 
-    Raises `AvbookError` for an unknown preset, a name the recipe does not have, a value of another
-    type, out of range or no choice."""
+    Raises `AvbookError` for an unknown preset or name, and for a value of another type, out of
+    range or not among the choices."""
     base = recipe.preset(preset)
     checked = recipe.check(options)
     changed = {name: checked[name] for name in sorted(checked) if checked[name] != base[name]}
@@ -149,7 +149,7 @@ def pick(
     settings: dict[str, Any],
     *groups: type | Iterable[str],  # each a dataclass of options, or names
 ) -> dict[str, Any]:
-    """The settings of those names."""
+    """The settings with these names."""
     names: list[str] = []
     for group in groups:
         names += options_of(group) if isinstance(group, type) else group

@@ -1,4 +1,4 @@
-"""Run records: one JSON file a seed, read one by one or asked for by setting."""
+"""Run records: one JSON file per seed, read one by one or by setting."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _ADVICE = "move it away or run with another --out"
 
 
 def read_record(path: str | os.PathLike) -> dict[str, Any]:
-    """A run record; raises `AvbookError` where the file is no record."""
+    """A run record; raises `AvbookError` if the file is not one."""
     return read_json(path, RunRecord, "a run record", _ADVICE)
 
 
 # ------------------------------------------------------------------------------------------ records
 class Records:
-    """All run records under a folder, to be asked for by setting."""
+    """All run records in a folder, accessible by setting."""
 
     def __init__(
         self,
-        folder: str | os.PathLike,  # the folder that `avbook run --out` wrote
+        folder: str | os.PathLike,  # folder written by `avbook run --out`
     ):
         self.folder = Path(folder)
         self.paths = sorted(self.folder.glob("*/*/seed-*.json"))
@@ -38,10 +38,10 @@ class Records:
     @classmethod
     def of_runs(
         cls,
-        folder: str | os.PathLike,  # where the records lie
-        outcomes: Iterable[Any],  # of runs: each a record and its path
+        folder: str | os.PathLike,  # folder of the records
+        outcomes: Iterable[Any],  # of runs: a record and its path each
     ) -> Records:
-        """The records of these runs alone, whatever else lies in the folder."""
+        """Only the records of these runs, without others in the folder."""
         found = cls.__new__(cls)
         found.folder, outcomes = Path(folder), list(outcomes)
         found.paths = [outcome.path for outcome in outcomes]
@@ -51,15 +51,15 @@ class Records:
     def of(
         self,
         recipe: str,
-        options: dict[str, Any] | None = None,  # as `--set` would take them
+        options: dict[str, Any] | None = None,  # as for `--set`
         *,
         preset: str = "quick",
-        data: str | None = None,  # the data set's hash or name; None: whichever, if all agree
+        data: str | None = None,  # hash or name of the data set; None: any, if all records agree
     ) -> list[dict[str, Any]]:
-        """The records of one setting, ordered by seed, one a seed.
+        """The records of one setting, one per seed, ordered by seed.
 
-        Raises `AvbookError` where they are of several data sets (one name may have stood for
-        several), or where two records of a seed differ in their scores."""
+        Raises `AvbookError` if they are of several data sets (which may have had the same name), or
+        if two records of a seed differ in their scores."""
         _, changed = resolve_settings(find_recipe(recipe), preset, options or {})
         found = [
             r
@@ -75,10 +75,10 @@ class Records:
 
 def check_one_data_set(
     records: list[dict[str, Any]],
-    what: str,  # that they are, for the message
+    what: str,  # name of the records, for messages
 ) -> None:
-    """Nothing; raises `AvbookError` where the records are of several data sets."""
-    told = [r["data"] for r in records if "data" in r]  # scores made by hand are of none
+    """Raises `AvbookError` if the records are of several data sets."""
+    told = [r["data"] for r in records if "data" in r]  # hand-made scores have none
     hashes = {data["hash"] for data in told}
     if len(hashes) > 1:
         names = sorted({f"{data['name']} ({data['hash']})" for data in told})
@@ -89,14 +89,13 @@ def check_one_data_set(
 
 
 def _one_a_seed(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The records ordered by seed; of two that say the same, as copies of a folder have, the
-    first."""
+    """The records ordered by seed; of equal ones, as in copies of a folder, the first."""
     by_seed: dict[int, dict[str, Any]] = {}
     for record in records:
         first = by_seed.setdefault(record["seed"], record)
         if first["metrics"] != record["metrics"]:
             raise AvbookError(
                 f"{first.get('path')} and {record.get('path')}: two records of seed"
-                f" {record['seed']} of one setting, with other scores; move one away"
+                f" {record['seed']} of one setting, with different scores; move one away"
             )
     return [by_seed[seed] for seed in sorted(by_seed)]

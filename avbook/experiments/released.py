@@ -19,18 +19,12 @@ __all__ = ["Released", "RELEASED", "register_released", "load_released"]
 
 @dataclass(frozen=True)
 class Released:
-    """A kind of released network: how its names map to ours and how its sizes are read from the
+    """A kind of released network: how its names map to ours, and how its sizes follow from the
     shapes."""
 
-    names: dict[
-        str, str
-    ]  # prefix of a released name -> prefix of ours; the longest that fits is taken
-    build: Callable[
-        [dict[str, tuple[int, ...]]], Any
-    ]  # the matrices' shapes by released name -> our network
-    unused: tuple[
-        str, ...
-    ] = ()  # prefixes that the released class defines and its forward pass never reads
+    names: dict[str, str]  # prefix of a released name -> prefix of ours; the longest match counts
+    build: Callable[[dict[str, tuple[int, ...]]], Any]  # shapes by released name -> our network
+    unused: tuple[str, ...] = ()  # prefixes of weights that the released class never uses
 
 
 RELEASED: dict[str, Released] = {}
@@ -38,7 +32,7 @@ RELEASED: dict[str, Released] = {}
 
 def register_released(
     kind: str,  # such as "psp-full"
-    released: Released,  # how to read it
+    released: Released,  # its description
 ) -> None:
     """Adds a kind of released network to those that `load_released` knows."""
     RELEASED[kind] = released
@@ -47,18 +41,18 @@ def register_released(
 def load_released(
     # "psp-full", "psp-weak", "avel-full", "avel-weak", "cmran-full", "cmran-weak", "han" or "ma"
     kind: str,
-    # by their released names: a file (.pt, .pth, .safetensors, .npz), a state dict, a network, or a
-    # dict with one of these under one of the usual keys, such as "state_dict"
+    # weights under their released names: a file (.pt, .pth, .safetensors, .npz), a state dict, a
+    # network, or a dict with one of these under one of the usual keys, such as "state_dict"
     weights: Any,
 ):
-    """Our network with these weights, in eval mode and float32; its sizes come from the shapes.
+    """Our network with these weights, in eval mode and float32; its sizes follow from the shapes.
 
-    The prefixes `module.`, `_orig_mod.`, `model.` and `net.` are taken off where all names have
-    them; of a golden file, only the names with "sd/" before them count. Weights that the released
-    class holds without using them may be there or not. Nothing is unpickled.
+    The prefixes `module.`, `_orig_mod.`, `model.` and `net.` are removed if all names have them; in
+    a golden file, only names with the prefix "sd/" count. Weights that the released class holds
+    without using them are optional. Nothing is unpickled.
 
-    Raises `AvbookError` naming every weight that is missing, left over, of another shape, no array
-    of floating numbers, or not finite."""
+    Raises `AvbookError` with the name of every weight that is missing, left over, of another shape,
+    not a floating-point array, or not finite."""
     if not isinstance(kind, str) or kind not in RELEASED:
         raise AvbookError(
             f"released kind {word(kind, quoted=True)} is not known: expected one of"
@@ -72,7 +66,7 @@ def load_released(
         unused=released.unused,
     )
     shapes = _Shapes(given.where, given.shapes)
-    with torch.device("meta"):  # without memory: the shapes may be those of no network
+    with torch.device("meta"):  # without memory: the shapes may fit no network
         ours = _own_names(released, _built(released, shapes))
     _check_names(kind, given.where, given.shapes, ours)
 
@@ -86,12 +80,12 @@ def load_released(
 
 
 def _built(released: Released, shapes: _Shapes):
-    """The network of these sizes; raises `AvbookError` where there is none."""
+    """The network of these sizes; raises `AvbookError` if there is none."""
     try:
         return released.build(shapes)
     except AvbookError:
         raise
-    except Exception as error:  # whatever a layer says to its sizes
+    except Exception as error:  # any error of a layer about its sizes
         raise AvbookError(
             f"{shapes.where}: no network has these sizes ({first_line(error)}); give the state dict"
             " of the released network"
@@ -110,10 +104,10 @@ def _own_names(released: Released, net) -> dict[str, tuple[str, tuple[int, ...]]
 def _check_names(
     kind: str,
     where: str,
-    shapes: Mapping[str, tuple[int, ...]],  # as given
-    ours: Mapping[str, tuple[str, tuple[int, ...]]],  # of `_own_names`
+    shapes: Mapping[str, tuple[int, ...]],  # the shapes given
+    ours: Mapping[str, tuple[str, tuple[int, ...]]],  # from `_own_names`
 ) -> None:
-    """Nothing; raises `AvbookError` naming every weight that is missing, left over, or of another
+    """Raises `AvbookError` with the name of every weight that is missing, left over, or of another
     shape."""
     problems = []
     if missing := [name for name in ours if name not in shapes]:
@@ -141,8 +135,8 @@ def _translate(name: str, prefixes: dict[str, str]) -> str:
 
 
 class _Shapes(dict):
-    """Shapes by released name, for reading sizes: a name that is not there, or has too few axes, is
-    the user's to know."""
+    """Shapes by released name, for reading sizes; a missing name, or one with too few axes, is
+    reported to the user."""
 
     def __init__(self, where: str, shapes: dict[str, tuple[int, ...]]):
         super().__init__(shapes)

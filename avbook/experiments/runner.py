@@ -1,4 +1,4 @@
-"""Runs recipes: one seed to its record, or many seeds side by side in processes."""
+"""Runs recipes: one seed to its record, or many seeds in parallel processes."""
 
 from __future__ import annotations
 
@@ -41,31 +41,31 @@ __all__ = [
 # ---------------------------------------------------------------------------------------- one run
 @dataclass(frozen=True)
 class Outcome:
-    """A run's record, where it lies, and whether it stood there already."""
+    """A run's record, its path, and whether it already existed."""
 
     record: dict[str, Any] = field(repr=False)
     path: Path
-    read: bool  # False: this call trained
+    read: bool  # whether it was read; False: this call trained it
 
 
 @dataclass(frozen=True)
 class _Trained:
-    """A finished run that is not among the records yet, as a worker sends it."""
+    """A finished run before it is stored, as a worker sends it."""
 
-    path: Path  # of the record
+    path: Path  # path of the record
     lock_file: Path
     record: str = field(repr=False)  # JSON
-    files: dict[str, bytes] = field(repr=False)  # what stands beside it: ending -> content
+    files: dict[str, bytes] = field(repr=False)  # files beside the record: suffix -> content
 
 
 @dataclass(frozen=True)
 class _Run:
-    """What is asked for: one seed of a setting on a data set."""
+    """One seed of a setting on a data set, as requested."""
 
     recipe: Recipe
     preset: str
     settings: dict[str, Any]
-    options: dict[str, Any]  # only what differs from the preset
+    options: dict[str, Any]  # only the differences from the preset
     data: Any
     seed: int
     out: Path
@@ -85,7 +85,7 @@ class _Run:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What record and weights say of the run."""
+        """The description of the run in its record and weights."""
         return {
             "recipe": self.recipe.name,
             "options": self.options,
@@ -97,7 +97,7 @@ class _Run:
         }
 
     def stored(self) -> Outcome | None:
-        """The record that stands already. Raises `AvbookError` where another one stands there."""
+        """The existing record. Raises `AvbookError` if the file is the record of another run."""
         path = self.path
         if not path.exists():
             return None
@@ -120,20 +120,20 @@ def run_one(
     *,
     seed: int,
     preset: str,
-    options: dict[str, Any] | None = None,  # what the user changes
+    options: dict[str, Any] | None = None,  # the user's changes
     device: str = "auto",
     out: str | os.PathLike = "runs",
     progress: bool = True,
-    # how the user named the data, for the record's command; None: its folder
+    # the user's name of the data, for the record's command; None: its folder
     where: str | None = None,
 ) -> Outcome:
-    """The record of one seed: read where it stands already, else trained (or continued where it was
-    cut off) and written. Of several processes that ask for it, one trains and the others wait.
+    """The record of one seed: read if it exists, else trained (or continued after an interruption)
+    and written. If several processes request it, one trains and the others wait.
 
     Writes `OUT/RECIPE/KEY/seed-N.npz` with the test predictions of the three selections,
-    `seed-N.safetensors` with the weights that validation chose, and last `seed-N.json`. Raises
-    `AvbookError` for options that make no sense, a network that memory cannot hold, and a record or
-    checkpoint that is broken or of something else."""
+    `seed-N.safetensors` with the weights selected on validation, and last `seed-N.json`. Raises
+    `AvbookError` for invalid options, a network that memory cannot hold, and a record or checkpoint
+    that is broken or belongs to something else."""
     run = _asked(recipe, data, seed, preset, options or {}, device, Path(out), where)
     return _stored_or(run, lambda: _written(_train(run, run.out, progress)))
 
@@ -143,9 +143,10 @@ Made = TypeVar("Made", Outcome, _Trained)
 
 def _stored_or(
     run: _Run,
-    make: Callable[[], Made],  # called where no record stands, by one process alone
+    make: Callable[[], Made],  # called if there is no record, by one process only
 ) -> Outcome | Made:
-    """The record that stands, rid of what a killed process left beside it; else what is made."""
+    """The existing record, after removing leftovers of a killed process; else the result of
+    `make`."""
     outcome = run.stored()
     if outcome is not None and not _has_leftovers(outcome.path, run.lock_in(run.out)):
         return outcome
@@ -169,7 +170,7 @@ def _asked(
     """The run, checked."""
     settings, changed = resolve_settings(recipe, preset, options)
     weak = recipe.open.get("weak", False)
-    if getattr(data, "weak", weak) != weak:  # the background clips would be trained on, or missed
+    if getattr(data, "weak", weak) != weak:  # background clips would be used or left out by mistake
         raise AvbookError(
             f"{recipe.name}: found data opened with weak={not weak}; expected weak={weak}, as"
             f" find_recipe({recipe.name!r}).open_data(folder) opens it"
@@ -184,14 +185,14 @@ def run_seed(
     *,
     seed: int,
     preset: str,
-    options: dict[str, Any] | None = None,  # what the user changes
+    options: dict[str, Any] | None = None,  # the user's changes
     device: str = "auto",
     out: str | os.PathLike = "runs",
     progress: bool = True,
-    # how the user named the data, for the record's command; None: its folder
+    # the user's name of the data, for the record's command; None: its folder
     where: str | None = None,
 ) -> dict[str, Any]:
-    """The record of one seed, as `run_one` finds or makes it."""
+    """The record of one seed, read or trained as in `run_one`."""
     return run_one(
         recipe,
         data,
@@ -207,7 +208,7 @@ def run_seed(
 
 def _train(
     run: _Run,
-    work: Path,  # the folder for what only a run that is cut off needs, and for stages
+    work: Path,  # folder for files that only an interrupted run needs, and for stages
     progress: bool,
 ) -> _Trained:
     """Trains, or continues."""
@@ -216,7 +217,7 @@ def _train(
 
     recipe = run.recipe
     check_device(run.device)
-    installed = versions()  # what cannot be told is not found out after hours
+    installed = versions()  # read first, so that a failure is not found after hours
     about = run.about
     build = recipe.build
     if build is not None:
@@ -255,7 +256,7 @@ def _train(
     }
     files = {".npz": pack_predictions(result.predictions, job.made)}
     weights = job.folder / "val_selected.safetensors"
-    if weights.exists():  # some recipes have none
+    if weights.exists():  # some recipes have no weights
         tensors, told = read_tensors(weights)
         files[".safetensors"] = pack_tensors(tensors, without_nan({**told, **about}))
     text = json.dumps(without_nan(record), indent=1, allow_nan=False) + "\n"
@@ -263,7 +264,7 @@ def _train(
 
 
 def _written(trained: _Trained) -> Outcome:
-    """Puts a finished run among the records: its record last."""
+    """Stores a finished run among the records; the record is written last."""
     if _is_main_process():
         for ending, content in trained.files.items():
             path = trained.path.with_suffix(ending)
@@ -281,7 +282,7 @@ def _in_one_stage(job: Job) -> tuple:
 
 
 def _set_threads(threads: int) -> None:
-    """Threads decide the order of sums, so a setting fixes them; 0 leaves them to PyTorch."""
+    """Sets the number of threads, which decides the order of sums; 0 leaves it to PyTorch."""
     import torch
 
     if threads:
@@ -289,14 +290,15 @@ def _set_threads(threads: int) -> None:
 
 
 def _has_leftovers(path: Path, lock_file: Path) -> bool:
-    """Whether a process that was killed between the record and its end left something that can be
+    """Whether a process that was killed after the record was written left files that can be
     removed."""
     left = [lock_file, path.with_suffix(""), *path.parent.glob(f".*.{path.stem}.*")]
     return any(map(os.path.exists, left)) and os.access(path.parent, os.W_OK)
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Removes what only a run that is cut off needs, and what killed ones had not written whole."""
+    """Removes the files that only an interrupted run needs, and incomplete ones of killed
+    processes."""
     if _is_main_process():
         shutil.rmtree(path.with_suffix(""), ignore_errors=True)
         for ending in (".npz", ".safetensors", ".json"):
@@ -309,24 +311,24 @@ def _is_main_process() -> bool:
 
 # -------------------------------------------------------------------------------------- many runs
 def run_outcomes(
-    # each the arguments of `run_one` but `data`, with the recipe's name as `recipe`
+    # arguments of `run_one` except `data`, with the recipe's name as `recipe`
     tasks: list[dict[str, Any]],
-    where: str,  # the data, as `open_data` takes it
+    where: str,  # the data, as for `open_data`
     *,
-    jobs: int = 1,  # how many run side by side, each in a process of its own
-    # told of each finished run: its outcome, how many there are, of how many
+    jobs: int = 1,  # number of parallel runs, one process each
+    # called for each finished run: outcome, number finished, number of all
     report: Callable[[Outcome, int, int], None] = lambda outcome, done, of: None,
 ) -> list[Outcome]:
-    """The outcomes of several runs, in the order of the tasks; records that stand already are only
-    read.
+    """The outcomes of several runs, in the order of the tasks; existing records are only read.
 
-    What a run raises is raised here; it stops the others, as Ctrl-C does. Finished records stay."""
+    An exception of a run is raised here and stops the others, as Ctrl-C does. Finished records
+    stay."""
     import torch
 
     _OPEN.clear()  # the folder may have changed since an earlier call
     outcomes: list = [None] * len(tasks)
     todo, read = list(enumerate(tasks)), 0
-    if on_cluster():  # whose workers see neither the records nor, perhaps, the data
+    if on_cluster():  # its workers do not see the records, and possibly not the data
         todo = []
         for number, task in enumerate(tasks):
             outcome, sent = _for_cluster(task, where)
@@ -343,7 +345,7 @@ def run_outcomes(
         partial(_run_numbered, where=absolute(where) if on_cluster() else where),
         todo,
         1 if in_here else jobs,
-        threads=torch.get_num_threads(),  # so that sums are those of a run in this process
+        threads=torch.get_num_threads(),  # so that sums equal those of a run in this process
         ordered=False,
     )
     with closing(runs):
@@ -355,11 +357,11 @@ def run_outcomes(
 
 
 def run_many(
-    tasks: list[dict[str, Any]],  # this and the next two: see `run_outcomes`
+    tasks: list[dict[str, Any]],  # as for `run_outcomes`, like the next two
     where: str,
     *,
     jobs: int = 1,
-    # told of each finished record: the record, how many there are, of how many
+    # called for each finished record: record, number finished, number of all
     report: Callable[[dict[str, Any], int, int], None] = lambda record, done, of: None,
 ) -> list[dict[str, Any]]:
     """The records of `run_outcomes`."""
@@ -378,7 +380,7 @@ def _run_numbered(
     return number, _run_task(task, where)
 
 
-_OPEN: dict[tuple, Any] = {}  # data sets this process holds open, so that a worker reads each once
+_OPEN: dict[tuple, Any] = {}  # data sets held open, so that a worker reads each once
 
 
 def _opened(recipe: Recipe, where: str) -> Any:
@@ -391,14 +393,14 @@ def _opened(recipe: Recipe, where: str) -> Any:
 
 
 def _run_task(task: dict[str, Any], where: str) -> Outcome | _Trained:
-    """The record that stands, or a finished run for the caller to put there."""
+    """The existing record, or a finished run for the caller to store."""
     progress, sent = task["progress"], task.get("sent")
     run = _asked_by(task, where)
     if sent is None:
         return _stored_or(run, lambda: _train(run, run.out, progress))
     if run.data.hash != sent["hash"]:
         raise AvbookError(
-            f"--data {where} on {socket.gethostname()}: other data than the caller's (found"
+            f"--data {where} on {socket.gethostname()}: differs from the caller's data (found"
             f" {run.data.hash}, expected {sent['hash']}); give a folder that all workers see, with"
             " the same files"
         )
@@ -426,13 +428,13 @@ def _asked_by(task: dict[str, Any], where: str) -> _Run:
 
 
 def _for_cluster(task: dict[str, Any], where: str) -> tuple[Outcome | None, dict[str, Any]]:
-    """The record that stands; else the task with all that a worker needs."""
+    """The existing record; else the task with all that a worker needs."""
     run = _asked_by(task, where)
     return run.stored(), {**task, "sent": {"hash": run.data.hash, "where": where}}
 
 
 def _among_records(trained: _Trained) -> Outcome:
-    """The finished run among the records: alone, since another process may train it by now."""
+    """Stores the finished run under the lock, since another process may have trained it by now."""
     with alone(trained.lock_file):
         if trained.path.exists():
             outcome = Outcome(read_record(trained.path), trained.path, read=True)

@@ -1,4 +1,4 @@
-"""What the JSON files of a run must hold."""
+"""Required content of a run's JSON files."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from avbook.common.schema import Schema
 
 __all__ = ["RunRecord", "RecordedData", "Metrics", "TestScores", "Epoch"]
 
-Scores = dict[str, float | None]  # null: there was nothing to count
+Scores = dict[str, float | None]  # null: undefined
 SomeScores = Annotated[Scores, Field(min_length=1)]
 
 
 class _Known(Schema):
-    """Other fields may stand there; `read_json` keeps them, and looking at them takes its time."""
+    """A base with known fields; `read_json` keeps others, but checking them would take time."""
 
     model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False)
 
@@ -29,9 +29,9 @@ class RecordedData(_Known):
 
 
 class TestScores(_Known):
-    """The scores on test under each selection."""
+    """The test scores under each selection."""
 
-    __test__ = False  # pytest takes it for a test else
+    __test__ = False  # otherwise pytest takes it for a test
 
     val_selected: SomeScores
     last: SomeScores
@@ -46,7 +46,7 @@ class Metrics(_Known):
 
 
 class Epoch(_Known):
-    """One line of a history."""
+    """One epoch of a history."""
 
     epoch: int
     loss: float | None
@@ -55,7 +55,7 @@ class Epoch(_Known):
 
 
 class RunRecord(_Known):
-    """What a record must hold, so that a table and a figure can be made of it."""
+    """The required content of a record, from which tables and figures are made."""
 
     recipe: str
     preset: str

@@ -42,7 +42,7 @@ SELECTIONS = {
 
 @dataclass(frozen=True)
 class Summary:
-    """Mean over seeds, standard deviation (n - 1) and a 95 % interval of the mean (Student's t)."""
+    """Mean over seeds, standard deviation (n - 1) and 95 % interval of the mean (Student's t)."""
 
     n: int
     mean: float
@@ -55,10 +55,10 @@ class Summary:
 
 
 def summarise(
-    values: Iterable[float],  # one figure a seed
+    values: Iterable[float],  # one score per seed
 ) -> Summary | None:
-    """The `Summary` of some seeds' figures, or None where there are none; a seed whose figure had
-    nothing to count (NaN) is left out."""
+    """The `Summary` of the seeds' scores, or None without scores; undefined scores (NaN) are left
+    out."""
     from statistics import fmean, stdev
 
     values = [float(v) for v in values if not math.isnan(v)]
@@ -84,13 +84,13 @@ def get_score(
     metric: str,
     selection: str,
 ) -> float:
-    """One figure of a record's test scores, NaN where it had nothing to count; raises `AvbookError`
-    where the record lacks it."""
+    """One test score of a record, NaN if it is undefined; raises `AvbookError` if the record does
+    not have it."""
     try:
         value = record["metrics"]["test"][selection][metric]
     except KeyError as error:
         raise AvbookError(
-            f"{record.get('path', 'a record')}: no figure {error} under"
+            f"{record.get('path', 'a record')}: no score {error} under"
             f" metrics.test.{selection}.{metric}"
         ) from None
     return math.nan if value is None else float(value)
@@ -102,18 +102,18 @@ def table_rows(
     records: Records,
     *,
     preset: str = "quick",
-    data: str | None = None,  # the data set's hash or name; None: whichever, if all agree
+    data: str | None = None,  # hash or name of the data set; None: any, if all records agree
     selection: str | None = None,  # None: the table's own
     only: str | None = None,  # a column
-    extra: dict[str, Any] | None = None,  # options every cell was run with besides its own
+    extra: dict[str, Any] | None = None,  # options of all cells in addition to their own
 ) -> list[dict[str, Any]]:
-    """One dict a cell: row, column, paper, ours, sd, low, high, seeds, data, preset, selection,
+    """One dict per cell: row, column, paper, ours, sd, low, high, seeds, data, preset, selection,
     verdict, command.
 
-    The verdict compares with the paper's number only on official data: it "agrees" where the
-    interval over seeds holds it. It is "undefined" where no seed's figure had anything to count, as
-    the precision of a class that is never predicted. On the world the absolute numbers are another
-    task's, so a cell says "world" and the directions carry the verdicts."""
+    The verdict compares with the paper's number only on official data: it is "agrees" if the
+    interval over seeds contains the number. It is "undefined" if the score is undefined for every
+    seed, such as the precision of a class that is never predicted. On the world absolute numbers
+    are not comparable, so a cell says "world" and the directions carry the verdicts."""
     out, selection = [], selection or table.selection
     cells = [cell for cell in table.cells if not only or cell.column == only]
     ours = [
@@ -170,18 +170,19 @@ def _cell_verdict(cell: Cell, found: list[dict], summary: Summary | None) -> str
 
 
 # ------------------------------------------------------------------------------------------ showing
-NBSP = "\N{NO-BREAK SPACE}"  # holds a figure and its spread together in a narrow column
+NBSP = "\N{NO-BREAK SPACE}"  # keeps a score and its spread on one line in a narrow column
 BESIDE, PAGE = (
     3,
     6,
-)  # so many columns stand paper beside ours, with more ours stands below; so many fit a page
+)  # up to so many columns: paper beside ours, else ours below; columns that fit a page
 
 
 def format_number(
     value: float | None,  # percent or points
     sign: bool = False,
 ) -> str:
-    """A figure with one decimal, or a dash where there is none; what rounds to zero has no sign."""
+    """A number with one decimal, or a dash if there is none; a value that rounds to zero has no
+    sign."""
     if value is None or math.isnan(value):
         return "–"
     value = round(value, 1) + 0.0  # -0.0 + 0.0 is 0.0
@@ -190,10 +191,10 @@ def format_number(
 
 def with_spread(
     mean: float,
-    sd: float | None,  # standard deviation over seeds; None or NaN: there is none
+    sd: float | None,  # standard deviation over seeds; None or NaN: none
     sign: bool = False,
 ) -> str:
-    """A mean and its standard deviation, such as 72.0 ± 2.0, on one line wherever it stands."""
+    """A mean and its standard deviation, such as 72.0 ± 2.0, kept on one line."""
     return format_number(mean, sign) + (
         "" if sd is None or math.isnan(sd) else f"{NBSP}±{NBSP}{sd:.1f}"
     )
@@ -201,14 +202,13 @@ def with_spread(
 
 def with_interval(
     mean: float | None,
-    low: float | None,  # None or NaN: there is no interval
+    low: float | None,  # None or NaN: no interval
     high: float | None,
 ) -> str:
-    """A signed difference and its interval, such as -0.5 [-2.3, +1.3], or a dash where nothing was
-    run.
+    """A signed difference and its interval, such as -0.5 [-2.3, +1.3], or a dash without a run.
 
-    The interval stays on one line, and tells whether it leaves zero out, as [-4.0, -0.03] does.
-    """
+    The interval stays on one line, and its bounds show on which side of zero they lie, as in [-4.0,
+    -0.03]."""
     if mean is None:
         return "–"
     return format_number(mean, True) + (
@@ -219,16 +219,16 @@ def with_interval(
 
 
 def bound(
-    value: float,  # of an interval of differences
+    value: float,  # bound of an interval of differences
 ) -> str:
-    """A signed bound with one decimal, or with as many as tell its side of zero."""
+    """A signed bound with one decimal, or with as many as are needed to show its side of zero."""
     return f"{value:+.1g}" if 0.001 <= abs(value) < 0.05 else format_number(value, True)
 
 
 def format_gap(
-    gap: Summary | None,  # of differences between two settings, seed by seed
+    gap: Summary | None,  # differences between two settings, seed by seed
 ) -> str:
-    """A gap with its interval, in points, or what stands in its place."""
+    """A gap with its interval, in points, or "not run"."""
     if gap is None:
         return "not run"
     return with_interval(gap.mean, gap.low, gap.high) + (" (one seed)" if gap.n == 1 else "")
@@ -238,8 +238,8 @@ def split_levels(
     table: Table,
     cells: list[dict[str, Any]],  # from `table_rows`
 ) -> list[list[dict[str, Any]]]:
-    """The cells of a table, level by level (segments, then events) where it has more columns than a
-    page holds."""
+    """The cells of a table, level by level (segments, then events) if it has more columns than fit
+    a page."""
     names = _columns(table, cells)
     if len(names) <= PAGE or not all(": " in name for name in names):
         return [cells]
@@ -251,8 +251,8 @@ def caption(
     table: Table,
     cells: list[dict[str, Any]],  # from `table_rows`
 ) -> str:
-    """Where a table stands in its paper and the unit of its figures; the metric too, where all
-    columns share it, and the level if they are all of one."""
+    """The source of a table and the unit of its numbers; also the metric, if all columns share it,
+    and the level, if all columns have the same."""
     names = _columns(table, cells)
     metrics = {cell.metric or table.metric for cell in table.cells if cell.column in names}
     level = f"{names[0].split(': ')[0]} level, " if _one_level(names) else ""
@@ -264,11 +264,11 @@ def layout(
     table: Table,
     cells: list[dict[str, Any]],  # from `table_rows`
 ) -> tuple[list[str], list[list[str]]]:
-    """The heading and the lines of a table, as texts.
+    """The header and the rows of a table, as strings.
 
-    Up to three columns show the paper's figure and ours side by side. More would not fit a page:
-    there the paper's figures are one line of a row and ours the next, and a row that only cites
-    other work has one line. Where the paper has no figures at all, only ours are shown."""
+    With up to three columns the paper's number and ours stand side by side. With more, the paper's
+    numbers are one line of a row and ours the next, and a row that only cites other work has one
+    line. If the paper has no numbers at all, only ours are shown."""
     columns = _columns(table, cells)
     at = {(cell["row"], cell["column"]): cell for cell in cells}
     names = [c.split(": ")[1] for c in columns] if _one_level(columns) else columns
@@ -302,7 +302,7 @@ def _columns(table: Table, cells: list[dict[str, Any]]) -> list[str]:
 
 
 def _one_level(columns: list[str]) -> bool:
-    """Whether all columns are of one level, as "segment: Audio" and "segment: Visual" are."""
+    """Whether all columns have the same level, as "segment: Audio" and "segment: Visual" do."""
     return len({c.split(": ")[0] for c in columns}) == 1 and all(": " in c for c in columns)
 
 
@@ -311,12 +311,12 @@ def to_markdown(
     cells: list[dict[str, Any]],  # from `table_rows`
     directions: Sequence[dict[str, Any]] = (),  # from `ordering_rows`
 ) -> str:
-    """A table as Markdown: the `layout` of its `split_levels`, what it stands on, then the
-    directions."""
+    """A table as Markdown: the `layout` of its `split_levels`, the provenance of our numbers, then
+    the directions."""
     lines = []
     for part in split_levels(table, cells):
         head, body = layout(table, part)
-        left = head.count("")  # columns of words
+        left = head.count("")  # columns of text
         numbers = range(left, len(head))
         lines += [f"**{table.title}** ({caption(table, part)})", ""]
         lines += [markdown_table(head, body, numbers), ""]
@@ -335,8 +335,8 @@ def to_markdown(
 
 
 def format_cell(cell: dict[str, Any] | None) -> tuple[str, str]:
-    """What a cell shows for the paper and for us: a figure, "not run", "undefined", "cited" or a
-    dash."""
+    """The content of a cell for the paper and for us: a number, "not run", "undefined", "cited" or
+    a dash."""
     if cell is None:
         return "–", "–"
     return format_number(cell["paper"]) + cell["mark"], (
@@ -352,10 +352,10 @@ def gap_text(direction: dict[str, Any]) -> str:
 def verdict_notes(
     direction: dict[str, Any],  # from `ordering_rows` or `claim_rows`
 ) -> list[str]:
-    """What stands behind a direction's verdict: the size of a gap that an undecided one excludes,
-    and that the paper's gap lies inside our interval, where it does.
+    """Notes on a direction's verdict: the size of the gaps that an undecided one excludes, and
+    whether the paper's gap lies inside our interval.
 
-    The size is rounded up, so that the sentence is true of the figure it shows."""
+    The size is rounded up, so that the sentence is true of the number shown."""
     notes = []
     if direction["excludes"] is not None:
         points = math.ceil(round(10 * direction["excludes"], 6)) / 10
@@ -374,8 +374,8 @@ def verdict_text(
 
 
 def provenance(cells: list[dict[str, Any]]) -> str:
-    """One line that says on which data, how selected and over how many seeds our numbers stand; and
-    that the sizes are the paper's, where the world has them."""
+    """One line on the data, selection and seeds of our numbers, and on the paper's sizes if they
+    were used in the world."""
     run = [cell for cell in cells if cell["ours"] is not None]
     if not run:
         return "Ours: not run."
@@ -403,7 +403,7 @@ def write_csv(
     path: str | os.PathLike,
     cells: list[dict[str, Any]],  # from `table_rows`
 ) -> None:
-    """Writes a table's cells, one a line, whole or not at all."""
+    """Writes a table's cells, one per line, whole or not at all."""
     import pandas
 
     frame = pandas.DataFrame(cells)

@@ -1,4 +1,4 @@
-"""Timelines by a trained model: clips of a feature folder, decoded as its recipe decodes them."""
+"""Timelines by a trained model: clips of a feature folder, decoded as in its recipe."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ __all__ = [
 ]
 
 Clips = Dataset | UnlabelledClips
-OFFICIAL: dict[str, dict[str, type[OfficialExtractor]]] = {  # what makes the published features
+OFFICIAL: dict[
+    str, dict[str, type[OfficialExtractor]]
+] = {  # the extractors of the published features
     "ave": {"audio": VGGishExtractor, "visual": VGG19Extractor},
     "llp": {
         "audio": VGGishExtractor,
@@ -48,7 +50,7 @@ OFFICIAL: dict[str, dict[str, type[OfficialExtractor]]] = {  # what makes the pu
         "visual_3d": R2Plus1DExtractor,
     },
 }
-WORLD = {  # what a world under trained filters is of, as a folder made from its videos names them
+WORLD = {  # a world's extractors with trained filters, named as in a folder made from its videos
     "ave": {"audio": "avbook-audio-trained", "visual": "avbook-visual-trained"},
     "llp": {
         "audio": "avbook-audio-trained",
@@ -56,7 +58,7 @@ WORLD = {  # what a world under trained filters is of, as a folder made from its
         "visual_3d": "avbook-motion-trained",
     },
 }
-RANDOM = {  # and of one under random filters
+RANDOM = {  # and with random filters
     task: {feature: name.removesuffix("-trained") for feature, name in names.items()}
     for task, names in WORLD.items()
 }
@@ -65,10 +67,10 @@ RANDOM = {  # and of one under random filters
 # ----------------------------------------------------------------------------------- the same space
 def check_extractors(
     model: TrainedModel,
-    data: Clips,  # the features it shall be applied to
+    data: Clips,  # the features to apply it to
 ) -> None:
-    """Nothing; raises `AvbookError` where the features are not of the extractors that the model was
-    trained on: features of one shape need not lie in one space."""
+    """Raises `AvbookError` if the features come from other extractors than those of the model's
+    training data: features of the same shape need not be comparable."""
     if data.hash == model.data["hash"]:
         return
     trained = model.data.get("features"), model.data.get("kind")
@@ -89,10 +91,10 @@ def check_extractors(
 
 def _other_extractors(
     task: str,
-    trained: tuple[dict | None, str | None],  # extractors of the model's data, and its kind
-    found: tuple[dict | None, str | None],  # and those of the folder
+    trained: tuple[dict | None, str | None],  # extractors and kind of the model's data
+    found: tuple[dict | None, str | None],  # extractors and kind of the folder
 ) -> str | None:
-    """How the extractors differ; None where they are the same, or where neither side says any."""
+    """How the extractors differ; None if they agree, or if neither side stores any."""
     (own, own_kind), (here, here_kind) = trained, found
     told = f"{_named(own, own_kind)} in training, here {_named(here, here_kind)}"
     filters = _world_filters(task, *trained)
@@ -110,8 +112,8 @@ def _other_extractors(
 
 
 def _are_official(task: str, said: Mapping[str, Any]) -> bool:
-    """Whether extractors are the networks of the published features, with the published weights as
-    far as their names tell the hash."""
+    """Whether the extractors are the networks of the published features, with the published weights
+    as far as their names contain a hash."""
     for modality, extractor in OFFICIAL[task].items():
         entry = said.get(modality)
         if not isinstance(entry, dict) or entry.get("name") != extractor.name:
@@ -125,7 +127,7 @@ def _are_official(task: str, said: Mapping[str, Any]) -> bool:
 
 
 def _world_filters(task: str, said: Mapping[str, Any] | None, kind: str | None) -> str | None:
-    """The hash of the world's trained filters, or "random", where these are the extractors; else
+    """The hash of the world's trained filters, or "random", if these are the extractors; else
     None."""
     if said is None:
         return "random" if kind == "world" else None
@@ -143,7 +145,7 @@ def _named(said: Mapping[str, Any] | None, kind: str | None) -> str:
     """The extractors in a few words."""
     if said is None:
         words = {"official": "the published features", "world": "the world's random filters"}
-        return words.get(kind or "", "extractors that are not said")
+        return words.get(kind or "", "unknown extractors")
     if "filters" in said:
         return f"the world's {said['filters']} filters {said.get('weights', '')}".strip()
     names = [e.get("name", "?") if isinstance(e, dict) else str(e) for e in said.values()]
@@ -154,8 +156,8 @@ def _named(said: Mapping[str, Any] | None, kind: str | None) -> str:
 def clip_names(
     data: Clips,
 ) -> dict[str, list[str]]:
-    """For each split the names of its clips, each once in the data set: the id, with the row behind
-    it where several clips are of one video."""
+    """The names of each split's clips, unique in the data set: the id, followed by the row if
+    several clips share a video."""
     times = Counter(str(name) for split in data.splits.values() for name in split.ids)
     return {
         name: [
@@ -167,23 +169,23 @@ def clip_names(
 
 
 def folder_timelines(
-    model: TrainedModel,  # as `read_model` gives it
-    data: Clips,  # as `open_clips` gives it, or a data set of the model's task
+    model: TrainedModel,  # from `read_model`
+    data: Clips,  # from `open_clips`, or a data set of the model's task
     names: Collection[str]
-    | None = None,  # of the clips wanted, as `clip_names` has them; None: all
+    | None = None,  # names of the requested clips, as in `clip_names`; None: all
     *,
-    # smallest probability; None: the recipe's (for AVE none: the largest wins)
+    # lowest probability; None: the recipe's (for AVE none: the largest wins)
     threshold: float | None = None,
     smooth: int = 1,  # seconds of the median filter on the probabilities, odd
     batch_size: int = 32,
     device: str = "cpu",
 ) -> Iterator[Timeline]:
-    """The timeline of each clip, in the order of the splits and of their clips; with the notes that
-    features made from videos have on it, and no event behind the video's end.
+    """The timeline of each clip, in the order of the splits and their clips, with the notes of
+    feature extraction, and without events after the video's end.
 
-    AVE: the largest of C+1 softmax shares in each second, background left out; "audio-visual". LLP:
-    "audio" and "visual", where second and clip reach the threshold. Raises `AvbookError` for
-    features of other extractors, categories that are not known and options out of range."""
+    AVE: the largest of C+1 softmax probabilities in each second, without background;
+    "audio-visual". LLP: "audio" and "visual", if both second and clip reach the threshold. Raises
+    `AvbookError` for features of other extractors, unknown categories and options out of range."""
     check_extractors(model, data)
     find = EventFinder(model, _categories(model, data), threshold, smooth, device)
     reports = read_video_reports(data.folder)
@@ -202,7 +204,7 @@ def folder_timelines(
 
 
 def _check_finite(data: Clips, batch: Mapping[str, torch.Tensor], names: list[str]) -> None:
-    """Nothing; raises `AvbookError` for features with NaN or infinity in them."""
+    """Raises `AvbookError` for features with NaN or infinity."""
     for feature, values in batch.items():
         wrong = ~values.flatten(1).isfinite().all(1)
         if wrong.any():
@@ -214,19 +216,20 @@ def _check_finite(data: Clips, batch: Mapping[str, torch.Tensor], names: list[st
 
 
 def _categories(model: TrainedModel, data: Clips) -> tuple[str, ...]:
-    """The model's own names; those of the folder where it is the one the model was trained on."""
+    """The model's own categories; those of the folder if the model was trained on it."""
     if model.categories is not None:
         return model.categories
     if data.hash == model.data["hash"]:
         return data.categories
     raise AvbookError(
-        f"{model.where}: does not say its categories (a run of before they were kept); run it"
+        f"{model.where}: does not store its categories (an older run); run it"
         " again, or give the folder that it was trained on"
     )
 
 
 def _wanted(data: Clips, names: Collection[str] | None) -> Iterator[tuple[Split, list[str]]]:
-    """Each split cut to the clips wanted, with their names; `AvbookError` for one that is none."""
+    """Each split reduced to the requested clips, with their names; `AvbookError` for an unknown
+    name."""
     known = clip_names(data)
     if names is not None:
         there = {name for of_split in known.values() for name in of_split}
@@ -245,7 +248,7 @@ def _wanted(data: Clips, names: Collection[str] | None) -> Iterator[tuple[Split,
 
 # ----------------------------------------------------------------------------------------- decoding
 class EventFinder:
-    """A trained network with its recipe's decoding: called with a batch of features it gives the
+    """A trained network with its recipe's decoding; a call with a batch of features returns the
     events of each clip.
 
     Raises `AvbookError` for options out of range."""
@@ -254,14 +257,14 @@ class EventFinder:
         self,
         model: TrainedModel,
         categories: tuple[str, ...],  # of the network's outputs
-        threshold: float | None = None,  # smallest probability; None: the recipe's
+        threshold: float | None = None,  # lowest probability; None: the recipe's
         smooth: int = 1,  # seconds of the median filter on the probabilities, odd
         device: str = "cpu",
     ):
         smooth_scores(np.zeros((1, 1)), smooth)
         if threshold is not None and not 0 < threshold <= 1:
             raise AvbookError(f"threshold={threshold!r}: expected a number above 0, at most 1")
-        self.name = model.name  # as timelines have it
+        self.name = model.name  # the name in timelines
         self._model, self._categories = model, categories
         self._threshold, self._smooth = threshold, smooth
         self._net = model.net.to(device).eval()
@@ -269,9 +272,9 @@ class EventFinder:
 
     def __call__(
         self,
-        batch: Mapping[str, torch.Tensor],  # as a data set of the task gives them, on the device
+        batch: Mapping[str, torch.Tensor],  # from a data set of the task, on the device
     ) -> list[list[TimelineEvent]]:
-        """For each clip its events in the order of their onsets."""
+        """The events of each clip in the order of their onsets."""
         with torch.inference_mode():
             out = self._net(batch)
             return self._decode(self._model, out, self._categories, self._threshold, self._smooth)
@@ -279,18 +282,18 @@ class EventFinder:
 
 def _decode_ave(
     model: TrainedModel,
-    out: Mapping[str, torch.Tensor],  # what the network gave
+    out: Mapping[str, torch.Tensor],  # outputs of the network
     categories: tuple[str, ...],
     threshold: float | None,
     smooth: int,
 ) -> list[list[TimelineEvent]]:
-    """For each clip its events: a second has one category or none."""
+    """The events of each clip: a second has one category or none."""
     logits = out["scores"].float().cpu().numpy()  # (B, T, C+1)
     shares = out["scores"].float().softmax(-1).cpu().numpy()
     found = []
     for clip_logits, clip_shares in zip(logits, shares):
         smoothed = smooth_scores(clip_shares, smooth)
-        # shares may be equal by rounding where the scores are not
+        # rounded probabilities may be equal although the scores differ
         best = (clip_logits if smooth == 1 else smoothed).argmax(-1)  # (T,)
         chosen = best[:, None] == np.arange(len(categories))  # (T, C): background is beyond
         scores = smoothed[:, : len(categories)]
@@ -306,7 +309,7 @@ def _decode_llp(
     threshold: float | None,
     smooth: int,
 ) -> list[list[TimelineEvent]]:
-    """For each clip its events in each modality, kept as the recipe keeps them."""
+    """The events of each clip in each modality, filtered as in the recipe."""
     from avbook.parsing.han import decode_predictions
 
     least = model.settings["threshold"] if threshold is None else threshold

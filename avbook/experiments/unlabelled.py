@@ -1,5 +1,4 @@
-"""Feature folders whose clips nobody has labelled: all clips in one split, to predict and not to
-train on."""
+"""Feature folders without labels: all clips in one split, for prediction only."""
 
 from __future__ import annotations
 
@@ -22,16 +21,16 @@ __all__ = ["UnlabelledClips", "open_clips"]
 
 
 class UnlabelledClips:
-    """The features of a folder without labels or splits, with what a data set says of its own:
+    """The features of a folder without labels or splits, with the interface of a data set:
     `.splits` has the one split "all".
 
-    Raises `AvbookError` where a file is missing or is not what the others say."""
+    Raises `AvbookError` if a file is missing or contradicts the others."""
 
     kind, hash = "folder", ""
 
     def __init__(
         self,
-        folder: Path,  # of `avbook features`
+        folder: Path,  # folder of `avbook features`
         task: str,  # "ave" or "llp"
     ):
         spec, told = find_spec(task), read_features(folder)
@@ -39,7 +38,7 @@ class UnlabelledClips:
         if told is None or fault is not None:
             raise AvbookError(f"{folder / FEATURES_FILE}: {fault}")
         self.folder, self.filters = folder, told["extractors"]
-        self.categories: tuple[str, ...] = ()  # the model knows them
+        self.categories: tuple[str, ...] = ()  # the model has them
         ids = np.array(told["videos"], dtype=str)
         stores = _stores(folder, spec, ids, told)
         for name, rows in stores.items():
@@ -53,7 +52,7 @@ class UnlabelledClips:
 
 
 def _fault(told: dict | None, task: str) -> str | None:
-    """What of the description does not fit; None where all does."""
+    """What in the description does not fit; None if everything does."""
     if told is None:
         return "no such file; expected a folder that `avbook features` wrote"
     if told["task"] != task:
@@ -83,10 +82,11 @@ def _stores(folder: Path, spec: DatasetSpec, ids: np.ndarray, told: dict) -> dic
 
 
 def open_clips(
-    where: str,  # as `open_data` takes it
+    where: str,  # as for `open_data`
     task: str,  # "ave" or "llp"
 ) -> Dataset | UnlabelledClips:
-    """The data set at a folder; the clips of one of `avbook features` that has no splits yet.
+    """The data set in a folder, or the clips of a folder of `avbook features` that has no splits
+    yet.
 
     Raises `AvbookError` as `open_data` does."""
     folder = Path(where)

@@ -1,5 +1,5 @@
-"""Timelines of videos by a trained model: features as `avbook features` makes them, made on the fly
-by the extractors that the model was trained on."""
+"""Timelines of videos by a trained model: its extractors make the features on the fly, as `avbook
+features` would."""
 
 from __future__ import annotations
 
@@ -27,22 +27,24 @@ __all__ = ["VideoTimelines", "video_timelines", "model_plan"]
 
 
 def video_timelines(
-    model: TrainedModel,  # as `read_model` gives it
-    videos: Iterable[str | os.PathLike],  # their files
+    model: TrainedModel,  # from `read_model`
+    videos: Iterable[str | os.PathLike],  # files of the videos
     # weight files of extractors that need one: by their names, or "NETWORK=FILE"
     weights: Sequence = (),
     *,
-    seconds: int | None = None,  # T: each video is cut or padded to it; None: as long as it is
-    threshold: float | None = None,  # smallest probability of an event; None: the recipe's
+    seconds: int | None = None,  # T, to which each video is cut or padded; None: its own length
+    threshold: float | None = None,  # lowest probability of an event; None: the recipe's
     smooth: int = 1,  # seconds of the median filter on the probabilities, odd
-    device: str = "cpu",  # of extractors and network
+    device: str = "cpu",  # device of extractors and network
 ) -> Iterator[Timeline]:
-    """The timeline of each video, in their order, decoded as `folder_timelines` decodes clips.
+    """The timeline of each video, in order, decoded as in `folder_timelines`.
 
-    The features are those that `extract_folder` would write, to the bit. Raises `AvbookError` as
-    `VideoTimelines` does, and for the first video that cannot be used."""
+    The features are bit-identical to those that `extract_folder` would write. Raises `AvbookError`
+    as `VideoTimelines` does, and for the first unusable video."""
     if isinstance(videos, (str, os.PathLike)):
-        raise AvbookError(f"videos={str(videos)!r}: expected a list of videos, also of one")
+        raise AvbookError(
+            f"videos={str(videos)!r}: expected a list of videos, also for a single one"
+        )
     find = VideoTimelines(
         model, weights, seconds=seconds, threshold=threshold, smooth=smooth, device=device
     )
@@ -51,16 +53,16 @@ def video_timelines(
 
 
 class VideoTimelines:
-    """A trained model and its extractors, opened once: called with a video it gives its `Timeline`.
+    """A trained model and its extractors, opened once; a call with a video returns its `Timeline`.
 
-    Raises `AvbookError` where the run does not say its extractors or categories, where nothing
-    makes such features of a video, where a weight file or a package is missing or another one, and
-    for options out of range."""
+    Raises `AvbookError` if the run does not store its extractors or categories, if nothing makes
+    such features from a video, if a weight file or a package is missing or wrong, and for options
+    out of range."""
 
     def __init__(
         self,
-        model: TrainedModel,  # as `read_model` gives it
-        weights: Sequence = (),  # as `video_timelines` takes this and the following
+        model: TrainedModel,  # from `read_model`
+        weights: Sequence = (),  # this and the following as for `video_timelines`
         *,
         seconds: int | None = None,
         threshold: float | None = None,
@@ -71,8 +73,7 @@ class VideoTimelines:
             check_int(seconds=(seconds, 1))
         if model.categories is None:
             raise AvbookError(
-                f"{model.where}: does not say its categories (a run of before they were kept); run"
-                " it again"
+                f"{model.where}: does not store its categories (an older run); run it again"
             )
         self.model, self.seconds, self.device = model, seconds, device
         self.find = EventFinder(model, model.categories, threshold, smooth, device)
@@ -82,18 +83,18 @@ class VideoTimelines:
         self,
         path: str | os.PathLike,  # a video
     ) -> Timeline:
-        """The video's timeline, with notes on what was odd in the file. Raises `AvbookError` for
-        what is no video, has no picture or is longer than a minute without `seconds`."""
+        """The video's timeline, with notes on the file. Raises `AvbookError` if the file is not a
+        video, has no video stream, or is longer than a minute without `seconds`."""
         try:
             seconds = self.seconds or self._length(path)
-            with one_thread():  # as `extract_folder` does: last bits depend on it
+            with one_thread():  # as in `extract_folder`: last bits depend on it
                 made = video_features(path, self.extraction, seconds)
             tensors = {name: torch.from_numpy(array) for name, array in made.arrays.items()}
             (events,) = self.find({n: array[None].to(self.device) for n, array in tensors.items()})
         except (MemoryError, RuntimeError) as error:
             if not lacks_memory(error):
                 raise
-            raise AvbookError(f"{path}: memory ended; take fewer seconds of it") from None
+            raise AvbookError(f"{path}: out of memory; use fewer seconds of it") from None
         return Timeline(
             video=shown_name(path),
             seconds=seconds,
@@ -107,21 +108,21 @@ class VideoTimelines:
     def _length(self, path: str | os.PathLike) -> int:
         """T of the video."""
         announced = announced_seconds(path)
-        if announced is None:  # as of a stream that was recorded while it came
+        if announced is None:  # as in a recorded live stream
             announced = read_clip(path, 1, transform=lambda frame: frame[:1, :1]).seconds
         seconds = whole_seconds(announced)
         if seconds > LONGEST:
             usual = self.model.dims.get("seconds", find_spec(self.model.task).seconds)
             raise AvbookError(
                 f"{path}: {seconds} s, but the model was trained on clips of {usual} s; give"
-                f" --seconds {seconds} if that is meant, or --seconds {usual} for the first {usual}"
+                f" --seconds {seconds} if intended, or --seconds {usual} for the first {usual}"
             )
         return seconds
 
 
 # ----------------------------------------------------------------------------- which extractors
 def _open(model: TrainedModel, weights: Sequence, device: str) -> Extraction:
-    """The model's extractors; every fault names the model."""
+    """The model's extractors; every error message names the model."""
     try:
         extraction = open_plan(model_plan(model, weights, device))
     except AvbookError as error:
@@ -138,12 +139,12 @@ def _open(model: TrainedModel, weights: Sequence, device: str) -> Extraction:
 
 def model_plan(
     model: TrainedModel,
-    weights: Sequence = (),  # files, as `plan_features` takes them
+    weights: Sequence = (),  # files, as for `plan_features`
     device: str = "auto",
 ) -> FeaturePlan:
-    """The plan of the extractors that the model was trained on. Raises `AvbookError` where the run
-    does not say them, where no extractor makes such features, or the weights are missing or
-    others."""
+    """The plan of the extractors that the model was trained on. Raises `AvbookError` if the run
+    does not store them, if no extractor makes such features, or if the weights are missing or
+    wrong."""
     said, kind = model.data.get("features"), model.data.get("kind")
     if said is None and kind == "official":
         kinds = tuple(e.kind for name, e in OFFICIAL[model.task].items() if name != "audio")
@@ -151,7 +152,7 @@ def model_plan(
         return plan_features(model.task, visual, "vggish", weights, device=device)
     if said is None and kind != "world":
         raise AvbookError(
-            "the run does not say by which extractors; give a folder of such features instead of"
+            "the run does not store its extractors; give a folder of such features instead of"
             " the videos (--features FOLDER)"
         )
     if said is None or "filters" in said:
@@ -160,7 +161,7 @@ def model_plan(
 
 
 def _world_described(model: TrainedModel, said: dict[str, Any] | None) -> dict[str, Any]:
-    """The world's extractors as a folder of features names them."""
+    """The world's extractors as a folder of features describes them."""
     random = said is None or said.get("filters") == "random"
     names = (RANDOM if random else WORLD)[model.task]
     shared = {"version": "1", "weights": None, "seed": 0}

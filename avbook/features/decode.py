@@ -1,4 +1,4 @@
-"""A video file as arrays: frames at wanted times, one channel of sound at 16 kHz, and notes on what
+"""A video file as arrays: frames at given times, one channel of audio at 16 kHz, and notes on what
 was found."""
 
 from __future__ import annotations
@@ -29,48 +29,50 @@ __all__ = [
 ]
 
 FPS = 4.0  # frames per second that `read_clip` takes
-PADDED = 0.02  # seconds of missing sound that are worth a note
+PADDED = 0.02  # seconds of missing audio that are worth a note
 
 
 @dataclass(frozen=True)
 class Clip:
-    """What `read_clip` found in a file: T whole seconds of frames and sound."""
+    """What `read_clip` reads from a file: T whole seconds of frames and audio."""
 
     path: str
-    seconds: float  # how long picture and sound are, the longer of the two; at most what was asked
-    segments: int  # T: whole seconds, one that lacks up to 0.25 s included; at least 1
+    seconds: float  # length of the longer stream; at most the requested length
+    segments: int  # T, whole seconds, including a last one that lacks up to 0.25 s; at least 1
     times: np.ndarray  # (F,) seconds at which the frames were taken
-    frames: np.ndarray  # (F, H, W, 3) uint8 RGB, or what `transform` made of each, stacked
-    wave: np.ndarray  # (T·16000,) float32 in [-1, 1] at 16 kHz, silence where no sound is
-    notes: tuple[str, ...]  # short sentences: padded, turned, silent, damaged, …
+    frames: np.ndarray  # (F, H, W, 3) uint8 RGB, or the stacked results of `transform`
+    wave: np.ndarray  # (T·16000,) float32 in [-1, 1] at 16 kHz, silence where there is no audio
+    notes: tuple[str, ...]  # short sentences: padded, rotated, silent, damaged, …
 
     @property
     def silent(self) -> bool:
-        """Whether no sound is in the wave."""
+        """Whether the wave is silent."""
         return float(np.abs(self.wave).max(initial=0)) <= SILENCE
 
 
 def read_clip(
-    path,  # a video file, of any format that FFmpeg reads
+    path,  # a video file, in any format that FFmpeg reads
     fps: float = FPS,  # frames per second to take, each from the middle of its interval
     *,
-    times: Sequence[float] | None = None,  # seconds, ascending, at which to take frames instead
-    seconds: int | None = None,  # how long the clip is to be: cut or padded; None: as it is
-    picture: bool = True,  # False: sound only; the file need not have a picture
-    sound: bool = True,  # False: frames only, and an empty wave
-    transform: Callable[[np.ndarray], np.ndarray] | None = None,  # of each frame (H, W, 3) taken
+    times: Sequence[float] | None = None,  # ascending seconds at which to take frames instead
+    seconds: int | None = None,  # length of the clip, cut or padded; None: as it is
+    picture: bool = True,  # False: audio only; no video stream is needed
+    sound: bool = True,  # False: frames only, with an empty wave
+    transform: Callable[[np.ndarray], np.ndarray]
+    | None = None,  # applied to each frame (H, W, 3) taken
 ) -> Clip:
-    """T whole seconds of frames and sound from a video file, with notes on what was found.
+    """T whole seconds of frames and audio from a video file, with notes on what was found.
 
-    A frame is the one shown at its time by the file's timestamps, so a variable frame rate does no
-    harm; F is about T·fps, or the length of `times`. The frames taken are held, and one more: let
-    `transform` make those of a long video small. Sound and picture are decoded one after the other.
+    A frame is the one shown at its time according to the file's timestamps, so a variable frame
+    rate does no harm; F is about T·fps, or the length of `times`. All frames taken are held in
+    memory, plus one: use `transform` to shrink those of a long video. The two streams are decoded
+    one after the other.
 
-    Raises `AvbookError`: no such file, no video in it, no picture, nothing that can be decoded, no
-    PyAV, an option out of its range."""
+    Raises `AvbookError`: no such file, not a video, no video stream, nothing that can be decoded,
+    no PyAV, an option out of range."""
     _check(times, seconds)
     if not picture and not sound:
-        raise AvbookError("picture=False, sound=False: expected at least one of them")
+        raise AvbookError("`picture=False, sound=False`: expected at least one of them")
     step = float(1 / frame_rate(fps))
     limit = inf if seconds is None else float(seconds)
     grid = iter(times) if times is not None else ((k + 0.5) * step for k in itertools.count())
@@ -96,13 +98,15 @@ def read_clip(
 
     seen.take(segments if times is None else inf)
     count = len(seen.times)
-    if times is None:  # of the seconds that are whole
+    if times is None:  # of the whole seconds
         count = sum(time < segments for time in seen.times)
     wave = np.zeros(segments * RATE if sound else 0, np.float32)
     if heard:
         samples = heard.samples[: len(wave), 0]
         wave[: len(samples)] = samples.astype(np.float32) / 32768
-    whole = length if segments - length > SLACK else segments  # seconds: one note on what is short
+    whole = (
+        length if segments - length > SLACK else segments
+    )  # seconds: a short clip gets one note only
     notes = _sound_notes(heard, whole, unheard) if sound else []
     if picture:
         notes += seen.notes(whole)
@@ -120,7 +124,7 @@ def read_clip(
 
 
 def _check(times, seconds) -> None:
-    """Nothing; raises `AvbookError` for an option out of its range."""
+    """Raises `AvbookError` for an option out of range."""
     if seconds is not None:
         check_int(seconds=(seconds, 1))
     if times is not None:
@@ -132,11 +136,11 @@ def _check(times, seconds) -> None:
 
 def _sound_notes(heard: Sound | None, whole: float, there: bool) -> list[str]:
     if heard is None:
-        what = "no sound that can be decoded" if there else "no sound"
+        what = "no audio that can be decoded" if there else "no audio"
         return [f"{what} in the file: silence in its place"]
     notes = list(heard.notes)
     if whole - heard.end > PADDED:
-        notes.append(f"sound ends at {heard.end:.2f} s: padded with silence to {whole:.4g} s")
+        notes.append(f"audio ends at {heard.end:.2f} s: padded with silence to {whole:.4g} s")
     return notes
 
 
@@ -145,5 +149,5 @@ def _length_notes(length: float, segments: int, asked: int | None) -> list[str]:
         wanted = f"{segments} s asked" if asked else "one second"
         return [f"short: {length:.2f} s, padded to {wanted}"]
     if length - segments > SLACK:
-        return [f"the last {length - segments:.2f} s are no whole second: left out"]
+        return [f"the last {length - segments:.2f} s are not a whole second: left out"]
     return []

@@ -1,4 +1,4 @@
-"""Frames and sound written as a video file, H.264 and AAC by default."""
+"""Frames and audio written as a video file, H.264 and AAC by default."""
 
 from __future__ import annotations
 
@@ -30,30 +30,31 @@ FORMATS = {
     ".avi": "avi",
 }  # by suffix
 LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}  # by the number of channels
-SMALLEST = 64  # pixels a side for libx265: of less, it writes beyond its memory
-BLOCK = 4096  # samples handed over at a time
-# Of an encoder. x264's macroblock tree reads memory that nothing was written to: with it, half of
-# small moving pictures had other bytes each time
+SMALLEST = 64  # pixels per side for libx265, which writes beyond its memory on less
+BLOCK = 4096  # samples passed on at a time
+# Options of an encoder. x264's macroblock tree reads uninitialised memory: with it, half of the
+# small moving clips got other bytes each time
 OPTIONS = {"libx264": {"preset": "veryfast", "crf": "18", "x264-params": "mbtree=0"}}
 
 
 def write_video(
-    path,  # ends in .mp4, .mov, .mkv, …; its folder is made
-    frames: Iterable[np.ndarray] | None,  # each (H, W, 3) uint8 RGB, of one size; None: sound only
+    path,  # ends in .mp4, .mov, .mkv, …; makes its folder
+    frames: Iterable[np.ndarray] | None,  # each (H, W, 3) uint8 RGB, of one size; None: audio only
     fps: float | Fraction = 25,  # frames per second
-    wave: np.ndarray | None = None,  # (samples,) or (samples, channels), floats or int16; None: no
-    rate: int = 16_000,  # samples per second; AAC takes the usual ones from 8000 to 96000
+    wave: np.ndarray
+    | None = None,  # (samples,) or (samples, channels), floats or int16; None: no audio
+    rate: int = 16_000,  # samples per second; AAC takes the usual rates from 8000 to 96000
     *,
-    video_codec: str = "libx264",  # an encoder of FFmpeg
+    video_codec: str = "libx264",  # a video encoder of FFmpeg
     audio_codec: str = "aac",
-    pix_fmt: str | None = None,  # None: yuv420p, or yuv444p where a side is odd
-    options: dict[str, str] | None = None,  # of the video encoder; None: those of `OPTIONS`
+    pix_fmt: str | None = None,  # None: yuv420p, or yuv444p if a side is odd
+    options: dict[str, str] | None = None,  # options of the video encoder; None: `OPTIONS`
 ) -> None:
-    """Writes the file whole or not at all, with one frame held at a time.
+    """Writes the file whole or not at all, holding one frame at a time.
 
     One thread encodes, so that the bytes do not depend on the number of cores. Raises `AvbookError`
-    for frames or samples of another form, frames smaller than the encoder bears, what it refuses, a
-    full disk, no PyAV."""
+    for invalid frames or samples, frames too small for the encoder, options that it refuses, a full
+    disk, no PyAV."""
     av = load_av()
     path = Path(path)
     check_choice("suffix", path.suffix.lower(), tuple(FORMATS))
@@ -64,7 +65,7 @@ def write_video(
         raise AvbookError(f"{path}: nothing to write; expected frames, a wave or both")
     try:
         with written_whole(path) as partial, open(partial, "w+b") as file:
-            # a file and no name, for FFmpeg reads a protocol into some names
+            # a file without a name, since FFmpeg reads some names as protocols
             with av.open(file, "w", format=FORMATS[path.suffix.lower()]) as container:
                 if picture is not None:
                     picture.add(container, video_codec, pix_fmt, options)
@@ -89,7 +90,7 @@ class _Sound:
 
     samples: np.ndarray  # (channels, samples) float32
     rate: int
-    sent: int = 0  # samples so far
+    sent: int = 0  # samples written so far
     stream: Any = None
 
     def add(self, container, codec: str) -> None:
@@ -97,7 +98,7 @@ class _Sound:
         self.stream = container.add_stream(codec, rate=self.rate, layout=layout)
 
     def write(self, container, end: float) -> None:
-        """Encodes what is to be heard before that second; at the end flushes the encoder."""
+        """Encodes the samples before that second; flushes the encoder at the end."""
         av, (_, length) = load_av(), self.samples.shape
         while self.sent < length and self.sent < end * self.rate:
             block = np.ascontiguousarray(self.samples[:, self.sent : self.sent + BLOCK])
@@ -124,7 +125,7 @@ class _Picture:
         if codec == "libx265" and min(first.shape[:2]) < SMALLEST:
             raise AvbookError(
                 f"frames of {first.shape[1]}x{first.shape[0]}: libx265 crashes on them; expected at"
-                f" least {SMALLEST} a side, or libx264"
+                f" least {SMALLEST} per side, or libx264"
             )
         self.stream = container.add_stream(codec, rate=self.fps)
         self.stream.height, self.stream.width = first.shape[:2]
@@ -134,7 +135,7 @@ class _Picture:
         self.stream.codec_context.thread_count = 1
 
     def write(self, container, sound: _Sound | None) -> None:
-        """Encodes the frames, and the sound up to each: a player reads the two side by side."""
+        """Encodes the frames, and the audio up to each: a player reads both in parallel."""
         av = load_av()
         for k, array in enumerate(self.frames):
             frame = av.VideoFrame.from_ndarray(array, "rgb24")
@@ -146,7 +147,8 @@ class _Picture:
 
 
 def _pictures(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """The frames, checked. Raises `AvbookError` for another form than the first's, and for none."""
+    """The frames, checked. Raises `AvbookError` for a form that differs from the first, and without
+    frames."""
     shape = None
     for k, frame in enumerate(frames):
         array = np.ascontiguousarray(frame)
@@ -154,7 +156,7 @@ def _pictures(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         if not right or shape not in (None, array.shape):
             raise AvbookError(
                 f"frame {k}: {array.dtype} of shape {array.shape}; expected uint8 RGB of shape"
-                f" {shape or '(height, width, 3)'}, as of every frame"
+                f" {shape or '(height, width, 3)'}, like every frame"
             )
         shape = array.shape
         yield array

@@ -1,7 +1,7 @@
 """Videos to a folder of features in the official layout of AVE or LLP.
 
-Each video's features are written whole to a work folder beside the one asked for, and that one is
-made of them in the end: work that was cut off goes on where it was, and gives the same bytes."""
+The features of each video are written whole to a work folder beside the target, which is assembled
+from them at the end: interrupted work continues where it stopped, and gives the same bytes."""
 
 from __future__ import annotations
 
@@ -44,59 +44,61 @@ from avbook.features.folder_work import FeatureWork, reason
 
 __all__ = ["FolderReport", "extract_folder"]
 
-LONGEST = 60  # seconds that a clip may have without being asked for
-SPREAD = 1  # seconds by which videos may differ without being asked
+LONGEST = 60  # longest clip in seconds by default
+SPREAD = 1  # seconds by which the videos may differ by default
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class FolderReport:
-    """What became of the videos."""
+    """The outcome for the videos."""
 
     folder: Path
     task: str
     seconds: int  # T
     clips: int  # rows of the features
-    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # file -> what is odd about it
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # file -> notes on it
     left_out: dict[str, str] = field(default_factory=dict)  # file -> why it cannot be used
     missing: tuple[str, ...] = ()  # ids in the annotations without a video
-    unused: int = 0  # videos that the annotations do not name
-    made: int = 0  # videos that this call decoded; the others were done before
+    unused: int = 0  # videos that are not in the annotations
+    made: int = 0  # videos decoded by this call; the others were done before
 
 
 def extract_folder(
     videos: str | os.PathLike,  # a folder of videos, or one
-    out: str | os.PathLike,  # the folder to write; must not exist, unless as these very features
-    like: str = "ave",  # "ave" or "llp": whose layout
+    out: str
+    | os.PathLike,  # the folder to write; must not exist, unless it holds the same features
+    like: str = "ave",  # "ave" or "llp": the layout
     *,
     visual: str = "lite0",  # "lite0", "vgg19" (AVE), "resnet152+r2plus1d" (LLP) or "world"
     audio: str = "yamnet",  # "yamnet", "vggish" or "world"
-    weights: Sequence = (),  # files of those that need one: by their names, or "NETWORK=FILE"
-    # Annotations.txt of AVE, a list of LLP, or their folder: for the official videos, in its order
+    weights: Sequence = (),  # files for networks that need one: by their names, or "NETWORK=FILE"
+    # Annotations.txt of AVE, a list of LLP, or their folder: for the official videos, in their
+    # order
     annotations: str | os.PathLike | None = None,
-    project: bool = False,  # to the official lengths, so that networks run in their default sizes
-    seconds: int | None = None,  # T; None: 10 with annotations, else what the videos have
+    project: bool = False,  # project to the official widths, the models' default sizes
+    seconds: int | None = None,  # T; None: 10 with annotations, else the videos' length
     partial: bool = False,  # leave out videos that are missing or cannot be decoded
-    any_weights: bool = False,  # take weights in a published file's layout that are not those
+    any_weights: bool = False,  # accept other weights in a published file's layout
     device: str = "auto",  # "auto", "cpu", "cuda" or "mps"
-    jobs: int = 0,  # processes; 0: as many as there are cores, 1 on a GPU
+    jobs: int = 0,  # processes; 0: one per core, 1 on a GPU
     progress: bool = True,  # show a bar
-    say: Say | None = None,  # gets a line for each video that is refused
+    say: Say | None = None,  # called with a line for each refused video
 ) -> FolderReport:
-    """The report on the folder, which has the features, `features.json` and `report.json`.
+    """The report on the folder, which holds the features, `features.json` and `report.json`.
 
     Rows are in the order of the annotations, else sorted by stem. Without `seconds`, T is the
-    longest whole number that all videos reach, if they differ by a second at most, and at most 60.
-    Each process computes in one thread, so that the bytes do not depend on `jobs`. Of `lite0` AVE
-    gets maps at 4 frames a second; LLP gets vectors, the means over positions, at 8 frames a second
-    as visual_2d and their means over seconds as visual_3d.
+    largest whole number that all videos reach, if they differ by a second at most, and at most 60.
+    Each process computes in one thread, so that the bytes do not depend on `jobs`. With `lite0`,
+    AVE gets maps at 4 frames a second; LLP gets vectors, the means over positions, at 8 frames a
+    second as visual_2d and their means over seconds as visual_3d.
 
-    Raises `AvbookError`: options and weights that do not go together, two videos with one stem,
-    videos that cannot be used or are missing (unless `partial`), videos of other lengths, an `out`
-    that is something else or is being written, work begun with other options, a full disk. What was
-    made so far stays for the same call to go on from."""
+    Raises `AvbookError`: incompatible options and weights, two videos with one stem, unusable or
+    missing videos (unless `partial`), videos of different lengths, an `out` that is something else
+    or is being written, work begun with other options, a full disk. What was made stays for the
+    same call to continue from."""
     plan = plan_features(like, visual, audio, weights, project, any_weights, device)
-    if on_cluster():  # whose workers run in other folders
+    if on_cluster():  # its workers run in other folders
         videos = Path(videos).absolute()
         files = tuple((network, os.path.abspath(file)) for network, file in plan.weights)
         plan = dataclasses.replace(plan, weights=files)
@@ -127,7 +129,7 @@ def extract_folder(
 
 @contextlib.contextmanager
 def _alone(out: Path) -> Iterator[None]:
-    """No other process writes the folder; an OSError of the block becomes one line."""
+    """Lets no other process write the folder; an OSError in the block becomes one line."""
     busy = f"{out}: another process is writing these features; wait for it, or stop it"
     check_writable(out.parent)
     try:
@@ -140,7 +142,8 @@ def _alone(out: Path) -> Iterator[None]:
 
 # ---------------------------------------------------------------------- what is wrong with videos
 def _look(listed: VideoList) -> tuple[dict[str, float], dict[Path, str]]:
-    """By file name the seconds that headers announce, and by path why it is no video."""
+    """The seconds that headers announce, by file name, and the faults of unusable files, by
+    path."""
     lengths, faults = {}, {}
     for path in listed.paths:
         try:
@@ -162,7 +165,7 @@ def _check_missing(listed: VideoList, partial: bool, say: Say | None) -> None:
             say(f"missing: {name}")
     ids = len({row.id for row in listed.rows})
     raise AvbookError(
-        f"{len(missing)} of {ids} videos that the annotations name are missing, such as"
+        f"{len(missing)} of {ids} videos in the annotations are missing, such as"
         f" {', '.join(missing[:3])}; add them, or leave them out with --partial"
     )
 
@@ -178,7 +181,7 @@ def _check_faults(
             say(f"{path.name}: {why}")
     first, why = next(iter(faults.items()))
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    advice = "mend or remove"
+    advice = "correct or remove"
     if not partial and len(faults) < count:
         advice += ", or leave out with --partial"
     raise AvbookError(
@@ -187,7 +190,7 @@ def _check_faults(
 
 
 def _clip_seconds(
-    lengths: Mapping[str, float],  # by file name
+    lengths: Mapping[str, float],  # seconds by file name
     asked: int | None,
     annotated: bool,
     videos: str | os.PathLike,
@@ -199,18 +202,18 @@ def _clip_seconds(
     if annotated:
         return SECONDS
     if not lengths:
-        raise AvbookError(f"{videos}: no video says how long it is; give --seconds T")
+        raise AvbookError(f"{videos}: no video states its length; give --seconds T")
     names = sorted(lengths, key=lengths.__getitem__)
     low, high = whole_seconds(lengths[names[0]]), whole_seconds(lengths[names[-1]])
     if high - low > SPREAD:
         raise AvbookError(
-            f"{videos}: videos of {low} s ({names[0]}) to {high} s ({names[-1]}); features have one"
+            f"{videos}: videos of {low} s ({names[0]}) to {high} s ({names[-1]}); features need one"
             f" length: give --seconds T, to which each is cut or padded, such as {low} or {SECONDS}"
         )
     if low > LONGEST:
         raise AvbookError(
             f"{videos}: videos of {low} s ({names[0]}); clips of AVE and LLP have {SECONDS}: give"
-            f" --seconds {low} if that is meant, or --seconds {SECONDS} for the first {SECONDS}"
+            f" --seconds {low} if that is intended, or --seconds {SECONDS} for the first {SECONDS}"
         )
     return low
 
@@ -218,7 +221,7 @@ def _clip_seconds(
 # ------------------------------------------------------------------------------ the folder itself
 @dataclass(frozen=True)
 class _Target:
-    """The folder that is asked for."""
+    """The folder to write."""
 
     out: Path
     listed: VideoList
@@ -226,8 +229,8 @@ class _Target:
     seconds: int
 
     def finished(self, identity: Mapping[str, Any]) -> FolderReport | None:
-        """The report on it where it stands with these very features. Raises `AvbookError` where it
-        is something else."""
+        """Its report if the folder already holds these same features. Raises `AvbookError` if it is
+        something else."""
         there = os.path.lexists(self.out)
         if not there or (self.out.is_dir() and not any(self.out.iterdir())):
             return None
@@ -241,12 +244,12 @@ class _Target:
         except (OSError, ValueError, KeyError, TypeError):
             pass
         raise AvbookError(
-            f"{self.out}: exists already, and not as the features of these videos with these"
+            f"{self.out}: exists already, but does not hold the features of these videos with these"
             " options; choose another folder, or remove this one first"
         )
 
     def write(self, work: FeatureWork) -> None:
-        """Writes the folder of the videos that have features."""
+        """Writes the folder from the videos that have features."""
         rows = self.listed.rows
         kept = [row.path is not None and row.path not in work.faults for row in rows]
         there = [row for row, keep in zip(rows, kept) if keep]
@@ -280,12 +283,12 @@ class _Target:
             )
 
     def _report(self, paths: Sequence[Path], work: FeatureWork) -> dict[str, Any]:
-        """What `report.json` holds."""
+        """The content of `report.json`."""
         videos = []
         for path in dict.fromkeys(paths):
             about = work.about(path)
             if about is None:
-                raise AvbookError(f"{path}: changed meanwhile; run the same command again")
+                raise AvbookError(f"{path}: changed during the work; run the same command again")
             told = {key: about[key] for key in ("file", "bytes", "length", "notes")}
             videos.append({"id": path.stem, **told})
         left = [
@@ -307,7 +310,7 @@ class _Target:
         return json.loads((self.out / REPORT_FILE).read_text(encoding="utf-8"))
 
     def read_report(self) -> FolderReport:
-        """The report as the folder has it."""
+        """The report stored in the folder."""
         told = self._told()
         return FolderReport(
             self.out,
@@ -322,5 +325,5 @@ class _Target:
 
 
 def _size(path: Path) -> int:
-    """Bytes; 0 for a link to nothing."""
+    """Size in bytes; 0 for a broken link."""
     return path.stat().st_size if path.exists() else 0

@@ -1,4 +1,4 @@
-"""The extractors of a plan, opened: what each wants of a video, and what it makes of that."""
+"""The opened extractors of a plan: which part of a video each needs, and the features it makes."""
 
 from __future__ import annotations
 
@@ -36,18 +36,20 @@ from avbook.features.yamnet import SHA256 as YAMNET_SHA256, YamnetExtractor
 __all__ = ["SoundExtraction", "PictureExtraction", "Extraction", "open_plan", "plan_of"]
 
 LITE0_RATE = 4  # frames a second for AVE's layout; LLP's has eight vectors a second
-EDGE = 0.1  # of its length by which a picture may be off and be sampled as officially
-SEEDS = {"visual_3d": 1}  # of the projections, where not 0: two of one network are to differ
-PROJECTED = re.compile(r"-p\d+-s\d+$")  # ends the name of features that were projected
+EDGE = 0.1  # share of its length by which a video may deviate and still be sampled officially
+SEEDS = {
+    "visual_3d": 1
+}  # seeds of the projections other than 0: two projections of one network must differ
+PROJECTED = re.compile(r"-p\d+-s\d+$")  # name suffix of projected features
 
 
 # ------------------------------------------------------------------------------------------ sound
 @dataclass(frozen=True)
 class SoundExtraction:
-    """What an extractor of sound wants of a video, and what it makes of it."""
+    """What an audio extractor needs of a video, and the features it makes."""
 
     extract: Callable[..., np.ndarray]
-    mono: bool  # the channels' mean at 16 kHz; else all of them as they are stored
+    mono: bool  # the channels' mean at 16 kHz; otherwise all channels as stored
 
     def __call__(
         self,
@@ -60,19 +62,19 @@ class SoundExtraction:
         return self.extract(samples, rate)
 
 
-# --------------------------------------------------------------------------------------- pictures
+# ---------------------------------------------------------------------------------------- frames
 class PictureExtraction(ABC):
-    """What an extractor of pictures wants of a video, and what it makes of it."""
+    """What a visual extractor needs of a video, and the features it makes."""
 
-    rate: int | None = None  # frames a second by time; None: by the frames' own numbers
-    edge: float = 0.0  # what is looked at behind the clip's end, as a share of its length
+    rate: int | None = None  # frames per second by time; None: by frame numbers
+    edge: float = 0.0  # part read after the clip's end, as a share of its length
 
     @abstractmethod
     def shrink(
         self,
         frame: np.ndarray,  # (H, W, 3) uint8
     ) -> np.ndarray:
-        """What is kept of a frame until all have come: all are of one shape."""
+        """The part of a frame that is kept until all have arrived: all have one shape."""
 
     @abstractmethod
     def finish(
@@ -80,12 +82,12 @@ class PictureExtraction(ABC):
         frames: Sequence[np.ndarray],  # shrunk
         seconds: int,  # T
     ) -> dict[str, np.ndarray]:
-        """Name of the features -> those of the clip, float32."""
+        """Name of the features -> the features of the clip, float32."""
 
     def choose(
         self,
-        count: int,  # frames there are
-        length: float,  # seconds that they last
+        count: int,  # number of frames
+        length: float,  # their duration in seconds
         seconds: int,  # T
     ) -> np.ndarray:
         """The numbers of the frames that are used, in order."""
@@ -115,7 +117,7 @@ class _Lite0Vectors(_Lite0Maps):
     rate = LLP_SPEC.frames_per_second
 
     def finish(self, frames, seconds):
-        """Of each frame the mean over positions, and of these the mean over each second."""
+        """The mean over positions of each frame, and their mean over each second."""
         found = [
             self.extract.from_resized(one, len(one)).mean((1, 2))
             for one in self._by_second(frames, seconds)
@@ -139,9 +141,8 @@ class _World(PictureExtraction):
 class _Official(PictureExtraction):
     """The official sampling, which spreads the whole video over T seconds.
 
-    Of a picture that is more than a tenth too short the last frame stands for what is missing, and
-    of one that is as much too long the first T seconds are taken: so picture and sound stay
-    together."""
+    If a video stream is more than a tenth too short, its last frame fills the missing part; if it
+    is more than a tenth too long, its first T seconds are used. This keeps the streams aligned."""
 
     edge = EDGE
 
@@ -171,7 +172,7 @@ class _ResNetAndR2Plus1D(_Official):
         self.motion = motion
 
     def shrink(self, frame):
-        """Both networks' pictures, one behind the other."""
+        """The inputs of both networks, one after the other."""
         both = (self.extract.resize(frame), self.motion.resize(frame))
         return np.concatenate([small.reshape(-1) for small in both])
 
@@ -193,15 +194,15 @@ class Extraction:
     plan: FeaturePlan
     sound: SoundExtraction
     picture: PictureExtraction
-    described: dict[str, dict[str, Any]]  # as `features.json` has it: name, version, weights, …
-    source_dims: dict[str, int]  # by features: the length before a projection
+    described: dict[str, dict[str, Any]]  # as in `features.json`: name, version, weights, …
+    source_dims: dict[str, int]  # by features: the width before a projection
 
     def finish(
         self,
-        name: str,  # of the features
+        name: str,  # name of the features
         array: np.ndarray,  # (…, source_dim)
     ) -> np.ndarray:
-        """The features as they are stored: projected where the plan says so."""
+        """The features as they are stored: projected if the plan says so."""
         told = self.described[name]
         if told["dim"] == self.source_dims[name]:
             return np.ascontiguousarray(array, np.float32)
@@ -212,7 +213,7 @@ class Extraction:
 def open_plan(
     plan: FeaturePlan,
 ) -> Extraction:
-    """The extractors with their weights on the plan's device. Raises `AvbookError` where a file is
+    """The extractors with their weights on the plan's device. Raises `AvbookError` if a file is
     missing or another one, or a package is not installed."""
     weights = dict(plan.weights)
     sound, heard = _open_sound(plan, weights)
@@ -237,7 +238,7 @@ def _told(name: str, dim: int, weights: str | None, version: str = "1") -> dict[
 
 
 def _open_filters(plan: FeaturePlan, names: Sequence[str], path: str | None):
-    """The world's extractors by the features they make, and what is said of them."""
+    """The world's extractors by the features they make, and their description."""
     usual = {feature.name: feature.world_channels for feature in find_spec(plan.task).features}
     dims = {**usual, **dict(plan.dims)}
     trained = plan.filters == "trained"
@@ -253,7 +254,7 @@ def _told_official(extract) -> dict[str, Any]:
 
 
 def _open_sound(plan: FeaturePlan, weights: Mapping[str, str]):
-    """The extraction, and what is said of it."""
+    """The extraction, and its description."""
     if plan.audio == "vggish":
         vggish = VGGishExtractor(weights["vggish"], plan.any_weights)
         vggish.net.to(plan.device)
@@ -268,7 +269,7 @@ def _open_sound(plan: FeaturePlan, weights: Mapping[str, str]):
 
 
 def _open_picture(plan: FeaturePlan, weights: Mapping[str, str]):
-    """The extraction, and by features what is said of it."""
+    """The extraction, and the description of each kind of features."""
     if plan.visual == "lite0":
         return _open_lite0(plan, weights.get("lite0"))
     if plan.visual == "world":
@@ -325,19 +326,19 @@ RANDOM_NAMES = {"avbook-audio", VisualExtractor.name, FrameExtractor.name}
 
 def plan_of(
     task: str,  # "ave" or "llp"
-    extractors: Mapping[str, Any],  # as `features.json` and run records have it
-    weights: Sequence = (),  # files, as `plan_features` takes them
+    extractors: Mapping[str, Any],  # as in `features.json` and run records
+    weights: Sequence = (),  # files, as for `plan_features`
     device: str = "auto",
 ) -> FeaturePlan:
-    """The plan that makes features like those described, for videos that a trained model is to
-    see. Raises `AvbookError` where no extractor makes them, or the weights are others."""
+    """The plan that makes the described features, for new videos of a trained model. Raises
+    `AvbookError` if no extractor makes them, or the weights differ."""
     told = {name: one if isinstance(one, Mapping) else {} for name, one in extractors.items()}
     names = {name: str(one.get("name")) for name, one in told.items()}
     seen = PROJECTED.sub("", names.get("visual") or names.get("visual_2d") or "")
     heard = PROJECTED.sub("", names.get("audio", ""))
     if seen not in VISUAL_NAMES or heard not in AUDIO_NAMES:
         raise AvbookError(
-            f"extractors {', '.join(names.values()) or 'none'}: videos cannot be given to them;"
+            f"extractors {', '.join(names.values()) or 'none'}: cannot be applied to videos;"
             f" expected one of {', '.join(AUDIO_NAMES)} and one of {', '.join(VISUAL_NAMES)}"
         )
     projected = any(PROJECTED.search(name) for name in names.values())
@@ -357,10 +358,10 @@ def plan_of(
 
 def _with_filters(
     plan: FeaturePlan,
-    told: Mapping[str, Mapping[str, Any]],  # of each of the features
-    random: bool,  # whether one of the extractors has the world's random filters
+    told: Mapping[str, Mapping[str, Any]],  # description of each kind of features
+    random: bool,  # whether an extractor has the world's random filters
 ) -> FeaturePlan:
-    """The plan with the world's filters and the lengths of features that are described."""
+    """The plan with the described filters of the world and widths of features."""
     if random and "world" in dict(plan.weights):
         raise AvbookError(
             f"{dict(plan.weights)['world']}: weights of the world's trained filters, but those"

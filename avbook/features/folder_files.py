@@ -22,7 +22,7 @@ __all__ = ["feature_shapes", "write_features", "write_annotations", "write_json"
 def feature_shapes(
     task: str,  # "ave" or "llp"
     seconds: int,  # T
-    dims: Mapping[str, int],  # by name of the features
+    dims: Mapping[str, int],  # width by name of the features
 ) -> dict[str, tuple[int, ...]]:
     """The shape of a clip's features by name, such as (T, 7, 7, 512)."""
     spec = find_spec(task)
@@ -31,14 +31,14 @@ def feature_shapes(
 
 
 def write_features(
-    folder: Path,  # empty
+    folder: Path,  # an empty folder
     task: str,  # "ave" or "llp"
-    ids: Sequence[str],  # of the rows
-    shapes: Mapping[str, tuple[int, ...]],  # of a clip's features, by name
-    read: Callable[[int, str], np.ndarray],  # row and name of the features -> the clip's
+    ids: Sequence[str],  # ids of the rows
+    shapes: Mapping[str, tuple[int, ...]],  # shape of a clip's features, by name
+    read: Callable[[int, str], np.ndarray],  # row and name of the features -> features of the clip
 ) -> None:
-    """Writes the features as float32, one clip in memory at a time: for AVE an h5 file of all rows,
-    for LLP a file a clip."""
+    """Writes the features as float32, with one clip in memory at a time: for AVE an h5 file of all
+    rows, for LLP one file per clip."""
     for feature in find_spec(task).features:
         place, shape = folder / feature.file, shapes[feature.name]
         if task == LLP_SPEC.task:
@@ -58,18 +58,18 @@ def write_json(
     path: Path,
     told: Mapping[str, Any],
 ) -> None:
-    """Writes it, for eyes too."""
+    """Writes the object as readable JSON."""
     path.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 
 # ------------------------------------------------------------------------------ annotation files
 def write_annotations(
-    folder: Path,  # that gets them
+    folder: Path,  # target of the files
     annotations: Annotations,
-    rows: Sequence[Row],  # all of them
-    kept: Sequence[bool],  # which of the rows the features have
+    rows: Sequence[Row],  # all rows
+    kept: Sequence[bool],  # whether the features have the row
 ) -> None:
-    """Writes the annotation files, splits and class names for the rows that are kept."""
+    """Writes the annotation files, splits and class names of the rows that are kept."""
     write = _write_ave if annotations.task == AVE_SPEC.task else _write_llp
     write(folder, annotations, rows, kept)
     categories = locate(annotations.folder, "categories.txt")
@@ -80,7 +80,7 @@ def write_annotations(
 def _write_ave(folder: Path, annotations: Annotations, rows, kept) -> None:
     lines = {row.line for row, there in zip(rows, kept) if there}
     _keep_lines(annotations.files[0], folder / AVE_SPEC.span_files["both"], lines, all(kept))
-    place = np.cumsum(kept) - 1  # (N,): a row's new number
+    place = np.cumsum(kept) - 1  # (N,): new number of each row
     for name in AVE_SPEC.split_files.values():
         path = locate(annotations.folder, name)
         if path.is_file():
@@ -105,7 +105,7 @@ def _write_llp(folder: Path, annotations: Annotations, rows, kept) -> None:
 def _keep_lines(
     source: Path, target: Path, lines: set[int], whole: bool, titles: bool = False
 ) -> None:
-    """Copies the file; or those of its lines, counted from 1, behind the line of titles."""
+    """Copies the file, or only some of its lines, counted from 1 after the header."""
     if whole:
         shutil.copyfile(source, target)
         return

@@ -1,4 +1,4 @@
-"""Which videos a folder of features is made of: the files of a folder, or AVE's and LLP's own in
+"""The videos of a feature folder: the files of a folder, or the official videos of AVE or LLP in
 the order of their annotation files."""
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from avbook.errors import AvbookError
 
 __all__ = ["SUFFIXES", "Annotations", "Row", "VideoList", "find_videos", "media_files"]
 
-# of files that are taken for videos
+# of video files
 SUFFIXES = frozenset(
     (
         *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".m2ts", ".mts"),
@@ -35,15 +35,15 @@ SUFFIXES = frozenset(
 class Row:
     """A row of the features: a clip and its video."""
 
-    id: str  # a stem, or the annotations' id
-    path: Path | None  # None: there is no such video
-    line: int = 0  # of the annotation file
-    list_file: str = ""  # of LLP's lists: the one that it is in
+    id: str  # a file's stem, or an id of the annotations
+    path: Path | None  # None: the video is missing
+    line: int = 0  # line in the annotation file
+    list_file: str = ""  # the list of LLP that contains it
 
 
 @dataclass(frozen=True)
 class Annotations:
-    """The annotation files of AVE or LLP whose order the rows have."""
+    """The annotation files of AVE or LLP that define the order of the rows."""
 
     task: str
     folder: Path
@@ -56,7 +56,7 @@ class VideoList:
 
     rows: tuple[Row, ...]
     annotations: Annotations | None  # None: the rows are sorted by stem
-    unused: int = 0  # videos in the folder that no row names
+    unused: int = 0  # videos in the folder without a row
 
     @property
     def missing(self) -> list[str]:
@@ -65,22 +65,21 @@ class VideoList:
 
     @property
     def paths(self) -> list[Path]:
-        """The videos, each once: several rows may be of one."""
+        """The videos, each once: several rows may share one."""
         return list(dict.fromkeys(row.path for row in self.rows if row.path is not None))
 
 
 def find_videos(
-    videos: str | os.PathLike,  # a folder, whose own folders are not looked into, or one video
+    videos: str | os.PathLike,  # a folder (subfolders are not searched), or one video
     task: str,  # "ave" or "llp"
     # Annotations.txt of AVE, a list of LLP, or the folder with these; None: all videos, by stem
     annotations: str | os.PathLike | None = None,
 ) -> VideoList:
-    """The rows of the features. Hidden files, and those that are no videos by their suffix, are
-    passed over.
+    """The rows of the features. Hidden files and files without a video suffix are ignored.
 
-    A video is AVE's where its stem is the id; LLP's where it is ID_start_end or the id. Raises
-    `AvbookError`: no such folder, no video in it, two videos with one stem, a name that cannot
-    stand in a list, and what the readers of annotations say."""
+    For AVE a video's stem is its id; for LLP it is ID_start_end or the id. Raises `AvbookError`: no
+    such folder, no video in it, two videos with one stem, a name that cannot stand in a list, and
+    the errors of the annotation readers."""
     spec = find_spec(task)
     by_stem = _by_stem(Path(videos))
     if annotations is None:
@@ -104,33 +103,33 @@ def _by_stem(videos: Path) -> dict[str, Path]:
     for path in media_files(videos):
         if path.stem in found:
             raise AvbookError(
-                f"{videos}: {found[path.stem].name} and {path.name} have one stem, by which"
+                f"{videos}: {found[path.stem].name} and {path.name} have the same stem, by which"
                 " features and labels find a video; rename one, or move it away"
             )
         found[path.stem] = path
     if not found:
         raise AvbookError(
             f"{videos}: no video in it; expected files that end in {', '.join(sorted(SUFFIXES))}"
-            " (folders in it are not looked into)"
+            " (subfolders are not searched)"
         )
     return found
 
 
 def _check_names(by_stem: Mapping[str, Path]) -> None:
-    """Nothing; raises `AvbookError` for a stem that cannot stand in the lists of clips."""
+    """Raises `AvbookError` for a stem that cannot stand in the lists of clips."""
     for stem, path in by_stem.items():
         fault = name_fault(stem)
         if fault is not None:
             raise AvbookError(
-                f"{path.parent}: the name {path.name!r} {fault}, and stands in lists of a name a"
-                " line; rename the video"
+                f"{path.parent}: the name {path.name!r} {fault}, but lists have one name"
+                " per line; rename the video"
             )
 
 
 def media_files(
     videos: Path,  # a folder of videos, or one
 ) -> list[Path]:
-    """The files that are videos by their names, sorted."""
+    """The files that are videos by their suffix, sorted."""
     if os.path.lexists(videos) and not videos.is_dir():
         check_regular(videos)
         return [videos]

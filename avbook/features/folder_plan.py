@@ -1,4 +1,4 @@
-"""Which extractors make a folder of features: chosen by name, with their weight files."""
+"""The extractors of a feature folder: chosen by name, with their weight files."""
 
 from __future__ import annotations
 
@@ -21,28 +21,31 @@ VISUAL = {
     "world": ("world",),
 }  # the networks of each choice
 AUDIO = {"yamnet": ("yamnet",), "vggish": ("vggish",), "world": ("world",)}
-ONE_TASK = {"vgg19": AVE_SPEC, "resnet152+r2plus1d": LLP_SPEC}  # whose official features they are
+ONE_TASK = {
+    "vgg19": AVE_SPEC,
+    "resnet152+r2plus1d": LLP_SPEC,
+}  # the data set of these official features
 FILES = {
     **{kind: kind for kind in PUBLISHED},
     "lite0": "efficientnet-lite0",
     "yamnet": "yamnet",
     "world": "extractors",
-}  # how the name of a network's weight file begins, in small letters
+}  # prefix of a network's weight file, in lower case
 
 
 @dataclass(frozen=True)
 class FeaturePlan:
-    """The extractors by name, and what they need: small, so that processes can be sent it."""
+    """The extractors by name, and what they need. Small, so that it can be sent to processes."""
 
     task: str  # "ave" or "llp"
     visual: str = "lite0"  # a key of `VISUAL`
     audio: str = "yamnet"  # a key of `AUDIO`
     weights: tuple[tuple[str, str], ...] = ()  # (network, path of its file)
-    project: bool = False  # to the official lengths
-    any_weights: bool = False  # take files whose hash is not the published one
+    project: bool = False  # to the official widths
+    any_weights: bool = False  # accept files with an unpublished hash
     device: str = "cpu"
-    filters: str = "trained"  # of the world's extractors: a key of `FILTERS`
-    dims: tuple[tuple[str, int], ...] = ()  # of their features the lengths that are not usual
+    filters: str = "trained"  # filters of the world's extractors: a key of `FILTERS`
+    dims: tuple[tuple[str, int], ...] = ()  # widths of their features that are not the default
 
 
 # ---------------------------------------------------------------------------------------- choosing
@@ -50,13 +53,13 @@ def plan_features(
     task: str,  # "ave" or "llp"
     visual: str = "lite0",  # a key of `VISUAL`
     audio: str = "yamnet",  # a key of `AUDIO`
-    weights: Sequence = (),  # files: the network is told by the name, or by "NETWORK=FILE"
-    project: bool = False,  # bring features to the official lengths by a seeded projection
-    any_weights: bool = False,  # take weights in a published file's layout that are not those
+    weights: Sequence = (),  # files; the network follows from the name, or from "NETWORK=FILE"
+    project: bool = False,  # project features to the official widths with a seeded matrix
+    any_weights: bool = False,  # accept other weights in a published file's layout
     device: str = "auto",  # "auto", "cpu", "cuda" or "mps"
 ) -> FeaturePlan:
     """The plan; nothing is read yet. Raises `AvbookError` for an unknown name, an extractor of the
-    other task, a weight file of no network that is used, and one that is missing."""
+    other task, a weight file of an unused network, and a missing weight file."""
     find_spec(task)
     check_choice("visual", visual, tuple(VISUAL))
     check_choice("audio", audio, tuple(AUDIO))
@@ -91,7 +94,7 @@ def _match_weights(weights: Sequence, needed: Sequence[str]) -> dict[str, str]:
             network = fits[0] if fits else ""
         if not network:
             raise AvbookError(
-                f"{given}: its name does not say which network it is of; write NETWORK={given},"
+                f"{given}: its name does not show its network; write NETWORK={given},"
                 f" with one of {', '.join(dict.fromkeys(needed))}"
             )
         if network not in needed:

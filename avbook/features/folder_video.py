@@ -1,4 +1,4 @@
-"""The features of one video: decoded as its extractors want it, each stream once."""
+"""The features of one video: decoded as its extractors need it, each stream once."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ __all__ = [
 
 @dataclass(frozen=True)
 class DecodedVideo:
-    """T seconds of a video as the extractors want them."""
+    """T seconds of a video as the extractors need them."""
 
     seconds: int  # T
-    frames: list[np.ndarray]  # those that are used, in order, shrunk
+    frames: list[np.ndarray]  # the frames used, in order, shrunk
     samples: np.ndarray  # (T·rate, channels) int16
     rate: int  # samples per second
-    length: float  # seconds that the video lasts, as far as is known
-    notes: tuple[str, ...]  # short sentences: padded, turned, silent, damaged, …
+    length: float  # length of the video in seconds, as far as known
+    notes: tuple[str, ...]  # short sentences: padded, rotated, silent, damaged, …
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class VideoFeatures:
     """The features of a video."""
 
     arrays: dict[str, np.ndarray]  # name -> (T, …) or (8·T, …) float32
-    length: float  # seconds that the video lasts
+    length: float  # length of the video in seconds
     notes: tuple[str, ...]  # short sentences on what was found
 
 
@@ -52,8 +52,8 @@ class VideoFeatures:
 def announced_seconds(
     path,  # a video file
 ) -> float | None:
-    """How long the file says it is; None where it does not say. Raises `AvbookError` where it is no
-    video, or has no picture."""
+    """The length that the file states; None if it states none. Raises `AvbookError` if it is not a
+    video or has no video stream."""
     with open_media(path) as media:
         media.check_picture()
         return media.announced
@@ -62,7 +62,7 @@ def announced_seconds(
 def whole_seconds(
     length: float,  # seconds
 ) -> int:
-    """T: whole seconds, one that lacks up to 0.25 s included; at least 1."""
+    """T, whole seconds, including a last one that lacks up to 0.25 s; at least 1."""
     return max(1, floor(length + SLACK))
 
 
@@ -70,13 +70,12 @@ def whole_seconds(
 def decode_video(
     path,  # a video file
     extraction: Extraction,
-    seconds: int,  # T: the first so many are taken; a shorter video is padded
+    seconds: int,  # T: the first T seconds are used; a shorter video is padded
 ) -> DecodedVideo:
-    """T seconds of frames and sound. What is missing is silence, and the last frame.
+    """T seconds of frames and audio. Missing audio is silence, missing frames repeat the last one.
 
-    What is held are the frames that are used, shrunk, and one more at full size. Raises
-    `AvbookError`: no such file, no video in it, no picture, nothing that can be decoded, no
-    PyAV."""
+    Only the frames used are held, shrunk, plus one at full size. Raises `AvbookError`: no such
+    file, not a video, no video stream, nothing that can be decoded, no PyAV."""
     check_int(seconds=(seconds, 1))
     with open_media(path) as media:
         media.check_picture()
@@ -92,19 +91,19 @@ def decode_video(
     if seen.stopped:
         length = max(float(seconds), announced)
     short = seconds - length > SLACK
-    whole = length if short else float(seconds)  # one note on what is short
+    whole = length if short else float(seconds)  # a short video gets one note only
     notes = [*_sound_notes(heard, whole, there), *seen.notes(whole)]
     if short:
         notes += cut_note(notes, length, header)
         notes.append(f"short: {length:.2f} s, padded to {seconds} s")
     elif length - seconds > SLACK:
-        notes.append(f"long: {length:.2f} s, the first {seconds} s are taken")
+        notes.append(f"long: {length:.2f} s, the first {seconds} s are used")
     samples, rate = _padded(heard, seconds)
     return DecodedVideo(seconds, frames, samples, rate, length, tuple(notes))
 
 
 def _padded(heard: Sound | None, seconds: int) -> tuple[np.ndarray, int]:
-    """Exactly T seconds of samples, silence where there are none; and their rate."""
+    """Exactly T seconds of samples, with silence where there are none, and their rate."""
     if heard is None:
         return np.zeros((seconds * RATE, 1), np.int16), RATE
     samples = np.zeros((seconds * heard.rate, heard.samples.shape[1]), np.int16)
@@ -114,7 +113,7 @@ def _padded(heard: Sound | None, seconds: int) -> tuple[np.ndarray, int]:
 
 
 def _by_time(path, picture: PictureExtraction, seconds: int) -> tuple[list, Sampler]:
-    """Frames at the middles of even intervals."""
+    """Frames at the middles of equal intervals."""
     step, limit = 1 / float(picture.rate or 1), seconds * (1 + picture.edge)
     grid = ((k + 0.5) * step for k in itertools.count())
     with open_media(path) as media:
@@ -132,10 +131,10 @@ def _by_time(path, picture: PictureExtraction, seconds: int) -> tuple[list, Samp
 
 # ------------------------------------------------------------------------------- frames by number
 def _by_number(path, picture: PictureExtraction, seconds: int) -> tuple[list, Sampler]:
-    """Frames by their numbers among all that come.
+    """Frames by their numbers among all frames.
 
-    Which ones depends on how many come. The file's header mostly says so; where what it says was
-    wrong, the picture is decoded a second time."""
+    The choice depends on their total number. The file's header usually states it; if the header was
+    wrong, the video is decoded a second time."""
     wanted: list[int] | None = None
     for _ in range(3):
         with open_media(path) as media:
@@ -148,13 +147,13 @@ def _by_number(path, picture: PictureExtraction, seconds: int) -> tuple[list, Sa
         if held.keys() >= set(wanted):
             return [held[k] for k in wanted], seen
     raise AvbookError(
-        f"{path}: another number of frames each time it is decoded; expected a video that plays:"
+        f"{path}: another number of frames each time it is decoded; expected a playable video:"
         " copy or download it again"
     )
 
 
 def _expected(media: Media, picture: PictureExtraction, seconds: int) -> list[int]:
-    """The frames that will be wanted if the header is right."""
+    """The frames that are needed if the header is right."""
     length, count = media.announced, media.video.frames
     rate = float(media.video.average_rate or 0)
     if length is None or not (count or rate):
@@ -166,8 +165,8 @@ def _expected(media: Media, picture: PictureExtraction, seconds: int) -> list[in
 
 
 def _numbered(media: Media, picture: PictureExtraction, seconds: int, wanted: set[int]):
-    """By number the frames that are wanted, shrunk; how many there are to choose from; and what was
-    seen of the stream."""
+    """The needed frames, shrunk, by number; how many there are to choose from; and the state of the
+    sampler."""
     seen, held, inside, size = Sampler(media.path, iter(())), {}, 0, (0, 0)
     for number, (start, frame) in enumerate(media.frames(media.video, seen.tally)):
         if start >= seconds * (1 + picture.edge):
@@ -186,10 +185,9 @@ def _numbered(media: Media, picture: PictureExtraction, seconds: int, wanted: se
 def video_features(
     path,  # a video file
     extraction: Extraction,
-    seconds: int,  # T: the first so many are taken; a shorter video is padded
+    seconds: int,  # T: the first T seconds are used; a shorter video is padded
 ) -> VideoFeatures:
-    """All features of the video. Raises `AvbookError` as `decode_video` does, and as the extractors
-    do."""
+    """All features of the video. Raises `AvbookError` as `decode_video` and the extractors do."""
     decoded = decode_video(path, extraction, seconds)
     found = {"audio": extraction.sound(decoded.samples, decoded.rate)}
     found |= extraction.picture.finish(decoded.frames, seconds)

@@ -1,5 +1,5 @@
-"""The work folder of features that are being made: each video's written whole, found again by the
-next call."""
+"""The work folder of feature extraction: the features of each video are written whole, and found
+again by the next call."""
 
 from __future__ import annotations
 
@@ -35,28 +35,28 @@ from avbook.features.folder_video import video_features
 
 __all__ = ["FeatureWork", "reason"]
 
-PLAN_FILE = "plan.json"  # what everything in the folder was made with
+PLAN_FILE = "plan.json"  # the options of everything in the folder
 BAR = (
     "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}"
     " [{elapsed}<{remaining}, {rate_noinv_fmt}]"
-)  # clips a second, also below 1
+)  # clips per second, also below 1
 
 
 def reason(
     path: Path,  # a video
     error: AvbookError,
 ) -> str:
-    """What the error says, without the video's path."""
+    """The error's message without the video's path."""
     return str(error).removeprefix(f"{path}: ")
 
 
 @dataclass(frozen=True)
 class _Made:
-    """What a process says of a video."""
+    """A process's result for a video."""
 
     path: Path
     fault: str | None = None
-    content: bytes = b""  # of its file in the work folder
+    content: bytes = b""  # content of its file in the work folder
 
 
 def _store_of(work: Path, path: Path) -> Path:
@@ -65,16 +65,16 @@ def _store_of(work: Path, path: Path) -> Path:
 
 
 def _source(path: Path) -> dict[str, Any]:
-    """What tells whether a video has changed."""
+    """Properties that reveal whether a video has changed."""
     found = check_regular(path)
     return {"file": path.name, "bytes": found.st_size, "changed": found.st_mtime_ns}
 
 
 def _make(path: Path, plan: FeaturePlan, seconds: int, away: bool) -> _Made:
-    """The video's features, or why there are none."""
+    """The video's features, or the reason why there are none."""
     if away and not path.exists():
         raise AvbookError(
-            f"{path}: not there on the worker {socket.gethostname()}; workers of a cluster read"
+            f"{path}: missing on the worker {socket.gethostname()}; workers of a cluster read"
             " videos and weights themselves: give folders that all of them see"
         )
     extraction = open_plan(plan)
@@ -87,30 +87,30 @@ def _make(path: Path, plan: FeaturePlan, seconds: int, away: bool) -> _Made:
         if not lacks_memory(error):
             raise
         raise AvbookError(
-            f"{path}: memory ended; use --jobs 1 or fewer --seconds; the same command continues"
+            f"{path}: out of memory; use --jobs 1 or fewer --seconds; the same command continues"
         ) from error
     told = source | {"length": round(found.length, 3), "notes": list(found.notes)}
     about = np.frombuffer(json.dumps(told).encode(), np.uint8)
     packed = io.BytesIO()
-    np.savez(packed, about=about, **found.arrays)  # type: ignore[arg-type]  # as if one were a flag
+    np.savez(packed, about=about, **found.arrays)  # type: ignore[arg-type]  # the stub takes an array for a flag
     return _Made(path, content=packed.getvalue())
 
 
 # ---------------------------------------------------------------------------------- all of them
 class FeatureWork:
-    """The features of videos while they are made. One process at a time may have it."""
+    """The features of videos during the extraction. Only one process at a time may hold it."""
 
     def __init__(
         self,
-        folder: Path,  # may be there from an earlier call
+        folder: Path,  # may exist from an earlier call
         plan: FeaturePlan,
-        identity: dict[str, Any],  # task, seconds, extractors: with others no work goes on
+        identity: dict[str, Any],  # task, seconds, extractors: work does not continue with others
     ):
         self.folder, self.plan, self.identity = folder, plan, identity
-        self.faults: dict[Path, str] = {}  # video -> why it has no features
+        self.faults: dict[Path, str] = {}  # video -> reason why it has no features
 
     def begin(self) -> None:
-        """Makes the folder, or finds it with what an earlier call left. Raises `AvbookError` where
+        """Makes the folder, or opens it with what an earlier call left. Raises `AvbookError` if
         that had other options."""
         told = json.loads(json.dumps(self.identity))
         plan = self.folder / PLAN_FILE
@@ -126,15 +126,15 @@ class FeatureWork:
         if before != told:
             raise AvbookError(
                 f"{self.folder}: work that was begun {_other(before, told)}; use the same options,"
-                " or remove that folder to start anew"
+                " or remove that folder to start again"
             )
 
     def about(
         self,
         path: Path,  # a video
     ) -> dict[str, Any] | None:
-        """What the work folder says of the video; None where it has no features of it as it is
-        now."""
+        """The work folder's entry for the video; None if it has no features of its current
+        state."""
         try:
             with np.load(_store_of(self.folder, path)) as stored:
                 told = json.loads(stored["about"].tobytes())
@@ -149,8 +149,8 @@ class FeatureWork:
         jobs: int = 1,  # processes
         progress: bool = True,  # show a bar
     ) -> int:
-        """Makes the features that are not there yet, and notes in `faults` the videos that have
-        none; how many were made. Raises `AvbookError` for a full disk, and where memory ends."""
+        """Makes the missing features, notes in `faults` the videos that have none, and returns the
+        number made. Raises `AvbookError` for a full disk and if memory runs out."""
         from tqdm import tqdm
 
         todo = [path for path in videos if self.about(path) is None]
@@ -179,26 +179,26 @@ class FeatureWork:
     def read(
         self,
         path: Path,  # a video that has features
-        name: str,  # of the features
+        name: str,  # name of the features
     ) -> np.ndarray:
         """The features of the video."""
         with np.load(_store_of(self.folder, path)) as stored:
             return stored[name]
 
     def remove_if_empty(self) -> None:
-        """Removes the work folder where it has no features of any video."""
+        """Removes the work folder if it holds no features of any video."""
         if not any(self.folder.glob("*.npz")):
             self.remove()
 
     def remove(self) -> None:
-        """Removes the work folder: its plan last, by which it is known."""
+        """Removes the work folder; its plan, which identifies it, is removed last."""
         for path in self.folder.glob("*.npz"):
             path.unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def _other(before: Any, now: dict[str, Any]) -> str:
-    """In what the options of earlier work differ."""
+    """How the options of earlier work differ, in words."""
     if not isinstance(before, dict):
         return "with options that cannot be read"
     for key in ("task", "seconds"):

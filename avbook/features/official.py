@@ -1,4 +1,4 @@
-"""AVE's and LLP's own features from a video: official sampling, preprocessing and networks."""
+"""AVE's and LLP's official features from a video: official sampling, preprocessing and networks."""
 
 from __future__ import annotations
 
@@ -33,28 +33,31 @@ __all__ = [
     "R2Plus1DExtractor",
 ]
 
-AVE_RATE = 16  # frames of each second that AVE's features are the mean of
-LLP_RATE = 8  # frames a second of LLP's features; also the frames in a clip of R(2+1)D
-CAFFE_MEAN = (103.939, 116.779, 123.68)  # blue, green, red, of 0 to 255: ImageNet's mean
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and deviation of 0 to 1
+AVE_RATE = 16  # frames per second, over which AVE's features are averaged
+LLP_RATE = 8  # frames per second of LLP's features, and per clip of R(2+1)D
+CAFFE_MEAN = (103.939, 116.779, 123.68)  # ImageNet's mean: blue, green, red, from 0 to 255
+IMAGENET = (
+    (0.485, 0.456, 0.406),
+    (0.229, 0.224, 0.225),
+)  # mean and standard deviation, from 0 to 1
 KINETICS = ((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989))
 
 
 # ----------------------------------------------------------------------------------------- sampling
 def ave_frame_indices(
-    count: int,  # frames of the video, at its own rate
-    seconds: int = 10,  # that they last
+    count: int,  # number of frames of the video, at its own rate
+    seconds: int = 10,  # duration
 ) -> np.ndarray:
-    """Which frames AVE's script takes: 16 of each second, (16·seconds,) whole numbers.
+    """The frames that AVE's script uses: 16 per second, (16·seconds,) integers.
 
     A second is `count // seconds` frames, so up to `seconds - 1` frames at the end are never used.
-    Frame i of second l is int(l·interval + i/16·interval): of 16·seconds frames it takes each, of
-    fewer it repeats some. Raises `AvbookError` for fewer frames than seconds."""
+    Frame i of second l is int(l·interval + i/16·interval): with 16·seconds frames it uses each one,
+    with fewer it repeats some. Raises `AvbookError` for fewer frames than seconds."""
     check_int(seconds=(seconds, 1), count=(count, 1))
     interval = count // seconds
     if not interval:
         raise AvbookError(
-            f"features: found {count} frames for {seconds} seconds; expected at least one a"
+            f"features: found {count} frames for {seconds} seconds; expected at least one per"
             " second: check `seconds`, and whether the whole video was decoded"
         )
     second, step = np.mgrid[:seconds, :AVE_RATE]
@@ -62,28 +65,28 @@ def ave_frame_indices(
 
 
 def llp_frame_indices(
-    count: int,  # frames of the video, taken 8 a second
-    seconds: int = 10,  # that they last
+    count: int,  # number of frames of the video, sampled at 8 per second
+    seconds: int = 10,  # duration
 ) -> np.ndarray:
-    """Which of the frames at 8 a second LLP's scripts take, (8·seconds,) whole numbers from first
-    to last: of the 82 that ffmpeg often gives for 10 s, 80.
+    """The frames, among those at 8 per second, that LLP's scripts use: (8·seconds,) integers from
+    first to last. Of the 82 that ffmpeg often gives for 10 s they use 80.
 
-    round(linspace(0, count − 1, 8·seconds)), halves to the even number."""
+    round(linspace(0, count − 1, 8·seconds)), with halves rounded to even."""
     check_int(seconds=(seconds, 1), count=(count, 1))
     return np.round(np.linspace(0, count - 1, LLP_RATE * seconds)).astype(np.int64)
 
 
 # -------------------------------------------------------------------------------------------- input
 class PixelInput(nn.Module):
-    """From uint8 pixels to a network's input: channels second, scaled, mean and deviation taken
-    out."""
+    """From uint8 pixels to a network's input: channels second, scaled, normalised by mean and
+    standard deviation."""
 
     mean: torch.Tensor
     deviation: torch.Tensor
 
     def __init__(
         self,
-        mean: tuple[float, ...],  # of each channel, in the order that comes out
+        mean: tuple[float, ...],  # of each channel, in output order
         deviation: tuple[float, ...] = (1.0, 1.0, 1.0),
         scale: float = 1.0,  # pixels are divided by it first
         reverse: bool = False,  # RGB to BGR
@@ -105,24 +108,24 @@ class PixelInput(nn.Module):
 
 # --------------------------------------------------------------------------------------- extractors
 class OfficialExtractor:
-    """What the four official extractors share: the file of weights and what identifies it.
+    """The common base of the four official extractors: the weight file and its identification.
 
     Attributes: `name` (network and layer), `dim`, `seed` (None), `version` (of the recipe, then the
-    beginning of the file's SHA-256), `weights_hash` (the SHA-256, 64 hexadecimal digits),
-    `weights_file` (its name), `published` (whether that hash is a published one) and `net`, which
-    runs on the device it is on: `extractor.net.to("cuda")` moves it."""
+    first digits of the file's SHA-256), `weights_hash` (the SHA-256, 64 hexadecimal digits),
+    `weights_file` (its name), `published` (whether the hash is a published one) and `net`, which
+    runs on its own device: `extractor.net.to("cuda")` moves it."""
 
-    kind: str  # in `official_weights.PUBLISHED`
+    kind: str  # key of `official_weights.PUBLISHED`
     name: str
     dim: int
-    recipe = 1  # counted up when the same file would give other features
+    recipe = 1  # increased when the same file would give other features
     seed: int | None = None
 
     def __init__(
         self,
         weights: str | os.PathLike,  # path of the published file, named in `PUBLISHED`
-        any_weights: bool = False,  # take weights in the same layout whose hash is not published
-        batch: int = 8,  # inputs at a time: pictures, seconds of sound, or clips of 8 frames
+        any_weights: bool = False,  # accept weights in the same layout with an unpublished hash
+        batch: int = 8,  # inputs at a time: images, seconds of audio, or clips of 8 frames
     ):
         check_int(batch=(batch, 1))
         loaded = load_published(self.kind, weights, any_weights)
@@ -135,11 +138,11 @@ class OfficialExtractor:
         )
 
     def _input(self) -> nn.Module:
-        """What stands before the network."""
+        """The module in front of the network."""
         return nn.Identity()
 
     def _prepare(self, media: Any, **options: Any) -> torch.Tensor:
-        """The network's inputs (n, …) from what was given."""
+        """The network's inputs (n, …) from the media."""
         raise NotImplementedError
 
     def _finish(self, found: torch.Tensor, **options: Any) -> torch.Tensor:
@@ -166,7 +169,7 @@ class VGGishExtractor(OfficialExtractor):
             sound = log_mel(sound, rate)
         if not np.issubdtype(sound.dtype, np.floating) or not np.isfinite(sound).all():
             raise AvbookError(
-                f"features: found log-mel patches of type {sound.dtype} with NaN or Inf, or no"
+                f"features: found log-mel patches of type {sound.dtype} with NaN or Inf, or not"
                 " floats; expected finite floats; check the wave they came from"
             )
         found = self._run(sound.reshape(-1, PATCH, BANDS))
@@ -177,22 +180,22 @@ class VGGishExtractor(OfficialExtractor):
 
 
 class _FrameExtractor(OfficialExtractor):
-    """The part that the three extractors of frames share: checks, and one video at a time."""
+    """The common base of the three frame extractors: checks, and one video at a time."""
 
-    side: int  # pixels of both sides that the network gets
+    side: int  # height and width of the network's input in pixels
 
     def __call__(
         self,
         frames,  # uint8 RGB (…, count, H, W, 3); leading axes are videos
-        seconds: int = 10,  # that the frames of a video last
+        seconds: int = 10,  # duration of a video's frames
     ) -> np.ndarray:
         """Features as float32, (…, T, 7, 7, 512), (…, 8·T, 2048) or (…, T, 512). Raises
-        `AvbookError`."""
+        `AvbookError` for frames of another type or shape."""
         frames = np.asarray(frames)
         if frames.ndim < 4 or frames.shape[-1] != 3 or 0 in frames.shape:
             raise AvbookError(
                 f"features: found frames of shape {frames.shape}; expected (…, frames, height,"
-                " width, 3), colours last and none of them empty"
+                " width, 3), colours last and no axis empty"
             )
         if frames.dtype != np.uint8:
             raise AvbookError(
@@ -205,11 +208,11 @@ class _FrameExtractor(OfficialExtractor):
 
     def from_resized(
         self,
-        frames: np.ndarray,  # (16·T or 8·T, side, side, 3) uint8: `indices` chose them
+        frames: np.ndarray,  # (16·T or 8·T, side, side, 3) uint8: chosen by `indices`
         seconds: int = 10,  # T
     ) -> np.ndarray:
-        """Features of one video whose frames were chosen already, and made small by `resize`: for a
-        decoder that is not to hold all of them."""
+        """Features of one video whose frames were already chosen and shrunk by `resize`: for a
+        decoder that should not hold all of them."""
         return self._run(frames, seconds=seconds, chosen=True)
 
     def _prepare(
@@ -222,10 +225,10 @@ class _FrameExtractor(OfficialExtractor):
 
     def indices(
         self,
-        count: int,  # frames of the video
-        seconds: int,  # that they last
+        count: int,  # number of frames of the video
+        seconds: int,  # duration
     ) -> np.ndarray:
-        """Which frames are used."""
+        """The numbers of the frames that are used."""
         return llp_frame_indices(count, seconds)
 
     def resize(
@@ -240,8 +243,9 @@ class VGG19Extractor(_FrameExtractor):
     """AVE's visual features: VGG-19's `block5_pool`, the mean over 16 frames of each second, (T, 7,
     7, 512).
 
-    `frames` are all those of the video, or those of `ave_frame_indices`. Resized to 224×224 as
-    OpenCV does (`cv2.resize`, bilinear), the aspect lost; BGR minus the mean, not scaled."""
+    `frames` are all frames of the video, or those of `ave_frame_indices`. They are resized to
+    224×224 as in OpenCV (`cv2.resize`, bilinear), without keeping the aspect ratio; BGR minus the
+    mean, not scaled."""
 
     kind, name, dim, side = "vgg19", "vgg19-block5_pool", 512, 224
 
@@ -255,16 +259,16 @@ class VGG19Extractor(_FrameExtractor):
         return resize_opencv(frame, self.side, self.side)
 
     def _finish(self, found: torch.Tensor, **options: Any) -> torch.Tensor:
-        maps = found.unflatten(0, (-1, AVE_RATE)).double().mean(1)  # their script adds in float64
+        maps = found.unflatten(0, (-1, AVE_RATE)).double().mean(1)  # AVE's script adds in float64
         return maps.permute(0, 2, 3, 1).float()
 
 
 class ResNet152Extractor(_FrameExtractor):
     """LLP's 2D visual features: ResNet-152 without `fc`, (8·T, 2048), one vector per frame.
 
-    `frames` are taken 8 a second. Shorter side 256 as Pillow and torchvision do (bilinear with
-    antialiasing), middle 224×224, ImageNet's mean and deviation. The authors wrote each frame as a
-    JPEG in between, whose loss is not imitated."""
+    `frames` are sampled at 8 per second. Shorter side 256 as in Pillow and torchvision (bilinear
+    with antialiasing), centre crop 224×224, ImageNet's mean and standard deviation. The authors
+    stored each frame as a JPEG first; that loss is not reproduced."""
 
     kind, name, dim, side = "resnet152", "resnet152-avgpool", 2048, 224
     short_side = 256  # pixels, before the crop
@@ -279,8 +283,9 @@ class ResNet152Extractor(_FrameExtractor):
 class R2Plus1DExtractor(_FrameExtractor):
     """LLP's 3D visual features: R(2+1)D-18 without `fc`, (T, 512), one vector per clip of 8 frames.
 
-    `frames` are taken 8 a second. Resized to 112×112 as Pillow and torchvision do (bilinear with
-    antialiasing), the aspect lost; Kinetics' mean and deviation. JPEG as for ResNet-152."""
+    `frames` are sampled at 8 per second. Resized to 112×112 as in Pillow and torchvision (bilinear
+    with antialiasing), without keeping the aspect ratio; Kinetics' mean and standard deviation.
+    JPEG as for ResNet-152."""
 
     kind, name, dim, side = "r2plus1d_18", "r2plus1d_18-avgpool", 512, 112
 

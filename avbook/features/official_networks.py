@@ -1,4 +1,4 @@
-"""VGG-19, VGGish, ResNet-152 and R(2+1)D-18 up to their features, under their files' names."""
+"""VGG-19, VGGish, ResNet-152 and R(2+1)D-18 up to their features, with the weight files' names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["VGG19", "VGGish", "ResNet152", "R2Plus1D18"]
 # Output channels of the convolutions in each block; a 2×2 max-pooling ends a block.
 VGG19_BLOCKS = ((64, 64), (128, 128), (256,) * 4, (512,) * 4, (512,) * 4)
 VGGISH_BLOCKS = ((64,), (128,), (256, 256), (512, 512))
-VGGISH_MAP = 6 * 4 * 512  # numbers in the last map of one 96×64 patch
+VGGISH_MAP = 6 * 4 * 512  # size of the last map of a 96×64 patch
 RESNET_BLOCKS = (3, 8, 36, 3)  # bottlenecks in each of ResNet-152's four stages
 R2PLUS1D_BLOCKS = (2, 2, 2, 2)  # basic blocks in each of R(2+1)D-18's four stages
 
@@ -48,7 +48,7 @@ class VGGish(nn.Module):
     """VGGish with the ReLU after its last layer, and without PCA and quantisation.
 
     Parameters have torchvggish's names: `features.0.weight` … `embeddings.4.bias`. 72,141,184
-    numbers. Source: Hershey et al. 2017; the ReLU is that of the code that AVE and LLP used."""
+    parameters. Source: Hershey et al. 2017; the ReLU is in the code that AVE and LLP used."""
 
     def __init__(self):
         super().__init__()
@@ -86,7 +86,7 @@ class Bottleneck(nn.Module):
     def __init__(
         self,
         inputs: int,  # channels
-        width: int,  # channels of the 3×3 convolution; four times as many come out
+        width: int,  # channels of the 3×3 convolution; the output has four times as many
         stride: int,  # pixels
     ):
         super().__init__()
@@ -111,10 +111,10 @@ class Bottleneck(nn.Module):
 
 
 class ResNet152(nn.Module):
-    """ResNet-152 up to the mean over positions, all but the layer `fc`.
+    """ResNet-152 up to the mean over positions, without the layer `fc`.
 
     Parameters have torchvision's names, such as `layer1.0.conv1.weight`. Source: He et al. 2016, in
-    torchvision's form, where the 3×3 convolution of a block has the stride."""
+    torchvision's form, with the stride in the 3×3 convolution of a block."""
 
     def __init__(self):
         super().__init__()
@@ -132,7 +132,7 @@ class ResNet152(nn.Module):
 
     def forward(
         self,
-        pixels: torch.Tensor,  # (n, 3, H, W) RGB with the mean and deviation of ImageNet taken out
+        pixels: torch.Tensor,  # (n, 3, H, W) RGB, normalised for ImageNet
     ) -> torch.Tensor:
         """Vectors (n, 2048), never negative."""
         maps = F.relu(self.bn1(self.conv1(pixels)))
@@ -162,7 +162,7 @@ class SpaceTimeBlock(nn.Module):
     """A residual block of two factorised 3×3×3 convolutions.
 
     The channels between space and time give the first one about as many weights as a full 3×3×3
-    convolution has; torchvision gives the second one the same number of channels."""
+    convolution; in torchvision the second one has the same number of channels."""
 
     def __init__(
         self,
@@ -190,7 +190,7 @@ class SpaceTimeBlock(nn.Module):
 
 
 class R2Plus1D18(nn.Module):
-    """R(2+1)D-18 up to the mean over positions and frames, all but the layer `fc`.
+    """R(2+1)D-18 up to the mean over positions and frames, without the layer `fc`.
 
     Parameters have torchvision's names, such as `layer1.0.conv1.0.0.weight`. Source: Tran et al.
     2018, in torchvision's form."""
@@ -217,7 +217,7 @@ class R2Plus1D18(nn.Module):
 
     def forward(
         self,
-        pixels: torch.Tensor,  # (n, 3, frames, H, W) RGB, mean and deviation of Kinetics taken out
+        pixels: torch.Tensor,  # (n, 3, frames, H, W) RGB, normalised for Kinetics
     ) -> torch.Tensor:
         """Vectors (n, 512), never negative."""
         maps = self.stem(pixels)

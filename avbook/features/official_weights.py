@@ -1,4 +1,4 @@
-"""Published weight files of the official networks: read safely, checked by names and by hash."""
+"""Published weight files of the official networks: read safely, checked by names and hash."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from avbook.training.weight_files import read_torch
 __all__ = ["PublishedWeights", "LoadedWeights", "PUBLISHED", "load_published"]
 
 TORCHVISION = (
-    "torchvision, which keeps what it downloads in ~/.cache/torch/hub/checkpoints: copy it from a"
+    "torchvision, which stores downloads in ~/.cache/torch/hub/checkpoints: copy it from a"
     " machine that has used this network"
 )
 CHUNK = 2**20  # bytes hashed at a time
@@ -33,16 +33,16 @@ CHUNK = 2**20  # bytes hashed at a time
 class PublishedWeights:
     """A published set of weights: the network, the names and hashes of its files, their origin."""
 
-    network: str  # as messages call it
+    network: str  # name in messages
     build: Callable[[], nn.Module]  # the network without its last layers
-    files: Mapping[str, str]  # name -> "md5:…" or "sha256:…", of which the beginning may suffice
+    files: Mapping[str, str]  # name -> "md5:…" or "sha256:…", or the first digits of it
     origin: str  # the project that publishes them
-    extra: tuple[str, ...] = ()  # how the names begin that the file has and the network has not
-    keras: bool = False  # Keras's HDF5 layout; else PyTorch's
+    extra: tuple[str, ...] = ()  # prefixes of names in the file that the network does not have
+    keras: bool = False  # Keras's HDF5 layout; otherwise PyTorch's
 
     @property
     def expected(self) -> str:
-        """What a message tells a user to get."""
+        """The part of an error message that says what to get."""
         names = []
         for name, known in self.files.items():
             function, _, digits = known.partition(":")
@@ -53,7 +53,7 @@ class PublishedWeights:
 
 @dataclass(frozen=True)
 class LoadedWeights:
-    """A network with a file's weights, in eval mode on the CPU, and what identifies that file."""
+    """A network with a file's weights, in eval mode on the CPU, and the file's identification."""
 
     net: nn.Module
     file: str  # its name without the folder
@@ -71,7 +71,7 @@ PUBLISHED = {
                 "md5:253f8cb515780f3b799900260a226db6"
             ),
         },
-        "Keras (keras.applications.VGG19 keeps what it downloads in ~/.keras/models; also in"
+        "Keras (keras.applications.VGG19 stores downloads in ~/.keras/models; also in"
         " release v0.1 of fchollet/deep-learning-models on GitHub)",
         keras=True,
     ),
@@ -104,14 +104,14 @@ PUBLISHED = {
 def load_published(
     kind: str,  # "vgg19", "vggish", "resnet152" or "r2plus1d_18"
     path: str | os.PathLike,  # of the weight file
-    any_weights: bool = False,  # take weights in the same layout whose hash is not published
+    any_weights: bool = False,  # accept weights in the same layout with an unpublished hash
 ) -> LoadedWeights:
     """The network with the file's weights, and the file's SHA-256.
 
     Nothing in the file is executed (`weights_only=True`; h5py). Layers beyond the features, such as
-    `fc`, are left out. Raises `AvbookError`, in one line with what to get instead, where the file
-    is missing, truncated, of another format or of another network, where weights are not finite,
-    and where the hash is none of those published, unless `any_weights`."""
+    `fc`, are left out. Raises `AvbookError`, in one line with what to get instead, if the file is
+    missing, truncated, of another format or network, if weights are not finite, and if the hash is
+    not a published one, unless `any_weights`."""
     check_choice("kind", kind, tuple(PUBLISHED))
     spec = PUBLISHED[kind]
     try:
@@ -119,7 +119,7 @@ def load_published(
         hashes = _hashes(path)
     except AvbookError as error:
         raise AvbookError(f"{error}; {spec.expected}") from None
-    with torch.device("meta"):  # shapes alone: nothing is initialised
+    with torch.device("meta"):  # shapes only: nothing is initialised
         net = spec.build()
     wanted = net.state_dict()
     found = _read_keras(path, spec, wanted) if spec.keras else _read_torch(path, spec, wanted)
@@ -165,10 +165,10 @@ def _read_torch(
         state = read_torch(path)
     except AvbookError:
         raise _refusal(
-            path, spec, "no PyTorch file of weights alone, or a truncated one: it cannot be read"
+            path, spec, "not a PyTorch file of weights only, or a truncated one: it cannot be read"
         ) from None
     if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
-        raise _refusal(path, spec, f"{type(state).__name__}, no dict of names to tensors")
+        raise _refusal(path, spec, f"{type(state).__name__}, not a dict of names to tensors")
     found = {name: value for name, value in state.items() if not name.startswith(spec.extra)}
     for name, own in wanted.items():
         if name.endswith(".num_batches_tracked") and name not in found:  # in files before 2018
@@ -200,7 +200,7 @@ def _read_keras(
     except AvbookError as error:
         raise _refusal(path, spec, str(error)) from None
     except (OSError, AttributeError, KeyError, RuntimeError, ValueError, TypeError) as error:
-        told = f"no HDF5 file of Keras, or a truncated one ({first_line(error)})"
+        told = f"not an HDF5 file of Keras, or a truncated one ({first_line(error)})"
         with open(path, "rb") as other:
             if other.read(2) in (b"PK", b"\x80\x02"):
                 told = "a PyTorch file; torchvision's VGG-19 has other weights and preprocessing"
@@ -210,11 +210,11 @@ def _read_keras(
 
 
 def _convolution(
-    layer: str,  # its name
+    layer: str,  # name of the layer
     group: Any,  # of HDF5: a kernel (3, 3, in, out) and a bias (out,), at any depth
 ) -> dict[str, torch.Tensor]:
-    """The layer's weight (out, in, 3, 3) and bias (out,). Both files of 2016 and those that a
-    newer Keras writes are read: names and depth of the arrays differ."""
+    """The layer's weight (out, in, 3, 3) and bias (out,). Reads the files of 2016 and those of a
+    newer Keras, which differ in names and depth of the arrays."""
     import h5py
 
     arrays: dict[str, Any] = {}
@@ -244,7 +244,7 @@ def _check_names(
     found: Mapping[str, Any],
     wanted: Mapping[str, torch.Tensor],
 ) -> None:
-    """Nothing; raises `AvbookError` where names or shapes are not those of the network."""
+    """Raises `AvbookError` if names or shapes differ from the network's."""
     missing = [name for name in wanted if name not in found]
     more = [name for name in found if name not in wanted]
     faults = []
@@ -269,7 +269,7 @@ def _finite(
     found: Mapping[str, torch.Tensor],
     wanted: Mapping[str, torch.Tensor],
 ) -> dict[str, torch.Tensor]:
-    """The weights in the network's types, dense; raises `AvbookError` where one is not finite."""
+    """The weights in the network's types, dense; raises `AvbookError` if one is not finite."""
     dense = {name: found[name].detach().to(own.dtype).contiguous() for name, own in wanted.items()}
     if bad := [name for name, value in dense.items() if not value.isfinite().all()]:
         raise _refusal(path, spec, f"NaN or Inf in {listed(bad, 3)}")

@@ -1,4 +1,4 @@
-"""Weight files that other packages carry: where they are, and whether they are the right ones."""
+"""Weight files inside other packages: their paths, and whether they are the right files."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["packaged_file", "checked_bytes"]
 
 
 def packaged_file(
-    package: str,  # its import name; it is looked up and never imported
+    package: str,  # import name; it is looked up, never imported
     file: str,  # path inside the package
-    install: str,  # the command that brings it
+    install: str,  # the command that installs it
 ) -> Path:
-    """The path of a file that an installed package carries. Raises `AvbookError` with the command
-    where the package is missing; whether the file is there is left to the reader."""
+    """The path of a file inside an installed package. Raises `AvbookError` with the install command
+    if the package is missing; does not check that the file exists."""
     try:
         spec = importlib.util.find_spec(package)
     except (ImportError, ValueError):
@@ -32,11 +32,11 @@ def packaged_file(
 
 def checked_bytes(
     path: str | os.PathLike,
-    sha256: str,  # the 64 hexadecimal digits that are expected
-    source: str,  # where the right file comes from: what to do
+    sha256: str,  # the 64 expected hexadecimal digits
+    source: str,  # where to get the right file
 ) -> bytes:
-    """The file's contents. Raises `AvbookError` where there is no such file, or where it is another
-    one or a damaged one, with both hashes."""
+    """The file's contents. Raises `AvbookError` if the file is missing, or, with both hashes, if it
+    is another or a damaged one."""
     try:
         data = read_bytes(path)
     except AvbookError as error:

@@ -1,4 +1,4 @@
-"""A seeded orthonormal projection, which brings features to the length that a network expects."""
+"""A seeded orthonormal projection, which maps features to the width that a model expects."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ __all__ = ["projection", "project", "ProjectedExtractor"]
 
 @functools.lru_cache(maxsize=8)
 def projection(
-    source: int,  # length of a feature vector
-    dim: int,  # length that it gets
+    source: int,  # width of the features
+    dim: int,  # width of the result
     seed: int = 0,
 ) -> np.ndarray:
-    """A random matrix (source, dim), float32, read-only, with orthonormal columns where dim ≤
-    source and orthonormal rows above.
+    """A random matrix (source, dim), float32, read-only, with orthonormal columns if dim ≤ source,
+    else orthonormal rows.
 
     It is the Q of the QR decomposition of a matrix of standard normal numbers (float64, NumPy's
     PCG64), with the sign of each column chosen so that R's diagonal is positive: without that rule
-    Q is unique up to signs only, and LAPACK libraries differ. So every machine gets the same
-    matrix, up to the last bits of float32. It is spread evenly over all such matrices (Mezzadri,
-    2007, "How to generate random matrices from the classical compact groups")."""
+    Q is unique only up to signs, and LAPACK libraries differ. Thus every machine gets the same
+    matrix, up to the last bits of float32. It is uniformly distributed over all such matrices
+    (Mezzadri, 2007, "How to generate random matrices from the classical compact groups")."""
     for name, value in (("source", source), ("dim", dim)):
         if not is_whole(value) or value < 1:
             raise AvbookError(f"projection: {name}={value!r}; expected a whole number above zero")
@@ -43,14 +43,14 @@ def projection(
 
 def project(
     features,  # (…, source)
-    dim: int,  # length of a vector that comes back
-    seed: int = 0,  # another seed, another space: features of two seeds must not meet
+    dim: int,  # width of the result
+    seed: int = 0,  # seed of the matrix; features of two seeds are not comparable
 ) -> np.ndarray:
     """The features in `dim` dimensions, (…, dim) float32: `features @ projection(source, dim)`.
 
-    Where dim ≥ source, all lengths and distances are kept; below, they shrink by about
-    sqrt(dim / source), the same factor for all up to chance, and are not scaled back. A vector of
-    zeros stays one. Raises `AvbookError` for NaN, Inf, and anything without a last axis."""
+    If dim ≥ source, all lengths and distances are kept; otherwise they shrink by about sqrt(dim /
+    source), the same factor for all up to chance, and are not scaled back. A zero vector stays
+    zero. Raises `AvbookError` for NaN, Inf, and input without a last axis."""
     features = np.asarray(features)
     if not features.ndim or not np.issubdtype(features.dtype, np.floating):
         raise AvbookError(
@@ -62,19 +62,19 @@ def project(
 
 
 class ProjectedExtractor:
-    """An extractor whose vectors are projected to another length. Its name says so:
+    """An extractor whose vectors are projected to another width. The name shows it:
     `yamnet-p128-s0` is YAMNet, projected to 128 dimensions with seed 0.
 
-    The same shape is not the same space: a network trained on VGGish's 128 numbers has no use for
+    The same shape is not the same feature space: a model trained on VGGish's 128 numbers cannot use
     these."""
 
     def __init__(
         self,
-        extractor: Extractor,  # what is projected
-        dim: int,  # length of a feature vector
-        seed: int = 0,  # of the projection
+        extractor: Extractor,  # the extractor whose features are projected
+        dim: int,  # width of the result
+        seed: int = 0,  # seed of the projection
     ):
-        projection(extractor.dim, dim, seed)  # a wrong option fails now
+        projection(extractor.dim, dim, seed)  # an invalid option fails here
         self.extractor, self.dim = extractor, int(dim)
         self.seed: int | None = int(seed)
         self.name = f"{extractor.name}-p{dim}-s{seed}"
@@ -82,7 +82,7 @@ class ProjectedExtractor:
 
     def __call__(
         self,
-        media,  # as the extractor takes it
+        media,  # as for the extractor
         **options: Any,  # for the extractor, such as rate or seconds
     ) -> np.ndarray:
         """Features (…, dim) float32. Raises `AvbookError` as the extractor does."""

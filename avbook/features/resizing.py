@@ -1,4 +1,4 @@
-"""Resizing of frames: bilinear, to the pixel as OpenCV and as Pillow do it, and by area."""
+"""Resizing of frames: bilinear, pixel-identical to OpenCV and to Pillow, and by area."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import numpy as np
 
 __all__ = ["resize_opencv", "resize_pillow", "resize_short_side", "centre_crop", "resize_area"]
 
-OPENCV_ONE = 2048  # 1 in OpenCV's weights: 11 bits
-PILLOW_BITS = 22  # after the point in Pillow's weights
+OPENCV_ONE = 2048  # the value 1 in OpenCV's weights: 11 bits
+PILLOW_BITS = 22  # fractional bits in Pillow's weights
 
 
 # ------------------------------------------------------------------------------------------- OpenCV
 def resize_opencv(
     frame: np.ndarray,  # (H, W, channels) uint8
-    height: int,  # pixels that come out
-    width: int,  # pixels that come out
+    height: int,  # output pixels
+    width: int,  # output pixels
 ) -> np.ndarray:
     """The frame as (height, width, channels) uint8, as `cv2.resize(frame, (width, height))`.
 
-    Each pixel is a weighted mean of the four nearest ones, whatever the sizes, so that pixels are
-    skipped where a frame shrinks to less than half (no antialiasing). Source: OpenCV's fixed-point
-    INTER_LINEAR for uint8, the default of `cv2.resize`, which AVE's script calls."""
+    Each pixel is a weighted mean of the four nearest ones at any scale, so pixels are skipped when
+    a frame shrinks to less than half (no antialiasing). Source: OpenCV's fixed-point INTER_LINEAR
+    for uint8, the default of `cv2.resize`, which AVE's script calls."""
     if frame.shape[:2] == (height, width):
         return frame
     rows, weights_down = _nearest_two(frame.shape[0], height)
     columns, weights_across = _nearest_two(frame.shape[1], width)
-    # beyond the first and last column OpenCV takes that column whole; of rows it weighs one twice,
+    # beyond the first and last column OpenCV uses that column alone; for rows it weights one twice,
     # which rounds differently
     outside = (columns < 0) | (columns >= frame.shape[1])
     weights_across[outside] = 0
@@ -34,7 +34,7 @@ def resize_opencv(
     rows = rows.clip(0, frame.shape[0] - 1)
 
     def across(row: np.ndarray) -> np.ndarray:
-        """(height, W, channels) -> (height, width, channels), 2048 times as large."""
+        """(height, W, channels) -> (height, width, channels), scaled by 2048."""
         left = row[:, columns[:, 0]] * weights_across[:, 0, None]
         return left + row[:, columns[:, 1]] * weights_across[:, 1, None]
 
@@ -46,11 +46,11 @@ def resize_opencv(
 
 
 def _nearest_two(
-    size: int,  # pixels there are
-    wanted: int,  # pixels that come out
+    size: int,  # input pixels
+    wanted: int,  # output pixels
 ) -> tuple[np.ndarray, np.ndarray]:
-    """For each pixel that comes out: the two nearest ones, (wanted, 2), which may lie outside, and
-    their weights (wanted, 2), whole numbers that sum to 2048."""
+    """For each output pixel: the two nearest input pixels, (wanted, 2), which may lie outside, and
+    their weights (wanted, 2), integers that sum to 2048."""
     centre = ((np.arange(wanted) + 0.5) * (size / wanted) - 0.5).astype(np.float32)
     first = np.floor(centre)
     share = centre - first
@@ -62,16 +62,16 @@ def _nearest_two(
 # ------------------------------------------------------------------------------------------- Pillow
 def resize_pillow(
     frame: np.ndarray,  # (H, W, channels) uint8
-    height: int,  # pixels that come out
-    width: int,  # pixels that come out
+    height: int,  # output pixels
+    width: int,  # output pixels
 ) -> np.ndarray:
     """The frame as (height, width, channels) uint8, as Pillow's `resize((width, height), BILINEAR)`
     and torchvision's `Resize` of a Pillow image.
 
     Where a frame shrinks, each pixel is a mean over all the pixels it covers, with triangular
     weights (antialiasing). First along rows, then along columns, rounded to uint8 after each.
-    Source: Pillow's fixed-point resampling, which LLP's scripts call. Pillow 13 takes the columns
-    first where a frame shrinks in height and grows in width: there a pixel may differ by 1."""
+    Source: Pillow's fixed-point resampling, which LLP's scripts call. Pillow 13 processes the
+    columns first if a frame shrinks in height and grows in width: then a pixel may differ by 1."""
     if frame.shape[1] != width:
         frame = _weighted(frame.swapaxes(0, 1), width).swapaxes(0, 1)
     return _weighted(frame, height) if frame.shape[0] != height else frame
@@ -79,7 +79,7 @@ def resize_pillow(
 
 def _weighted(
     frame: np.ndarray,  # (size, other, channels) uint8
-    wanted: int,  # rows that come out
+    wanted: int,  # output rows
 ) -> np.ndarray:
     """Weighted means of the frame's rows, (wanted, other, channels) uint8."""
     rows, weights = _triangles(len(frame), wanted)
@@ -91,11 +91,11 @@ def _weighted(
 
 
 def _triangles(
-    size: int,  # rows there are
-    wanted: int,  # rows that come out
+    size: int,  # input rows
+    wanted: int,  # output rows
 ) -> tuple[np.ndarray, np.ndarray]:
-    """For each row that comes out: those it is made of, (wanted, taps), and their weights (wanted,
-    taps), whole numbers that sum to about 2^22; those of no part weigh 0."""
+    """For each output row: its input rows, (wanted, taps), and their weights (wanted, taps),
+    integers that sum to about 2^22; unused taps have weight 0."""
     scale = size / wanted
     reach = max(scale, 1.0)  # rows on each side
     centre = (np.arange(wanted) + 0.5) * scale
@@ -112,21 +112,21 @@ def _triangles(
 # -------------------------------------------------------------------------------------- torchvision
 def resize_short_side(
     frame: np.ndarray,  # (H, W, channels) uint8
-    side: int,  # pixels of the shorter side that comes out
+    side: int,  # pixels of the shorter output side
 ) -> np.ndarray:
-    """The frame with its aspect kept, uint8, as torchvision's `Resize(side)` of a Pillow image: the
-    longer side is rounded down."""
+    """The frame with its aspect ratio kept, uint8, as torchvision's `Resize(side)` of a Pillow
+    image: the longer side is rounded down."""
     height, width = frame.shape[:2]
     short = min(height, width)
     return resize_pillow(frame, int(side * height / short), int(side * width / short))
 
 
 def centre_crop(
-    frame: np.ndarray,  # (H, W, channels), at least `side` pixels a side
-    side: int,  # pixels of both sides that come out
+    frame: np.ndarray,  # (H, W, channels), at least `side` pixels per side
+    side: int,  # pixels of both output sides
 ) -> np.ndarray:
     """The middle (side, side, channels), as torchvision's `CenterCrop`: a half pixel is rounded to
-    the even one."""
+    even."""
     top = round((frame.shape[0] - side) / 2)
     left = round((frame.shape[1] - side) / 2)
     return frame[top : top + side, left : left + side]
@@ -135,15 +135,15 @@ def centre_crop(
 # -------------------------------------------------------------------------------------------- area
 def resize_area(
     frame: np.ndarray,  # (H, W, channels) uint8
-    height: int,  # pixels that come out
-    width: int,  # pixels that come out
+    height: int,  # output pixels
+    width: int,  # output pixels
 ) -> np.ndarray:
-    """The frame as (height, width, channels) uint8: each pixel is the mean of what it covers, parts
-    of pixels by their area, rounded half up. All sums are of whole numbers, so the bytes are the
-    same on every machine.
+    """The frame as (height, width, channels) uint8: each pixel is the mean of the area it covers,
+    parts of pixels weighted by their area, rounded half up. All sums are of integers, so the bytes
+    are the same on every machine.
 
-    The world draws each pixel as the mean of its square, so a frame of 224 pixels made smaller in
-    this way is all but the frame drawn at 56; bilinear means are softer (Pillow) or skip pixels
+    The world renders each pixel as the mean of its square, so a frame of 224 pixels shrunk in this
+    way nearly equals the frame rendered at 56; bilinear means are softer (Pillow) or skip pixels
     (OpenCV)."""
     if frame.shape[:2] == (height, width):
         return frame
@@ -154,12 +154,12 @@ def resize_area(
 
 def _covered(
     frame: np.ndarray,  # (size, other, channels) int64
-    wanted: int,  # rows that come out
+    wanted: int,  # output rows
 ) -> np.ndarray:
-    """Sums of the frame's rows, (wanted, other, channels), each row weighted by how much of it is
-    covered in 1/wanted of a row: the weights sum to the number of rows."""
+    """Sums of the frame's rows, (wanted, other, channels), each row weighted by its covered part in
+    units of 1/wanted of a row: the weights sum to the number of rows."""
     size = len(frame)
-    edges = np.arange(wanted + 1) * size  # of the rows that come out; one that goes in is `wanted`
+    edges = np.arange(wanted + 1) * size  # edges of the output rows; an input row is `wanted` long
     first = edges[:-1] // wanted
     taps = int((-(-edges[1:] // wanted) - first).max())
     total = np.zeros((wanted, *frame.shape[1:]), np.int64)

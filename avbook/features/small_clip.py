@@ -1,4 +1,4 @@
-"""A video made small while it is decoded: frames of 224×224 for a network, thumbnails, log-mel."""
+"""A video shrunk during decoding: frames of 224×224 for a network, thumbnails, log-mel."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from avbook.features.yamnet import OFFSET
 
 __all__ = ["SIDE", "Thumbnail", "SmallClip", "read_small_clip"]
 
-SIDE = 224  # pixels a side of the frames
+SIDE = 224  # height and width of the frames in pixels
 
 
 class Thumbnail(NamedTuple):
-    """A frame in the picture's own proportions."""
+    """A frame in the video's own aspect ratio."""
 
     time: float  # seconds
     picture: np.ndarray  # (height, width, 3) uint8
@@ -33,8 +33,8 @@ class Thumbnail(NamedTuple):
 class SmallClip:
     """A decoded video whose frames were resized to squares, one after the other."""
 
-    clip: Clip  # frames (F, 224, 224, 3), none where the file has no picture
-    size: tuple[int, int]  # width and height of the picture as it is shown; (0, 0): there is none
+    clip: Clip  # frames (F, 224, 224, 3), none without a video stream
+    size: tuple[int, int]  # width and height of the video as displayed; (0, 0): no video
 
     @property
     def seconds(self) -> int:
@@ -43,15 +43,15 @@ class SmallClip:
 
     @cached_property
     def log_mel(self) -> np.ndarray:
-        """YAMNet's patches of the sound (T, 96, 64), 100 frames a second of which 96 are kept."""
+        """YAMNet's patches of the audio (T, 96, 64), 100 frames a second of which 96 are kept."""
         return log_mel(self.clip.wave, RATE, OFFSET)
 
     def thumbnails(
         self,
-        most: int = 20,  # so many, from the middle of equal parts; a second each where T is smaller
+        most: int = 20,  # from the middles of equal parts; one per second if T is smaller
         height: int = 120,  # pixels
     ) -> list[Thumbnail]:
-        """Frames across the clip in their own proportions; [] where there is no picture."""
+        """Frames across the clip in their own aspect ratio; [] without a video stream."""
         check_int(most=(most, 1), height=(height, 1))
         if not len(self.clip.frames):
             return []
@@ -66,11 +66,11 @@ class SmallClip:
 
 
 def read_small_clip(
-    path: str | os.PathLike,  # a video, or a file of sound alone
+    path: str | os.PathLike,  # a video, or an audio file
     fps: float = 2.0,  # frames per second
-    seconds: int | None = None,  # how long the clip is to be: cut or padded; None: as it is
+    seconds: int | None = None,  # length of the clip, cut or padded; None: as it is
 ) -> SmallClip:
-    """The decoded video with about T·fps small frames: a minute at 2 a second holds 18 MB.
+    """The decoded video with about T·fps small frames: a minute at 2 frames a second takes 18 MB.
 
     Raises `AvbookError` as `read_clip` does."""
     size = (0, 0)
@@ -85,7 +85,7 @@ def read_small_clip(
 
 
 def _has_picture(path: str | os.PathLike) -> bool:
-    """False for a file of sound alone; True for anything else, so that its fault is told."""
+    """False for an audio file; True for anything else, so that its faults are reported."""
     with open_media(path) as media:
         return media.video is not None or media.audio is None or "video" in media.unknown
 
@@ -95,7 +95,7 @@ def _resized(
     height: int,
     width: int,
 ) -> np.ndarray:
-    """The picture at that size (bilinear, antialiased), uint8."""
+    """The frame at that size (bilinear, antialiased), uint8."""
     pixels = torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None].float()
     found = F.interpolate(pixels, (height, width), mode="bilinear", antialias=True)
     return found[0].permute(1, 2, 0).round().clamp(0, 255).to(torch.uint8).numpy()

@@ -1,4 +1,4 @@
-"""The sound of a video file on the clip's time: mono at 16 kHz, or all channels as stored."""
+"""The audio of a video file on the clip's time axis: mono at 16 kHz, or all channels as stored."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ SILENCE = (
     1e-4  # largest value of a wave that counts as silent (full scale is 1): 3 steps of 16 bits
 )
 RATES = 1000, 768_000  # samples per second, least and most
-CANCELLED = 0.01  # share of the energy that is left in one channel: below, the channels cancel
+CANCELLED = 0.01  # share of energy left in the mean, below which the channels cancel
 
-UNHEARD = "nothing of its sound can be decoded; expected one that plays: copy or download it again"
+UNHEARD = "nothing of its audio can be decoded; expected a playable file: copy or download it again"
 
 
 @dataclass(frozen=True)
 class Sound:
     """Samples from the clip's beginning on, and what was found."""
 
-    samples: np.ndarray  # (samples, channels) int16; one channel where mono was asked for
+    samples: np.ndarray  # (samples, channels) int16; one channel for mono
     rate: int  # samples per second
-    start: float  # seconds at which the first sound begins; before it there is silence
-    end: float  # seconds at which the last one ends
+    start: float  # start of the first audio in seconds; silence before it
+    end: float  # end of the last audio in seconds
     notes: tuple[str, ...]  # short sentences: late, damaged, silent, …
 
 
 class _Track:
-    """Samples laid one after the other, with silence where none came."""
+    """Samples one after the other, with silence in the gaps."""
 
     def __init__(self, channels: int, rate: int):
         self.channels, self.rate = channels, rate
@@ -42,7 +42,7 @@ class _Track:
         self.begin = self.position = 0  # in samples; negative: before the clip's beginning
 
     def advance(self, seconds: float) -> None:
-        """Puts silence up to that time."""
+        """Adds silence up to that time."""
         target = round(seconds * self.rate)
         if not self.blocks:
             self.begin = self.position = min(0, target)
@@ -54,18 +54,19 @@ class _Track:
         self.position += len(block)
 
     def samples(self) -> np.ndarray:
-        """All from the clip's beginning on, (samples, channels) int16."""
+        """All samples from the clip's beginning on, (samples, channels) int16."""
         if not self.blocks:
             return np.zeros((0, self.channels), np.int16)
         return np.concatenate(self.blocks)[-self.begin :]
 
 
 class _Converter:
-    """Frames of any format to int16 at one rate, and onto a track: all channels, or their mean.
+    """Frames of any format to int16 at one rate, appended to the samples: all channels, or their
+    mean.
 
-    The mean is taken here, as FFmpeg's own mix to float samples is not scaled: two equal channels
-    come 1.41 times as loud, the six of 5.1 3.4 times. Samples are packed rather than planar, since
-    PyAV crashes on a planar frame of eight channels."""
+    The mean is computed here, since FFmpeg's own mix to float samples is not scaled: two equal
+    channels come out 1.41 times as loud, the six of 5.1 3.4 times. Samples are packed rather than
+    planar, since PyAV crashes on a planar frame of eight channels."""
 
     def __init__(self, track: _Track, layout: Any):
         self.track, self.layout = track, layout  # None: any layout, and the mean of its channels
@@ -73,16 +74,16 @@ class _Converter:
         self.resampler: Any = None
 
     def convert(self, frame) -> None:
-        """Puts the frame's samples on the track; None: what the filter still holds."""
+        """Appends the frame's samples; None: what the filter still holds."""
         for made in self.resampler.resample(frame):
-            if made is not None:  # where nothing is to be converted, flushing gives None
+            if made is not None:  # flushing gives None if nothing is left
                 block = made.to_ndarray().reshape(-1, made.layout.nb_channels)
                 if self.layout is None and block.shape[1] > 1:
                     block = np.rint(block.mean(1, keepdims=True)).astype(np.int16)
                 self.track.add(block)
 
     def restart(self) -> None:
-        """Puts what the filter still holds on the track, and begins anew."""
+        """Appends what the filter still holds, and starts again."""
         if self.resampler is not None:
             self.convert(None)
         self.resampler = load_av().AudioResampler("s16", self.layout, self.track.rate)
@@ -90,14 +91,14 @@ class _Converter:
 
 def decode_sound(
     media: Media,  # with an `audio` stream
-    mono: bool = True,  # the channels' mean at 16 kHz; False: all, at their own rate
+    mono: bool = True,  # the channels' mean at 16 kHz; False: all channels, at their own rate
     limit: float = float("inf"),  # seconds to decode
 ) -> Sound | None:
-    """The decoded sound, None where nothing of it can be decoded. Damaged packets and gaps of over
-    0.1 s are silence. Raises `AvbookError` for a sample rate that cannot be."""
+    """The decoded audio, None if nothing of it can be decoded. Damaged packets and gaps of over 0.1
+    s become silence. Raises `AvbookError` for an impossible sample rate."""
     tally, energy = Tally(), np.zeros(2)
     track = converter = None
-    anchor, fed = 0.0, 0.0  # seconds: where the sound last began anew, and what came since
+    anchor, fed = 0.0, 0.0  # in seconds: the last restart of the audio, and the audio since
     for start, frame in media.frames(media.audio, tally):
         if start >= limit:
             break
@@ -129,13 +130,13 @@ def _check_rate(media: Media, rate: int) -> None:
     low, high = RATES
     if not low <= rate <= high:
         raise AvbookError(
-            f"{media.path}: its sound has {rate} samples per second; expected {low} to {high}:"
+            f"{media.path}: its audio has {rate} samples per second; expected {low} to {high}:"
             " its header is damaged, copy or download it again"
         )
 
 
 def _energies(frame) -> np.ndarray:
-    """Of a stereo frame: the mean energy of its channels, and the energy of their mean."""
+    """For a stereo frame: the mean energy of its channels, and the energy of their mean."""
     values = frame.to_ndarray().astype(np.float64)
     left, right = values if frame.format.is_planar else values.reshape(-1, 2).T
     middle = (left + right) / 2
@@ -145,26 +146,26 @@ def _energies(frame) -> np.ndarray:
 def _notes(tally: Tally, samples: np.ndarray, energy: np.ndarray) -> tuple[str, ...]:
     notes = []
     if tally.first > GAP:
-        notes.append(f"sound begins at {tally.first:.2f} s: silence before it")
+        notes.append(f"audio begins at {tally.first:.2f} s: silence before it")
     if tally.lost:
-        notes.append(f"sound is damaged: {tally.lost} of {tally.frames + tally.lost} packets lost")
+        notes.append(f"audio is damaged: {tally.lost} of {tally.frames + tally.lost} packets lost")
     if tally.jumps:
-        notes.append(f"timestamps of the sound leap {tally.jumps} times: joined")
+        notes.append(f"timestamps of the audio leap {tally.jumps} times: joined")
     if energy[0] and energy[1] < CANCELLED * energy[0]:
         notes.append("left and right cancel each other (anti-phase): their mean is nearly silent")
     elif np.abs(samples.astype(np.int32)).max(initial=0) <= SILENCE * 32768:
-        notes.append("sound is silent throughout")
+        notes.append("audio is silent throughout")
     return tuple(notes)
 
 
 def read_pcm(
-    path,  # a video or sound file
+    path,  # a video or audio file
 ) -> Sound:
-    """The sound as it is stored, (samples, channels) int16 at its own rate, silence where it begins
-    late: what `log_mel` takes for the official audio features, as it averages channels and cuts
+    """The audio as stored, (samples, channels) int16 at its own rate, with silence before a late
+    start: the input of `log_mel` for the official audio features, which averages channels and cuts
     into whole seconds before it resamples.
 
-    Raises `AvbookError`: no such file, no video or sound in it, no sound, no PyAV."""
+    Raises `AvbookError`: no such file, not a media file, no audio stream, no PyAV."""
     with open_media(path) as media:
         media.check_sound()
         sound = decode_sound(media, mono=False)

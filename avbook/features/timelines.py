@@ -1,4 +1,4 @@
-"""The timeline of a video: its events with scores, as a JSON file, and as lines of a CSV file."""
+"""The timeline of a video: its events with scores, as a JSON file and as lines of a CSV file."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ __all__ = [
 
 MODALITIES = ("audio", "visual", "audio-visual")
 COLUMNS = ("file", "onset", "offset", "event", "score", "modality")
-DIGITS = 4  # after the point of a score
+DIGITS = 4  # decimals of a score
 
 
 def shown_name(
-    path: str | os.PathLike,  # a file; its name may hold bytes that are no text
+    path: str | os.PathLike,  # a file; its name may hold undecodable bytes
 ) -> str:
-    """The file's name without its folder, such bytes written as escapes."""
+    """The file's name without its folder; undecodable bytes are escaped."""
     name = os.path.basename(os.fspath(path))
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def events_within(
     events: Iterable[TimelineEvent],
-    length: float,  # seconds that the video lasts
+    length: float,  # length of the video in seconds
 ) -> tuple[TimelineEvent, ...]:
-    """The events cut at the video's end, behind which there is only padding; less than a quarter of
+    """The events cut at the video's end, after which there is only padding; less than a quarter of
     a last second does not count."""
     end = max(1, math.ceil(length - SLACK))
     return tuple(
@@ -57,15 +57,15 @@ def events_within(
 
 @dataclass(frozen=True)
 class Timeline:
-    """The events that were found in a video, and with what they were found."""
+    """The events found in a video, and the model that found them."""
 
-    video: str  # its file's name, or a clip's id
+    video: str  # file name, or id of a clip
     seconds: int  # T
     model: str  # "zero-shot", or the recipe, seed and a hash of the weights
     events: tuple[TimelineEvent, ...]  # in the order of their onsets
-    task: str | None = None  # "ave" or "llp"; None: the categories are of neither
+    task: str | None = None  # "ave" or "llp"; None: categories of neither
     extractors: dict[str, Any] | None = None  # modality -> name, version, weights, seed, dim
-    notes: tuple[str, ...] = ()  # what was odd in the file
+    notes: tuple[str, ...] = ()  # notes on the file
 
     def __post_init__(self):
         check_int(seconds=(self.seconds, 1))
@@ -81,7 +81,7 @@ class Timeline:
                 )
 
     def to_json(self) -> dict[str, Any]:
-        """What JSON can hold of it, scores rounded."""
+        """The timeline as JSON values, scores rounded."""
         return {
             "video": self.video,
             "seconds": self.seconds,
@@ -119,13 +119,13 @@ def write_timeline(
     path: str | os.PathLike,  # ends in .json; its folder is made
     timeline: Timeline,
 ) -> None:
-    """Writes the timeline as JSON, whole or not at all. Raises `AvbookError` where it cannot be
+    """Writes the timeline as JSON, whole or not at all. Raises `AvbookError` if it cannot be
     written."""
     _write(path, json.dumps(timeline.to_json(), indent=1, ensure_ascii=False) + "\n")
 
 
 def read_timeline(
-    path: str | os.PathLike,  # as `write_timeline` left it
+    path: str | os.PathLike,  # as written by `write_timeline`
 ) -> Timeline:
     """The timeline. Raises `AvbookError` for another file, and for events outside the video."""
     found = read_json(path, _Timeline, "a timeline", "write it again with `avbook predict`")
@@ -147,7 +147,7 @@ def write_csv(
     timelines: Iterable[Timeline],
 ) -> None:
     """Writes a line for each event: file, onset, offset, event, score, modality; whole or not at
-    all. Raises `AvbookError` where it cannot be written."""
+    all. Raises `AvbookError` if it cannot be written."""
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(COLUMNS)

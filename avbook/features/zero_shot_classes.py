@@ -1,9 +1,9 @@
-"""Which classes of AudioSet and ImageNet stand for the categories of AVE and LLP: tables by name.
+"""Tables that map the categories of AVE and LLP to classes of AudioSet and ImageNet, by name.
 
 The names are those of YAMNet's class map and of torchvision's list of ImageNet's classes; the
-choice is avbook's own, made by the words' meaning and fitted to no clip. A child of an AudioSet
-class counts where the category includes it (`Bow-wow` for a dog), not where it is shared with
-others (`Hiss` for a cat)."""
+mapping is avbook's own, made by the meaning of the words and fitted to no clip. A child of an
+AudioSet class counts if it belongs to the category alone (`Bow-wow` for a dog), not if others share
+it (`Hiss` for a cat)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["AUDIOSET", "IMAGENET", "SOUNDS", "SIGHTS", "category_key"]
 def category_key(
     category: str,  # "Violin, fiddle" of AVE, "Violin_fiddle" of LLP
 ) -> str:
-    """The category's words in small letters, "violin fiddle": how both data sets are spelt here."""
+    """The category's words in lower case, "violin fiddle": the spelling of both data sets here."""
     return " ".join(re.findall(r"[a-z]+", category.lower()))
 
 
-# The classes that are used, by name, with their index among the logits.
+# The classes used, by name, with their index among the logits.
 AUDIOSET = {
     "Speech": 0,
     "Baby laughter": 14,
@@ -154,7 +154,7 @@ IMAGENET: dict[str, int | range] = {
     "wok": 909,
 }
 
-# Category, as `category_key` spells it -> classes. Not there: AVE's male and female speech, since
+# Category, as spelt by `category_key` -> classes. Missing: AVE's male and female speech, since
 # YAMNet was trained without those two classes.
 SOUNDS: dict[str, tuple[str, ...]] = {
     "accordion": ("Accordion",),
@@ -199,8 +199,8 @@ SOUNDS: dict[str, tuple[str, ...]] = {
     "vacuum cleaner": ("Vacuum cleaner",),
     "violin fiddle": ("Violin, fiddle",),
 }
-# What a category looks like. ImageNet has no class for a person, a helicopter, a ukulele,
-# a mandolin, a shofar, a blender or a fire alarm.
+# The visual classes of a category. ImageNet has no class for a person, a helicopter, a ukulele, a
+# mandolin, a shofar, a blender or a fire alarm.
 SIGHTS: dict[str, tuple[str, ...]] = {
     "accordion": ("accordion",),
     "acoustic guitar": ("acoustic guitar",),

@@ -1,4 +1,4 @@
-"""Videos to timelines without any training, by the classes of YAMNet and EfficientNet-Lite0."""
+"""Videos to timelines without training, by the classes of YAMNet and EfficientNet-Lite0."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from avbook.features.zero_shot_classes import SIGHTS, SOUNDS, category_key
 
 __all__ = ["FPS", "read_categories", "mapping_table", "Found", "ZeroShot"]
 
-FPS = 2.0  # frames per second that the visual network sees
+FPS = 2.0  # frames per second of the visual network
 SETS = {"llp": LLP_CATEGORIES, "ave": AVE_CATEGORIES}
 
 
 # --------------------------------------------------------------------------------------- categories
 def read_categories(
-    # "LLP", "AVE", names between semicolons (commas, where no name has one), or a .txt file with a
-    # name a line; names are those of AVE, of LLP or of AudioSet's classes
+    # "LLP", "AVE", names separated by semicolons (commas, if no name has one), or a .txt file with
+    # one name per line; names are those of AVE, of LLP or of AudioSet's classes
     text: str,
 ) -> tuple[str | None, tuple[str, ...]]:
-    """The task ("llp", "ave", None) and its categories. Raises `AvbookError` for an unknown name,
-    for one that is given twice and for none at all."""
+    """The task ("llp", "ave", None) and its categories. Raises `AvbookError` for an unknown name, a
+    repeated one, and an empty list."""
     task = text.strip().lower()
     if task in SETS:
         return task, SETS[task]
@@ -65,8 +65,8 @@ def _is_known(name: str) -> bool:
 def mapping_table(
     categories: Sequence[str],  # of AVE or LLP, or names of AudioSet classes
 ) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
-    """For each category the classes of AudioSet and of ImageNet that stand for it; empty where a
-    network has none. Raises `AvbookError` for an unknown one."""
+    """For each category the classes of AudioSet and of ImageNet that it maps to; empty if a network
+    has none. Raises `AvbookError` for an unknown one."""
     coverage(categories)
     rows = []
     for name in categories:
@@ -85,18 +85,18 @@ class Found(NamedTuple):
 
 
 class ZeroShot:
-    """Both networks, loaded once: called with a video it gives `Found`, the `Timeline` of the
+    """Both networks, loaded once. A call with a video returns `Found`: the `Timeline` of the
     categories and the small clip that it was made from.
 
-    Raises `AvbookError` where a network's package is missing, for an unknown category and for
-    options out of their range."""
+    Raises `AvbookError` if a network's package is missing, for an unknown category and for options
+    out of their range."""
 
     def __init__(
         self,
-        categories: str | Sequence[str] = "LLP",  # as `read_categories` takes them, or the names
-        threshold: float | None = None,  # of all modalities; None: those of `THRESHOLDS`
+        categories: str | Sequence[str] = "LLP",  # as for `read_categories`, or the names
+        threshold: float | None = None,  # for all modalities; None: `THRESHOLDS`
         smooth: int = 1,  # seconds of the median filter, odd
-        # add "audio-visual" events, heard and seen; None: for AVE, whose events are such
+        # add "audio-visual" events, audible and visible; None: only for AVE, whose events are both
         joint: bool | None = None,
         device: str = "cpu",
     ):
@@ -117,14 +117,14 @@ class ZeroShot:
 
     @property
     def extractors(self) -> dict[str, dict[str, Any]]:
-        """Which networks, as a feature folder names them."""
+        """The networks, as a feature folder describes them."""
         return {"audio": _described(self.audio), "visual": _described(self.visual)}
 
     def __call__(
         self,
-        path: str | os.PathLike,  # a video, or a file of sound alone
+        path: str | os.PathLike,  # a video, or an audio file
     ) -> Found:
-        """The video's timeline and its small clip. Raises `AvbookError` for what cannot be
+        """The video's timeline and its small clip. Raises `AvbookError` for files that cannot be
         decoded."""
         small = read_small_clip(path, FPS)
         heard = self.audio.logits(small.log_mel)  # (T, 521)

@@ -1,4 +1,4 @@
-"""Scores of a grouping of clips against their categories: purity, NMI, ARI, Hungarian accuracy."""
+"""Scores of a clustering against the categories: purity, NMI, ARI, Hungarian accuracy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def cluster_table(
     clusters,  # (N,) pseudo-category of each video
     categories,  # (N,) true category of each video
 ) -> np.ndarray:
-    """(K, C) numbers of videos: row the pseudo-category, column the true one."""
+    """(K, C) counts of videos: rows are pseudo-categories, columns true categories."""
     clusters, categories = finite("clusters", clusters), finite("categories", categories)
     if clusters.shape != categories.shape or clusters.ndim != 1 or not clusters.size:
         raise AvbookError(

@@ -1,7 +1,7 @@
-"""What the three papers say: every number, stated ordering, figure and numbered equation.
+"""The content of the three papers: every number, stated ordering, figure and numbered equation.
 
-A paper's number stands in its own file (`psp`, `ma`, `cmlcl`) and nowhere else. CMRAN, which two of
-them quote, has a table of what its released code does (`cmran`).
+A paper's numbers are in its own file (`psp`, `ma`, `cmlcl`) and nowhere else. CMRAN, which two of
+them quote, has a table on its released code (`cmran`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FIGURES: list[Figure] = [figure for key in PAPERS for figure in _FILES[key].FIGU
 def find_table(
     key: str,  # such as "psp-1"
 ) -> Table:
-    """The table with this key; raises `AvbookError` naming the known keys."""
+    """The table with this key; raises `AvbookError` with the known keys."""
     if key not in TABLES:
         raise AvbookError(
             f"table {key!r} is not known: expected one of {', '.join([*_TABLES, *TABLES])}"
@@ -41,9 +41,9 @@ def find_table(
 
 
 def find_tables(
-    keys: Iterable[str],  # each a table's, such as "psp-1", or a paper's, such as "psp"
+    keys: Iterable[str],  # keys of tables, such as "psp-1", or of papers, such as "psp"
 ) -> list[Table]:
-    """The tables of these keys, each once; a paper's key stands for all of its tables."""
+    """The tables with these keys, each once; the key of a paper means all of its tables."""
     found: dict[str, Table] = {}
     for key in keys:
         tables = _TABLES[key].values() if key in _TABLES else [find_table(key)]

@@ -1,23 +1,23 @@
-"""What the CMLCL paper says: tables, stated orderings, figures, equations, open questions."""
+"""The CMLCL paper: tables, stated orderings, figures, equations, open questions."""
 
 from __future__ import annotations
 
 from avbook.papers.schema import Cell, Figure, OrderingClaim, Table
 
 EQUATIONS = {  # in our words
-    1: "where to look: sound and picture multiplied, a share for each position",
-    2: "the picture of a second: its positions, weighted so",
-    3: "picture collects over the seconds, sound and picture together deciding from where",
-    4: "queries and keys from both tracks, values from one",
-    5: "sound collects likewise",
-    6: "tell each clip apart from all others in a memory bank, by its sound and by its picture",
-    7: "make the features' dimensions independent of each other",
+    1: "spatial attention: a weight per position from the product of audio and visual features",
+    2: "the visual feature of a second: the mean over positions with these weights",
+    3: "visual features attend over the seconds, with queries and keys from both modalities",
+    4: "queries and keys from both modalities, values from one",
+    5: "audio features attend likewise",
+    6: "instance discrimination against a memory bank, for audio and for visual features",
+    7: "decorrelation of the feature dimensions",
     8: "sum of both losses",
-    9: "draw a clip's label towards its nearest clips' and push it from its farthest clips'",
+    9: "label contrast: pull a clip's label towards its nearest clips', push it from its farthest'",
     10: "entropy of the mean label: how evenly the categories are used",
-    11: "sum of both; the second has to count with the other sign",
-    12: "a clip's features: its seconds, weighted by their relevance",
-    13: "E step: the annotator's label of the clip",
+    11: "sum of both; the second must enter with the opposite sign",
+    12: "a clip's features: the mean over its seconds, weighted by relevance",
+    13: "E step: the label that the cluster head assigns to the clip",
     14: "relevance of a second: a softmax over the clip",
     15: "category of a second",
     16: "scores of the clip: its seconds' categories, weighted by relevance",
@@ -28,7 +28,7 @@ EQUATIONS = {  # in our words
 # ------------------------------------------------------------------------------------------- tables
 _BOTH = {"purity": "Label purity", "accuracy": "Accuracy"}
 _ONE = {"accuracy": "Accuracy"}
-_RESNET = "The paper's numbers stand on ResNet-152 features; compare the differences between rows."
+_RESNET = "The paper's numbers use ResNet-152 features; compare the differences between rows."
 
 
 def _row(
@@ -66,7 +66,7 @@ TABLES: dict[str, Table] = {
     for table in (
         _table(
             "cmlcl-1",
-            "Against methods that are told more",
+            "Comparison with supervised methods",
             "Table 1",
             (
                 _against("full labels: AVEL", 68.6, 74.7, "avel-full", {"lam": 0.0}),
@@ -87,23 +87,23 @@ TABLES: dict[str, Table] = {
                 _against("no labels: CMLCL", 63.2, 67.1, "cmlcl"),
             ),
             "The paper writes ResNet-151, a slip. Features of that network were never released, so"
-            " its column is cited; ours stand on the data named below.",
+            " its column is cited; ours use the data named below.",
         ),
         _table(
             "cmlcl-2",
-            "The losses that shape the features",
+            "The losses of the features",
             "Table 2",
             (
                 _row("full loss", (67.1,)),
                 _row("without decorrelation", (64.4,), {"dec": False}),
-                _row("without telling sounds apart", (66.7,), {"ins_audio": False}),
-                _row("without telling pictures apart", (51.3,), {"ins_visual": False}),
+                _row("without audio instance discrimination", (66.7,), {"ins_audio": False}),
+                _row("without visual instance discrimination", (51.3,), {"ins_visual": False}),
             ),
             _RESNET,
         ),
         _table(
             "cmlcl-3",
-            "The modules that mix sound and picture",
+            "The cross-modal modules",
             "Table 3",
             (
                 _row("full network", (67.1,)),
@@ -115,7 +115,7 @@ TABLES: dict[str, Table] = {
         ),
         _table(
             "cmlcl-4",
-            "The losses that make the labels",
+            "The losses of the pseudo-labels",
             "Table 4",
             (
                 _row("full loss", (77.81, 67.1), {}, _BOTH),
@@ -126,7 +126,7 @@ TABLES: dict[str, Table] = {
         ),
         _table(
             "cmlcl-5",
-            "Rounds of expectation and maximisation",
+            "Rounds of EM",
             "Table 5",
             (
                 _row("round 1", (76.90, 65.8), {"rounds": 1}, _BOTH),
@@ -144,12 +144,13 @@ TABLES: dict[str, Table] = {
                 _row("visual", (None,), {"modality": "visual"}),
                 _row("audio + visual", (67.1,)),
             ),
-            "The numbers of this table did not survive in the text we have, except that of both,"
-            " which is the full model's. The paper says that both beat each alone. " + _RESNET,
+            "The numbers of this table are missing in the text we have, except that of both"
+            " modalities, which is the full model's. The paper says that both beat each alone. "
+            + _RESNET,
         ),
         _table(
             "cmlcl-7",
-            "Many more categories than there are",
+            "More pseudo-categories than categories",
             "Table 7",
             tuple(_row(f"C = {c}", (_PRINTED_C[c],), {"categories": c}) for c in _PRINTED_C),
             _RESNET,
@@ -161,9 +162,9 @@ TABLES: dict[str, Table] = {
             tuple(
                 _row(f"K = {k}", (None, 67.1 if k == 30 else None), {"k": k}, _BOTH) for k in _KS
             ),
-            "A drawing: only the number of K = 30, the paper's own choice, is printed. It says that"
-            " 28 and 30 are best. The preset quick has K = 6: 6 of the world's 680 training clips"
-            " are the share that 30 are of AVE's 3,339.",
+            "A plot: only the number of K = 30, the paper's own choice, is printed. The paper says"
+            " that 28 and 30 are best. The preset quick has K = 6: 6 of the world's 680 training"
+            " clips are the same share as 30 of AVE's 3,339.",
         ),
         _table(
             "cmlcl-fig-4-c",
@@ -172,13 +173,13 @@ TABLES: dict[str, Table] = {
             tuple(
                 _row(f"C = {c}", (None, _PRINTED_C.get(c)), {"categories": c}, _BOTH) for c in _CS
             ),
-            "A drawing: only three numbers are printed. It says that accuracy falls clearly below"
-            " 28 and holds above.",
+            "A plot: only three numbers are printed. The paper says that accuracy drops clearly"
+            " below 28 and is stable above.",
         ),
     )
 }
 
-# ----------------------------------------------------------- what the paper leaves open: ours alone
+# ----------------------------------------------------------- what the paper leaves open: only ours
 _VIEWS = {
     "purity": "Label purity",
     "nmi": "NMI",
@@ -223,7 +224,7 @@ TABLES.update(
         for table in (
             _table(
                 "cmlcl-views",
-                "What makes two views of a clip",
+                "Two views of a clip",
                 "left open",
                 _ours(
                     (
@@ -240,11 +241,11 @@ TABLES.update(
                     ),
                     _VIEWS,
                 ),
-                "Matching a sound against the bank of pictures is ours, beyond the paper.",
+                "Matching audio features against the visual bank is our addition, not the paper's.",
             ),
             _table(
                 "cmlcl-baselines",
-                "Simpler ways to group clips, and the way with labels",
+                "Simpler ways to cluster clips, and training with labels",
                 "baselines",
                 (
                     *_ours(
@@ -266,32 +267,32 @@ TABLES.update(
                     *_ours((("PSP, weak labels", {}),), _ONE, "psp-weak"),
                     *_ours((("PSP, full labels", {}),), _ONE, "psp-full"),
                 ),
-                "k-means and spectral clustering call nothing background. PSP is told the labels: a"
-                " ceiling, no rival.",
+                "k-means and spectral clustering predict no background. PSP is trained with labels:"
+                " an upper bound, not a competitor.",
             ),
             _table(
                 "cmlcl-em",
-                "Rounds of EM behind different backbones",
+                "Rounds of EM with different backbones",
                 "left open",
                 _ours(
                     tuple(
                         (f"{name}, round {number}", {**options, "rounds": number})
                         for name, options in (
                             ("ours", {}),
-                            ("sound alone", {"modality": "audio"}),
+                            ("audio only", {"modality": "audio"}),
                             ("untrained features", {"represent_epochs": 0}),
-                            ("without telling pictures apart", {"ins_visual": False}),
+                            ("without visual instance discrimination", {"ins_visual": False}),
                         )
                         for number in (1, 2, 3)
                     ),
                     _EM,
                 ),
-                '"γ finds event": how often an event second has a larger γ than a background second'
-                " of its clip; 50 is chance.",
+                '"γ finds event": the share of pairs of an event second and a background second of'
+                " a clip in which the event second has the larger γ; 50 is chance.",
             ),
             _table(
                 "cmlcl-open",
-                "What the paper leaves open, and its slips",
+                "Choices that the paper leaves open, and its slips",
                 "left open",
                 _ours(
                     tuple(
@@ -315,20 +316,20 @@ TABLES.update(
                             ("M step: five times the epochs", {"epochs": 50}),
                             ("M step: no weight decay", {"weight_decay": 0.0}),
                             ("M step: weight decay 0.01", {"weight_decay": 0.01}),
-                            ("strangers: any second", {"strangers": "any"}),
-                            ("strangers: least relevant seconds", {"strangers": "weakest"}),
+                            ("segments of other clips: any", {"strangers": "any"}),
+                            ("segments of other clips: least relevant", {"strangers": "weakest"}),
                             ("θ = 0.3", {"theta": 0.3}),
                             ("θ = 0.9", {"theta": 0.9}),
                         )
                     ),
                     _OPEN,
                 ),
-                "One round each, so that rows which change the M step alone learn from the very"
-                ' same labels. Each row changes one thing against ours. "γ finds event": how often'
-                " an event second has a larger γ than a background second of its clip; 50 is"
-                " chance. A count of empty categories stands as it is, all else in %. Without any"
-                " bound on the repulsion (kl_cap=none), and with the hard decorrelation at the"
-                " paper's learning rate, the loss ends in NaN: no record.",
+                "One round each, so that rows that change only the M step train on the same labels."
+                ' Each row differs from ours in one choice. "γ finds event": the share of pairs of'
+                " an event second and a background second of a clip in which the event second has"
+                " the larger γ; 50 is chance. Empty categories are a count, all else is in %."
+                " Without a bound on the repulsion (kl_cap=none), and with the hard decorrelation"
+                " at the paper's learning rate, the loss becomes NaN: no record.",
             ),
         )
     }
@@ -367,27 +368,27 @@ def _directions() -> list[OrderingClaim]:
     for kind in ("full", "weak"):
         claim(
             f"psp-{kind}",
-            f"PSP with {kind} labels beats CMLCL without",
+            f"PSP with {kind} labels beats CMLCL without labels",
             "cmlcl-1",
             f"{kind} labels: PSP",
             "no labels: CMLCL",
         )
     for key, row in (
         ("dec", "without decorrelation"),
-        ("sounds", "without telling sounds apart"),
-        ("pictures", "without telling pictures apart"),
+        ("sounds", "without audio instance discrimination"),
+        ("pictures", "without visual instance discrimination"),
     ):
-        claim(key, f"the full loss beats the one {row}", "cmlcl-2", "full loss", row)
+        claim(key, f"the full loss beats the loss {row}", "cmlcl-2", "full loss", row)
     for key, row in (
         ("spatial", "without spatial attention"),
         ("a2v", "without audio to visual"),
         ("v2a", "without visual to audio"),
     ):
-        claim(key, f"the full network beats the one {row}", "cmlcl-3", "full network", row)
+        claim(key, f"the full network beats the network {row}", "cmlcl-3", "full network", row)
     for metric in _BOTH:
         claim(
             f"entropy-{metric}",
-            "the entropy helps",
+            "the full label loss beats the loss without the entropy",
             "cmlcl-4",
             "full loss",
             "without the entropy",
@@ -395,7 +396,7 @@ def _directions() -> list[OrderingClaim]:
         )
         claim(
             f"contrast-{metric}",
-            "the contrast helps",
+            "the full label loss beats the loss without the contrast",
             "cmlcl-4",
             "full loss",
             "without the contrast",
@@ -412,8 +413,8 @@ def _directions() -> list[OrderingClaim]:
             )
     for row in ("audio", "visual"):
         claim(row, f"both modalities beat {row} alone", "cmlcl-6", "audio + visual", row)
-    claim("56", "28 categories beat 56, by little", "cmlcl-7", "C = 28", "C = 56")
-    claim("84", "56 categories beat 84, by little", "cmlcl-7", "C = 56", "C = 84")
+    claim("56", "28 categories beat 56 slightly", "cmlcl-7", "C = 28", "C = 56")
+    claim("84", "56 categories beat 84 slightly", "cmlcl-7", "C = 56", "C = 84")
     for k in (6, 10, 60):
         claim(str(k), f"K = 30 beats K = {k}", "cmlcl-fig-4-k", "K = 30", f"K = {k}")
     for c in (7, 14, 21):
@@ -435,13 +436,13 @@ FIGURES = [
     Figure(
         "cmlcl-fig-3",
         "CMLCL, Fig. 3",
-        "t-SNE of the clips' features, coloured by pseudo-label, at rounds 1 and 3: better apart at"
-        " round 3",
+        "t-SNE of the clips' features, coloured by pseudo-label, at rounds 1 and 3: better"
+        " separated at round 3",
     ),
     Figure(
         "cmlcl-fig-4",
         "CMLCL, Fig. 4",
-        "accuracy against K, best at 28 and 30, and against C, which falls below 28 and holds"
+        "accuracy against K, best at 28 and 30, and against C: it drops below 28 and is stable"
         " above",
     ),
 ]

@@ -1,14 +1,14 @@
-"""CMRAN beside its released code: what the code does otherwise than one would, and its options."""
+"""CMRAN and its released code: unusual choices of the code, and the options that change them."""
 
 from __future__ import annotations
 
 from avbook.papers.schema import Cell, Table
 
-# the paper's own numbers stand where PSP and CMLCL quote them; here a gap to ours is all there is
+# the paper's numbers are quoted by PSP and CMLCL; here there are only differences from ours
 TABLES = {
     "cmran-code": Table(
         "cmran-code",
-        "What the released code of CMRAN does, undone",
+        "Choices of CMRAN's released code, changed one by one",
         "CMRAN, released code",
         "accuracy",
         tuple(
@@ -31,7 +31,7 @@ TABLES = {
                 ("gradients not clipped", "weak", {"clip": 0.0}),
             )
         ),
-        "Ours does what the released code does, in float32. Each row changes one thing against it,"
-        " one of them two.",
+        "Ours follows the released code, in float32. Each row differs from it in one choice, one"
+        " row in two.",
     )
 }

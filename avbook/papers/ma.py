@@ -1,4 +1,4 @@
-"""What the MA paper says: its tables, stated orderings, figures and equations."""
+"""The MA paper: its tables, stated orderings, figures and equations."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from avbook.papers.schema import Cell, Figure, OrderingClaim, Table
 
 EQUATIONS = {  # in our words
     1: "one head of scaled dot-product attention",
-    2: "sound gathers from the sound's own seconds and from the picture's",
-    3: "picture gathers from the picture's own seconds and from the sound's",
+    2: "audio attends to its own segments and to the visual ones",
+    3: "visual attends to its own segments and to the audio ones",
     4: (
-        "a new clip: the picture of one video with the sound of another that shares no label"
-        " with it"
+        "a new clip: the visual stream of one video with the audio of another that shares no"
+        " label with it"
     ),
-    5: "and the sound of the one with the picture of the other",
-    6: "what the new clip with the old picture gives, divided by how badly the category is learnt",
-    7: "what the new clip with the old sound gives, divided likewise",
-    8: "temporal contrast: each second of sound should find its own second of picture",
+    5: "and the audio of the first with the visual stream of the second",
+    6: "prediction on the new clip with the old visual stream, divided by the category's error",
+    7: "prediction on the new clip with the old audio, divided likewise",
+    8: "temporal contrast: each audio segment should match its own visual segment",
 }
 
-# metric of a record -> how the paper heads it
-_TRACKS = {
+# metric of a record -> heading in the paper
+_HEADINGS = {
     "audio": "Audio",
     "visual": "Visual",
     "av": "Audio-visual",
@@ -27,9 +27,9 @@ _TRACKS = {
     "event": "Event@AV",
 }
 _TEN = {
-    f"{level}_{track}": f"{level}: {name}"
+    f"{level}_{score}": f"{level}: {name}"
     for level in ("segment", "event")
-    for track, name in _TRACKS.items()
+    for score, name in _HEADINGS.items()
 }
 _FIVE = {metric: column for metric, column in _TEN.items() if metric.startswith("segment")}
 
@@ -77,7 +77,7 @@ TABLES: dict[str, Table] = {
     for table in (
         _table(
             "ma-1",
-            "Against other methods",
+            "Comparison with other methods",
             (
                 _row("AVE", (47.2, 37.1, 35.4, 39.9, 41.6, 40.4, 34.7, 31.6, 35.5, 36.5)),
                 _row("AVSDN", (47.8, 52.0, 37.1, 45.7, 50.8, 34.1, 46.3, 26.5, 35.6, 37.7)),
@@ -87,12 +87,12 @@ TABLES: dict[str, Table] = {
                 _row("HAN", _BASE, "han"),
                 _row("MA", _MA, "ma"),
             ),
-            "HAN keeps a second's event where the whole video has it, MA where its own track has"
-            " it: the two rows are filtered differently, as in the paper.",
+            "HAN filters the events of a second by the video-level prediction, MA by the prediction"
+            " of the modality: the two rows are filtered differently, as in the paper.",
         ),
         _table(
             "ma-2",
-            "What contrast (C) and refinement (R) are worth",
+            "Contrast (C) and refinement (R)",
             (
                 _row("Baseline", _BASE, "ma", _BARE),
                 _row(
@@ -110,11 +110,11 @@ TABLES: dict[str, Table] = {
                 _row("Baseline + C + R", _MA, "ma"),
             ),
             "The paper's baseline row repeats HAN's published numbers. Ours is the same network"
-            " under the same filter as the other three rows.",
+            " with the same filter as the other three rows.",
         ),
         _table(
             "ma-3",
-            "Which labels are refined",
+            "Modality of the refined labels",
             (
                 _row(
                     "Audio only", (60.5, 52.7, 51.8, 55.0, 54.2), "ma", {"refine": "audio"}, _FIVE
@@ -138,15 +138,14 @@ TABLES: dict[str, Table] = {
     )
 }
 
-# what the released code does otherwise and what the paper leaves open; and the baselines a reader
-# asks for
+# deviations of the released code, choices that the paper leaves open, and baselines
 _FOUR = {
     metric: _TEN[metric]
     for metric in ("segment_audio", "segment_visual", "segment_type", "event_type")
 }
 TABLES["ma-code"] = Table(
     "ma-code",
-    "Where paper, released code and ours differ; and simpler models",
+    "Differences between paper, released code and ours; simpler models",
     "MA, released code",
     "segment_type",
     sum(
@@ -159,28 +158,28 @@ TABLES["ma-code"] = Table(
                 ("five partners instead of one", "ma", {"partners": 5}),
                 ("errors counted on the labels alone", "ma", {"errors": "positives"}),
                 ("no division by the error", "ma", {"errors": "none"}),
-                ("Speech dropped from every picture, no exchange", "ma", {"refine": "speech"}),
+                ("Speech dropped from all visual labels, no exchange", "ma", {"refine": "speech"}),
                 ("dropped visual labels smoothed", "ma", {"smooth_dropped": True}),
                 ("12 epochs", "ma", {"epochs": 12}),
                 ("MA, filtered by the video", "ma", {"filter": "video"}),
                 ("HAN, filtered by the video", "han", {}),
-                ("HAN, filtered by each track", "han", {"filter": "modality"}),
+                ("HAN, filtered by each modality", "han", {"filter": "modality"}),
                 ("HAN, pooling weights that sum to one", "han", {"normalise": True}),
-                ("HAN, sound alone", "han", {"modality": "audio"}),
-                ("HAN, picture alone", "han", {"modality": "visual"}),
+                ("HAN, audio only", "han", {"modality": "audio"}),
+                ("HAN, visual only", "han", {"modality": "visual"}),
                 ("predict nothing", "rule", {}),
                 ("the video's own label everywhere", "rule", {"rule": "weak-label"}),
             )
         ),
         (),
     ),
-    "Each row changes one thing against ours, or against HAN; the last two learn nothing.",
+    "Each row differs from ours, or from HAN, in one choice; the last two are not trained.",
     selection="last",
 )
 
 TABLES["ma-baselines"] = Table(
     "ma-baselines",
-    "What simpler models and no model reach",
+    "Scores of simpler models and of no model",
     "beside MA, Table 1",
     "segment_type",
     sum(
@@ -189,17 +188,17 @@ TABLES["ma-baselines"] = Table(
             for row, recipe, options in (
                 ("predict nothing", "rule", {}),
                 ("the video's own label everywhere", "rule", {"rule": "weak-label"}),
-                ("HAN, sound alone", "han", {"modality": "audio"}),
-                ("HAN, picture alone", "han", {"modality": "visual"}),
+                ("HAN, audio only", "han", {"modality": "audio"}),
+                ("HAN, visual only", "han", {"modality": "visual"}),
                 ("HAN, filtered by the video", "han", {}),
-                ("HAN, filtered by each track", "han", {"filter": "modality"}),
+                ("HAN, filtered by each modality", "han", {"filter": "modality"}),
                 ("MA", "ma", {}),
             )
         ),
         (),
     ),
-    "Rows of ours, none of the paper's. The video's own label is the judged video's: a method is"
-    " not told it.",
+    "All rows are ours, none is in the paper. The video's own label is the evaluated video's, which"
+    " a method does not get.",
     selection="last",
 )
 
@@ -228,11 +227,16 @@ def _directions() -> list[OrderingClaim]:
         claim(f"han-{metric}", "MA beats HAN", "ma-1", metric, "MA", "HAN")
     for metric in ("segment_type", "event_type"):
         claim(
-            f"c-{metric}", "contrast helps the baseline", "ma-2", metric, "Baseline + C", "Baseline"
+            f"c-{metric}",
+            "contrast improves the baseline",
+            "ma-2",
+            metric,
+            "Baseline + C",
+            "Baseline",
         )
         claim(
             f"r-{metric}",
-            "refinement helps the baseline",
+            "refinement improves the baseline",
             "ma-2",
             metric,
             "Baseline + R",
@@ -240,7 +244,7 @@ def _directions() -> list[OrderingClaim]:
         )
         claim(
             f"c-over-r-{metric}",
-            "contrast helps beside refinement",
+            "contrast improves on refinement alone",
             "ma-2",
             metric,
             "Baseline + C + R",
@@ -248,7 +252,7 @@ def _directions() -> list[OrderingClaim]:
         )
         claim(
             f"r-over-c-{metric}",
-            "refinement helps beside contrast",
+            "refinement improves on contrast alone",
             "ma-2",
             metric,
             "Baseline + C + R",
@@ -256,7 +260,7 @@ def _directions() -> list[OrderingClaim]:
         )
     claim(
         "r-visual",
-        "refinement helps the picture",
+        "refinement improves the visual stream",
         "ma-2",
         "segment_visual",
         "Baseline + R",
@@ -264,7 +268,7 @@ def _directions() -> list[OrderingClaim]:
     )
     claim(
         "visual-audio",
-        "refining the picture's labels helps the picture more than refining the sound's",
+        "refining visual labels improves the visual stream more than refining audio labels",
         "ma-3",
         "segment_visual",
         "Visual only",
@@ -297,12 +301,12 @@ FIGURES = [
     Figure(
         "ma-fig-3",
         "MA, Fig. 3",
-        "predictions of each second beside the truth, for picture and sound: the events are found,"
-        " their borders less so",
+        "predictions of each second beside the ground truth, for both modalities: the events are"
+        " found, their boundaries less precisely",
     ),
     Figure(
         "ma-fig-4",
         "MA, Fig. 4",
-        "labels taken from the picture of a clip because no swap brings them back",
+        "visual labels removed from a clip because no exchange supports them",
     ),
 ]

@@ -1,19 +1,19 @@
-"""What the PSP paper says: its tables, stated orderings, figures and equations."""
+"""The PSP paper: its tables, stated orderings, figures and equations."""
 
 from __future__ import annotations
 
 from avbook.papers.schema import Cell, Figure, OrderingClaim, Table
 
 EQUATIONS = {  # in our words
-    1: "similarity of every visual with every audio segment",
-    2: "cut the pairs whose share is below τ",
-    3: "add what the kept pairs of the other modality say",
-    4: "fuse: mean of the two normalised features",
-    5: "weak setting: weigh the segments, average, softmax",
+    1: "similarity of each visual with each audio segment",
+    2: "remove the pairs whose share is below τ",
+    3: "add the features of the other modality over the kept pairs",
+    4: "fusion: mean of the two normalised features",
+    5: "weak setting: weight the segments, average, softmax",
     6: "weak setting without the weights",
     7: "cross entropy over segments",
-    8: "similarity of sound and picture, normalised over the clip",
-    9: "its mean squared distance from the event's segments",
+    8: "similarity of audio and visual features, normalised over the clip",
+    9: "its mean squared error against the normalised event labels",
     10: "sum of both losses, the second times λ",
     11: "weak setting: binary cross entropy against the clip's label distribution",
 }
@@ -64,7 +64,7 @@ _TAUS = (0.0, 0.025, 0.075, 0.095, 0.115)
 
 
 def _tau_options(tau: float) -> dict:
-    if tau == 0:  # the same setting as Table 1's WPSP: one run serves both tables
+    if tau == 0:  # the setting of WPSP in Table 1: one run serves both tables
         return {"prune": "wpsp"}
     return {} if tau == 0.095 else {"tau": tau}
 
@@ -87,7 +87,9 @@ _OTHERS: dict[str, tuple[float, float | None, str]] = {  # full, weak, mark
     "AVT": (76.8, 70.2, ""),
     "CMRA": (77.4, 72.9, ""),
 }
-_REBUILT: dict[tuple[str, str], tuple[str | None, dict]] = {  # others that we run; CMRA is CMRAN
+_REBUILT: dict[
+    tuple[str, str], tuple[str | None, dict]
+] = {  # other methods that we run; CMRA is CMRAN
     ("AVEL", "full"): ("avel-full", {"lam": 0.0}),
     ("AVEL", "weak"): ("avel-weak", {"weighting": False}),
     ("CMRA", "full"): ("cmran-full", {}),
@@ -108,7 +110,7 @@ TABLES: dict[str, Table] = {
     for table in (
         Table(
             "psp-1",
-            "What the pruning of pairs is worth",
+            "Pruning of pairs",
             "PSP, Table 1",
             "accuracy",
             _PSP_1,
@@ -121,7 +123,7 @@ TABLES: dict[str, Table] = {
             "PSP, Table 2",
             "accuracy",
             _PSP_2,
-            "Numbers with * are those that the paper's authors produced themselves.",
+            "Numbers with * were produced by the paper's authors.",
         ),
         Table(
             "psp-3",
@@ -133,21 +135,21 @@ TABLES: dict[str, Table] = {
         ),
         Table(
             "psp-4",
-            "Against other methods",
+            "Comparison with other methods",
             "PSP, Table 4",
             "accuracy",
             _PSP_4,
-            "Methods of others are cited, not rebuilt, except AVEL and CMRAN, which the paper calls"
+            "Other methods are cited, not rebuilt, except AVEL and CMRAN, which the paper calls"
             " CMRA. * reproduced by the paper's authors.",
         ),
     )
 }
 
-# what the released code does otherwise, and what the paper leaves open: no number of the paper's,
-# so a gap to ours is all there is
+# deviations of the released code, and choices that the paper leaves open: the paper has no numbers
+# for these rows, so there are only differences from ours
 TABLES["psp-code"] = Table(
     "psp-code",
-    "Where paper, released code and ours differ",
+    "Differences between paper, released code and ours",
     "PSP, released code",
     "accuracy",
     tuple(
@@ -181,8 +183,8 @@ TABLES["psp-code"] = Table(
             ("λ = 1000", "full", "psp-full", {"lam": 1000.0}),
         )
     ),
-    "The released full model has two input layers, W₃ and rows normalised a second time, the weak"
-    ' one has not; "the other" shows each without its own.',
+    "The released full model has two input layers, W₃ and rows normalised a second time; the weak"
+    ' one has none of them. "the other" shows each model with the choice of the other one.',
 )
 
 
@@ -212,7 +214,7 @@ def _directions() -> tuple[OrderingClaim, ...]:
         out.append(
             OrderingClaim(
                 f"psp-2-avps-{name.lower()}",
-                f"the pair-similarity loss helps {name} (full)",
+                f"the pair-similarity loss improves {name} (full)",
                 "PSP, Table 2",
                 "accuracy",
                 (full, {}),
@@ -223,7 +225,7 @@ def _directions() -> tuple[OrderingClaim, ...]:
         out.append(
             OrderingClaim(
                 f"psp-2-weighting-{name.lower()}",
-                f"the weighting branch helps {name} (weak)",
+                f"the weighting branch improves {name} (weak)",
                 "PSP, Table 2",
                 "accuracy",
                 (weak, {}),
@@ -270,13 +272,13 @@ FIGURES = [
     Figure(
         "psp-fig-4",
         "PSP, Fig. 4",
-        "attention over a clip's frames, predictions beside the truth, and γ^va, γ^av: few pairs"
-        " are kept, those of the event",
+        "attention over a clip's frames, predictions beside the ground truth, and γ^va, γ^av: few"
+        " pairs are kept, those of the event",
     ),
     Figure(
         "psp-fig-5",
         "PSP, Fig. 5",
-        "t-SNE of audio and visual features: raw, after the Bi-LSTM, after PSP: classes draw"
-        " together",
+        "t-SNE of audio and visual features, raw, after the Bi-LSTM and after PSP: classes form"
+        " tighter clusters",
     ),
 ]

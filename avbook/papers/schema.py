@@ -1,8 +1,8 @@
 """Types of a paper's claims (tables, cells, orderings, figures); `@paper` marks an equation.
 
-A `Table` holds the cells a paper prints; a cell that we can run names the recipe and the options
-that do. A `OrderingClaim` is a statement such as "PSP beats ASP" that can be checked on any data
-set. `experiments.tables` joins both with run records."""
+A `Table` holds the cells that a paper prints; a cell that we can run has a recipe and options. An
+`OrderingClaim` is a statement such as "PSP beats ASP" that can be checked on any data set.
+`experiments.tables` joins both with run records."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def paper(
     *,
     eq: int | tuple[int, ...],  # the equation's number, or several
 ):
-    """A decorator that notes which numbered equations a function or class implements and returns it
-    unchanged."""
+    """A decorator that records which numbered equations a function or class implements; it returns
+    the function or class unchanged."""
     if key not in PAPERS:
         raise AvbookError(f"paper({key!r}): expected one of {', '.join(PAPERS)}")
     numbers = (eq,) if isinstance(eq, int) else tuple(eq)
@@ -58,32 +58,31 @@ def implementations(
     key: str,  # the paper
     eq: int,  # the equation's number
 ) -> list[str]:
-    """The dotted names that carry `@paper(key, eq=…)`, in the order they were imported."""
+    """The dotted names decorated with `@paper(key, eq=…)`, in the order of their import."""
     return list(_IMPLEMENTATIONS.get((key, eq), []))
 
 
 # ------------------------------------------------------------------------------------------- tables
 @dataclass(frozen=True)
 class Cell:
-    """One number of a table: the paper's value and, where we can run it, the recipe and options
-    that do."""
+    """One number of a table: the paper's value and, if we can run it, recipe and options."""
 
     row: str
     column: str
     value: float | None  # percent, as printed; None where the paper prints a dash
-    recipe: str | None = None  # None: a method of others that we do not rebuild
+    recipe: str | None = None  # None: another method, not rebuilt
     options: dict[str, Any] = field(default_factory=dict)
-    mark: str = ""  # the paper's own mark on the number, such as * for "reproduced by the authors"
-    metric: str | None = None  # the score a record is asked for; None: the table's
+    mark: str = ""  # the paper's mark on the number, such as * for "reproduced by the authors"
+    metric: str | None = None  # the score in a record; None: the table's
 
     @property
     def setting(self) -> tuple[str, dict[str, Any]]:
-        """Recipe and options, of a cell that we can run."""
+        """Recipe and options of a cell that we can run."""
         assert self.recipe is not None, f"{self.row}, {self.column}: no recipe"
         return self.recipe, self.options
 
     def gap_to(self, other: Cell, digits: int = 1) -> float | None:
-        """Points by which the paper prints this cell above another, or None where one is a dash."""
+        """The difference between this cell and another in the paper, in points; None for a dash."""
         if self.value is None or other.value is None:
             return None
         return round(self.value - other.value, digits)
@@ -91,15 +90,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of a paper: its cells in reading order and what it is about."""
+    """A table of a paper: its cells in reading order and its subject."""
 
     key: str  # "psp-1"
     title: str
-    source: str  # where it stands
-    metric: str  # the score a record is asked for
+    source: str  # its place in the paper
+    metric: str  # the score in a record
     cells: tuple[Cell, ...]
     note: str = ""
-    # the epoch that is reported; "last" where the paper reports the last
+    # the reported epoch; "last" if the paper reports the last one
     selection: str = "val_selected"
 
     @property
@@ -113,13 +112,13 @@ class Table:
         return list(dict.fromkeys(cell.column for cell in self.cells))
 
     def cell(self, row: str, column: str) -> Cell | None:
-        """The cell at a row and a column, or None where the table has no such cell."""
+        """The cell at a row and a column, or None if the table has no such cell."""
         return next((c for c in self.cells if c.row == row and c.column == column), None)
 
 
 @dataclass(frozen=True)
 class OrderingClaim:
-    """A claim that one setting scores higher than another, wherever both are run."""
+    """A claim that one setting scores higher than another on the same data."""
 
     key: str
     text: str
@@ -128,12 +127,12 @@ class OrderingClaim:
     better: tuple[str, dict[str, Any]]  # recipe and options
     worse: tuple[str, dict[str, Any]]
     paper_gap: float | None = None  # points, from the paper's own cells
-    selection: str = "val_selected"  # the epoch that is reported
+    selection: str = "val_selected"  # the reported epoch
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of a paper and what a reader is meant to see in it."""
+    """A figure of a paper and what it shows."""
 
     key: str
     source: str

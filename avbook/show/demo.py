@@ -1,4 +1,4 @@
-"""Figures of the demo: training curves, a test clip with its prediction, the pairs PSP kept."""
+"""Figures of the demo: training curves, a test clip with its prediction, pairs kept by PSP."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["clip_figure", "clips_figure", "draw_figures", "trained", "pick_examp
 
 def trained(
     recipe_name: str,  # such as "psp-full"
-    where: str,  # the data, as `--data` takes it
+    where: str,  # the data, as for `--data`
     out: str | os.PathLike = "runs",
     *,
     preset: str | None = None,
     options: dict[str, Any] | None = None,
     seed: int = 0,
 ):
-    """The network of a finished run with the weights that validation chose, in eval mode, its data
+    """The network of a finished run with the weights selected on validation, in eval mode, its data
     set and its record."""
     from avbook.experiments.datasets import default_preset
     from avbook.experiments.keys import record_path
@@ -48,8 +48,8 @@ def pick_example(
     labels,  # (N, T, C+1), one-hot, background last
     predicted,  # (N, T)
 ) -> int:
-    """The row of a clip worth showing: its event fills part of it, and the prediction is neither
-    perfect nor wrong in name."""
+    """The row of a clip worth showing: its event fills part of it, and the prediction has the right
+    category but some wrong segments."""
     import numpy as np
 
     truth = np.asarray(labels).argmax(-1)
@@ -67,12 +67,12 @@ def clip_figure(
     clip,  # a `Clip` of the world
     rows: dict[
         str, Any
-    ],  # name -> (T,) class indices, as `plots.timeline_bars` takes them: truth, predictions
+    ],  # name -> (T,) class indices, as for `plots.timeline_bars`: ground truth, predictions
     names,  # the categories; an index beyond them is background
     title: str | None = None,
 ):
-    """A figure of a clip of the world over one time axis: a frame a second, the sound as log-mel,
-    and labels below."""
+    """A figure of a clip of the world on one time axis: a frame per second, the log-mel
+    spectrogram, and the labels below."""
     import matplotlib.pyplot as plt
 
     from avbook.show.plots import WIDTH
@@ -97,10 +97,10 @@ def clip_figure(
 def clips_figure(
     clips: list[
         tuple
-    ],  # for each clip what `clip_figure` takes: the `Clip`, its rows of labels, a title
+    ],  # arguments of `clip_figure` for each clip: the `Clip`, its rows of labels, a title
     names,  # the categories; an index beyond them is background
 ):
-    """A figure of several clips of the world, one under the other, each as in `clip_figure` but
+    """A figure of several clips of the world, one below the other, each as in `clip_figure` but
     flatter."""
     import matplotlib.pyplot as plt
 
@@ -124,9 +124,9 @@ def clips_figure(
         _draw_clip([figure.add_subplot(line) for line in lines], clip, rows, names, title)
     for ax in figure.axes[:-1]:
         ax.set(xticks=[], xlabel="")
-    for seen, labels in zip(figure.axes[::3], figure.axes[2::3]):  # three axes a clip
+    for seen, labels in zip(figure.axes[::3], figure.axes[2::3]):  # three axes per clip
         legend = labels.get_legend()
-        if legend:  # beside the frames, where many names do not reach the next clip
+        if legend:  # beside the frames, where many names do not overlap the next clip
             handles, texts = legend.legend_handles, [text.get_text() for text in legend.get_texts()]
             legend.remove()
             seen.legend(
@@ -142,7 +142,7 @@ def clips_figure(
 
 
 def _draw_clip(axes, clip, rows: dict[str, Any], names, title: str | None) -> None:
-    """Frames, sound and labels of a clip into three axes of one width."""
+    """Draws frames, spectrogram and labels of a clip into three axes of the same width."""
     import numpy as np
 
     from avbook.features.logmel import log_mel
@@ -171,7 +171,7 @@ def _draw_clip(axes, clip, rows: dict[str, Any], names, title: str | None) -> No
 
 
 def draw_figures(
-    where: str,  # the data, as `--data` takes it
+    where: str,  # the data, as for `--data`
     out: str | os.PathLike = "runs",
 ) -> list[Path]:
     """The PNG files drawn from the run of `psp-full`, seed 0: training curves, a clip's timeline,
@@ -264,7 +264,7 @@ def draw_figures(
                 frames,
                 outputs["attention"][row],
                 event=event,
-                title="Where the sound draws the eye (framed: seconds of the event)",
+                title="Audio-guided attention (framed: seconds of the event)",
             ),
             "attention",
         )

@@ -42,7 +42,7 @@ LETTERS = 9.5  # points
 class Box:
     """A box of a diagram; places and sizes in inches from the upper left corner."""
 
-    x: float  # its centre
+    x: float  # centre of the box
     y: float
     width: float
     text: str
@@ -78,13 +78,13 @@ class Diagram:
 
     def box(
         self,
-        key: str,  # by which arrows name it
+        key: str,  # name used by arrows
         row: float,  # from the top, from 0
-        column: float,  # from the left, from 0; its centre where it is wider than one
-        text: str,  # what it is, in a word or two; `$…$` is mathematics
-        shape: str | None = None,  # of what leaves it, such as "(B, T, 256)"
+        column: float,  # from the left, from 0; centre of a box wider than one column
+        text: str,  # a word or two; `$…$` is mathematics
+        shape: str | None = None,  # shape of its output, such as "(B, T, 256)"
         kind: str = "layer",  # a key of `KINDS`
-        wide: float = 1.0,  # columns it takes
+        wide: float = 1.0,  # width in columns
     ) -> Diagram:
         """Adds a box; returns the diagram."""
         if kind not in KINDS:
@@ -101,9 +101,9 @@ class Diagram:
     def arrow(
         self,
         start: str | Sequence[str],  # a box, or several
-        end: str,  # the box it leads to
+        end: str,  # its target box
         label: str | None = None,  # a word beside it
-        dashed: bool = False,  # what flows in training only, or without a gradient
+        dashed: bool = False,  # used in training only, or without a gradient
         sideways: bool = False,  # from side to side instead of from bottom to top
     ) -> Diagram:
         """Adds an arrow, or one from each of several boxes; returns the diagram."""
@@ -124,7 +124,7 @@ class Diagram:
 
     @styled
     def draw(self) -> Figure:
-        """The figure, as wide as a page's column and as high as its rows ask for."""
+        """The figure, as wide as a page's column; its height follows from the rows."""
         above = 0.34 if self.title else 0.06
         height = max(box.y for box in self.boxes.values()) + HIGH / 2 + above + 0.06
         figure = plt.figure(figsize=(WIDTH, height), layout="none")

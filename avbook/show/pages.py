@@ -33,15 +33,15 @@ class Heading:
 
     level: int  # 1 to 6
     text: str
-    anchor: str  # as Pandoc gives it, or as the heading says with {#…}
-    cell: int  # the cell it stands in
+    anchor: str  # from Pandoc, or given in the heading with {#…}
+    cell: int  # its cell
 
 
 @dataclass(frozen=True)
 class Page:
     """A notebook of the book."""
 
-    path: str  # from the folder of notebooks, such as "2_supervised/03_psp.ipynb"
+    path: str  # relative to the folder of notebooks, such as "2_supervised/03_psp.ipynb"
     cells: tuple[dict[str, Any], ...]
     title: str
     about: str  # the line below the title
@@ -49,7 +49,7 @@ class Page:
 
     @property
     def exports(self) -> list[str]:
-        """The modules it writes, such as ["psp"]."""
+        """The modules that the page exports, such as ["psp"]."""
         return re.findall(
             r"^#\|\s*default_exp\s+(\S+)",
             "\n".join(source(c) for c in self.cells if c["cell_type"] == "code"),
@@ -57,7 +57,7 @@ class Page:
         )
 
     def words(self, *kinds: str) -> str:
-        """The sources of its cells of some kinds ("markdown", "code"), one after the other."""
+        """The sources of its cells of some kinds ("markdown", "code"), joined."""
         return "\n".join(source(cell) for cell in self.cells if cell["cell_type"] in kinds)
 
     def heading_at(self, cell: int) -> Heading | None:
@@ -68,8 +68,8 @@ class Page:
 def find_book(
     start: str | os.PathLike = ".",  # a folder
 ) -> Path:
-    """The folder of notebooks: of the clone that `start` lies in, else of the clone that the
-    package was installed from with `pip install -e`. Raises `AvbookError` where there is none."""
+    """The folder of notebooks: of the clone that contains `start`, else of the clone from which the
+    package was installed with `pip install -e`. Raises `AvbookError` if there is none."""
     start = Path(start).resolve()
     for folder in (start, *start.parents, _PACKAGE.parent):
         if (folder / "settings.ini").is_file() and (folder / "nbs" / "records").is_dir():
@@ -78,20 +78,20 @@ def find_book(
 
 
 def find_stored(
-    path: str,  # from the repository's top: "nbs/records", or a file such as "benchmarks/…/a.json"
+    path: str,  # relative to the repository: "nbs/records", or a file such as "benchmarks/…/a.json"
     start: str | os.PathLike = ".",  # the notebook's folder
 ) -> Path:
-    """Run records or a benchmark's results: next to the notebook or a folder above, where they were
-    taken along with it, else in the clone that `find_book` finds.
+    """Run records or a benchmark's results: next to the notebook or in a folder above, if they were
+    copied along, else in the clone that `find_book` finds.
 
-    Raises `AvbookError` where they are in neither place."""
+    Raises `AvbookError` if they are in neither place."""
     start, name = Path(start).resolve(), Path(path).name
     for place in (start / name, start.parent / name):
         if place.is_file() or next(place.glob("*/*/seed-*.json"), None):
             return place
     place = find_book(start).parent / path
     if not place.exists():
-        raise AvbookError(f"{place}: not there; {_not_installed()}")
+        raise AvbookError(f"{place}: not found; {_not_installed()}")
     return place
 
 
@@ -103,9 +103,9 @@ def _not_installed() -> str:
 
 
 def read_pages(
-    folder: str | os.PathLike,  # of notebooks
+    folder: str | os.PathLike,  # folder of notebooks
 ) -> list[Page]:
-    """All pages below a folder, by path; work copies of tools are left out."""
+    """All pages below a folder, by path; working copies of tools are left out."""
     skipped = {".ipynb_checkpoints", "_proc", "_docs"}
     return [
         read_page(path, folder)
@@ -116,10 +116,10 @@ def read_pages(
 
 def read_page(
     path: str | os.PathLike,
-    folder: str | os.PathLike,  # that its path is told from
+    folder: str | os.PathLike,  # start of its relative path
 ) -> Page:
-    """One page; raises `AvbookError` where the file does not start with a title and a line of
-    description."""
+    """One page; raises `AvbookError` if the file does not start with a title and a one-line
+    summary."""
     cells = tuple(json.loads(Path(path).read_text(encoding="utf-8"))["cells"])
     first = re.match(r"# (.+)\n\s*\n?> (.+)", source(cells[0])) if cells else None
     if first is None:
@@ -136,7 +136,7 @@ def read_page(
 
 
 def source(cell: dict[str, Any]) -> str:
-    """A cell's text, however the notebook stores it."""
+    """A cell's text, in either form of a notebook."""
     return "".join(cell["source"])
 
 
@@ -160,16 +160,16 @@ def _headings(cells: Sequence[dict[str, Any]]) -> Iterator[Heading]:
 def plain_text(
     markdown: str,
 ) -> str:
-    """Markdown of one line without its marks: emphasis, code, links, dollar signs."""
+    """One line of Markdown without markup: emphasis, code, links, dollar signs."""
     text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", markdown)
     return re.sub(r"[*`$]|(?<!\w)_|_(?!\w)", "", text)
 
 
 def anchor(
-    heading: str,  # its Markdown
+    heading: str,  # Markdown of the heading
 ) -> str:
-    """The identifier Pandoc gives a heading: letters, digits, `_-.`, spaces as hyphens, nothing
-    before the first letter."""
+    """Pandoc's identifier of a heading: letters, digits, `_-.`, spaces as hyphens, nothing before
+    the first letter."""
     text = re.sub(r"[^\w\s.-]", "", plain_text(heading)).strip().lower()
     text = re.sub(r"\s+", "-", text)
     return re.sub(r"^[^a-zA-Z\u00aa-\uffff]+", "", text) or "section"

@@ -25,46 +25,46 @@ __all__ = ["Predicted", "TimelineFolder"]
 
 
 class Predicted(NamedTuple):
-    """A clip's timeline and what of its video a page shows."""
+    """A clip's timeline, and what its page shows of its video."""
 
     timeline: Timeline
-    video: Path | None = None  # None: known by its features alone
+    video: Path | None = None  # None: only features
     small: SmallClip | None = None
 
     @property
     def name(self) -> str:
-        """What its files are called before their endings."""
+        """The base name of its files."""
         return self.timeline.video if self.video is None else self.video.stem
 
 
 @dataclass
 class TimelineFolder:
-    """Where timelines are written: NAME.timeline.json, .csv and .html; of several clips also
-    timelines.csv and index.html. Clips without a video have no page of their own among several.
+    """A folder of timelines: NAME.timeline.json, .csv and .html; for several clips also
+    timelines.csv and index.html. Among several, clips without a video have no page of their own.
 
-    Raises `AvbookError` where the folder cannot be written to."""
+    Raises `AvbookError` if the folder cannot be written to."""
 
     out: Path
     html: bool = True
-    embed_mb: float = EMBEDDED_MB  # larger videos are linked to; index.html links to all
+    embed_mb: float = EMBEDDED_MB  # larger videos are linked; index.html links to all
     overwrite: bool = False
     pages: list[Path] = field(default_factory=list)  # written so far
 
     def __post_init__(self):
         self.out = Path(self.out)
         if os.path.lexists(self.out) and not self.out.is_dir():
-            raise AvbookError(f"{self.out}: is no folder; choose another --out")
+            raise AvbookError(f"{self.out}: is not a folder; choose another --out")
         check_writable(self.out)
 
     def check_free(
         self,
-        names: Sequence[str],  # of the clips to come
+        names: Sequence[str],  # names of the clips to come
     ) -> None:
-        """Nothing; raises `AvbookError` where a file is there already, unless it may be replaced,
-        and where a name cannot be a file's."""
+        """Raises `AvbookError` if a file exists already, unless it may be replaced, and if a name
+        cannot be a file name."""
         for name in names:
             if not name or os.path.basename(name) != name:
-                raise AvbookError(f"{name!r}: is no name of a file; expected a clip's id")
+                raise AvbookError(f"{name!r}: is not a valid file name; expected a clip's id")
         if self.overwrite:
             return
         wanted = [path for name in names for path in self._paths(name).values()]
@@ -74,17 +74,17 @@ class TimelineFolder:
         if there:
             more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
             raise AvbookError(
-                f"{there[0]}: is there already{more}; choose another --out, or --overwrite to"
+                f"{there[0]}: exists already{more}; choose another --out, or --overwrite to"
                 " replace it"
             )
 
     def write(
         self,
-        found: Iterable[Predicted],  # each is written as it comes
-        several: bool,  # whether more than one clip was asked for
+        found: Iterable[Predicted],  # each is written as it arrives
+        several: bool,  # whether more than one clip was requested
     ) -> list[Timeline]:
-        """The timelines, once all files stand. Raises `AvbookError` where one cannot be written;
-        those before it stay."""
+        """The timelines, once all files are written. Raises `AvbookError` if one cannot be written;
+        earlier ones stay."""
         timelines, clips = [], []
         for each in found:
             timelines.append(each.timeline)
@@ -105,11 +105,11 @@ class TimelineFolder:
         self,
         paths: dict[str, Path],  # by kind
         timelines: list[Timeline],
-        clips: list[PageClip],  # of the page; []: it has none
+        clips: list[PageClip],  # clips of the page; []: no page
         embed_mb: float,
         title: str | None = None,
     ) -> None:
-        """Writes the files; they take their names one after the other once all are whole."""
+        """Writes the files; they get their names one after the other once all are complete."""
         try:
             with lock(self.out / ".timelines.lock", remove=True), ExitStack() as stack:
                 part = {}

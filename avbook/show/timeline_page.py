@@ -1,7 +1,7 @@
-"""Timelines as an HTML page: the video with its sound, frames, spectrogram, and events in rows.
+"""Timelines as an HTML page: the video with audio, frames, spectrogram, and events in rows.
 
-The page is one file that loads nothing from elsewhere: style and script (avbook/show/assets) stand
-in it, and so do the pictures, and the video where it is small enough; else the page links to it."""
+The page is one file that loads nothing from elsewhere: it contains style and script
+(avbook/show/assets), the images, and the video if it is small enough; larger videos are linked."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from avbook.show.plots import LOUD, PALETTE
 
 __all__ = ["EMBEDDED_MB", "PageClip", "page_clip", "write_page"]
 
-EMBEDDED_MB = 25  # largest video, in 10**6 bytes, that is put into the page
+EMBEDDED_MB = 25  # largest embedded video, in 10**6 bytes
 ASSETS = Path(__file__).parent / "assets"
-DARK = {"#000000": "#E9EBEE"}  # colours of the palette that a dark page would swallow
-HATCHES = (  # as in the figures: the second, third and fourth time round the palette
+DARK = {"#000000": "#E9EBEE"}  # colours of the palette that are invisible on a dark page
+HATCHES = (  # as in the figures: for the second, third and fourth pass through the palette
     ("none", "auto"),
     ("repeating-linear-gradient(135deg, #0008 0 2px, #fff6 2px 4px, transparent 4px 9px)", "auto"),
     ("radial-gradient(#fff 0 1.5px, #000 1.6px 2.4px, transparent 2.5px)", "9px 9px"),
@@ -46,7 +46,7 @@ HATCHES = (  # as in the figures: the second, third and fourth time round the pa
 TYPES = {
     ".mp4": "video/mp4",
     ".m4v": "video/mp4",
-    ".mov": "video/mp4",  # browsers refuse "video/quicktime" and read what is inside
+    ".mov": "video/mp4",  # browsers refuse "video/quicktime" but can play its content
     ".webm": "video/webm",
     ".mkv": "video/webm",
     ".ogv": "video/ogg",
@@ -56,7 +56,7 @@ TYPES = {
     ".ogg": "audio/ogg",
     ".flac": "audio/flac",
 }  # by suffix; others are left to the browser
-COLUMNS = 4000  # of the spectrogram, at most: browsers refuse pictures that are very wide
+COLUMNS = 4000  # largest width of the spectrogram: browsers refuse very wide images
 
 
 @dataclass(frozen=True)
@@ -64,17 +64,17 @@ class PageClip:
     """What the page shows of one video."""
 
     timeline: Timeline
-    path: Path | None = None  # of the video; None: the page has the timeline alone
+    path: Path | None = None  # path of the video; None: the page has only the timeline
     thumbnails: tuple[Thumbnail, ...] = ()
     log_mel: np.ndarray | None = None  # (T, 96, 64)
 
 
 def page_clip(
     timeline: Timeline,
-    path: str | os.PathLike | None = None,  # of the video
-    small: SmallClip | None = None,  # of the same video
+    path: str | os.PathLike | None = None,  # path of the video
+    small: SmallClip | None = None,  # the same video, decoded
 ) -> PageClip:
-    """What the page shows: thumbnails and, where there is sound, the spectrogram."""
+    """The content of the page: thumbnails and, if there is audio, the spectrogram."""
     video = None if path is None else Path(path)
     if small is None:
         return PageClip(timeline, video)
@@ -84,14 +84,13 @@ def page_clip(
 
 def write_page(
     path: str | os.PathLike,  # ends in .html; its folder is made
-    clips: Sequence[PageClip],  # several: the page has a list to choose from
-    title: str | None = None,  # of the browser's window; None: the first video's name
-    embed_mb: float = EMBEDDED_MB,  # videos larger than that are linked to, from where the page is
+    clips: Sequence[PageClip],  # with several, the page has a list to choose from
+    title: str | None = None,  # title of the window; None: the first video's name
+    embed_mb: float = EMBEDDED_MB,  # larger videos are linked, relative to the page
 ) -> int:
-    """Writes the page whole or not at all; its size in bytes.
+    """Writes the page whole or not at all, and returns its size in bytes.
 
-    Raises `AvbookError` for no clip at all, a video that is not there, and where the page cannot be
-    written."""
+    Raises `AvbookError` without a clip, for a missing video, and if the page cannot be written."""
     if not clips:
         raise AvbookError(f"{path}: no clip to show; expected at least one")
     folder = Path(path).parent
@@ -108,7 +107,7 @@ def write_page(
         "script": _asset("timeline.js"),
         "data": _for_script(data),
     }
-    # in one pass, so that a name such as "{{data}}" stays what it is
+    # in one pass, so that a name such as "{{data}}" stays unchanged
     text = re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _asset("timeline.html"))
     try:
         write_text(path, text)
@@ -122,7 +121,7 @@ def _asset(name: str) -> str:
 
 
 def _for_script(data: Any) -> str:
-    """JSON that may stand inside a <script>: nothing in it can end that or begin a comment."""
+    """JSON that is safe inside a <script>: nothing in it can end the script or begin a comment."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False)
     for letter in "<>&\u2028\u2029":
         text = text.replace(letter, f"\\u{ord(letter):04x}")
@@ -131,7 +130,7 @@ def _for_script(data: Any) -> str:
 
 # ------------------------------------------------------------------------------------------ colours
 def _style_of(number: int) -> list[int]:
-    """Colour and hatch of a category, 32 of them told apart."""
+    """Colour and hatch of a category; 32 combinations differ."""
     return [number % len(PALETTE), number // len(PALETTE) % len(HATCHES)]
 
 
@@ -149,7 +148,7 @@ def _colours() -> str:
 
 # ----------------------------------------------------------------------------------------- one clip
 def _clip_data(clip: PageClip, folder: Path, embed_mb: float) -> dict[str, Any]:
-    """What the page's script is told of a clip."""
+    """The data of a clip for the page's script."""
     told = clip.timeline.to_json()
     return {
         "name": told["video"],
@@ -172,14 +171,14 @@ def _model_words(timeline: Timeline) -> str:
 
 
 def _source(path: Path, folder: Path, embed_mb: float) -> str:
-    """The video itself as an address, or a link to it from the page's folder."""
+    """The video itself as a data address, or a link to it from the page's folder."""
     size = check_regular(path).st_size
     if size <= embed_mb * 1e6:
         kind = TYPES.get(path.suffix.lower(), "video/mp4")
         return _data_address(kind, read_bytes(path))
     try:
         link = os.path.relpath(path, folder)
-    except ValueError:  # another drive of Windows
+    except ValueError:  # another drive on Windows
         return path.absolute().as_uri()
     address = "/".join(quote(os.fsencode(part)) for part in Path(link).parts)
     return address if link.startswith(os.pardir) else f"./{address}"  # "a:b.mp4" has no scheme
@@ -201,12 +200,12 @@ def _frame_data(thumbnail: Thumbnail) -> dict[str, Any]:
 def _mel_data(
     log_mel: np.ndarray,  # (T, 96, 64)
 ) -> dict[str, str]:
-    """The spectrogram as two pictures of the same bytes: loud is dark on a light page, and bright
+    """The spectrogram as two images from the same values: loud is dark on a light page, and bright
     on a dark one."""
     flat = log_mel.reshape(-1, log_mel.shape[-1])
     step = -(-len(flat) // COLUMNS)
     flat = np.pad(flat, [(0, -len(flat) % step), (0, 0)], mode="edge")
-    flat = flat.reshape(-1, step, flat.shape[-1]).max(1)  # a short click stays
+    flat = flat.reshape(-1, step, flat.shape[-1]).max(1)  # keeps a short click
     low, high = float(flat.min()), max(float(flat.max()), float(flat.min()) + 1e-6)
     levels = np.round((flat - low) / (high - low) * 255).astype(np.uint8)
     found = {}

@@ -1,4 +1,4 @@
-"""Batches of a split on a device, from lists of rows, without drawing a random number."""
+"""Batches of a split on a device, from lists of rows, without drawing random numbers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["BatchDataset", "batches_of", "read_ahead", "DeviceSplit", "source_of
 
 
 class BatchDataset(Dataset):
-    """A split seen as a list of batches: entry k is the batch of the k-th list of rows."""
+    """A split as a list of batches: entry k is the batch of the k-th list of rows."""
 
     def __init__(self, split: Split, batches: list):
         self.split, self.batches = split, batches
@@ -36,7 +36,7 @@ def batches_of(
     workers: int = 0,  # processes that read ahead
 ) -> Iterator[dict[str, Any]]:
     """The batches one by one, on the device; no global random number is drawn. From a disk or a
-    network a thread reads the next one while the caller works with this one."""
+    network a thread reads the next batch while the caller uses this one."""
     loader = DataLoader(
         BatchDataset(split, batches),
         batch_size=None,
@@ -59,8 +59,7 @@ END: Any = object()
 def read_ahead(
     items: Iterable,
 ) -> Iterator:
-    """The items; a thread gets the next one meanwhile. What getting it raises is raised in its
-    turn."""
+    """The items; a thread fetches the next one meanwhile. Its exception is raised in its turn."""
     iterator = iter(items)
     with ThreadPoolExecutor(1, "read ahead") as reader:
         following = reader.submit(next, iterator, END)
@@ -70,7 +69,7 @@ def read_ahead(
 
 
 class DeviceSplit:
-    """A split's tensors, all of them on one device; `batch(indices)` as the split's own."""
+    """A split's tensors on one device; `batch(indices)` as for the split itself."""
 
     def __init__(self, split: Split, device: torch.device, chunk: int = 256):
         self.rows, self.tensors, self.device = len(split), {}, device
@@ -94,11 +93,11 @@ class DeviceSplit:
 def source_of(
     split: Split,
     device: torch.device,
-    # hold all of it on the device; None: on a CUDA card where it fits in a quarter of the free
-    # memory
+    # whether to hold all of it on the device; None: on a CUDA card if it fits in a quarter of the
+    # free memory
     keep: bool | None = None,
 ) -> Split:
-    """What batches of this split come from: the split itself, or a `DeviceSplit` copy on the
+    """The source of this split's batches: the split itself, or a `DeviceSplit` copy on the
     device."""
     if keep is None and device.type == "cuda":
         row = sum(part.nbytes for part in split.batch([0]).values() if isinstance(part, Tensor))

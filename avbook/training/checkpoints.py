@@ -1,4 +1,4 @@
-"""Checkpoints of a training run: its state, what identifies it, and the one file that holds it."""
+"""Checkpoints of a training run: its state, its identity, and the file that holds both."""
 
 from __future__ import annotations
 
@@ -48,48 +48,48 @@ class EpochEval:
     weights: dict[str, Tensor] = field(repr=False)
     predictions: Any = field(
         repr=False
-    )  # of the test split: a tensor or a dict of tensors, on the CPU
+    )  # predictions on test: a tensor or a dict of tensors, on the CPU
 
 
 @dataclass
 class Run:
-    """A training under way: its parts, and how far it has come."""
+    """A run in progress: its parts and its state."""
 
     net: nn.Module
     method: Method
     data: Data
-    options: dict[str, Any]  # what decides the numbers: epochs, batch_size, lr, …
+    options: dict[str, Any]  # options that decide the numbers: epochs, batch_size, lr, …
     accelerator: Any
     optimizer: Any
-    sources: dict[str, Split]  # by split: where its batches come from
-    identity: dict[str, Any]  # what must agree for this run to continue elsewhere
+    sources: dict[str, Split]  # split -> source of its batches
+    identity: dict[str, Any]  # must agree for this run to continue elsewhere
     versions: dict[str, str] = field(default_factory=dict)  # read before the first epoch
     workers: int = 0
     file: Path | None = None  # the checkpoint
     epoch: int = 0  # finished epochs
-    seconds: float = 0.0  # spent on them
+    seconds: float = 0.0  # seconds spent on them
     history: list[dict[str, Any]] = field(default_factory=list)
     kept: dict[str, EpochEval] = field(default_factory=dict)
     waiting: tuple[dict[str, Tensor], dict[str, Any]] | None = (
-        None  # a checkpoint yet to be written
+        None  # a checkpoint waiting to be written
     )
     saved: int = 0  # finished epochs in the file
-    saved_at: float = -math.inf  # when this process last wrote it, in seconds of a clock
+    saved_at: float = -math.inf  # time of this process's last write, in seconds
 
 
 # ----------------------------------------------------------------------------------------- identity
 def identity(
     net: nn.Module,
     method: Method,
-    data: Data,  # told by its `hash`; where it has none, by its `kind` and `name`
+    data: Data,  # identified by its `hash`, or without one by its `kind` and `name`
     options: dict[str, Any],  # the options of training that decide the numbers
 ) -> dict[str, Any]:
-    """What must be the same for a cut-off run to continue: network, method, data and options, as
-    JSON can hold it.
+    """What must agree for an interrupted run to continue: network, method, data and options, as
+    JSON values.
 
-    Of the network: class, names and shapes of the weights, and every number or word set on it or on
-    a module within (a dropout's p, a threshold). Of the method: class and such settings; names that
-    begin with "_" are its own business."""
+    For the network: class, names and shapes of the weights, and every number or string set on it or
+    on a submodule (a dropout's p, a threshold). For the method: class and such attributes; names
+    that begin with "_" are private and ignored."""
     modules = {
         f"{name}.{key}".strip("."): value
         for name, module in net.named_modules()
@@ -105,13 +105,11 @@ def identity(
         },
         "options": options,
     }
-    return json.loads(
-        json.dumps(described, default=str)
-    )  # tuples become lists, as they do in the file
+    return json.loads(json.dumps(described, default=str))  # tuples become lists, as in the file
 
 
 def _told_by(data: Data) -> list[str]:
-    """The attributes that identify data: a copy of another name is the same data."""
+    """The attributes that identify data: a copy under another name is the same data."""
     if hasattr(data, "hash"):
         return ["hash"]
     return [key for key in ("kind", "name") if hasattr(data, key)]
@@ -136,7 +134,7 @@ def _settings(thing: Any) -> dict[str, Any]:
 
 # ------------------------------------------------------------------------ random numbers, optimiser
 def rng_tensors(
-    device: torch.device,  # where training runs; its own generator is kept too
+    device: torch.device,  # device of the training; its own generator is included
 ) -> dict[str, Tensor]:
     """The state of every global random number generator (torch, NumPy, Python, the device's), as
     tensors."""
@@ -158,15 +156,14 @@ def rng_tensors(
 
 
 def restore_rng(
-    state: dict[str, Tensor],  # of `rng_tensors`
+    state: dict[str, Tensor],  # from `rng_tensors`
     device: torch.device,
 ) -> None:
-    """Puts every generator back where it was; the device's only where the state was taken on such a
-    device."""
+    """Restores every generator; the device's only if the state was taken on such a device."""
     numpy_words, gauss = state["numpy"].tolist(), state["gauss"].tolist()
     torch.set_rng_state(
         state["torch"].clone()
-    )  # of a view into a larger tensor PyTorch would read the wrong bytes
+    )  # from a view into a larger tensor PyTorch would read the wrong bytes
     np.random.set_state(
         ("MT19937", np.array(numpy_words[:-2], dtype=np.uint32), *numpy_words[-2:], gauss[0])
     )
@@ -181,7 +178,7 @@ def optimizer_tensors(
     optimizer: torch.optim.Optimizer,
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The optimiser's moments by name (`INDEX.NAME`), and the rest of its state (groups, plain
-    numbers) as JSON can hold it."""
+    numbers) as JSON values."""
     state = optimizer.state_dict()
     tensors: dict[str, Tensor] = {}
     plain: dict[str, Any] = {}
@@ -191,19 +188,19 @@ def optimizer_tensors(
     return tensors, {"groups": state["param_groups"], "plain": plain}
 
 
-# moments of Adam and SGD that have their parameter's shape
+# moments of Adam and SGD with the shape of their parameter
 _LIKE_PARAMETER = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer")
 
 
 def restore_optimizer(
-    optimizer: torch.optim.Optimizer,  # built as the one that was kept
+    optimizer: torch.optim.Optimizer,  # built as the stored one
     tensors: dict[str, Tensor],
     rest: dict[str, Any],
 ) -> None:
     """Gives the optimiser the moments and groups that `optimizer_tensors` took from another.
 
-    Raises `ValueError` for moments of another shape than their parameter's: PyTorch's fused kernels
-    would read memory that is not theirs."""
+    Raises `ValueError` for moments whose shape differs from their parameter's: PyTorch's fused
+    kernels would read foreign memory."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for key, tensor in tensors.items():
         index, _, name = key.partition(".")
@@ -224,10 +221,10 @@ def restore_optimizer(
 # ----------------------------------------------------------------------------------------- one file
 def save_run(
     run: Run,
-    every: float = 0.0,  # seconds from one writing to the next; meanwhile the checkpoint waits
+    every: float = 0.0,  # seconds between writes; meanwhile the checkpoint waits
 ) -> None:
     """Takes the run's checkpoint, and writes it whole or not at all, as `write_waiting` does, if
-    the last one is old enough (the first process does, for all)."""
+    the last one is old enough (the first process does this for all)."""
     accelerator = run.accelerator
     streams = {
         name: state[None] for name, state in rng_tensors(accelerator.device).items()
@@ -246,7 +243,7 @@ def save_run(
             tensors |= {
                 f"method.{name}": tensor for name, tensor in run.method.state_dict().items()
             }
-        # copies: training goes on while they wait
+        # copies, since training continues while they wait
         tensors = {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
         looks = {look.epoch: look for look in run.kept.values()}
         for epoch, look in looks.items():
@@ -291,12 +288,12 @@ def _write(file: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None
     except AvbookError as error:
         if not isinstance(error.__cause__, FileNotFoundError):
             raise
-        # another process ended the same run meanwhile and removed the folder: it is made again
+        # made again, since another process may have finished the run and removed it
         write_tensors(file, tensors, meta)
 
 
 def _sums(tensors: dict[str, Tensor], meta: dict[str, Any]) -> dict[str, int]:
-    """A checksum of each tensor with its shape and type, and under "" one of what stands beside."""
+    """A checksum of each tensor with its shape and type, and under "" one of the metadata."""
     sums = {"": zlib.crc32(json.dumps(json.loads(json.dumps(meta)), sort_keys=True).encode())}
     for name, tensor in tensors.items():
         plain = tensor.detach().cpu().contiguous()
@@ -307,7 +304,7 @@ def _sums(tensors: dict[str, Tensor], meta: dict[str, Any]) -> dict[str, int]:
 
 # ---------------------------------------------------------------------------------------- resuming
 class _Part(Schema):
-    """Scores and parts of a loss may be NaN: there was nothing to count."""
+    """A base with scores and losses that may be NaN, which means undefined."""
 
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=True)
 
@@ -348,15 +345,14 @@ def resume_run(
     run: Run,
     start_over: bool = False,  # remove the checkpoint instead
 ) -> None:
-    """Puts the run where its checkpoint left it, if there is one.
+    """Restores the run from its checkpoint, if there is one.
 
-    Raises `AvbookError` naming what differs where the checkpoint is of another network, method,
-    data or options, or is further on; and where anything read from it is not what `save_run`
-    wrote."""
+    Raises `AvbookError`, naming what differs, if the checkpoint belongs to another network, method,
+    data or options, or is further on; and if its content is not what `save_run` wrote."""
     if run.file is None or not run.file.exists():
         return
     if start_over:
-        run.accelerator.wait_for_everyone()  # each has seen it
+        run.accelerator.wait_for_everyone()  # all processes have seen it
         if run.accelerator.is_main_process:
             run.file.unlink(missing_ok=True)
         return
@@ -369,20 +365,20 @@ def resume_run(
         )
     if meta["epoch"] > run.options["epochs"]:
         raise AvbookError(
-            f"{run.file}: {meta['epoch']} epochs are done, {run.options['epochs']} were asked; ask"
-            " for more, or use another folder"
+            f"{run.file}: {meta['epoch']} epochs are done, {run.options['epochs']} were requested;"
+            " request more, or use another folder"
         )
     try:
         _restore(run, tensors, meta)
     except torch.OutOfMemoryError:
         raise
     except (LookupError, TypeError, ValueError, RuntimeError) as error:
-        # whole, and yet not for this run: another version of PyTorch or avbook wrote it
+        # complete but unusable: written by another version of PyTorch or avbook
         raise _no_checkpoint(run.file, f"{type(error).__name__}: {error}") from error
 
 
 def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and the rest of a checkpoint, as they were written; raises `AvbookError` for anything
+    """Tensors and metadata of a checkpoint, as they were written; raises `AvbookError` for anything
     else."""
     check_regular(file)
     try:
@@ -438,7 +434,7 @@ def _restore(run: Run, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None
             {name: states[run.accelerator.process_index] for name, states in streams.items()},
             run.accelerator.device,
         )
-    else:  # other processes than then: a new place, as good as any, and still the seed's
+    else:  # other processes than before: a new stream, still determined by the seed
         seed_everything(
             (run.options["seed"] + 104729 * meta["epoch"]) % 2**32, run.accelerator.process_index
         )

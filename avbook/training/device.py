@@ -38,12 +38,12 @@ __all__ = [
     "versions",
 ]
 
-CPUINFO = Path("/proc/cpuinfo")  # of Linux
+CPUINFO = Path("/proc/cpuinfo")  # Linux only
 
 
 # ----------------------------------------------------------------------------------- device, chance
 def default_device() -> torch.device:
-    """The device a run uses when none is named: a CUDA card, else Apple's, else the CPU."""
+    """The default device of a run: a CUDA card, else Apple's, else the CPU."""
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
@@ -51,10 +51,9 @@ def default_device() -> torch.device:
 
 def seed_everything(
     seed: int,  # 0 to 2**32 - 1
-    process: int = 0,  # which of several processes this is; each gets a stream of its own
+    process: int = 0,  # rank of this process; each rank gets its own stream
 ) -> None:
-    """Seeds torch, NumPy and Python, and asks CUDA for deterministic kernels where there are
-    any."""
+    """Seeds torch, NumPy and Python, and requests deterministic kernels from CUDA if they exist."""
     check_seed(seed)
     own = (int(seed) + 7919 * process) % 2**32
     random.seed(own)
@@ -69,7 +68,7 @@ def seed_everything(
 def check_device(
     device: str,  # "auto", "cpu", "cuda" or "mps"
 ) -> None:
-    """Nothing; raises `AvbookError` where the machine has no such device."""
+    """Raises `AvbookError` if the machine has no such device."""
     here = {
         "auto": True,
         "cpu": True,
@@ -86,10 +85,10 @@ def check_device(
 
 def start_accelerator(
     device: str = "auto",  # "auto", "cpu", "cuda" or "mps"
-    precision: str = "no",  # "no", "bf16" or "fp16": what Accelerate's autocast computes in
+    precision: str = "no",  # "no", "bf16" or "fp16": precision of Accelerate's autocast
 ) -> Any:
-    """An `accelerate.Accelerator` on that device; raises `AvbookError` where the machine has no
-    such device or precision."""
+    """An `accelerate.Accelerator` on that device; raises `AvbookError` if the machine does not have
+    the device or precision."""
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
@@ -118,14 +117,14 @@ def start_accelerator(
     if accelerator.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(
             accelerator.device
-        )  # so that `peak_memory_mb` speaks of this run
+        )  # so that `peak_memory_mb` measures this run
     return accelerator
 
 
 @lru_cache
 def cpu_has_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 numbers in hardware: PyTorch says so, or, where an
-    older one cannot, Linux. A processor that does not takes several times as long as in float32."""
+    """Whether this processor multiplies bfloat16 numbers in hardware, according to PyTorch or, for
+    an older one, to Linux. Other processors take several times as long as in float32."""
     if hasattr(torch.cpu, "get_capabilities"):
         found = torch.cpu.get_capabilities()
         return any(bool(has) for name, has in found.items() if "bf16" in name)
@@ -138,8 +137,8 @@ def cpu_has_bfloat16() -> bool:
 
 @lru_cache
 def cpu_lstm_has_bfloat16() -> bool:
-    """Whether an LSTM runs in bfloat16 on this processor: oneDNN has no such kernel where AVX-512
-    or bfloat16 units are missing."""
+    """Whether an LSTM runs in bfloat16 on this processor: oneDNN has no such kernel without AVX-512
+    or bfloat16 units."""
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         try:
             nn.LSTM(2, 2, batch_first=True)(torch.zeros(1, 2, 2))
@@ -152,8 +151,9 @@ def run_lstm(
     lstm: nn.LSTM,  # with `batch_first`
     x: Tensor,  # (B, T, inputs)
 ) -> Tensor:
-    """The LSTM's output at each step, (B,T,hidden), or (B,T,2·hidden) in both directions; in
-    float32 where autocast (of `fit`, or a caller's own) asks a CPU for a bfloat16 LSTM it lacks."""
+    """The LSTM's output at each step, (B,T,hidden), or (B,T,2·hidden) for both directions; in
+    float32 if autocast (of `fit`, or the caller's own) requests a bfloat16 LSTM that the CPU does
+    not have."""
     if x.device.type == "cpu" and torch.is_autocast_enabled("cpu") and not cpu_lstm_has_bfloat16():
         with torch.autocast("cpu", enabled=False):
             return lstm(x.float())[0]
@@ -165,7 +165,7 @@ def all_reduce_gradients(
     parameters: list[nn.Parameter],
     accelerator: Any,  # an `accelerate.Accelerator`
 ) -> None:
-    """Makes each parameter's gradient the sum over processes; it stays None where no process has
+    """Makes each parameter's gradient the sum over processes; it stays None if no process has
     one."""
     flags = torch.tensor([float(p.grad is not None) for p in parameters], device=accelerator.device)
     flat = [
@@ -179,7 +179,8 @@ def all_reduce_gradients(
 
 
 def gather_rows(rows: Tensor, shares: list[np.ndarray], accelerator: Any) -> Tensor:
-    """The rows of all processes in order, on the CPU; `shares` says which rows each process has."""
+    """The rows of all processes in order, on the CPU; `shares` holds the row numbers of each
+    process."""
     if rows.is_floating_point():
         rows = rows.float()  # autocast may have left 16 bits
     if len(shares) == 1:
@@ -192,7 +193,7 @@ def gather_rows(rows: Tensor, shares: list[np.ndarray], accelerator: Any) -> Ten
 
 
 def broadcast_weights(net: nn.Module, accelerator: Any) -> None:
-    """Gives every process the first one's weights and buffers."""
+    """Gives every process the weights and buffers of the first one."""
     from accelerate.utils import broadcast
 
     if accelerator.num_processes > 1:
@@ -207,18 +208,18 @@ TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4  # names of glibc's malloc
 
 @contextmanager
 def retain_freed_memory(
-    device: torch.device,  # where the work runs; only the CPU is concerned
+    device: torch.device,  # device of the work; only the CPU is affected
 ) -> Iterator[bool]:
-    """Whether, in this block, large blocks that are freed stay with the process for the next
-    request instead of going back to the system.
+    """Whether, in this block, large freed blocks stay with the process for the next request instead
+    of going back to the system.
 
-    A training step frees a gigabyte and asks for it again at once, and a page that comes from the
-    system is cleared first: a good part of a step's time at the official sizes
+    A training step frees a gigabyte and requests it again at once, and pages from the system are
+    cleared first, which takes a good part of a step's time at the official sizes
     (`benchmarks/psp_epoch.py`). No number changes. The price: until the block ends the process
-    holds the most it ever needed, and gaps, some percent more at the peak; when it ends all that is
-    free goes back, though glibc may fill a gap below something that lives on once more, and keep
-    it. False, and nothing is changed: off the CPU, where the C library is not glibc (Windows,
-    macOS, musl), or with `AVBOOK_KEEP_MEMORY=0` in the environment."""
+    holds its peak memory and gaps, a few percent more at the peak. At the end all free memory goes
+    back, except that glibc may keep a gap below something that lives on. False, and nothing is
+    changed: off the CPU, with a C library other than glibc (Windows, macOS, musl), or with
+    `AVBOOK_KEEP_MEMORY=0` in the environment."""
     libc = (
         _glibc()
         if device.type == "cpu" and os.environ.get("AVBOOK_KEEP_MEMORY", "1") != "0"
@@ -232,7 +233,7 @@ def retain_freed_memory(
     try:
         yield kept
     finally:
-        # the largest values that glibc comes to by itself, since its own adjusting ends with the
+        # the largest values that glibc reaches by itself, since its own adjustment ends with the
         # first call above
         if libc is not None and kept:
             for name, value in (
@@ -245,7 +246,7 @@ def retain_freed_memory(
 
 
 def _glibc() -> ctypes.CDLL | None:
-    """This process's C library where it is glibc, else None."""
+    """This process's C library if it is glibc, else None."""
     try:
         libc = ctypes.CDLL(None)
         return libc if hasattr(libc, "gnu_get_libc_version") and hasattr(libc, "mallopt") else None
@@ -255,8 +256,8 @@ def _glibc() -> ctypes.CDLL | None:
 
 # --------------------------------------------------------------------------------------------- cost
 def peak_memory_mb(device: torch.device) -> float:
-    """Megabytes at most: of the card (CUDA), else of this process since it began; 0 where the
-    system does not say."""
+    """Peak memory in megabytes: of the card (CUDA), else of this process since its start; 0 if
+    unknown."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     try:
@@ -269,7 +270,7 @@ def peak_memory_mb(device: torch.device) -> float:
 
 
 def device_name(device: torch.device) -> str:
-    """The kind of device and, where the system says, its model."""
+    """The kind of device and, if known, its model."""
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"
     model = platform.processor() or platform.machine()
@@ -283,7 +284,7 @@ def device_name(device: torch.device) -> str:
 
 
 def versions() -> dict[str, str]:
-    """The versions that a number may depend on."""
+    """The versions of packages on which numbers may depend."""
     import accelerate
 
     from avbook import __version__

@@ -1,4 +1,4 @@
-"""What training asks of a method, a data set and its splits, as protocols: no base class needed."""
+"""Requirements of training on methods, data sets and splits: protocols without base classes."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ __all__ = [
 # --------------------------------------------------------------------------------------------- data
 @runtime_checkable
 class Split(Protocol):
-    """N clips in a fixed order. Training asks for no more than this; a method's `score` may want
-    the labels of all clips as well."""
+    """N clips in a fixed order. Training requires only this; a method's `score` may also need the
+    labels of all clips."""
 
     def __len__(self) -> int:
         """N, at least 1."""
@@ -35,15 +35,15 @@ class Split(Protocol):
         self,
         indices: list[int],  # rows of the split, in any order
     ) -> dict[str, Any]:
-        """Those B clips in that order: tensors (B, …) by name, on any device. Called once a step of
+        """The B clips in that order: tensors (B, …) by name, on any device. Called once per step of
         training or evaluation, with `workers` in another process."""
         ...
 
 
 @runtime_checkable
 class Data(Protocol):
-    """Three splits. `fit` learns from `train`, and chooses the epoch on `val`; scores on `test` are
-    reported. Where it has them, `kind`, `name` and `hash` identify it in a checkpoint."""
+    """Three splits. `fit` trains on `train`, and selects the epoch on `val`; scores on `test` are
+    reported. Optional `kind`, `name` and `hash` identify the data in a checkpoint."""
 
     @property
     def train(self) -> Split: ...
@@ -58,7 +58,7 @@ class Data(Protocol):
 # ------------------------------------------------------------------------------------------- method
 @runtime_checkable
 class HasPredict(Protocol):
-    """What `predict_all` asks of a method."""
+    """What `predict_all` requires of a method."""
 
     def predict(
         self,
@@ -72,9 +72,9 @@ class HasPredict(Protocol):
 
 @runtime_checkable
 class Method(HasPredict, Protocol):
-    """What `fit` asks of a method. The classes `Has…` below are what it may have besides."""
+    """What `fit` requires of a method. The classes `Has…` below are optional parts."""
 
-    monitor: str  # the score that chooses an epoch; larger is better
+    monitor: str  # the score that selects an epoch; larger is better
 
     def loss(
         self,
@@ -82,16 +82,16 @@ class Method(HasPredict, Protocol):
         batch: dict[str, Any],  # of `train`, on the network's device
     ) -> tuple[Tensor, dict[str, Any]]:
         """The mean loss over the batch's clips, (), with its gradient, and its parts by name, each
-        a number or a tensor (), for the history. Called once a step."""
+        a number or a tensor (), for the history. Called once per step."""
         ...
 
     def score(
         self,
-        predictions: Any,  # of `predict` for the whole split, (N, …), on the CPU
-        split: Any,  # that split
+        predictions: Any,  # from `predict` for the whole split, (N, …), on the CPU
+        split: Any,  # the split of the predictions
     ) -> dict[str, float]:
-        """The scores by name, `monitor` among them. Called for `val` and `test` after every
-        `eval_every` epochs and after the last."""
+        """The scores by name, including `monitor`. Called for `val` and `test` after every
+        `eval_every` epochs and after the last one."""
         ...
 
 
@@ -101,13 +101,13 @@ class HasOptimizer(Protocol):
 
     def optimizer(self, net: nn.Module, *, lr: float, weight_decay: float) -> torch.optim.Optimizer:
         """The optimiser of the network's parameters. Called once, before the first epoch, instead
-        of what `fit`'s `optimizer` names."""
+        of the one named by `fit`'s `optimizer`."""
         ...
 
 
 @runtime_checkable
 class HasBatches(Protocol):
-    """A method that deals the clips itself."""
+    """A method that defines its own batches."""
 
     def batches(
         self,
@@ -116,14 +116,14 @@ class HasBatches(Protocol):
         seed: int,
         batch_size: int,
     ) -> Iterable[list[int] | np.ndarray]:
-        """The rows (B,) of each step, decided by the arguments alone. Called before each epoch,
+        """The rows (B,) of each step, determined by the arguments only. Called before each epoch,
         instead of `shuffled_batches`."""
         ...
 
 
 @runtime_checkable
 class HasEpochStart(Protocol):
-    """A method that does something before each epoch."""
+    """A method with an action before each epoch."""
 
     def epoch_start(
         self,
@@ -136,12 +136,12 @@ class HasEpochStart(Protocol):
 
 @runtime_checkable
 class HasState(Protocol):
-    """A method that remembers something from batch to batch."""
+    """A method with a state that lasts from batch to batch."""
 
     def state_dict(self) -> dict[str, Tensor]:
-        """What it remembers, by name. Called when a checkpoint is written."""
+        """The state, by name. Called when a checkpoint is written."""
         ...
 
     def load_state_dict(self, state: dict[str, Tensor]) -> Any:
-        """Takes back what `state_dict` gave. Called when a run continues from a checkpoint."""
+        """Restores the state from `state_dict`. Called when a run continues from a checkpoint."""
         ...

@@ -24,10 +24,10 @@ __all__ = [
     "first_line",
 ]
 
-MOST = 2**30  # numbers in all weights together: 4 GiB of float32, a hundred times our largest
+MOST = 2**30  # values in all weights together: 4 GiB of float32, a hundred times our largest
 ARRAYS = (Tensor, np.ndarray)
 FORMS = "expected a path, a state dict (names to tensors or arrays) or a network"
-# keys under which training programs keep a state dict beside other things
+# keys under which training programs store a state dict beside other things
 WRAPPINGS = (
     "state_dict",
     "model_state_dict",
@@ -37,7 +37,7 @@ WRAPPINGS = (
     "net",
     "weights",
 )
-DEPTH = 4  # wrappings within wrappings
+DEPTH = 4  # levels of nesting
 WRAPPERS = ("module.", "_orig_mod.")  # of DataParallel and of torch.compile
 PREFIXES = (*WRAPPERS, "model.", "net.")
 
@@ -45,12 +45,12 @@ PREFIXES = (*WRAPPERS, "model.", "net.")
 # ----------------------------------------------------------------------------------------- wrapping
 def unwrap(
     given: Any,  # a state dict, a network, or either under one of the usual keys
-    where: str,  # what messages begin with
+    where: str,  # start of messages
 ) -> Mapping[str, Any]:
-    """The state dict within: names to values, which may be anything yet.
+    """The state dict inside: names to values of any type.
 
-    Raises `AvbookError` where two keys hold weights, and where a dict of dicts has none of the
-    usual keys."""
+    Raises `AvbookError` if two keys hold weights, and if a dict of dicts has none of the usual
+    keys."""
     for _ in range(DEPTH):
         weights = _mapping(given, where)
         values = _values(weights, where)
@@ -76,9 +76,9 @@ def _mapping(given: Any, where: str) -> Mapping[str, Any]:
     if isinstance(given, nn.Module):
         try:
             return given.state_dict()
-        except Exception as error:  # a layer whose size is not known yet, a method of the user's
+        except Exception as error:  # a layer of unknown size, a method of the user
             raise AvbookError(
-                f"{where}: the state_dict of {type(given).__name__} cannot be had"
+                f"{where}: the state_dict of {type(given).__name__} cannot be read"
                 f" ({first_line(error)}); {FORMS}"
             ) from None
     if isinstance(given, type) or not isinstance(given, Mapping):
@@ -97,7 +97,7 @@ def _values(weights: Mapping[str, Any], where: str) -> dict[Any, Any]:
 
 
 def _holds_weights(value: Any, depth: int = DEPTH) -> bool:
-    """Whether there are tensors or arrays in a dict, or in the dicts within."""
+    """Whether a dict, or a dict nested in it, holds tensors or arrays."""
     if isinstance(value, nn.Module):
         return True
     if not isinstance(value, Mapping) or not depth:
@@ -112,20 +112,19 @@ def _holds_weights(value: Any, depth: int = DEPTH) -> bool:
 # -------------------------------------------------------------------------------------------- names
 def plain_names(
     keys: Iterable[str],
-    where: str,  # what messages begin with
-    known: tuple[str, ...] = (),  # how the network's own names begin: those are no prefixes
+    where: str,  # start of messages
+    known: tuple[str, ...] = (),  # prefixes of the network's own names, which stay
 ) -> dict[str, str]:
     """Name without prefixes -> key.
 
     Golden files mark weights by "sd/": then only those count. `module.`, `_orig_mod.`, `model.` and
-    `net.` are taken off where all names have them, again and again. Raises `AvbookError` for names
-    that are no strings, and where only some have `module.` or `_orig_mod.`: those are two
-    networks."""
+    `net.` are removed repeatedly while all names have them. Raises `AvbookError` for names that are
+    not strings, and if only some have `module.` or `_orig_mod.`: those are two networks."""
     keys = list(keys)
     strange = [key for key in keys if not isinstance(key, str)]
     if strange:
         raise AvbookError(
-            f"{where}: {len(strange)} of {len(keys)} names are no strings, such as"
+            f"{where}: {len(strange)} of {len(keys)} names are not strings, such as"
             f" {word(strange[0], quoted=True)}; {FORMS}"
         )
     if marked := [key for key in keys if key.startswith("sd/")]:
@@ -147,7 +146,7 @@ def plain_names(
 
 
 def _shared_prefix(names: Iterable[str], known: tuple[str, ...]) -> str:
-    """A prefix that every name has and that is not the network's own; "" where there is none."""
+    """A prefix that every name has and that is not the network's own; "" if there is none."""
     names = list(names)
     if not names or any(name.startswith(known) for name in names):
         return ""
@@ -160,21 +159,23 @@ def _shared_prefix(names: Iterable[str], known: tuple[str, ...]) -> str:
 # ------------------------------------------------------------------------------------------- values
 def check_arrays(
     arrays: Mapping[str, Any],  # by name
-    where: str,  # what messages begin with
-    own: Mapping[str, Tensor] | None = None,  # the network's, by the same names
+    where: str,  # start of messages
+    own: Mapping[str, Tensor] | None = None,  # the network's weights, by the same names
 ) -> None:
-    """Nothing, once each is an array of floating numbers that can be held; decided by shape and
-    type, before anything is copied.
+    """Checks that each value is an array of floating-point numbers of possible size; decided by
+    shape and type, before anything is copied.
 
-    Whole numbers may stand where the network's own are of the same type, such as counters, and
-    nothing where its own is empty. Raises `AvbookError` with the names of each kind of fault."""
+    Integers are allowed where the network's own weight has the same type, such as counters, and any
+    value where its own is empty. Raises `AvbookError` with the names of each kind of fault."""
     faults: dict[str, list[str]] = {}
     for name, value in arrays.items():
         if fault := _fault(value, None if own is None else own.get(name)):
             faults.setdefault(fault, []).append(name)
     if faults:
         told = "; ".join(f"{fault}: {listed(names, 5)}" for fault, names in faults.items())
-        raise AvbookError(f"{where}: {told}; expected tensors or arrays of finite floating numbers")
+        raise AvbookError(
+            f"{where}: {told}; expected tensors or arrays of finite floating-point numbers"
+        )
     numbers = sum(math.prod(value.shape) for value in arrays.values())
     if numbers > MOST:
         largest = max(arrays, key=lambda name: math.prod(arrays[name].shape))
@@ -185,13 +186,13 @@ def check_arrays(
 
 
 def _fault(value: Any, own: Tensor | None) -> str:
-    """What is wrong with a value, in words; "" where nothing is."""
+    """What is wrong with a value, in words; "" if nothing is."""
     if isinstance(value, Tensor):
         fault, kind = _tensor_fault(value), str(value.dtype).removeprefix("torch.")
     elif isinstance(value, np.ndarray) and not isinstance(value, np.ma.MaskedArray):
         fault, kind = "", str(value.dtype)
     else:
-        return f"no array ({type(value).__name__})"
+        return f"not an array ({type(value).__name__})"
     if fault:
         return fault
     floating = value.is_floating_point() if isinstance(value, Tensor) else value.dtype.kind == "f"
@@ -199,7 +200,7 @@ def _fault(value: Any, own: Tensor | None) -> str:
         wanted = str(own.dtype).removeprefix("torch.")
         return "" if kind == wanted else f"{word(kind)} instead of {wanted}"
     if not floating:
-        return f"no floating numbers ({word(kind)})"
+        return f"not floating-point numbers ({word(kind)})"
     if 0 in value.shape and (own is None or 0 not in own.shape):
         return "empty"
     return ""
@@ -207,7 +208,7 @@ def _fault(value: Any, own: Tensor | None) -> str:
 
 def _tensor_fault(tensor: Tensor) -> str:
     if nn.parameter.is_lazy(tensor):
-        return "of no size yet (a lazy layer)"
+        return "of unknown size (a lazy layer)"
     if tensor.is_meta:
         return "without values (on the meta device)"
     if tensor.is_quantized:
@@ -219,17 +220,17 @@ def _tensor_fault(tensor: Tensor) -> str:
 
 def as_tensors(
     arrays: Mapping[str, Any],  # checked by `check_arrays`
-    where: str,  # what messages begin with
-    own: Mapping[str, Tensor],  # the network's, by the same names: their types are taken
+    where: str,  # start of messages
+    own: Mapping[str, Tensor],  # the network's weights, by the same names: their types are used
 ) -> dict[str, Tensor]:
     """Copies on the CPU. Raises `AvbookError` with the names of those that are not finite, such as
-    1e300 where the network has float32."""
+    1e300 if the network has float32."""
     found, infinite = {}, []
     for name, value in arrays.items():
         try:
             found[name] = _copied(value, own[name].dtype)
             finite = bool(found[name].isfinite().all())
-        except Exception as error:  # out of memory, a tensor of another library's
+        except Exception as error:  # out of memory, a tensor of another library
             raise AvbookError(
                 f"{where}: {word(name)} cannot be read ({first_line(error)})"
             ) from None
@@ -237,7 +238,7 @@ def as_tensors(
             infinite.append(name)
     if infinite:
         raise AvbookError(
-            f"{where}: not finite: {listed(infinite, 5)}; expected finite numbers: take the weights"
+            f"{where}: not finite: {listed(infinite, 5)}; expected finite numbers: use the weights"
             " of an earlier epoch, or get the file again"
         )
     return found
@@ -246,7 +247,7 @@ def as_tensors(
 def _copied(value: Any, dtype: torch.dtype) -> Tensor:
     if isinstance(value, np.ndarray):
         if value.dtype.kind == "f" and value.dtype.str not in ("<f2", "<f4", "<f8"):
-            with np.errstate(over="ignore"):  # of another byte order, or longer than PyTorch knows
+            with np.errstate(over="ignore"):  # of another byte order, or a type that PyTorch lacks
                 value = value.astype(np.float64)
         value = torch.from_numpy(np.array(value))
     return value.detach().to(device="cpu", dtype=dtype, copy=True)
@@ -257,7 +258,7 @@ def listed(
     names: Iterable[Any],
     most: int = 40,
 ) -> str:
-    """The names in one line, the first of them where they are very many."""
+    """The names in one line; only the first ones if there are very many."""
     names = list(names)
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(word(name) for name in names[:most]) + more
@@ -265,22 +266,22 @@ def listed(
 
 def word(
     name: Any,
-    quoted: bool = False,  # as Python writes it
+    quoted: bool = False,  # as Python's repr
     longest: int = 120,  # characters
 ) -> str:
-    """A name in one line: as it stands where it is an ordinary one."""
+    """A name in one line: unchanged if it is an ordinary one."""
     try:
         text = repr(name) if quoted or not str(name).isprintable() else str(name)
-    except Exception:  # a key of the user's that cannot say what it is
+    except Exception:  # a user's key whose repr fails
         text = type(name).__name__
-    text = " ".join(text.split())  # the repr of an array has lines
+    text = " ".join(text.split())  # the repr of an array has several lines
     return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 def first_line(
     error: Exception,
 ) -> str:
-    """An exception in one line that is not too long."""
+    """An exception in one line of limited length."""
     lines = str(error).strip().splitlines()
     text = lines[0] if lines else ""
     return (f"{type(error).__name__}: {text}" if text else type(error).__name__)[:200]

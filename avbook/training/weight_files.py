@@ -19,41 +19,41 @@ from avbook.training.state_dicts import MOST, first_line
 
 __all__ = ["read_torch", "NpzArrays"]
 
-_ZIP = b"PK\x03\x04"  # how a zip archive begins
+_ZIP = b"PK\x03\x04"  # first bytes of a zip archive
 _READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
 # ------------------------------------------------------------------------------------------ PyTorch
 def read_torch(
-    path: str | os.PathLike,  # of `torch.save`, in either of its formats
+    path: str | os.PathLike,  # file of `torch.save`, in either of its formats
 ) -> Any:
-    """What the file holds, on the CPU: tensors, numbers, words and containers of these.
+    """The content of the file, on the CPU: tensors, numbers, strings and containers of these.
 
-    Raises `AvbookError` where it holds anything else, such as a whole network: reading that would
-    run code from the file."""
+    Raises `AvbookError` for any other content, such as a whole network: reading it would run code
+    from the file."""
     check_regular(path)
     try:
         _check_stored(path)
         return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # many types, each for another broken byte
+    except Exception as error:  # many types, depending on the broken byte
         if found := re.search(r"GLOBAL ([\w.]+)", str(error)):
             told = f"it holds {found[1][:100]}"
-        elif type(error).__name__ == "UnpicklingError":  # its text is of many lines
+        elif type(error).__name__ == "UnpicklingError":  # its text has many lines
             told = "a broken pickle, or one of another program"
         else:
             told = first_line(error)
         raise AvbookError(
-            f"{path}: not weights alone ({told}), and what else a pickle holds is never read; in"
+            f"{path}: not weights only ({told}), and other content of a pickle is never read; in"
             " the program that wrote it save the network's state_dict, or as safetensors"
         ) from None
 
 
 def _check_stored(path: str | os.PathLike) -> None:
-    """Nothing; raises ValueError where parts of an archive are compressed. PyTorch never does that,
-    and what is compressed may be of any size once it is read."""
+    """Raises ValueError if parts of an archive are compressed. PyTorch never does that, and
+    compressed data may expand to any size."""
     with open(path, "rb") as file:
         if file.read(len(_ZIP)) != _ZIP:
-            return  # of the format before 2020
+            return  # the format before 2020
     with zipfile.ZipFile(path) as archive:
         parts = archive.infolist()
     if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
@@ -62,16 +62,15 @@ def _check_stored(path: str | os.PathLike) -> None:
 
 # -------------------------------------------------------------------------------------------- NumPy
 class NpzArrays(Mapping[str, np.ndarray]):
-    """The arrays of a .npz file, each read when it is asked for; shapes and types are checked
-    before.
+    """The arrays of a .npz file, each read on access; shapes and types are checked first.
 
-    Raises `AvbookError` for what is no such file, for arrays of objects, for arrays larger than
-    their part of the file, and where all together are larger than weights can be."""
+    Raises `AvbookError` for another file format, for arrays of objects, for arrays larger than
+    their part of the file, and if all together are larger than weights can be."""
 
     def __init__(
         self,
         archive: zipfile.ZipFile,
-        where: str,  # what messages begin with, such as the file
+        where: str,  # start of messages, such as the file
     ):
         self.archive, self.where = archive, where
         self.parts: dict[str, zipfile.ZipInfo] = {}
@@ -87,7 +86,7 @@ class NpzArrays(Mapping[str, np.ndarray]):
 
     @classmethod
     def of_path(cls, path: str | os.PathLike) -> NpzArrays:
-        """Those of a file."""
+        """The arrays of a file."""
         check_regular(path)
         try:
             archive = zipfile.ZipFile(path)
@@ -111,18 +110,18 @@ class NpzArrays(Mapping[str, np.ndarray]):
         try:
             with self.archive.open(part) as file:
                 return read(file)
-        except Exception as error:  # many types, each for another broken byte
+        except Exception as error:  # many types, depending on the broken byte
             raise self._refusal(f"{part.filename[:100]!r}: {first_line(error)}") from None
 
     def _refusal(self, told: str) -> AvbookError:
         return AvbookError(
             f"{self.where}: not a .npz file of weights ({told}); write it again with numpy.savez,"
-            " one array a name"
+            " one array per name"
         )
 
 
 def _numbers_in(file, part: zipfile.ZipInfo) -> int:
-    """How many numbers an array holds, by its header; ValueError where that is not its size."""
+    """The number of values in an array, by its header; ValueError if that is not its size."""
     version = npy.read_magic(file)
     if version not in _READERS:
         raise ValueError(f"version {version} of NumPy's format")

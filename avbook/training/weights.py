@@ -49,10 +49,10 @@ def write_tensors(
     tensors: dict[str, Tensor],  # what to keep, on any device
     meta: dict[str, Any],  # what else to keep: anything JSON can say
 ) -> Path:
-    """The path, once the file stands there whole; a reader sees the old file or the new one, never
+    """Writes the file whole and returns its path; a reader sees the old file or the new one, never
     a part.
 
-    Raises `AvbookError` where the file cannot be written (a full disk, no permission) and leaves
+    Raises `AvbookError` if the file cannot be written (a full disk, no permission) and leaves
     nothing behind."""
     path = Path(path)
     content = pack_tensors(tensors, meta)
@@ -64,14 +64,14 @@ def write_tensors(
 
 
 def pack_tensors(
-    tensors: dict[str, Tensor],  # what to keep, on any device
-    meta: dict[str, Any],  # what else to keep: anything JSON can say
+    tensors: dict[str, Tensor],  # tensors to store, on any device
+    meta: dict[str, Any],  # metadata: any JSON value
 ) -> bytes:
     """The content of the file that `write_tensors` writes."""
     from safetensors.torch import save
 
-    # a copy of each: safetensors refuses two names for one memory, and a module that is used
-    # twice has just that
+    # a copy of each: safetensors refuses two names for one memory, which occur when a module is
+    # used twice
     plain = {
         name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()
     }
@@ -79,27 +79,27 @@ def pack_tensors(
 
 
 def _steady(
-    data: bytes,  # of a safetensors file
+    data: bytes,  # content of a safetensors file
 ) -> bytes:
-    """The same with the metadata sorted: safetensors writes them in another order each time, so
-    that no two files would have the same bytes."""
+    """The same content with sorted metadata: safetensors writes it in another order each time, so
+    the bytes would differ between runs."""
     (length,) = struct.unpack("<Q", data[:8])
     header = json.loads(data[8 : 8 + length])
     meta = header.pop("__metadata__")
     text = json.dumps({"__metadata__": dict(sorted(meta.items())), **header}, separators=(",", ":"))
-    text += " " * (-len(text) % 8)  # the values begin at a multiple of 8, as they did
+    text += " " * (-len(text) % 8)  # the values start at a multiple of 8, as before
     return b"".join((struct.pack("<Q", len(text)), text.encode(), memoryview(data)[8 + length :]))
 
 
 def read_tensors(
     path: str | os.PathLike,  # a safetensors file, ours or not
-    most: int | None = None,  # numbers in all tensors together; None: as many as can be held
+    most: int | None = None,  # limit of values in all tensors; None: none
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors of a file, on the CPU, and what `write_tensors` was told beside them ({} where
-    another program wrote it).
+    """The tensors of a file, on the CPU, and the metadata of `write_tensors` ({} if another program
+    wrote it).
 
-    Raises `AvbookError` for what is no regular file, no whole safetensors file, larger than `most`
-    by its header, or has beside its tensors what `write_tensors` never writes."""
+    Raises `AvbookError` if the file is not a regular file, not a complete safetensors file, larger
+    than `most` by its header, or has metadata that `write_tensors` never writes."""
     from safetensors import safe_open
 
     check_regular(path)
@@ -110,9 +110,9 @@ def read_tensors(
             numbers = sum(math.prod(shape) for shape in shapes)
             if most is not None and numbers > most:
                 raise ValueError(f"{numbers:,} numbers; expected at most {most:,}")
-            # copies: a tensor of the file itself would change with it
+            # copies: a tensor of the file itself would change with the file
             return {name: file.get_tensor(name).clone() for name in file.keys()}, meta
-    except Exception as error:  # many types: of the library, of PyTorch for a type it lacks
+    except Exception as error:  # many types: of the library, of PyTorch for a missing type
         raise AvbookError(
             f"{path}: not a whole safetensors file ({first_line(error)}); write it again or remove"
             " it"
@@ -120,7 +120,7 @@ def read_tensors(
 
 
 def _parse_meta(text: str) -> dict[str, Any]:
-    """What stands beside the tensors; NaN is a score that has nothing to count."""
+    """The metadata; NaN is an undefined score."""
 
     def refuse(word: str) -> float:
         if word == "NaN":
@@ -132,22 +132,22 @@ def _parse_meta(text: str) -> dict[str, Any]:
 
     meta = json.loads(text, parse_constant=refuse, parse_float=finite)
     if not isinstance(meta, dict):
-        raise ValueError("its metadata is no object")
+        raise ValueError("its metadata is not an object")
     return meta
 
 
 # ------------------------------------------------------------------------------------------ weights
-LONGEST = 4096  # characters of a path: more are the contents of a file
+LONGEST = 4096  # longest path in characters: a longer text is the content of a file
 TORCH = (".pt", ".pth", ".pkl", ".bin", ".ckpt", ".tar")
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights by name as they were given, each an array of floating numbers that can be held."""
+    """Weights by the given names, each an array of floating-point numbers of possible size."""
 
-    where: str  # what messages begin with, such as the file
+    where: str  # start of messages, such as the file
     arrays: Mapping[str, Any]  # name, without prefixes -> tensor or array
-    meta: dict[str, Any]  # what `write_tensors` was told beside them
+    meta: dict[str, Any]  # metadata of `write_tensors`
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -155,9 +155,9 @@ class Weights:
 
     def tensors(
         self,
-        own: Mapping[str, Tensor],  # the network's, by the same names: their types are taken
+        own: Mapping[str, Tensor],  # the network's weights, by the same names: their types are used
     ) -> dict[str, Tensor]:
-        """Copies of those that the network has; raises `AvbookError` where one is not finite."""
+        """Copies of the network's weights; raises `AvbookError` if one is not finite."""
         wanted = {name: value for name, value in self.arrays.items() if name in own}
         return as_tensors(wanted, self.where, own)
 
@@ -172,11 +172,11 @@ def read_weights(
     own: Mapping[str, Tensor] | None = None,  # the network's, for its counters and empty weights
 ) -> Weights:
     """The weights in any of these forms, without the prefixes `module.`, `_orig_mod.`, `model.` and
-    `net.` where all names have them.
+    `net.` if all names have them.
 
-    Nothing is unpickled. Raises `AvbookError` for every other form, for values that are no arrays
-    of floating numbers, and for more of them than can be held; `Weights.tensors` for those that are
-    not finite."""
+    Nothing is unpickled. Raises `AvbookError` for every other form, for values that are not arrays
+    of floating-point numbers, and if they are too large; `Weights.tensors` raises for values that
+    are not finite."""
     where, found, meta = _opened(source, what)
     weights = found if isinstance(found, NpzArrays) else unwrap(found, where)
     names = plain_names(weights.keys(), where, known)
@@ -186,8 +186,7 @@ def read_weights(
 
 
 def _opened(source: Any, what: str) -> tuple[str, Any, dict[str, Any]]:
-    """What messages begin with, what a file holds (or the source itself), and what stands beside
-    it."""
+    """The start of messages, the content of a file (or the source itself), and its metadata."""
     if isinstance(source, NpzFile):
         if not isinstance(source.zip, zipfile.ZipFile):
             raise AvbookError(f"{what}: the .npz file is closed; pass its path")
@@ -215,22 +214,22 @@ def _opened(source: Any, what: str) -> tuple[str, Any, dict[str, Any]]:
 def save_weights(
     net: nn.Module,  # any network
     path: str | os.PathLike,  # the file, ending in .safetensors
-    # kept beside the weights, such as the options the network was built with
+    # metadata stored with the weights, such as the options of the network
     meta: dict[str, Any] | None = None,
 ) -> Path:
-    """The path of the file that now holds the network's weights, its class's name and `meta`."""
+    """Writes the network's weights, its class name and `meta`, and returns the path of the file."""
     return write_tensors(path, net.state_dict(), {"class": type(net).__name__, **(meta or {})})
 
 
 def load_weights(
-    net: nn.Module,  # built with the options the weights were trained with
-    # a file of `save_weights`, or any other form that `read_weights` takes, with the same names
+    net: nn.Module,  # built with the options of the training
+    # a file of `save_weights`, or any other form of `read_weights`, with the same names
     source: Any,
 ) -> dict[str, Any]:
-    """What was kept beside the weights; the network holds them afterwards.
+    """Loads the weights into the network and returns the metadata stored with them.
 
-    Raises `AvbookError` where the file is of another class, where names or shapes differ, and for
-    all that `read_weights` refuses, and says which; the network is then as it was."""
+    Raises `AvbookError` if the file belongs to another class, if names or shapes differ, and as
+    `read_weights` does; the network is then unchanged."""
     own = net.state_dict()
     weights = read_weights(source, known=tuple(own), own=own)
     check_fit(weights, net)
@@ -240,10 +239,10 @@ def load_weights(
 
 def check_fit(
     weights: Weights,
-    net: nn.Module,  # its values play no part: it may be on the meta device
+    net: nn.Module,  # its values are not used: it may be on the meta device
     advice: str = "build it with the options of that run",
 ) -> None:
-    """Nothing; raises `AvbookError` where class, names or shapes are not the network's."""
+    """Raises `AvbookError` if class, names or shapes are not the network's."""
     kind = type(net).__name__
     if weights.meta.get("class", kind) != kind:
         told = word(weights.meta["class"])
@@ -261,13 +260,13 @@ def check_fit(
 
 # ------------------------------------------------------------------------------------------ phrases
 def differences(
-    before: dict[str, Any],  # nested at will
+    before: dict[str, Any],  # nested to any depth
     after: dict[str, Any],
     was: str = "was",
     now: str = "now",
 ) -> list[str]:
-    """One phrase for each entry that differs, such as `options.lr was 0.001, now 0.01`; [] where
-    both say the same."""
+    """One phrase for each entry that differs, such as `options.lr was 0.001, now 0.01`; [] if there
+    is none."""
     found = []
     for key in [*before, *(key for key in after if key not in before)]:
         if isinstance(before.get(key), dict) and isinstance(after.get(key), dict):
@@ -284,10 +283,10 @@ def differences(
 
 
 def some_of(
-    found: list[str],  # of `differences`
+    found: list[str],  # phrases of `differences`
     most: int = 3,
 ) -> str:
-    """The first few phrases in one line, and how many more there are."""
+    """The first few phrases in one line, and the number of further ones."""
     return "; ".join(found[:most]) + (
         f"; and {len(found) - most} more" if len(found) > most else ""
     )

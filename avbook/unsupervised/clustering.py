@@ -1,4 +1,4 @@
-"""Clustering baselines: k-means, spectral clustering and chance, beside the pseudo-labels."""
+"""Clustering baselines for the pseudo-labels: k-means, spectral clustering, random labels."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def raw_features(
     split,  # of an AVE data set; only `audio` and `visual` are read
     batch_size: int = 256,
 ) -> Tensor:
-    """What the frozen extractors say of each clip, (N, da + dv): means over seconds and positions,
-    each modality of length one."""
+    """The frozen extractors' features of each clip, (N, da + dv): means over seconds and positions,
+    each modality scaled to length one."""
     parts = []
     for start in range(0, len(split), batch_size):
         batch = split.batch(range(start, min(start + batch_size, len(split))))
@@ -37,12 +37,12 @@ def raw_features(
 
 def group(
     features: Tensor,  # (N, D)
-    categories: int,  # how many groups
+    categories: int,  # number of groups
     method: str = "kmeans",  # "kmeans" or "spectral" on features of length one; "random"
     k: int = 30,  # neighbours in the graph of spectral clustering
     seed: int = 0,
 ) -> Tensor:
-    """A group for each clip, (N,) from 0 to categories - 1. Raises `AvbookError` for an unknown
+    """The group of each clip, (N,) from 0 to categories - 1. Raises `AvbookError` for an unknown
     method or too few clips."""
     if method not in METHODS:
         raise AvbookError(f"method={method!r}: expected one of {', '.join(METHODS)}")
@@ -70,9 +70,9 @@ def group(
 def nearest_mean(
     features: Tensor,  # (N, D) of the grouped clips
     groups: Tensor,  # (N,)
-    others: Tensor,  # (M, D) of clips to be put in a group
+    others: Tensor,  # (M, D) of clips to assign to a group
     categories: int,
-    method: str = "kmeans",  # "random": by chance as well
+    method: str = "kmeans",  # "random": assigned at random as well
     seed: int = 0,
 ) -> Tensor:
     """(M, categories) one-hot: the group whose mean has the largest cosine with the clip."""

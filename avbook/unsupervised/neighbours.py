@@ -1,11 +1,11 @@
 """Affinity and repulsion sets: the K most similar and K most dissimilar vectors, by cosine.
 
-Exact, without a matrix of N × N: similarities come in blocks of rows, and what is kept is 2·N·K
-indices. Unit vectors are rounded to a grid on which float64 adds without rounding, so that block
-size, number of threads and device change nothing. From some N on, a product in float32 is faster:
-it proposes a few candidates more than K, whose exact cosines decide. Where rounding could have cost
-a true neighbour its place among the candidates, or more clips than candidates are equally near, the
-row is searched again without candidates."""
+Exact, without a matrix of N × N: similarities are computed in blocks of rows, and only 2·N·K
+indices are kept. Unit vectors are rounded to a grid on which float64 sums are exact, so the result
+does not depend on block size, number of threads or device. For large N a product in float32 is
+faster: it proposes a few candidates more than K, which are ranked by exact cosines. If rounding
+could have cost a true neighbour its place among the candidates, or more clips than candidates are
+equally near, the row is searched again without candidates."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ __all__ = [
 ]
 
 # unit rows are rounded to multiples of 1/GRID: products and sums of them are exact in float64, in
-# whatever order they are added
+# any order of addition
 GRID = 2.0**24
 SPARE = 10  # candidates beyond K that a product in float32 proposes
-GROUP = 64  # the largest of a long row are sought among the groups with the largest maxima
-BUDGET = 2**25  # numbers a block may hold, unless told
-# up to so many vectors all products are in float64: half the speed, and nothing to be computed
+GROUP = 64  # the largest values of a long row are sought in the groups with the largest maxima
+BUDGET = 2**25  # numbers in a block by default
+# up to this many vectors all products are in float64: half the speed, but no row has to be computed
 # again
 SMALL = 2**14
 
 
 @dataclass(frozen=True)
 class ContrastiveSets:
-    """Who is most and least like whom: rows of indices into the N vectors, nearest (farthest)
-    first, equal ones by index."""
+    """The nearest and farthest others of each vector: rows of indices into the N vectors, nearest
+    (farthest) first, ties by index."""
 
     affinity: Tensor  # (N, K) int64: the most similar others
     repulsion: Tensor  # (N, K) int64: the most dissimilar others
@@ -57,26 +57,26 @@ def contrastive_sets(
     features: Tensor,  # (N, D), any floating type; a row of zeros has cosine 0 with every other
     k: int = 30,  # size of each set, at most N - 1
     *,
-    # or "approximate": an inverted-file index (FAISS; `pip install "avbook[ann]"`), whose
-    # proposals are ranked exactly
+    # or "approximate": an inverted-file index (FAISS; `pip install "avbook[ann]"`), whose proposals
+    # are ranked exactly
     method: str = "exact",
     block: int | None = None,  # rows of similarities at a time; None: as many as fit 256 MiB
-    device: str | torch.device = "auto",  # where the products are computed
-    probes: int = 32,  # "approximate": how many cells of the index a query looks into
-    seed: int = 0,  # "approximate": of the index's cells
+    device: str | torch.device = "auto",  # device of the products
+    probes: int = 32,  # "approximate": cells of the index searched per query
+    seed: int = 0,  # "approximate": seed of the index's cells
 ) -> ContrastiveSets:
     """Affinity and repulsion set of every row (CMLCL, before Eq. 9), on the CPU; a row is never in
     its own sets.
 
     With 2K > N - 1 the two sets share members; with K = N - 1 both hold all others. Ties are broken
-    by index. Memory O(N·(D + K)) besides one block. Raises `AvbookError` on other shapes, values
-    that are not finite, K out of range, an unknown method, FAISS missing."""
+    by index. Memory O(N·(D + K)) plus one block. Raises `AvbookError` for other shapes, values that
+    are not finite, K out of range, an unknown method, and if FAISS is missing."""
     if method not in ("exact", "approximate"):
         raise AvbookError(f"method={method!r}: expected 'exact' or 'approximate'")
     if block is not None and (not isinstance(block, int) or block < 1):
         raise AvbookError(f"block={block!r}: expected a whole number of rows, at least 1, or None")
     device = default_device() if device == "auto" else torch.device(device)
-    if device.type == "mps":  # it has no float64
+    if device.type == "mps":  # which has no float64
         device = torch.device("cpu")
     unit = unit_rows(features, device)
     n = len(unit)
@@ -98,7 +98,7 @@ def unit_rows(
     device: torch.device | str = "cpu",
 ) -> Tensor:
     """Rows of length one, (N, D) float32 on the device, each number rounded to a multiple of 2^-24;
-    rows of zeros stay zero."""
+    zero rows stay zero."""
     if (
         not isinstance(features, Tensor)
         or features.ndim != 2
@@ -121,7 +121,7 @@ def unit_rows(
         if not part.isfinite().all():
             row = start + int((~part.isfinite()).any(1).nonzero()[0])
             raise AvbookError(
-                f"features of row {row} are not finite: expected numbers; look for the clip or the"
+                f"features of row {row} are not finite: expected numbers; check the clip or the"
                 " training step that made them"
             )
         part = part / part.abs().amax(1, keepdim=True).clamp_min(
@@ -136,7 +136,7 @@ def recall(
     found: Tensor,  # (N, K) indices
     true: Tensor,  # (N, K) indices
 ) -> float:
-    """The share of the true neighbours that were found, 0 to 1, whatever their order."""
+    """The share of the true neighbours that were found, 0 to 1, in any order."""
     if found.shape != true.shape:
         raise AvbookError(
             f"found is {tuple(found.shape)} and true {tuple(true.shape)}: expected the same videos"
@@ -151,8 +151,8 @@ def recall(
 
 @contextlib.contextmanager
 def full_precision():
-    """Products of float32 in float32, and afterwards as before: the error bound of the candidates
-    relies on it."""
+    """Computes float32 products in full precision within the block: the error bound of the
+    candidates relies on it."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:
@@ -166,16 +166,16 @@ def search_rows(
     unit: Tensor,  # (N, D) from `unit_rows`
     k: int,
     block: int,  # rows of similarities at a time
-    queries: Tensor | None = None,  # (Q,) rows whose sets are wanted; None: all
+    queries: Tensor | None = None,  # (Q,) rows whose sets are requested; None: all
 ) -> tuple[Tensor, Tensor]:
-    """Affinity and repulsion sets of the rows, each (Q, K) on the CPU, exactly: what
-    `contrastive_sets` does block by block."""
+    """Affinity and repulsion sets of the rows, each (Q, K) on the CPU, exact: the block-wise part
+    of `contrastive_sets`."""
     n, dim = unit.shape
     queries = torch.arange(n) if queries is None else queries
     count, table = min(k + SPARE, n - 1), unit.double() if n <= SMALL else unit
     error = (
         0.0 if n <= SMALL else 1.1 * dim * 2.0**-24
-    )  # of a product of unit rows in float32, whatever the order it is summed in
+    )  # of a float32 product of unit rows, for any order of summation
     sets = torch.empty(2, len(queries), k, dtype=torch.int64)
     scores = torch.empty(min(block, len(queries)), n, device=unit.device, dtype=table.dtype)
     for start in range(0, len(queries), block):
@@ -183,16 +183,16 @@ def search_rows(
         here = torch.arange(len(rows), device=unit.device)
         part = torch.mm(table[rows], table.T, out=scores[: len(rows)])
         for which, largest in enumerate((True, False)):
-            part[here, rows] = float("-inf") if largest else float("inf")  # never its own neighbour
+            part[here, rows] = (
+                float("-inf") if largest else float("inf")
+            )  # a row is never its own neighbour
             values, columns = _extremes(part, count, largest)
             best, exact = (
                 _ranked(unit, rows, columns, k, largest)
                 if error
                 else _in_order(values, columns, k, largest)
             )
-            if (
-                count < n - 1
-            ):  # could one that was left out be as near as the last one that was taken?
+            if count < n - 1:  # could one left out be as near as the last one taken?
                 last, left_out = (
                     exact[:, -1],
                     (values.double().amin(1) if largest else values.double().amax(1)),
@@ -227,9 +227,9 @@ def _extremes(scores: Tensor, count: int, largest: bool) -> tuple[Tensor, Tensor
 def _ranked(
     unit: Tensor, rows: Tensor, columns: Tensor, k: int, largest: bool
 ) -> tuple[Tensor, Tensor]:
-    """(columns, cosines), each (rows, k): the candidates' best, by exact cosine and then by index;
-    a row itself comes last."""
-    step = max(1, 2**17 // (columns.shape[1] * unit.shape[1]))  # what a core's cache holds
+    """(columns, cosines), each (rows, k): the best candidates, by exact cosine and then by index; a
+    row itself comes last."""
+    step = max(1, 2**17 // (columns.shape[1] * unit.shape[1]))  # what fits a core's cache
     found = []
     for here, at in zip(rows.split(step), columns.split(step)):
         near = unit.index_select(0, at.flatten()).view(len(at), -1, unit.shape[1])
@@ -247,8 +247,8 @@ def _in_order(cosines: Tensor, columns: Tensor, k: int, largest: bool) -> tuple[
 
 
 def _without_candidates(unit: Tensor, rows: Tensor, k: int, largest: bool) -> Tensor:
-    """(rows, k): the same from exact cosines with all others, for rows where many others are alike
-    to the last digits."""
+    """(rows, k): the same from exact cosines with all others, for rows with many others that are
+    alike to the last digits."""
     n, dim = unit.shape
     found = []
     for here in rows.split(max(1, BUDGET // 2 // n)):
@@ -269,7 +269,7 @@ def build_index(
     seed: int = 0,
 ):
     """A FAISS index of the rows in cells around 4·√N centres (one cell below 1000 rows);
-    `AvbookError` where FAISS is missing."""
+    `AvbookError` if FAISS is missing."""
     try:
         import faiss
     except ImportError:
@@ -289,10 +289,10 @@ def build_index(
 
 def search_index(
     index,  # from `build_index`
-    unit: Tensor,  # (N, D), the rows it was built of
+    unit: Tensor,  # (N, D), the rows of the index
     k: int,
-    probes: int,  # cells a query looks into
-    queries: Tensor | None = None,  # (Q,) rows whose sets are wanted; None: all
+    probes: int,  # cells searched per query
+    queries: Tensor | None = None,  # (Q,) rows whose sets are requested; None: all
 ) -> tuple[Tensor, Tensor]:
     """Affinity and repulsion sets, each (Q, K) on the CPU: the index proposes, exact cosines rank;
     the farthest are the nearest of −f."""
@@ -311,7 +311,7 @@ def search_index(
             )
             found = torch.where(
                 found < 0, rows[:, None], found
-            )  # fewer in the cells looked into: filled up with itself, which never counts
+            )  # too few in the searched cells: filled up with the row itself, which never counts
             best = _ranked(unit, rows, found, k, largest)[0]
             short = (found != rows[:, None]).sum(1) < k
             if short.any():

@@ -1,4 +1,4 @@
-"""Writes the world: clips rendered, their features extracted, the official files of AVE and LLP."""
+"""Writes the world: renders clips, extracts features, writes the official files of AVE and LLP."""
 
 from __future__ import annotations
 
@@ -66,16 +66,16 @@ SIZES = {
     task: {
         "tiny": (40, 12, 12),
         "small": (680, 200, 400),
-        task: tuple(spec.splits.values()),  # as many as the published data set has
+        task: tuple(spec.splits.values()),  # as in the published data set
     }
     for task, spec in SPECS.items()
 }  # clips for train, val and test
-DEFAULT_FEATURES = "trained"  # of a world that is asked for without any
-FIRST_SMALL = (680, 120, 200)  # clips of `small` in the first version, which has random features
+DEFAULT_FEATURES = "trained"  # default filters of a world
+FIRST_SMALL = (680, 120, 200)  # clips of `small` in the first version, which has random filters
 NEGATIVES = AVE_SPEC.background_clips / AVE_SPEC.clips  # background clips per clip of AVE
 SIDE = 56  # pixels
-VERSION = 1  # of the folder's layout
-SCRIPTS = "scripts.jsonl"  # the scripts of all clips, one a line
+VERSION = 1  # version of the folder's layout
+SCRIPTS = "scripts.jsonl"  # the scripts of all clips, one per line
 # raised when the same seed gives other bytes: a test compares them with stored hashes
 CONTENT = {"random": 1, "trained": 2}
 
@@ -100,12 +100,12 @@ def _check_features(features):
 
 def world_dims(
     task: str,  # "ave" or "llp"
-    # of a position (AVE: 64; official 512) or of a frame (LLP: 64; official 2048)
+    # width at a position (AVE: 64; official 512) or of a frame (LLP: 64; official 2048)
     visual_dim: int | None = None,
-    motion_dim: int | None = None,  # of LLP's r2plus1d_18 features (32; official 512)
+    motion_dim: int | None = None,  # width of LLP's r2plus1d_18 features (32; official 512)
 ) -> dict[str, int]:
-    """The length of each kind of feature vector. Raises AvbookError for an unknown task or an
-    impossible dimension."""
+    """The width of each kind of features. Raises AvbookError for an unknown task or an impossible
+    width."""
     spec = find_spec(task)
     audio, *visual = spec.features
     if motion_dim is not None and len(visual) < 2:
@@ -132,10 +132,10 @@ def _extractors(features, dims):
 def clip_features(
     clip: Clip,
     task: str,
-    dims: dict[str, int],  # as `world_dims` gives them
+    dims: dict[str, int],  # from `world_dims`
     features: str = DEFAULT_FEATURES,  # "random" or "trained": the filters
 ) -> dict[str, np.ndarray]:
-    """The clip rendered, then heard and looked at apart from each other: float32 arrays of
+    """The features of the rendered clip, extracted from each modality separately: float32 arrays of
     `feature_shapes`."""
     frames = render_frames(clip, SIDE, find_spec(task).frames_per_second)
     found = {}
@@ -146,12 +146,12 @@ def clip_features(
     return found
 
 
-BLOCK = 8  # clips that are written together
+BLOCK = 8  # clips written together
 
 
 def _computed(clips, task, dims, features, workers):
-    """(row, block of float32 arrays) for all clips in order; from worker processes, or from this
-    one without them."""
+    """(row, block of float32 arrays) for all clips in order, computed by worker processes or by
+    this one."""
     found = in_processes(
         partial(clip_features, task=task, dims=dims, features=features),
         clips,
@@ -233,7 +233,7 @@ def _script_lines(clips):
 
 
 def _fill(folder, task, size, seed, dims, features, annotations, workers, progress):
-    """Everything into the (temporary) folder; `world.json` last."""
+    """Writes everything into the (temporary) folder; `world.json` last."""
     from tqdm import tqdm
 
     levers = FIRST if features == "random" else SECOND[task]
@@ -293,7 +293,7 @@ def _fill(folder, task, size, seed, dims, features, annotations, workers, progre
         "seconds": SECONDS,
         "counts": counts,
     }
-    if features == "trained":  # a world of random filters has the bytes of the first version
+    if features == "trained":  # a world with random filters has the bytes of the first version
         info["features"] = {"filters": features, "weights": extractor_weights().hash}
     (folder / WORLD_FILE).write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
 
@@ -302,12 +302,12 @@ def world_clips(
     task: str = "ave",  # "ave" or "llp"
     size: str = "small",
     *,
-    annotations=None,  # see `write_world`
+    annotations=None,  # as for `write_world`
     seed: int = 0,
     features: str = DEFAULT_FEATURES,  # "random" or "trained": the version of the clips
 ) -> list[Clip]:
-    """The scripts of all clips that `write_world` would write, in the order of their rows,
-    background clips last. Raises AvbookError as `write_world` does."""
+    """The scripts of all clips that `write_world` would write, in row order, background clips last.
+    Raises AvbookError as `write_world` does."""
     counts = _checked_size(task, size, features)
     _check_seed(seed)
     levers = FIRST if features == "random" else SECOND[task]
@@ -317,25 +317,24 @@ def world_clips(
 
 def write_world(
     out,  # folder to make; must not exist, or be empty
-    task: str = "ave",  # "ave" or "llp": whose files to write
+    task: str = "ave",  # "ave" or "llp": the layout of the files
     size: str = "small",  # "tiny", "small", or the task's own name for the full size
     *,
-    # folder with the official annotation files: real spans, ids and splits; None: sampled ones
+    # folder with official annotation files, for real spans, ids and splits; None: sampled ones
     annotations=None,
-    seed: int = 0,  # of everything that is drawn
-    visual_dim: int | None = None,  # see `world_dims`
+    seed: int = 0,  # seed of everything that is drawn
+    visual_dim: int | None = None,  # as for `world_dims`
     motion_dim: int | None = None,
     features: str = DEFAULT_FEATURES,  # the extractors' filters: "random" or "trained"
-    # processes that render; None: one for each core, or one alone for few clips
+    # processes that render; None: one per core, or only this one for few clips
     workers: int | None = None,
     progress: bool | None = None,  # a progress bar; None: on a terminal
 ) -> Path:
     """The folder, filled with the task's official files, the scripts of all clips and `world.json`.
 
-    Written to a temporary sibling first, which takes the name only when complete and goes when
-    anything stops the work (with the next success, where this process was killed). Raises
-    AvbookError for bad input, an occupied folder, one that another process is writing, and a full
-    disk."""
+    It is written as a temporary sibling first, which gets the final name only when complete, and is
+    removed if the work stops (by the next success, if this process is killed). Raises AvbookError
+    for bad input, an occupied folder, one that another process is writing, and a full disk."""
     dims = world_dims(task, visual_dim, motion_dim)
     _checked_size(task, size, features)
     _check_seed(seed)
@@ -355,8 +354,8 @@ def write_world(
 
 @contextlib.contextmanager
 def _writing(out, wait: bool = False) -> Iterator[Path]:
-    """The absolute path of a world that no other process writes meanwhile, and that none of those
-    that were killed has left half-written; an OSError of the block as one line."""
+    """The absolute path of a world, locked against other writers and cleared of what killed writers
+    left; an OSError in the block becomes one line."""
     out = Path(out).expanduser().absolute()
     busy = None if wait else f"{out}: another process is writing this world; wait for it"
     check_writable(out.parent)
@@ -379,20 +378,19 @@ def world_folder(
     size: str = "small",
     seed: int = 0,
     visual_dim: int | None = None,
-    cache=None,  # folder that keeps worlds; None: $AVBOOK_CACHE, else ~/.cache/avbook
+    cache=None,  # folder of cached worlds; None: $AVBOOK_CACHE, else ~/.cache/avbook
     *,
     motion_dim: int | None = None,
     features: str = DEFAULT_FEATURES,  # the extractors' filters: "random" or "trained"
     workers: int | None = None,
     progress: bool | None = None,
 ) -> Path:
-    """The folder of a sampled world, built on first use (`small`: up to a minute) and found again
+    """The folder of a sampled world, built on first use (`small`: up to a minute) and reused
     afterwards.
 
-    Its name holds `CONTENT`, the version of what is written, and the trained weights' hash, so
-    another version makes a new one.
-    Several processes may ask at once: one builds, the others wait. Raises AvbookError as
-    `write_world` does."""
+    Its name contains `CONTENT`, the version of the content, and the trained weights' hash, so
+    another version makes a new folder. If several processes request it at once, one builds it and
+    the others wait. Raises AvbookError as `write_world` does."""
     dims = world_dims(task, visual_dim, motion_dim)
     _checked_size(task, size, features)
     _check_seed(seed)
@@ -401,7 +399,7 @@ def world_folder(
     filters = f"-{features}-{extractor_weights().hash}" if features == "trained" else ""
     version = CONTENT[features]
     folder = cache / f"{task}-{size}-seed{int(seed)}-{widths}{filters}-v{version}"
-    if (folder / WORLD_FILE).is_file():  # needs no lock, so that a cache may be read-only
+    if (folder / WORLD_FILE).is_file():  # needs no lock, so the cache may be read-only
         return folder
     other = "set AVBOOK_CACHE to a folder that can be written to"
     try:
@@ -423,8 +421,8 @@ def world_folder(
 def open_world(
     folder,
 ) -> dict:
-    """What `world.json` says of the folder: task, size, seed, dims, counts. Raises AvbookError
-    without a good one."""
+    """The content of the folder's `world.json`: task, size, seed, dims, counts. Raises AvbookError
+    if it is missing or invalid."""
     path = Path(folder) / WORLD_FILE
     if not os.path.lexists(path):
         raise AvbookError(
@@ -437,11 +435,11 @@ def open_world(
 
 
 def open_clip(
-    folder,  # of a world
+    folder,  # folder of a world
     id: str | int,  # video id, or row
 ) -> Clip:
     """The script of one clip, for `render_frames` and `render_sound`. Raises AvbookError if no row
-    has the id, or several, and for a row that is no script."""
+    or several rows have the id, and for a row that is not a script."""
     open_world(folder)
     path = Path(folder) / SCRIPTS
     lines = read_bytes(path).splitlines()
@@ -452,7 +450,7 @@ def open_clip(
         rows = [i for i, line in enumerate(lines) if key in line]
     if len(rows) > 1:
         raise AvbookError(
-            f"{folder}: id {id!r} stands in rows {', '.join(map(str, rows))}; pass the row instead"
+            f"{folder}: id {id!r} is in rows {', '.join(map(str, rows))}; pass the row instead"
         )
     if not rows or not 0 <= rows[0] < len(lines):
         some = re.search(rb'"id": "([A-Za-z0-9_-]+)"', lines[0]) if lines else None
@@ -462,10 +460,10 @@ def open_clip(
 
 
 def open_clips(
-    folder,  # of a world
+    folder,  # folder of a world
 ) -> list[Clip]:
-    """The scripts of all clips in the order of their rows, background clips last. Raises
-    AvbookError for a row that is no script."""
+    """The scripts of all clips in row order, background clips last. Raises AvbookError for a row
+    that is not a script."""
     open_world(folder)
     path = Path(folder) / SCRIPTS
     lines = read_bytes(path).splitlines()

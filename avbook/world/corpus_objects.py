@@ -1,4 +1,4 @@
-"""Drawings of things that neither AVE nor LLP names: the extractors' training corpus has them."""
+"""Drawings of objects that neither AVE nor LLP has, for the extractors' training corpus."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def crowd(c: Canvas) -> None:
 
 
 def hands(c: Canvas) -> None:
-    """Paints two hands that meet once a movement."""
+    """Paints two hands that meet once per movement."""
     apart = 0.42 * (1 - c.open() / max(c.gain, 1e-6) * (0.5 + 0.5 * c.gain))
     for side in (-1, 1):
         hand = c.moved(side * (0.17 + apart), 0, side * (0.03 + 0.05 * apart))

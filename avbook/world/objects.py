@@ -163,7 +163,7 @@ def aeroplane(c: Canvas) -> None:
 
 
 def helicopter(c: Canvas) -> None:
-    """Paints a helicopter; the rotor turns half a turn a movement."""
+    """Paints a helicopter; the rotor makes half a turn per movement."""
     c.body(limb(-0.95, -0.1, -0.1, 0.1, 0.06, 0.15))
     c.body(oval(0.3, 0.15, 0.55, 0.4))
     c.fill(oval(0.36, 0.1, 0.44, 0.28) & half(-1, 0, -0.3), GLASS)
@@ -312,7 +312,7 @@ def bell(c: Canvas) -> None:
 
 
 def clock(c: Canvas) -> None:
-    """Paints a clock whose second hand jumps once a movement, and its pendulum."""
+    """Paints a clock whose second hand jumps once per movement, and its pendulum."""
     c.fill(box(0, 0.5, 0.3, 0.5, 0.06), c.ink * 0.55)
     swing = c.moved(0, 0.0, 0.06 * c.swing())
     swing.fill(limb(0, 0.2, 0, 0.75, 0.025), GOLD, rim=False)
@@ -388,7 +388,7 @@ def pan(c: Canvas) -> None:
 
 
 def toilet(c: Canvas) -> None:
-    """Paints a toilet whose water whirls once a movement."""
+    """Paints a toilet whose water whirls once per movement."""
     c.body(box(0, -0.6, 0.55, 0.34, 0.08))
     c.fill(limb(-0.38, -0.72, -0.2, -0.72 + 0.1 * c.open(), 0.045), SILVER)
     c.body(lathe(0.2, 0.95, 0.5, -0.5, 0.18))
@@ -463,7 +463,7 @@ def mower(c: Canvas) -> None:
 
 
 def vacuum(c: Canvas) -> None:
-    """Paints a vacuum cleaner whose nozzle goes to and fro."""
+    """Paints a vacuum cleaner whose nozzle moves back and forth."""
     push = 0.2 * c.swing()
     c.fill(
         limb(-0.55, 0.1, -0.35, -0.45, 0.07)
@@ -499,7 +499,7 @@ def blender(c: Canvas) -> None:
 
 
 def ball(c: Canvas) -> None:
-    """Paints a basketball that turns once a movement."""
+    """Paints a basketball that turns once per movement."""
     spin = c.moved(0, 0, c.cycle())
     spin.body(disc(0, 0, 0.5))
     lines = (

@@ -1,5 +1,4 @@
-"""What the files of a world hold that are read again: `world.json`, and a line of
-`scripts.jsonl`."""
+"""Required content of a world's files: `world.json`, and a line of `scripts.jsonl`."""
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ __all__ = ["WorldInfo", "ClipRecord", "SourceRecord"]
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[int, Field(ge=1, le=10 * SECONDS)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Bits = Annotated[str, Field(pattern=r"\A[01]+\z")]  # one character a second
+Bits = Annotated[str, Field(pattern=r"\A[01]+\z")]  # one character per second
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
@@ -42,7 +41,7 @@ class WorldInfo(Schema):
 
 
 class SourceRecord(Schema):
-    """One source of a clip, as `clip_record` writes it."""
+    """One source of a clip, as written by `clip_record`."""
 
     category: str
     heard: Bits
@@ -57,7 +56,7 @@ class SourceRecord(Schema):
 
 
 class ClipRecord(Schema):
-    """A clip, as `clip_record` writes it."""
+    """A clip, as written by `clip_record`."""
 
     id: str
     sources: list[SourceRecord]

@@ -1,4 +1,4 @@
-"""Training of the world's extractors on the corpus, and their conversion to whole numbers."""
+"""Training of the world's extractors on the corpus, and their conversion to integers."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ from avbook.world.corpus import PICTURES, SOUNDS, render_pair, render_second
 __all__ = ["TrainingOptions", "train_extractors", "compare_extractors"]
 
 FILE, LOG = "extractors.safetensors", "training.json"
-HELD_OUT = 0.1  # share of the corpus that is not trained on
+HELD_OUT = 0.1  # held-out share of the corpus
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How the extractors are trained; the world's calibration chose the numbers."""
+    """The training options of the extractors; the numbers come from the world's calibration."""
 
     seed: int = 0  # of the corpus, the initial weights and the order of the examples
     pictures: int = 10_000  # pairs of frames
@@ -53,16 +53,16 @@ class TrainingOptions:
     sound_epochs: int = 4
     change_epochs: int = 5
     batch: int = 64
-    lr: float = 2e-3  # of AdamW, falling to zero along half a cosine
+    lr: float = 2e-3  # learning rate of AdamW, falling to zero along half a cosine
 
     def with_epochs(self, epochs: int) -> TrainingOptions:
-        """The same with as many epochs for each network."""
+        """The same options with this number of epochs for each network."""
         return replace(self, picture_epochs=epochs, sound_epochs=epochs, change_epochs=epochs)
 
 
 class _Network(nn.Module):
     """The float network that becomes one of LAYERS: convolutions, each normalised and rectified,
-    and a linear classifier of what is left at training's end."""
+    and a linear classifier that is dropped after training."""
 
     def __init__(self, name: str, categories: int):
         super().__init__()
@@ -71,7 +71,7 @@ class _Network(nn.Module):
         self.convolutions = nn.ModuleList(
             nn.Conv2d(f.inputs, f.outputs, f.kernel, f.stride, f.padding, bias=False) for f in forms
         )
-        # the change network has to give zero for zero: it has offsets below zero, and no centre
+        # the change network must map zero to zero: its offsets are negative, and it has no centring
         self.norms = nn.ModuleList(
             _ZeroNorm(f.outputs) if name == "change" else nn.BatchNorm2d(f.outputs) for f in forms
         )
@@ -79,7 +79,7 @@ class _Network(nn.Module):
         self.classify = nn.Linear(width if name == "sound" else 2 * width, categories)
 
     def maps(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """The output of each layer, from whole-number inputs."""
+        """The output of each layer, from integer inputs."""
         x, found = x / 32, []
         for k, (convolution, norm) in enumerate(zip(self.convolutions, self.norms)):
             if self.name == "sound" and k == len(self.convolutions) - 1:
@@ -100,8 +100,8 @@ class _Network(nn.Module):
 
 
 class _ZeroNorm(nn.Module):
-    """Batch normalisation without a mean and with an offset below zero, so that zero stays zero
-    behind a ReLU."""
+    """Batch normalisation without a mean and with a negative offset, so that zero stays zero after
+    a ReLU."""
 
     running_square: torch.Tensor
 
@@ -150,7 +150,7 @@ def _rendered(render, count, workers, progress, what):
 
 
 def _fit(network, inputs, labels, epochs, options, say) -> list[dict[str, float]]:
-    """The log of training on all but the last tenth; `inputs(rows)` gives float maps."""
+    """The log of training on all but the last tenth; `inputs(rows)` returns float maps."""
     held = round(len(labels) * HELD_OUT)
     count = len(labels) - held
     steps = epochs * math.ceil(count / options.batch)
@@ -179,7 +179,7 @@ def _fit(network, inputs, labels, epochs, options, say) -> list[dict[str, float]
 
 @torch.no_grad()
 def _judged(network, inputs, labels, rows) -> dict[str, float]:
-    """Loss and mean average precision (%) on rows that were not trained on."""
+    """Loss and mean average precision (%) on held-out rows."""
     from sklearn.metrics import average_precision_score
 
     network.eval()
@@ -196,8 +196,8 @@ def _judged(network, inputs, labels, rows) -> dict[str, float]:
 
 @torch.no_grad()
 def _whole(network: _Network, sample: torch.Tensor) -> dict[str, torch.Tensor]:
-    """The network's convolutions as whole numbers: weights of 8 bits and a power of two a channel,
-    set so that the 99.9th percentile of a channel on the sample lies between 127 and 255."""
+    """The network's convolutions as integers: weights of 8 bits and a power of two per channel,
+    chosen so that the 99.9th percentile of a channel on the sample lies between 127 and 255."""
     network.eval()
     arrays, before = {}, torch.full((LAYERS[network.name][0].inputs,), 32.0)
     for k, (convolution, norm, maps) in enumerate(
@@ -206,7 +206,7 @@ def _whole(network: _Network, sample: torch.Tensor) -> dict[str, torch.Tensor]:
         assert isinstance(convolution, nn.Conv2d)
         scale, offset = _affine(norm)
         if network.name == "sound" and k == len(LAYERS["sound"]) - 1:
-            # pooled: 64 channels by 4 bands, the mean and the largest
+            # pooled: 64 channels by 4 bands, mean and maximum
             before = before.repeat_interleave(4).repeat(2)
         weights = convolution.weight * scale[:, None, None, None] / before[:, None, None]
         # whole = weight · 2^fine fits 8 bits; output = sums · 2^-fine · 2^coarse fits 0..255
@@ -222,7 +222,7 @@ def _whole(network: _Network, sample: torch.Tensor) -> dict[str, torch.Tensor]:
 
 
 def _gain(values: torch.Tensor) -> torch.Tensor:
-    """Per channel, the power of two that brings the standard deviation near 1, as its negative
+    """Per channel, the power of two that brings the standard deviation close to 1, as its negative
     exponent."""
     return values.std(0).clamp(min=1).log2().round().to(torch.int8)
 
@@ -231,15 +231,16 @@ def train_extractors(
     out,  # folder to make: the weights and the log
     options: TrainingOptions = TrainingOptions(),
     *,
-    workers: int | None = None,  # processes that render the corpus; None: one for each core
+    workers: int | None = None,  # processes that render the corpus; None: one per core
     progress: bool | None = None,  # progress bars; None: on a terminal
-    say: Callable[[str], None] = print,  # is told of each epoch
+    say: Callable[[str], None] = print,  # called with a line for each epoch
 ) -> dict[str, Any]:
-    """The log, which is written beside the weights: options, seconds, and for each network and
+    """The log, which is also written beside the weights: options, seconds, and for each network and
     epoch the loss and the mean average precision on held-out examples.
 
-    Same seed, same weights on one machine; on another they may differ in the last bits, since
-    training adds in float32. Raises AvbookError for bad options and an occupied folder."""
+    On one machine the same seed gives the same weights; on another they may differ in the last
+    bits, since training sums in float32. Raises AvbookError for bad options and an occupied
+    folder."""
     check_int(
         seed=(options.seed, 0),
         pictures=(options.pictures, 100),
@@ -278,12 +279,12 @@ def train_extractors(
 
 
 def _train(options, workers, progress, say):
-    """The arrays of a weights file, and the log by network."""
+    """The arrays of a weight file, and the log by network."""
     arrays: dict[str, torch.Tensor] = {}
     log: dict[str, list] = {}
 
     def fit(name, inputs, labels, categories, epochs):
-        torch.manual_seed(options.seed)  # each network for itself
+        torch.manual_seed(options.seed)  # so that each network is independent of the others
         network = _Network(name, categories)
         log[name] = _fit(network, inputs, labels, epochs, options, say)
         sample = inputs(torch.arange(min(512, len(labels))))
@@ -311,7 +312,7 @@ def _train(options, workers, progress, say):
 
 
 def _sounds(options, workers, progress):
-    """The sound network's inputs, uint8, and the labels."""
+    """The audio network's inputs, uint8, and the labels."""
     render = partial(render_second, seed=options.seed)
     patches, labels = _rendered(render, options.sounds, workers, progress, "sounds")
     return levels(torch.from_numpy(patches)).to(torch.uint8), labels
@@ -331,11 +332,11 @@ def _pictures(first_layer, options, workers, progress):
 
 
 def compare_extractors(
-    folder,  # that `train_extractors` made
-    examples: int = 400,  # of each kind, from a corpus of another seed
+    folder,  # folder made by `train_extractors`
+    examples: int = 400,  # number of each kind, from a corpus of another seed
 ) -> list[str]:
-    """What another training's features have in common with the package's, a line a network: how
-    well they are predicted from those (R² of a linear map fitted on half of the examples)."""
+    """How similar another training's features are to the package's, one line per network: the R² of
+    a linear map from those to these, fitted on half of the examples."""
     ours, theirs = extractor_weights(), extractor_weights(Path(folder) / FILE)
     if ours.hash == theirs.hash:
         return [f"the same weights as the package's, {ours.hash}"]
@@ -360,7 +361,7 @@ def compare_extractors(
 
 
 def _explained(target, source):
-    """R² on the second half of a ridge regression that was fitted on the first half."""
+    """R² on the second half of a ridge regression fitted on the first half."""
     from sklearn.linear_model import RidgeCV
     from sklearn.preprocessing import StandardScaler
 
@@ -372,7 +373,7 @@ def _explained(target, source):
 
 @torch.no_grad()
 def _samples(arrays, sounds, pictures, changes):
-    """What the whole-number networks give on examples, and gains set by it."""
+    """Outputs of the integer networks on examples, and gains computed from them."""
     heard = sound_network(convolutions(arrays, "sound"), sounds)
     maps = picture_network(convolutions(arrays, "picture"), pictures)
     moved = change_network(convolutions(arrays, "change"), changes)

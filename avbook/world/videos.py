@@ -1,5 +1,5 @@
-"""The world's clips as video files: written beside the official files, and read again into
-features."""
+"""The world's clips as video files, written beside the official files, and features read from such
+videos."""
 
 from __future__ import annotations
 
@@ -61,24 +61,26 @@ __all__ = [
     "write_world_videos",
 ]
 
-FOLDER = "videos"  # in the world's folder
-BACKGROUND = "background"  # in that: clips without an event, which the annotations do not name
-INFO = "videos.json"  # in the world's folder: how the videos were made
-VERSION = 1  # raised when the same options give other videos
+FOLDER = "videos"  # subfolder of the world
+BACKGROUND = (
+    "background"  # subfolder of that: clips without an event, which are not in the annotations
+)
+INFO = "videos.json"  # file in the world's folder: options of the videos
+VERSION = 1  # increased when the same options give other videos
 VIDEO_SIDE = 224  # pixels
-# An odd multiple of the frames that the features are made from: then the middle of every interval
-# of theirs is the middle of a frame's, and reading takes the moments that were drawn
+# An odd multiple of the frame rate of the features: the middle of each of their intervals is then
+# the middle of a frame's interval, and reading takes the times that were rendered
 VIDEO_FPS = {"ave": 20, "llp": 24}
 CRF = 18  # x264's quality: 0 loses nothing, 51 is worst
-SIDES = 16, 2160  # least and most pixels
-SAMPLE = 3  # videos that are written first, to tell time and size
-STARTING = 60  # seconds of work that are worth the start of further processes
-MARGIN = 1.1  # of the room that the rest may need
+SIDES = 16, 2160  # smallest and largest number of pixels
+SAMPLE = 3  # videos written first, to estimate time and size
+STARTING = 60  # seconds of work from which further processes are worth starting
+MARGIN = 1.1  # safety factor for the space that the rest needs
 
 
 @dataclass(frozen=True)
 class VideoForm:
-    """How a clip becomes a video. Raises `AvbookError` for a value out of its range."""
+    """The form of a video made from a clip. Raises `AvbookError` for a value out of its range."""
 
     side: int = VIDEO_SIDE  # width and height in pixels
     fps: int = VIDEO_FPS["ave"]  # frames per second
@@ -95,7 +97,7 @@ def video_name(
     clip: Clip,
     task: str,  # "ave" or "llp"
 ) -> str:
-    """The file's name: what the official annotations call the video, and .mp4."""
+    """The file's name: the video's name in the official annotations, with .mp4."""
     return f"{clip.id if task == AVE_SPEC.task else clip.file_name}.mp4"
 
 
@@ -104,15 +106,15 @@ def write_clip(
     path,  # ends in .mp4
     form: VideoForm,
 ) -> None:
-    """Writes the clip as H.264 and AAC, its sound at 16 kHz, whole or not at all.
+    """Writes the clip as H.264 and AAC, with audio at 16 kHz, whole or not at all.
 
-    A second of frames is held at a time. Raises `AvbookError` as `write_video` does."""
+    Holds one second of frames at a time. Raises `AvbookError` as `write_video` does."""
     options = OPTIONS["libx264"] | {"crf": str(form.crf)}
     write_video(path, _frames(clip, form), form.fps, render_sound(clip), RATE, options=options)
 
 
 def _frames(clip: Clip, form: VideoForm) -> Iterator[np.ndarray]:
-    """Each from the middle of its time, as `render_frames` takes them."""
+    """Frames from the middles of their intervals, as in `render_frames`."""
     moments = (np.arange(form.fps) + 0.5) / form.fps
     for second in range(clip.seconds):
         yield from render_at(clip, second + moments, form.side)
@@ -121,13 +123,13 @@ def _frames(clip: Clip, form: VideoForm) -> Iterator[np.ndarray]:
 def video_features(
     path,  # a video file
     task: str,  # "ave" or "llp"
-    dims: dict[str, int],  # as `world_dims` gives them
+    dims: dict[str, int],  # from `world_dims`
     features: str = DEFAULT_FEATURES,  # "random" or "trained": the filters
     *,
-    seconds: int | None = None,  # how long it is taken for: cut or padded; None: as it is
+    seconds: int | None = None,  # length of the clip, cut or padded; None: as it is
 ) -> dict[str, np.ndarray]:
-    """What `clip_features` makes of a clip, made of a video: float32 arrays by the name of the
-    features. Frames are made smaller by area, whatever their size.
+    """The features of `clip_features`, computed from a video: float32 arrays by name. Frames of any
+    size are resized by area.
 
     Raises `AvbookError` as `read_clip` does."""
     from avbook.features.decode import read_clip
@@ -144,21 +146,23 @@ def video_features(
 
 # ---------------------------------------------------------------------------------- all of a world
 def write_videos(
-    folder,  # of a world
+    folder,  # folder of a world
     *,
     side: int = VIDEO_SIDE,  # width and height in pixels
     fps: int | None = None,  # frames per second; None: `VIDEO_FPS` of the task
     crf: int = CRF,  # x264's quality: 0 loses nothing, 51 is worst
-    workers: int | None = None,  # processes; None: one for each core, or one alone for few clips
+    workers: int | None = None,  # processes; None: one per core, or only this one for few clips
     progress: bool | None = None,  # a progress bar; None: on a terminal
-    say: Callable[[str], object] = lambda line: None,  # is told of size and time, and of oddities
+    say: Callable[[str], object] = lambda line: (
+        None
+    ),  # called with lines on size, time and oddities
 ) -> Path:
     """The folder `videos` in the world's folder, filled with a video of every clip.
 
-    It takes that name when all are there. What is interrupted continues with the next call of the
-    same options. Of an id in several rows (as in AVE's annotations) the first row's clip is
-    written. Raises `AvbookError`: no world, videos of another form there, too little room, another
-    process at work, no PyAV."""
+    It gets that name when all videos are complete. After an interruption, the next call with the
+    same options continues. For an id in several rows (as in AVE's annotations) the first row's clip
+    is written. Raises `AvbookError`: no world, existing videos of another form, too little space,
+    another process at work, no PyAV."""
     load_av()
     folder = Path(folder).expanduser().absolute()
     world = open_world(folder)
@@ -182,7 +186,7 @@ def _fill_videos(folder, world, form, workers, progress, say) -> Path:
     info = _info(folder, form, len(named))
     target = _target(folder, info)
     if repeated := len(clips) - len(named):
-        say(f"{repeated} rows have the id of one before: their video is that row's")
+        say(f"{repeated} rows repeat the id of an earlier row: they share its video")
     missing = {name: clip for name, clip in named.items() if not (target / name).is_file()}
     todo = [(clip, target / name) for name, clip in missing.items()]
     _write_all(todo, target, form, workers or 0, progress, say)
@@ -193,7 +197,7 @@ def _fill_videos(folder, world, form, workers, progress, say) -> Path:
 
 
 def _info(folder: Path, form: VideoForm, videos: int) -> str:
-    """What `videos.json` holds."""
+    """The content of `videos.json`."""
     told = {
         "kind": "videos",
         "version": VERSION,
@@ -206,8 +210,8 @@ def _info(folder: Path, form: VideoForm, videos: int) -> str:
 
 
 def _target(folder: Path, info: str) -> Path:
-    """Where videos go: a folder whose name is that of their form, or the finished one where it is
-    of this form. Removes those begun in another form."""
+    """The folder for the videos: a temporary one named after their form, or the finished one if it
+    has this form. Removes unfinished ones of another form."""
     digest = hashlib.sha256(info.encode()).hexdigest()[:8]
     partial_folder = folder / f".{FOLDER}.{digest}.partial"
     done = folder / FOLDER
@@ -215,7 +219,7 @@ def _target(folder: Path, info: str) -> Path:
         path = folder / INFO
         if not path.is_file() or path.read_text(encoding="utf-8") != info:
             raise AvbookError(
-                f"{done}: exists already, with other clips or of another side, fps or crf; remove"
+                f"{done}: exists already, with other clips or another side, fps or crf; remove"
                 " it to write these"
             )
         _clean(done)
@@ -229,13 +233,13 @@ def _target(folder: Path, info: str) -> Path:
 
 
 def _clean(place: Path) -> None:
-    """Removes what a process that was killed left half-written."""
+    """Removes incomplete files of killed processes."""
     for folder in (place, place / BACKGROUND):
         remove_unfinished_files(folder)
 
 
 def _encoded(item: tuple[Clip, Path], form: VideoForm) -> tuple[Path, bytes]:
-    """Where the clip's file shall stand, and its content."""
+    """The path of the clip's file, and its content."""
     clip, path = item
     with TemporaryDirectory(prefix="avbook-") as folder:
         made = Path(folder) / path.name
@@ -244,7 +248,7 @@ def _encoded(item: tuple[Clip, Path], form: VideoForm) -> tuple[Path, bytes]:
 
 
 def _write_all(todo, target, form, workers, progress, say) -> None:
-    """A few first, which tell what the others will need."""
+    """Writes a few videos first, to estimate what the others will need."""
     from tqdm import tqdm
 
     call = partial(_encoded, form=form)
@@ -273,12 +277,12 @@ def _write_all(todo, target, form, workers, progress, say) -> None:
 
 
 def _spread(count: int) -> list[int]:
-    """Up to `SAMPLE` of so many, evenly spaced."""
+    """Up to `SAMPLE` indices below the count, evenly spaced."""
     return sorted({int(k) for k in np.linspace(0, count, SAMPLE, endpoint=False)} if count else ())
 
 
 def _needs(count, size, seconds, target, form, workers) -> str:
-    """What the rest will take, in words. Raises `AvbookError` where the disk lacks the room."""
+    """What the rest will need, in words. Raises `AvbookError` if the disk lacks the space."""
     minutes = seconds * count / min(workers, count) / 60
     told = f"{count} more videos of {form.side} pixels take about {size * count / 1e6:,.0f} MB"
     free = shutil.disk_usage(target).free
@@ -292,25 +296,25 @@ def _needs(count, size, seconds, target, form, workers) -> str:
 
 # --------------------------------------------------------------------------- a world and its videos
 def write_world_videos(
-    out,  # folder of the world: is made, or holds this world already
+    out,  # folder of the world: made now, or holds this world already
     task: str = "ave",  # "ave" or "llp"
     size: str = "small",
     *,
-    annotations=None,  # this and the following: see `write_world`
+    annotations=None,  # this and the following as for `write_world`
     seed: int = 0,
     visual_dim: int | None = None,
     features: str = DEFAULT_FEATURES,
-    side: int = VIDEO_SIDE,  # this and the following: see `write_videos`
+    side: int = VIDEO_SIDE,  # this and the following as for `write_videos`
     fps: int | None = None,
     crf: int = CRF,
     workers: int | None = None,
     progress: bool | None = None,
     say: Callable[[str], object] = lambda line: None,
 ) -> Path:
-    """The folder of a world, as `write_world` makes it, with the videos of `write_videos`.
+    """The folder of a world, as written by `write_world`, with the videos of `write_videos`.
 
-    A folder that holds the very world already gets the videos that it lacks. Raises `AvbookError`
-    as both do."""
+    A folder that already holds this same world gets the missing videos. Raises `AvbookError` as
+    both functions do."""
     load_av()
     find_spec(task)
     VideoForm(side, VIDEO_FPS[task] if fps is None else fps, crf)

@@ -19,7 +19,7 @@ __all__ = ["FILES", "feature_shapes", "AveFiles", "LlpFiles"]
 
 def feature_shapes(
     task: str,  # "ave" or "llp"
-    dims: dict[str, int],  # as `world_dims` gives them
+    dims: dict[str, int],  # from `world_dims`
 ) -> dict[str, tuple[int, ...]]:
     """The shape of each feature array of one clip."""
     lead = {feature.name: feature.shape for feature in find_spec(task).features}
@@ -27,15 +27,15 @@ def feature_shapes(
 
 
 class AveFiles:
-    """The official files of AVE, features filled block by block."""
+    """The official files of AVE; features are filled in block by block."""
 
     def __init__(
         self,
-        folder: Path,  # where the files go
+        folder: Path,  # folder of the files
         clips: list[Clip],
-        negatives: list[Clip],  # background clips, behind the others in every block
+        negatives: list[Clip],  # background clips, after the others in every block
         orders: Mapping[str, list[int]],  # split -> its row numbers
-        dims: dict[str, int],  # as `world_dims` gives them
+        dims: dict[str, int],  # from `world_dims`
     ):
         self.n = len(clips)
         self._write_labels(folder, clips, len(negatives))
@@ -55,7 +55,7 @@ class AveFiles:
                 files[feature.name] = FeatureFile(folder / name, (count, *shape))
 
     def _write_labels(self, folder, clips, negatives):
-        """The label files: of segments, of clips, and of as many background clips."""
+        """Writes the label files: of segments, of clips, and of the background clips."""
         labels = ave_truth(clips)  # (N, T, C+1)
         classes = labels.shape[-1]
         mil = np.zeros((len(clips), classes), np.float32)
@@ -73,9 +73,9 @@ class AveFiles:
         start: int,  # the first clip of the block
         block: dict[str, np.ndarray],  # name of the features -> (clips of the block, ...)
     ) -> None:
-        """Puts the block's features into their files."""
+        """Writes the block's features into their files."""
         for name, array in block.items():
-            cut = int(np.clip(self.n - start, 0, len(array)))  # the background clips begin here
+            cut = int(np.clip(self.n - start, 0, len(array)))  # first background clip in the block
             if cut:
                 self.clips[name].write(start, array[:cut])
             if cut < len(array):
@@ -93,16 +93,16 @@ def _ave_row(clip):
 
 
 class LlpFiles:
-    """The official files of LLP, three arrays a video; spans of the training videos, which LLP has
-    not, in files of their own."""
+    """The official files of LLP, three arrays per video; spans of the training videos, which LLP
+    does not have, go to files of their own."""
 
     def __init__(
         self,
-        folder: Path,  # where the files go
+        folder: Path,  # folder of the files
         clips: list[Clip],
         negatives: list[Clip],  # none: LLP has no background clips
-        orders: Mapping[str, list[int]],  # not used: a list of LLP's names its clips
-        dims: dict[str, int],  # not used: each array is a file of its own
+        orders: Mapping[str, list[int]],  # not used: LLP's lists name their clips
+        dims: dict[str, int],  # not used: each array has its own file
     ):
         self.folder, self.clips = folder, clips
         self.folders = LLP_SPEC.feature_files
@@ -145,7 +145,7 @@ class LlpFiles:
                 np.save(path, one, allow_pickle=False)
 
     def close(self) -> None:
-        """Nothing: no file stays open."""
+        """Does nothing: no file stays open."""
 
 
 FILES = {"ave": AveFiles, "llp": LlpFiles}

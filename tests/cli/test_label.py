@@ -33,7 +33,7 @@ def made(tmp_path, task):
 
 def test_the_help_says_what_a_table_holds():
     out, _ = avbook("label", "--help")
-    assert "file,onset,offset,event" in out and "half of it is covered" in " ".join(out.split())
+    assert "file,onset,offset,event" in out and "at least half of it" in " ".join(out.split())
     for option in ("--like", "--split", "--seed", "--replace"):
         assert option in out
 
@@ -62,8 +62,8 @@ def test_every_fault_is_a_line_and_the_last_says_what_to_do(tmp_path):
     assert len(lines) == 62 and lines[0].startswith("error: labels.csv: line 11: the offset 3 lies")
     assert lines[1].startswith("error: labels.csv: line 12: no video 'whale' in the folder; it has")
     assert err == (
-        f"avbook: {csv}: 62 faults found, listed above; nothing was written: mend the table and run"
-        " the command again\n"
+        f"avbook: {csv}: 62 errors found, listed above; nothing was written: correct the table and"
+        " run the command again\n"
     )
     assert not (folder / "labels").exists()
 
@@ -80,7 +80,7 @@ def test_labels_stay_until_replace_is_given(tmp_path):
 @pytest.mark.parametrize(
     "words, said",
     [
-        (("--split", "0.7,0.3"), "split 0.7,0.3: expected three shares above 0 that come to 1"),
+        (("--split", "0.7,0.3"), "split 0.7,0.3: expected three shares above 0 with sum 1"),
         (("--like", "llp"), "features for --like ave, found --like llp"),
     ],
 )

@@ -172,7 +172,7 @@ def test_nothing_is_replaced_unless_one_says_so(videos, networks):
     Path("timelines/b.timeline.html").unlink()
     Path("timelines/b.timeline.json").write_text("mine")
     text = fault("predict", "b.mp4", "--zero-shot")
-    assert "timelines/b.timeline.json: is there already (and 1 more)" in text
+    assert "timelines/b.timeline.json: exists already (and 1 more)" in text
     assert Path("timelines/b.timeline.json").read_text() == "mine"
     run("b.mp4", "--zero-shot", "--overwrite")
     assert json.loads(Path("timelines/b.timeline.json").read_text())["video"] == "b.mp4"
@@ -202,7 +202,7 @@ def test_a_bad_video_among_several_is_told_and_passed_over(videos, networks):
         (("b.mp4", "--model", "x.json"), "x.json: no such file"),
         (("gone.mp4", "--zero-shot"), "gone.mp4: no such file"),
         (("b.mp4", "sub/b.mp4", "--zero-shot"), "two videos named 'b'"),
-        (("b.mp4", "--zero-shot", "--out", "b.mp4"), "b.mp4: is no folder"),
+        (("b.mp4", "--zero-shot", "--out", "b.mp4"), "b.mp4: is not a folder"),
         (("b.mp4", "--zero-shot", "--threshold", "0"), "threshold=0.0: expected"),
         (("--zero-shot", "b.mp4", "--device", "gpu"), "gpu"),
         (("b.mp4", "--model", "x", "--categories", "Dog"), "--categories Dog: is for --zero-shot"),
@@ -214,7 +214,7 @@ def test_wrong_usage_is_one_line(videos, networks, words, told):
 
 def test_a_folder_stands_for_its_videos(videos, networks):
     Path("sub").mkdir()
-    assert "sub: no video in it; expected a folder" in fault("predict", "sub", "--zero-shot")
+    assert "sub: no video in it; expected a video" in fault("predict", "sub", "--zero-shot")
     shutil.copy("b.mp4", "sub")
     assert "two videos named 'b'" in fault("predict", "b.mp4", "sub", "--zero-shot")
     assert "open timelines/b.timeline.html" in run("sub", "--zero-shot").output
@@ -223,7 +223,7 @@ def test_a_folder_stands_for_its_videos(videos, networks):
 def test_the_mapping_is_shown_without_a_video():
     found = run("--show-mapping", "--categories", "Dog; Violin, fiddle; Helicopter")
     lines = found.output.splitlines()
-    head = ["category", "heard: classes of AudioSet", "seen: classes of ImageNet"]
+    head = ["category", "audio: AudioSet classes", "visual: ImageNet classes"]
     assert re.split(r"  +", lines[0].strip()) == head
     assert any(re.match(r"Violin, fiddle +Violin, fiddle +violin", line) for line in lines)
     assert any(re.match(r"Helicopter +Helicopter +–", line) for line in lines)
@@ -285,7 +285,7 @@ def test_videos_by_their_features(trained, videos):
     text = fault("predict", "b.mp4", "--model", record, "--features", folder, "--out", "x")
     assert "no features of 'b'" in text
     text = fault("predict", "b.mp4", "--model", record)
-    assert f"{record.with_suffix('')}" in text and "does not say by which extractors" in text
+    assert f"{record.with_suffix('')}" in text and "does not store its extractors" in text
 
 
 def test_an_exported_file_predicts_the_same(trained, tmp_path, monkeypatch):
@@ -298,7 +298,7 @@ def test_an_exported_file_predicts_the_same(trained, tmp_path, monkeypatch):
     assert listed("a") == listed("b") and "index.html" not in listed("a")
     for name in listed("a"):
         assert Path("a", name).read_bytes() == Path("b", name).read_bytes()
-    assert "is there already" in fault("export", record, "mine.safetensors")
+    assert "exists already" in fault("export", record, "mine.safetensors")
 
 
 @pytest.mark.parametrize(

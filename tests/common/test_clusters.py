@@ -195,7 +195,7 @@ def test_other_data_on_a_worker_is_one_line(dask, folder, tmp_path, monkeypatch)
     monkeypatch.setattr(runner, "_for_cluster", of_other_data)
     with use_engine("dask", dask.address), pytest.raises(AvbookError) as caught:
         run_outcomes(tasks(tmp_path), str(folder), jobs=2)
-    assert "other data than the caller's" in str(caught.value) and "expected 0123" in str(
+    assert "differs from the caller's data" in str(caught.value) and "expected 0123" in str(
         caught.value
     )
     assert not list(tmp_path.rglob("*.json"))

@@ -115,7 +115,7 @@ def test_what_killed_processes_left_of_files_goes_and_nothing_else(tmp_path):
         (errno.ENOTEMPTY, "something is there already"),
         (errno.EEXIST, "something is there already"),
         (errno.ENAMETOOLONG, "shorter name"),
-        (errno.ENOENT, "it is not there"),
+        (errno.ENOENT, "it does not exist"),
         (errno.EMFILE, "ulimit"),
         (errno.ENOTTY, "check that the path is right"),
     ],

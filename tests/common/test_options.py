@@ -41,5 +41,5 @@ def test_a_seed_is_a_whole_number_that_numpy_takes():
 def test_heads_divide_the_width(heads):
     for fitting in (1, 2, 8):
         check_heads("width", 8, fitting)
-    with pytest.raises(AvbookError, match=f"^width=8, heads={heads}: expected a width that"):
+    with pytest.raises(AvbookError, match=f"^width=8, heads={heads}: expected a width divisible"):
         check_heads("width", 8, heads)

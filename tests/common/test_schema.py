@@ -66,9 +66,9 @@ def test_a_file_that_is_none_is_named(tmp_path):
         ("/dev/zero", "is a device"),
         (tmp_path, "is a folder"),
         (tmp_path / "none", "no such file"),
-        (tmp_path / "link", "a link to nowhere, which is not there"),
-        (tmp_path / "a\0b", "cannot be looked at"),
-        (tmp_path / ("long" * 100), "cannot be looked at"),
+        (tmp_path / "link", "a link to nowhere, which does not exist"),
+        (tmp_path / "a\0b", "cannot be accessed"),
+        (tmp_path / ("long" * 100), "cannot be accessed"),
     ):
         with pytest.raises(AvbookError, match=words):
             read_json(path, Thing, "a thing", "do")

@@ -143,7 +143,7 @@ def test_what_a_dead_worker_had_is_made_once_more(tmp_path, ordered):
         return n * n
 
     before = children()
-    with pytest.warns(UserWarning, match=r"^a worker died \(SIGKILL.*begun once more$"):
+    with pytest.warns(UserWarning, match=r"^a worker died \(SIGKILL.*its call is repeated$"):
         found = list(in_processes(die_once, range(6), 2, ordered=ordered))
     assert sorted(found) == [0, 1, 4, 9, 16, 25] and (not ordered or found == sorted(found))
     assert (tmp_path / "3").read_text() == "xx" and children() == before

@@ -101,7 +101,7 @@ def test_of_a_longer_video_what_lies_behind_the_clip_is_left_out(tmp_path):
         ("clip2", 9, 10),
     ]
     assert [str(issue) for issue in issues] == [
-        "note: labels.csv: line 3: 2 of the events begin behind the 10 seconds of their clips; left"
+        "note: labels.csv: line 3: 2 of the events begin after the 10 seconds of their clips; left"
         " out"
     ]
     lines = ["clip1,70,75.3,Dog", "clip2,9,10.26,Cat"]
@@ -188,7 +188,7 @@ def test_titles_that_are_missing(tmp_path, first, task, said):
 
 def test_titles_alone_are_no_labels(tmp_path):
     assert faults(tmp_path, TITLES + "\n\n") == [
-        "line 1: no row below the titles; expected one for each event"
+        "line 1: no row below the header; expected one for each event"
     ]
 
 
@@ -205,7 +205,7 @@ FAULTS = {
     "clip1,3,3.0,Dog": "onset and offset are both 3, so the event has no length; write",
     "clip1,8,10.3,Dog": "the event ends at 10.3, but the clips are 10 seconds long; write 10 at"
     " most, or take the line out",
-    "clip1,-1,3,Dog": "the onset -1 lies before the video begins; write 0 or more",
+    "clip1,-1,3,Dog": "the onset -1 is before the video begins; write 0 or more",
     "clip1,NaN,3,Dog": "found 'NaN' as onset; expected seconds from the beginning, such as 3 or 3.5"
     " (1:05 is 65)",
     "clip1,0,inf,Dog": "found 'inf' as offset; expected seconds from the beginning, such as",
@@ -213,13 +213,13 @@ FAULTS = {
     "clip1,0,1e999,Dog": "found '1e999' as offset; expected seconds from the beginning",
     f"clip1,0,{'9' * 50},Dog": "found '99999",
     "clip1,,3,Dog": "the onset is empty; expected seconds from the beginning, such as 3 or 3.5",
-    "clip1,0,3,": "names no event; write one, or take the line out: what has no line is background",
-    "clip1,0,3,Background": "'Background' needs no line: what has none is background; take it out",
-    "clip1,0,3,Rock & roll": "the event 'Rock & roll' has '&' in it, which the official files",
-    f"clip1,0,3,{'x' * (LONGEST_NAME + 1)}": f"'{'x' * 60}' is no name of an event; expected up to",
-    "clip1,0,3,Dog\x07": "'Dog\\x07' is no name of an event; expected up to 200",
-    "clip1,0,3": "3 fields, but the titles are 4, between commas; put a field with one of these in"
-    ' it into quotes, such as "Dog, barking"',
+    "clip1,0,3,": "names no event; write one, or remove the line: seconds without one are",
+    "clip1,0,3,Background": "'Background' needs no line, since seconds without one are",
+    "clip1,0,3,Rock & roll": "the event 'Rock & roll' contains '&', which the official files",
+    f"clip1,0,3,{'x' * (LONGEST_NAME + 1)}": f"'{'x' * 60}' is not a name of an event;",
+    "clip1,0,3,Dog\x07": "'Dog\\x07' is not a name of an event; expected up to 200",
+    "clip1,0,3": "3 fields, but the titles are 4, between commas; quote a field that contains one"
+    ' of these, such as "Dog, barking"',
     "clip1,0,3,Dog, barking": "5 fields, but the titles are 4, between commas",
     "clip1,0,3,5,5,Dog": "6 fields, but the titles are 4, between commas",
 }
@@ -236,10 +236,10 @@ def test_a_fault_is_told_with_its_line(tmp_path, line, said):
     [
         (
             "clip1,0,3,Dog,loud",
-            "found 'loud' as modality; expected audio (it is heard), visual (it",
+            "found 'loud' as modality; expected audio (only audible), visual",
         ),
-        ("clip1,0,3,Dog,", "found '' as modality; expected audio (it is heard), visual (it is"),
-        ('clip1,0,3,"Dog, barking",both', "the event 'Dog, barking' has ',' in it, which the"),
+        ("clip1,0,3,Dog,", "found '' as modality; expected audio (only audible), visual"),
+        ('clip1,0,3,"Dog, barking",both', "the event 'Dog, barking' contains ',', which the"),
     ],
 )
 def test_faults_of_llp(tmp_path, line, said):
@@ -309,7 +309,7 @@ def test_two_spellings_of_one_event_become_one_with_a_warning(tmp_path, other):
         (issue,) = issues
         assert issue.level == "warning"
         assert issue.message == (
-            f"line 3: {other!r} is taken for 'Dog bark' (and line 4); write both alike"
+            f"line 3: {other!r} is read as 'Dog bark' (and line 4); use one spelling"
         )
 
 

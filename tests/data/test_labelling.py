@@ -245,7 +245,7 @@ def test_lengths_of_the_videos_are_those_of_the_report(tmp_path):
     written = label_folder(
         folder, write_csv(tmp_path / "labels.csv", [*lines, f"{quoted(VIDEOS[0])},60,61,Cat"])
     )
-    assert any("behind the 10 seconds" in issue.message for issue in written.findings)
+    assert any("after the 10 seconds" in issue.message for issue in written.findings)
 
 
 def test_what_is_worth_knowing_is_told(tmp_path):
@@ -253,11 +253,11 @@ def test_what_is_worth_knowing_is_told(tmp_path):
     lines[-1] = f"{quoted(VIDEOS[-1])},0,1,Bird"
     written = label_folder(folder, write_csv(tmp_path / "labels.csv", lines))
     assert [str(issue) for issue in written.findings] == [
-        "warning: labels.csv: validation has 2 videos with an event: the epoch that is chosen on it"
-        " is chosen by luck; label more, or give a larger share (--split 0.6,0.2,0.2)",
+        "warning: labels.csv: validation has 2 videos with an event: too few to select an epoch"
+        " reliably; label more, or give a larger share (--split 0.6,0.2,0.2)",
         "warning: labels.csv: only 'clip 7' has 'Bird', and is needed for training: validation and"
-        " test cannot judge it; label another video with it",
-        "note: labels.csv: no line for 1 of 15 videos, which count as background from end to end:"
+        " test cannot measure it; label another video with it",
+        "note: labels.csv: no line for 1 of 15 videos, which count as background throughout:"
         " clip 6",
     ]
     lines.append(f"{quoted('clip 6')},0,1,Bird")
@@ -428,7 +428,7 @@ def test_folders_that_cannot_be_labelled(tmp_path, fault):
 def test_names_that_can_be_no_id(tmp_path, name):
     folder, lines = made(tmp_path)
     (folder / "videos.txt").write_text(f"one\n{name}\n", encoding="utf-8")
-    with pytest.raises(AvbookError, match="videos.txt: line 2: .*rename the video and make the"):
+    with pytest.raises(AvbookError, match="videos.txt: line 2: .*rename the video and extract the"):
         label_folder(folder, write_csv(tmp_path / "labels.csv", lines))
 
 
@@ -451,7 +451,7 @@ def test_features_of_a_video_that_are_missing(tmp_path):
     [
         ({"like": "llp"}, "features for --like ave, found --like llp; leave it out, or make the"),
         ({"like": "both"}, "task 'both': unknown; expected 'ave' or 'llp'"),
-        ({"split": (0.5, 0.5)}, "split 0.5,0.5: expected three shares above 0 that come to 1"),
+        ({"split": (0.5, 0.5)}, "split 0.5,0.5: expected three shares above 0 with sum 1"),
         ({"seed": -1}, "seed -1: expected a whole number"),
     ],
 )

@@ -69,8 +69,8 @@ def test_real_lists_and_their_slips(data_dir):
     }
     disagreements = [f.message for f in findings if f.file == LISTS["val"]]
     assert disagreements == [
-        "13 video labels without a heard or seen second, 27 heard or seen classes without a video"
-        " label"
+        "13 video labels without an audible or visible second, 27 audible or"
+        " visible classes without a video label"
     ]
     assert [
         (SPANS["audio"], *span[:4])

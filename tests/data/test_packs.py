@@ -62,7 +62,7 @@ def test_packing_again_changes_nothing_and_other_files_are_not_overwritten(made,
     other, _, _ = write_ave(tmp_path / "other", seed=1)
     with pytest.raises(AvbookError, match="a pack of other files"):
         pack_folder(other, out, progress=False)
-    with pytest.raises(AvbookError, match="is no pack"):
+    with pytest.raises(AvbookError, match="is not a pack"):
         pack_folder(made, other, progress=False)
     with pytest.raises(AvbookError, match="is a pack already"):
         pack_folder(out, tmp_path / "twice", progress=False)
@@ -165,7 +165,7 @@ def test_labels_go_along_whatever_their_size(made, tmp_path, monkeypatch):
 def test_a_disk_too_small_is_known_before_anything_is_written(made, tmp_path, monkeypatch):
     monkeypatch.setattr(packs.shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
     with pytest.raises(
-        AvbookError, match="no space left on the disk; 0 MB are needed in all; free some"
+        AvbookError, match="no space left on the disk; 0 MB are needed in total; free some"
     ):
         pack_folder(made, tmp_path / "pack", progress=False)
     assert not list((tmp_path / "pack.partial").glob("*.npy"))

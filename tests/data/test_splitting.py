@@ -144,7 +144,7 @@ def test_two_videos_are_found_where_the_draw_leaves_none_to_spare():
     ],
 )
 def test_shares_that_are_none(shares):
-    with pytest.raises(AvbookError, match=r"expected three shares above 0 that come to 1"):
+    with pytest.raises(AvbookError, match=r"expected three shares above 0 with sum 1"):
         check_shares(shares)
 
 

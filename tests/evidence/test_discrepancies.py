@@ -1,4 +1,4 @@
-"""The divergence register: every switch of the tables is in it, linked to its section, and its
+"""The list of discrepancies: every option of the tables is in it, linked to its section, and its
 effect is the difference of the records."""
 
 import numpy as np
@@ -24,10 +24,10 @@ def test_every_switch_is_an_entry(rows):
     for paper, (key, _, recipes) in REGISTERS.items():
         yardsticks = {
             "ours",  # switches nothing
-            "HAN, sound alone",
-            "HAN, picture alone",
-            "MA, refined by the truth",
-            "Speech dropped from every picture, no exchange",
+            "HAN, audio only",
+            "HAN, visual only",
+            "MA, refined by ground truth",
+            "Speech dropped from all visual labels, no exchange",
         }
         switched = {
             cell.row for cell in find_table(key).cells if cell.options and cell.recipe in recipes

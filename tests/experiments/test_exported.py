@@ -116,7 +116,7 @@ def refused(call, *words):
 def test_nothing_is_replaced_and_nothing_is_left(runs, exported, tmp_path):
     record, _ = runs["ave"]
     before = exported.read_bytes()
-    refused(lambda: export_model(record, exported), str(exported), "is there already")
+    refused(lambda: export_model(record, exported), str(exported), "exists already")
     refused(lambda: export_model(record, tmp_path / "mine.pt"), "ends in .safetensors")
     refused(lambda: export_model(tmp_path / "no.json", tmp_path / "b.safetensors"), "no such file")
     (tmp_path / "file").write_text("x")
@@ -129,7 +129,7 @@ def test_a_file_of_another_version_and_one_that_was_changed(exported):
     retell(exported, version=2)
     refused(lambda: load_model(exported), "a model of version 2", "export it again")
     retell(exported, version=1, categories=["A"])
-    refused(lambda: load_model(exported), "1 categories, and sizes for 4")
+    refused(lambda: load_model(exported), "1 categories, but sizes for 4")
     retell(exported, categories=[1, 2, 3, 4])
     refused(lambda: load_model(exported), "categories.0 is 1")
     retell(exported, drop=("recipe",), categories=list(NAMES))
@@ -150,7 +150,7 @@ def test_categories_that_the_run_does_not_say(runs, tmp_path):
     path = tmp_path / "seed-2.safetensors"
     retell(path, drop=("categories",))
     assert read_model(path).categories is None
-    refused(lambda: export_model(path, tmp_path / "a.safetensors"), "does not say the categories")
+    refused(lambda: export_model(path, tmp_path / "a.safetensors"), "does not store the categories")
 
 
 def test_categories_of_runs_of_before_on_the_world_are_the_data_sets(runs, tmp_path):

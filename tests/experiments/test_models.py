@@ -219,7 +219,7 @@ def test_the_weights_alone_into_a_network_of_one_s_own(copied, run):
 )
 def test_weights_of_another_run(copied, changes, word):
     retell(copied, **changes)
-    text = refused(copied, word, "not of the run of seed-3.json", "files of one run side by side")
+    text = refused(copied, word, "not of the run of seed-3.json", "files of one run together")
     assert text.startswith(str(copied.with_suffix(".safetensors")))
 
 
@@ -349,7 +349,7 @@ def test_shapes_that_tell_no_sizes(copied):
     "value,word",
     [
         (torch.tensor(math.nan), "not finite"),
-        (torch.tensor(3, dtype=torch.int8), "no floating numbers (int8)"),
+        (torch.tensor(3, dtype=torch.int8), "not floating-point numbers (int8)"),
     ],
     ids=["NaN", "int8"],
 )
@@ -379,7 +379,7 @@ def test_what_is_no_regular_file(copied, suffix):
     refused(copied, f"{path}: is a device")
     path.unlink()
     path.symlink_to("nowhere")
-    refused(copied, f"{path}: a link to nowhere, which is not there")
+    refused(copied, f"{path}: a link to nowhere, which does not exist")
 
 
 def test_what_weights_say_nested_too_deeply(copied):

@@ -105,8 +105,8 @@ def test_what_is_no_folder_is_told(tmp_path):
         (str(tmp_path / "labels.h5"), f"is a file: give its folder, {tmp_path}"),
         (str(tmp_path / "none"), "no such folder"),
         ("", "no such folder"),
-        ("a" * 5000, "cannot be looked at"),
-        ("a\0b", "cannot be looked at|no such folder"),
+        ("a" * 5000, "cannot be accessed"),
+        ("a\0b", "cannot be accessed|no such folder"),
         ("world:tiny:" + 5000 * "1", "world:SIZE:SEED"),
     ]:
         with pytest.raises(AvbookError, match=words) as error:

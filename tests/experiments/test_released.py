@@ -218,14 +218,14 @@ def refused(kind, weights, *words) -> str:
 
 
 VALUES = {
-    "list": ([1.0, 2.0], "no array (list)"),
-    "string": ("weights", "no array (str)"),
-    "float": (0.5, "no array (float)"),
-    "None": (None, "no array (NoneType)"),
+    "list": ([1.0, 2.0], "not an array (list)"),
+    "string": ("weights", "not an array (str)"),
+    "float": (0.5, "not an array (float)"),
+    "None": (None, "not an array (NoneType)"),
     "zero size": (np.zeros((0, 6)), "empty"),
-    "int8": (torch.ones(7, 6, dtype=torch.int8), "no floating numbers (int8)"),
-    "bool": (np.ones((7, 6), bool), "no floating numbers (bool)"),
-    "complex": (torch.ones(7, 6) * 1j, "no floating numbers (complex64)"),
+    "int8": (torch.ones(7, 6, dtype=torch.int8), "not floating-point numbers (int8)"),
+    "bool": (np.ones((7, 6), bool), "not floating-point numbers (bool)"),
+    "complex": (torch.ones(7, 6) * 1j, "not floating-point numbers (complex64)"),
     "NaN": (np.full((7, 6), np.nan), "not finite"),
     "infinite": (torch.full((7, 6), torch.inf), "not finite"),
     "larger than float32": (np.full((7, 6), -1e40), "not finite"),
@@ -244,12 +244,16 @@ def test_values_that_are_no_weights(case):
 
 def test_every_fault_is_named_once():
     arrays = arrays_of("psp-full") | {"L1.weight": [1], "L2.weight": [2], "fa.0.weight": None}
-    refused("psp-full", arrays, "no array (list): L1.weight, L2.weight; no array (NoneType): fa.0")
+    refused(
+        "psp-full",
+        arrays,
+        "not an array (list): L1.weight, L2.weight; not an array (NoneType): fa.0",
+    )
 
 
 def test_names_that_are_no_names():
     arrays = arrays_of("psp-full")
-    refused("psp-full", {0: arrays["L1.weight"]}, "1 of 1 names are no strings, such as 0")
+    refused("psp-full", {0: arrays["L1.weight"]}, "1 of 1 names are not strings, such as 0")
     half = arrays | {"module.L1.weight": arrays["L1.weight"]}
     refused("psp-full", half, "L1.weight both with and without it")
     refused("psp-full", arrays | {"two\nlines": np.ones(1)}, r"left over 'two\nlines'")
@@ -276,7 +280,7 @@ def test_messages_begin_with_the_file(tmp_path):
     )
     refused("psp-full", tmp_path / "none.pt", f"{tmp_path / 'none.pt'}: no such file")
     torch.save(nn.Linear(2, 2), path)
-    refused("psp-full", path, f"{path}: not weights alone", "save the network's state_dict")
+    refused("psp-full", path, f"{path}: not weights only", "save the network's state_dict")
 
 
 def test_left_and_right_are_not_swapped():

@@ -200,7 +200,7 @@ class Folder:
         ({**WORLD, "weights": "0"}, "world", FILMED, "folder", "filters 0 in training, here avb"),
         (WORLD, "world", {**FILMED, "audio": LITE["audio"]}, "folder", "here yamnet and avbook-v"),
         (LITE, "folder", VGG, "folder", "audio.name in training yamnet, here vggish-fc2"),
-        (LITE, "folder", None, "folder", "not said"),
+        (LITE, "folder", None, "folder", "unknown extractors"),
         (None, "official", LITE, "folder", "published features in training, here yamnet and"),
         (None, "official", {**VGG, "visual": {"name": "vgg16"}}, "folder", "vgg16"),
         (
@@ -254,7 +254,7 @@ def test_categories_that_are_not_known(run, tmp_path):
     write_ave(tmp_path / "ave", audio=7, side=3, visual=5, categories=NAMES, seed=5)
     other = open_data(str(tmp_path / "ave"), "ave")
     assert other.hash != data.hash
-    with pytest.raises(AvbookError, match="does not say its categories"):
+    with pytest.raises(AvbookError, match="does not store its categories"):
         list(folder_timelines(silent, other))
 
 

@@ -139,7 +139,7 @@ def test_any_length_that_is_asked_for_or_the_videos_own(videos, models, tmp_path
     silent = tmp_path / "silent.mkv"
     write_video(silent, np.zeros((8, 32, 32, 3), np.uint8), 8)
     line = VideoTimelines(model)(silent)
-    assert line.seconds == 1 and any("no sound" in note for note in line.notes)
+    assert line.seconds == 1 and any("no audio" in note for note in line.notes)
 
 
 def test_a_video_that_does_not_say_how_long_it_is(videos, models, monkeypatch):
@@ -173,8 +173,14 @@ LLP = {"audio": "vggish-fc2", "visual_2d": "resnet152-avgpool", "visual_3d": "r2
 @pytest.mark.parametrize(
     "task, kind, features, weights, told",
     [
-        ("ave", "folder", None, [], "does not say by which extractors; give a folder"),
-        ("ave", "folder", {"audio": {"name": "openl3"}, "visual": 3}, [], "videos cannot be given"),
+        ("ave", "folder", None, [], "does not store its extractors; give a folder"),
+        (
+            "ave",
+            "folder",
+            {"audio": {"name": "openl3"}, "visual": 3},
+            [],
+            "cannot be applied to videos",
+        ),
         ("ave", "folder", named(VGG), [], "none for VGGish, which vggish and vgg19 need; expected"),
         (
             "ave",
@@ -207,7 +213,7 @@ def test_a_model_that_was_changed(models):
     assert "found dim=64; expected 128" in fault(other)
     folder = of(other, named(WORLD["ave"], visual=64))
     assert "takes audio features of 64 numbers, but its extractor avbook-audio" in fault(folder)
-    assert "does not say its categories" in fault(replace(models["ave"], categories=None))
+    assert "does not store its categories" in fault(replace(models["ave"], categories=None))
 
 
 @pytest.mark.parametrize("options", [{"smooth": 2}, {"threshold": 1.5}, {"seconds": 0}])

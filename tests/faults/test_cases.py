@@ -159,7 +159,7 @@ def test_clips_of_another_type_are_named_not_rounded(llp):
 def test_a_clip_of_llp_that_changes_after_it_was_opened(llp):
     train = LLP(llp, cache_mb=0).train
     np.save(llp / "vggish" / f"{train.ids[0]}.npy", np.ones((10, 8), np.float32))
-    with pytest.raises(AvbookError, match="replaced or written to since it was opened"):
+    with pytest.raises(AvbookError, match="replaced or modified since it was opened"):
         train.batch([0])
 
 
@@ -327,7 +327,7 @@ def test_the_same_of_llp(llp, file, kind):
 
 def test_a_file_in_a_folders_place(tmp_path, ave, llp):
     for call in (check_folder, AVE):
-        with pytest.raises(AvbookError, match="labels.h5: is a file; give the folder"):
+        with pytest.raises(AvbookError, match="labels.h5: is a file; give its folder"):
             call(ave / "labels.h5")
     shutil.rmtree(llp / "vggish")
     (llp / "vggish").write_text("")
@@ -350,11 +350,11 @@ def virtual(file):
 LINKS = {
     "a dangling link": (
         lambda file: file.__setitem__("avadataset", h5py.SoftLink("/nowhere")),
-        "is a link to what is not there",
+        "is a broken link",
     ),
     "a link to itself": (
         lambda file: file.__setitem__("avadataset", h5py.SoftLink("/avadataset")),
-        "is a link to what is not there",
+        "is a broken link",
     ),
     "a link into another file": (
         lambda file: file.__setitem__("avadataset", h5py.ExternalLink("other.h5", "/x")),
@@ -520,10 +520,10 @@ def test_a_pack_replaced_under_an_open_reader(ave, tmp_path):
     pack = pack_folder(ave, tmp_path / "pack", progress=False)
     train = AVE(pack, cache_mb=0).train
     shutil.rmtree(pack)
-    with pytest.raises(AvbookError, match="removed, replaced or written to since it was opened"):
+    with pytest.raises(AvbookError, match="removed, replaced or modified since it was opened"):
         train[:]
     pack_folder(write_ave(tmp_path / "other", seed=1)[0], pack, progress=False)
-    with pytest.raises(AvbookError, match="removed, replaced or written to since it was opened"):
+    with pytest.raises(AvbookError, match="removed, replaced or modified since it was opened"):
         train[:]
 
 

@@ -110,7 +110,7 @@ def test_labels_that_are_not_one_hot(ave):
 def test_labels_in_another_order_than_the_annotations(ave):
     with h5py.File(ave / "labels.h5", "r+") as h5:
         h5["avadataset"][[2, 3]] = h5["avadataset"][[2, 3]][::-1]
-    refused(AVE, ave, "labels.h5", "row 2, 3: another class")
+    refused(AVE, ave, "labels.h5", "row 2, 3: a different class")
 
 
 def test_labels_that_differ_in_seconds_only_are_used_and_noted(ave):
@@ -125,14 +125,14 @@ def test_labels_that_differ_in_seconds_only_are_used_and_noted(ave):
     split = next(split for split in data.splits.values() if at in split.rows)
     assert np.array_equal(split.labels[split.rows == at][0], row)
     assert [str(f) for f in check_folder(ave)] == [
-        f"note: labels.h5: row {at}: other seconds than Annotations.txt has; labels.h5 is used"
+        f"note: labels.h5: row {at}: other seconds than in Annotations.txt; labels.h5 is used"
     ]
 
 
 def test_an_annotation_list_of_other_clips(ave):
     lines = (ave / "Annotations.txt").read_text().splitlines()
     (ave / "Annotations.txt").write_text("\n".join(lines[:-1]))
-    refused(AVE, ave, "Annotations.txt", "23 clips, but the features are of 24")
+    refused(AVE, ave, "Annotations.txt", "23 clips, but the features have 24")
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
@@ -221,7 +221,7 @@ def test_weak_labels_in_another_order(ave):
         h5["avadataset"][...] = np.roll(h5["avadataset"][...], 1, axis=0)
     assert (
         "error: mil_labels.h5: row 0, 1, 2 and 21 more: contradicts the segment labels; its rows"
-        " are in another order or of other labels" in map(str, check_folder(ave))
+        " are in another order or belong to other labels" in map(str, check_folder(ave))
     )
 
 
@@ -267,7 +267,7 @@ def test_everything_wrong_is_found_at_one_look(ave):
 def test_a_file_that_shrinks_while_it_is_read(ave):
     train = AVE(ave, cache_mb=0).train
     truncate(ave / "visual_feature.h5", 0.3)
-    with pytest.raises(AvbookError, match="removed, replaced or written to since it was opened"):
+    with pytest.raises(AvbookError, match="removed, replaced or modified since it was opened"):
         train[:]
 
 
@@ -407,7 +407,7 @@ def test_a_truncated_or_pickled_feature_file(llp):
     "kind, shape, words",
     [
         ("res152", (75, 12), "a whole multiple"),
-        ("r2plus1d_18", (20, 6), "as many"),
+        ("r2plus1d_18", (20, 6), "the same number"),
         ("vggish", (10, 8, 1), "segments or frames"),
         ("vggish", (0, 8), "segments or frames"),
     ],

@@ -226,7 +226,7 @@ def test_all_frames_come_in_order_and_some_by_index(plain):
 
 def test_nothing_is_decoded_after_the_last_frame_wanted(plain, tmp_path):
     bad = spoiled(plain, tmp_path / "bad.mp4", "video", [20])
-    for wanted, told in (({3}, []), (None, ["picture is damaged: 1 of 30 frames lost"])):
+    for wanted, told in (({3}, []), (None, ["video is damaged: 1 of 30 frames lost"])):
         notes: list = []
         assert next(iter_frames(bad, wanted)).index == (3 if wanted else 0)
         list(iter_frames(bad, wanted, notes))
@@ -250,7 +250,7 @@ def test_a_picture_stored_turned_is_shown_upright(plain, tmp_path, matrix, shown
     np.testing.assert_array_equal(
         next(iter_frames(turned)).rgb, shown(next(iter_frames(plain)).rgb)
     )
-    assert clip.notes == ("picture is stored turned or mirrored: shown upright",)
+    assert clip.notes == ("video is stored rotated or mirrored: shown upright",)
     with open_media(turned) as media:
         _, frame = next(media.frames(media.video, pictures.Tally()))
         stored = frame.to_ndarray(format="rgb24")
@@ -352,7 +352,7 @@ def test_ten_seconds_of_aac_are_ten(tmp_path):
     write_video(path, numbered(100), FPS, tone(9.9, 44100), 44100)
     clip = read_clip(path)
     assert len(clip.wave) == 10 * RATE and log_mel(clip.wave).shape == (10, 96, 64)
-    assert clip.notes == ("sound ends at 9.91 s: padded with silence to 10 s",)  # whole frames
+    assert clip.notes == ("audio ends at 9.91 s: padded with silence to 10 s",)  # whole frames
     write_video(path, numbered(248), 25, tone(9.94))  # both a little short
     assert read_clip(path).segments == 10
 
@@ -362,7 +362,7 @@ def test_a_sound_that_begins_late_is_silent_before(plain, tmp_path):
     clip = read_clip(late, seconds=3)
     assert loud_from(clip.wave) == pytest.approx(1.479, abs=0.07)  # AAC begins a frame early
     assert not clip.wave[: int(1.4 * RATE)].any()
-    assert len(clip.notes) == 1 and clip.notes[0].startswith("sound begins at 1.4")
+    assert len(clip.notes) == 1 and clip.notes[0].startswith("audio begins at 1.4")
     pcm = read_pcm(late)
     assert loud_from(pcm.samples[:, 0] / 32768) == pytest.approx(1.479, abs=0.07)
 
@@ -370,7 +370,7 @@ def test_a_sound_that_begins_late_is_silent_before(plain, tmp_path):
 def test_a_picture_that_begins_late_stands_before(plain, tmp_path):
     clip = read_clip(remux(plain, tmp_path / "late.mkv", shift={"video": 1.0}))
     assert numbers(clip)[:6] == [0, 0, 0, 0, 0, 3] and clip.segments == 4
-    assert "picture begins at 1.06 s: its first frame before it" in clip.notes  # and AAC's delay
+    assert "video begins at 1.06 s: its first frame before it" in clip.notes  # and AAC's delay
 
 
 def test_a_file_whose_clock_does_not_begin_at_zero(plain, tmp_path):
@@ -404,15 +404,15 @@ def test_a_gap_in_the_sound_is_silence(tmp_path):
 
 def test_a_video_without_sound_has_silence_and_says_so(tmp_path):
     clip = read_clip(write(tmp_path / "mute.mp4", 2, sound=False))
-    assert clip.notes == ("no sound in the file: silence in its place",) and clip.silent
+    assert clip.notes == ("no audio in the file: silence in its place",) and clip.silent
     assert clip.wave.shape == (2 * RATE,) and not clip.wave.any()
-    with pytest.raises(AvbookError, match="no sound in it .a mov.* file with video"):
+    with pytest.raises(AvbookError, match="no audio stream in it .a mov.* file with video"):
         read_pcm(tmp_path / "mute.mp4")
 
 
 def test_silence_is_noted(tmp_path):
     clip = read_clip(write(tmp_path / "silent.mp4", 2, sound=np.zeros(2 * RATE)))
-    assert clip.notes == ("sound is silent throughout",) and clip.silent
+    assert clip.notes == ("audio is silent throughout",) and clip.silent
 
 
 @pytest.mark.parametrize("codec", ["aac", "pcm_s16le"])
@@ -426,10 +426,10 @@ def test_stereo_that_cancels_is_noted_and_no_other(tmp_path, codec):
 
 def test_a_picture_longer_than_its_sound_and_shorter(tmp_path):
     clip = read_clip(write(tmp_path / "v.mkv", 4, sound=tone(2), audio_codec="pcm_s16le"))
-    assert clip.notes == ("sound ends at 2.00 s: padded with silence to 4 s",)
+    assert clip.notes == ("audio ends at 2.00 s: padded with silence to 4 s",)
     assert clip.wave[2 * RATE - 100 : 2 * RATE].any() and not clip.wave[2 * RATE :].any()
     clip = read_clip(write(tmp_path / "a.mkv", 2, sound=tone(4), audio_codec="pcm_s16le"))
-    assert clip.notes == ("picture ends at 2.00 s: its last frame after it",)
+    assert clip.notes == ("video ends at 2.00 s: its last frame after it",)
     assert clip.segments == 4 and numbers(clip)[-8:] == 8 * [19]
 
 
@@ -471,7 +471,7 @@ def test_a_clip_is_cut_or_padded_to_the_seconds_asked_for(plain):
     "length, segments, note",
     [
         (0.5, 1, "short: 0.50 s, padded to one second"),
-        (1.7, 1, "the last 0.70 s are no whole second: left out"),
+        (1.7, 1, "the last 0.70 s are not a whole second: left out"),
         (1.8, 2, None),
     ],
 )
@@ -480,7 +480,7 @@ def test_a_last_second_counts_from_three_quarters(tmp_path, length, segments, no
     clip = read_clip(path)
     assert clip.segments == segments and clip.seconds == pytest.approx(length, abs=0.002)
     assert clip.frames.shape[0] == 4 * segments and clip.wave.shape == (segments * RATE,)
-    told = [text for text in clip.notes if not text.startswith("sound ends")]
+    told = [text for text in clip.notes if not text.startswith("audio ends")]
     assert told == ([note] if note else [])
 
 
@@ -497,7 +497,7 @@ def test_a_damaged_middle_costs_its_frames_only(plain, tmp_path):
         list(container.decode(video=0))
     notes: list = []
     assert count_frames(bad, notes) == 27
-    assert notes[0] == "picture is damaged: 3 of 30 frames lost"
+    assert notes[0] == "video is damaged: 3 of 30 frames lost"
     clip = read_clip(bad)
     assert clip.notes[0] == notes[0] and clip.segments == 3 and len(clip.frames) == 12
     assert not any("variable" in note for note in clip.notes)
@@ -510,23 +510,23 @@ def test_damaged_sound_keeps_its_time(tmp_path):
     source = write(tmp_path / "good.mp4", 4, sound=wave)
     bad = spoiled(source, tmp_path / "bad.mp4", "audio", range(10, 30))
     clip = read_clip(bad)
-    assert "sound is damaged: 20 of " in clip.notes[0]
+    assert "audio is damaged: 20 of " in clip.notes[0]
     assert loud_from(clip.wave) == pytest.approx(3, abs=0.02)
 
 
 def test_sound_that_is_damaged_throughout_is_silence(plain, tmp_path):
     bad = spoiled(plain, tmp_path / "bad.mp4", "audio")
     clip = read_clip(bad)
-    assert clip.notes[0] == "no sound that can be decoded in the file: silence in its place"
+    assert clip.notes[0] == "no audio that can be decoded in the file: silence in its place"
     for function in (read_pcm, lambda path: read_clip(path, picture=False)):
-        with pytest.raises(AvbookError, match="nothing of its sound can be decoded"):
+        with pytest.raises(AvbookError, match="nothing of its audio can be decoded"):
             function(bad)
 
 
 def test_a_picture_that_is_damaged_throughout_is_refused(plain, tmp_path):
     bad = spoiled(plain, tmp_path / "bad.mp4", "video")
     for function in (read_clip, count_frames):
-        with pytest.raises(AvbookError, match="no frame of its picture can be decoded, 30 are dam"):
+        with pytest.raises(AvbookError, match="no frame of it can be decoded, 30 are dam"):
             function(bad)
 
 
@@ -542,7 +542,7 @@ def test_a_truncated_file_gives_what_is_there(plain, tmp_path, suffix, options):
     clip = read_clip(cut)
     assert clip.segments in (1, 2) and len(clip.frames) == 4 * clip.segments
     if suffix == "mp4":
-        assert any(note.startswith("cut short: ") and "of 30" in note for note in notes)
+        assert any(note.startswith("cut short: ") and "of the 30" in note for note in notes)
 
 
 def test_a_truncated_file_that_announces_no_frames_is_noted_by_its_length(tmp_path):
@@ -552,7 +552,7 @@ def test_a_truncated_file_that_announces_no_frames_is_noted_by_its_length(tmp_pa
     assert read_clip(whole).notes == ()
     for seconds in (None, 4):
         notes = read_clip(tmp_path / "cut.mkv", seconds=seconds).notes
-        assert any(re.match(r"cut short: \d\.\d\d s came of 4\.\d\d s announced", n) for n in notes)
+        assert any(re.match(r"cut short: \d\.\d\d s of the announced 4\.\d\d s", n) for n in notes)
     for options in ({"seconds": 1}, {"sound": False, "seconds": 2}):
         assert not any("cut short" in n for n in read_clip(whole, **options).notes)
 
@@ -563,7 +563,7 @@ def test_a_cut_without_encoding_has_fewer_frames_than_announced(plain, tmp_path)
         assert media.video.frames == 30
     clip = read_clip(cut)
     assert clip.segments == 2 and numbers(clip)[0] == 11
-    assert "cut short: 20 frames came of 30 announced" in clip.notes
+    assert "cut short: 20 of the 30 announced frames" in clip.notes
 
 
 # ---------------------------------------------------------------------------------------- bad input
@@ -585,8 +585,8 @@ PNG = bytes.fromhex(
             bytes(5000),
             "found 00 00 00 00 00 00 00 00…, a format that FFmpeg does not know",
         ),
-        ("a.srt", b"1\n00:00:00,000 --> 00:00:10,000\nwords\n\n", "no picture in it"),
-        ("a.png", PNG, "found a picture .png.; expected a video"),
+        ("a.srt", b"1\n00:00:00,000 --> 00:00:10,000\nwords\n\n", "no video stream in it"),
+        ("a.png", PNG, "found an image .png.; expected a video"),
         ("a.mp4", b"ffconcat version 1.0\nfile plain.mp4\n", "found text that begins with 'ffcon"),
     ],
     ids=["empty", "html", "txt", "letters", "zeros", "subtitles", "picture", "playlist"],
@@ -618,7 +618,7 @@ def test_no_file_a_folder_and_a_pipe(tmp_path):
 def test_sound_alone_is_refused_unless_asked_for(tmp_path):
     write_video(tmp_path / "song.m4a", None, wave=tone(2))
     with pytest.raises(
-        AvbookError, match=r"no picture in it \(a mov.* file with audio\); give a vi"
+        AvbookError, match=r"no video stream in it \(a mov.* file with audio\); give a vi"
     ):
         read_clip(tmp_path / "song.m4a")
     clip = read_clip(tmp_path / "song.m4a", picture=False)
@@ -639,7 +639,7 @@ def test_the_cover_of_a_song_is_no_picture(tmp_path):
         container.mux(sound.encode(frame) + sound.encode(None))
     with av.open(str(tmp_path / "song.m4a")) as container:
         assert len(container.streams.video) == 1
-    with pytest.raises(AvbookError, match="no picture in it"):
+    with pytest.raises(AvbookError, match="no video stream in it"):
         read_clip(tmp_path / "song.m4a")
 
 
@@ -648,17 +648,21 @@ def test_frames_alone_on_demand(plain):
     assert clip.wave.shape == (0,) and clip.notes == () and clip.segments == 3
 
 
-@pytest.mark.parametrize("track, told", [(b"V_MPEG4/ISO/AVC", "its picture"), (b"A_AAC", None)])
+@pytest.mark.parametrize(
+    "track, told", [(b"V_MPEG4/ISO/AVC", "its video stream"), (b"A_AAC", None)]
+)
 def test_a_codec_that_nothing_decodes(plain, tmp_path, track, told):
     data = remux(plain, tmp_path / "a.mkv").read_bytes()
     assert track in data
     (tmp_path / "b.mkv").write_bytes(data.replace(track, track[:2] + b"Z" * len(track[2:])))
     if told:
-        with pytest.raises(AvbookError, match="its picture is in a codec that PyAV has no decoder"):
+        with pytest.raises(
+            AvbookError, match="its video stream is in a codec that PyAV has no decoder"
+        ):
             read_clip(tmp_path / "b.mkv")
     else:
         clip = read_clip(tmp_path / "b.mkv")
-        assert clip.notes == ("no sound that can be decoded in the file: silence in its place",)
+        assert clip.notes == ("no audio that can be decoded in the file: silence in its place",)
 
 
 @pytest.mark.parametrize(

@@ -248,7 +248,7 @@ def test_of_a_long_video_the_first_seconds_are_taken_and_of_a_short_one_the_last
     long, short = clip(6.0, tmp_path / "long.mp4"), clip(1.0, tmp_path / "short.mp4")
     found, decoded = greys(long, ave_frame_indices, None, 3)
     np.testing.assert_array_equal(found, all_greys(long)[ave_frame_indices(75, 3)])
-    assert decoded.notes == ("long: 6.00 s, the first 3 s are taken",)
+    assert decoded.notes == ("long: 6.00 s, the first 3 s are used",)
     found, decoded = greys(short, ave_frame_indices, None, 3)
     wanted = ave_frame_indices(75, 3).clip(max=24)
     np.testing.assert_array_equal(found, all_greys(short)[wanted])
@@ -351,7 +351,7 @@ def test_one_video_may_be_given_alone(own, tmp_path):
 
 def test_two_files_with_one_stem_are_refused(own, tmp_path):
     shutil.copy(own / "video 0.mp4", own / "video 0.mov")
-    with pytest.raises(AvbookError, match=r"video 0\.mov and video 0\.mp4 have one stem"):
+    with pytest.raises(AvbookError, match=r"video 0\.mov and video 0\.mp4 have the same stem"):
         extract_folder(own, tmp_path / "out", **WORLD)
 
 
@@ -388,7 +388,7 @@ def test_annotated_clips_have_ten_seconds():
     "lengths, asked, said",
     [
         ({"a": 3.0, "b": 8.0}, None, r"3 s \(a\) to 8 s \(b\).*--seconds"),
-        ({"a": 600.0}, None, "600 s.*--seconds 600 if that is meant"),
+        ({"a": 600.0}, None, "600 s.*--seconds 600 if that is intended"),
         ({}, None, "--seconds T"),
         ({"a": 3.0}, 0, "seconds=0"),
     ],
@@ -403,7 +403,7 @@ def test_seconds_cut_and_pad(own, tmp_path):
     report = extract_folder(own, tmp_path / "out", seconds=1, **WORLD)
     assert h5(tmp_path / "out", "visual_feature.h5").shape == (COUNT + 1, 1, 7, 7, 64)
     assert any("short: 0.5" in note for note in report.notes["half.mp4"])
-    assert report.notes["video 0.mp4"] == ("long: 2.00 s, the first 1 s are taken",)
+    assert report.notes["video 0.mp4"] == ("long: 2.00 s, the first 1 s are used",)
 
 
 # ------------------------------------------------------------------------------------ annotations
@@ -496,8 +496,8 @@ def test_what_is_odd_is_in_the_report(own, tmp_path):
     report = extract_folder(own, tmp_path / "out", **WORLD)
     assert set(report.notes) == {"mute.mp4", "still.mp4", "soon over.mp4"}
     told = {one["file"]: one["notes"] for one in reported(tmp_path / "out")["videos"]}
-    assert told["mute.mp4"] == ["no sound in the file: silence in its place"]
-    assert told["still.mp4"] == ["sound is silent throughout"]
+    assert told["mute.mp4"] == ["no audio in the file: silence in its place"]
+    assert told["still.mp4"] == ["audio is silent throughout"]
     assert "padded with silence to 2 s" in told["soon over.mp4"][0]
     assert told["video 0.mp4"] == []
 
@@ -513,7 +513,7 @@ def bad_videos(folder):
         "empty.mp4": "an empty file",
         "text.mp4": "found text",
         "cut.mp4": "index (moov) is missing",
-        "heard.mp4": "no picture in it",
+        "heard.mp4": "no video stream in it",
         "nowhere.mp4": "a link to",
     }
 
@@ -545,11 +545,11 @@ def test_a_fault_that_decoding_finds_keeps_the_work_for_the_next_call(
 
     def spoiled(path, *rest):
         if path.name == "video 1.mp4":
-            raise AvbookError(f"{path}: no frame of its picture can be decoded")
+            raise AvbookError(f"{path}: no frame of it can be decoded")
         return real(path, *rest)
 
     monkeypatch.setattr(folder_work, "video_features", spoiled)
-    with pytest.raises(AvbookError, match=r"1 of 4 videos.*video 1\.mp4: no frame of its picture"):
+    with pytest.raises(AvbookError, match=r"1 of 4 videos.*video 1\.mp4: no frame of it"):
         extract_folder(own, tmp_path / "out", **WORLD)
     assert not (tmp_path / "out").exists()
     monkeypatch.setattr(folder_work, "video_features", real)
@@ -561,7 +561,9 @@ def test_a_fault_that_decoding_finds_keeps_the_work_for_the_next_call(
 def test_no_usable_video_is_refused_even_in_part(tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in/a.mp4").write_bytes(b"")
-    with pytest.raises(AvbookError, match=r"1 of 1 videos.*a\.mp4: an empty file.*mend or remove$"):
+    with pytest.raises(
+        AvbookError, match=r"1 of 1 videos.*a\.mp4: an empty file.*correct or remove$"
+    ):
         extract_folder(tmp_path / "in", tmp_path / "out", partial=True, **WORLD)
 
 
@@ -572,7 +574,7 @@ def test_no_usable_video_is_refused_even_in_part(tmp_path):
         (b"new\nline.mp4", "line break"),
         (b"tab\tin.mp4", "control character"),
         (b" lead.mp4", "begins or ends with a blank"),
-        (b"no text \xff.mp4", "bytes that are no text"),
+        (b"no text \xff.mp4", "bytes that are not text"),
     ],
 )
 def test_a_name_that_no_list_can_hold_is_refused_before_any_work(own, tmp_path, name, said):
@@ -591,7 +593,7 @@ def test_what_is_no_folder_and_no_file_is_named(tmp_path):
     (tmp_path / "gone.mp4").symlink_to("nothing")
     os.mkfifo(tmp_path / "pipe.mp4")
     for name, said in (
-        ("loop.mp4", "round in a circle"),
+        ("loop.mp4", "form a circle"),
         ("gone.mp4", "a link to nothing"),
         ("pipe.mp4", "is a pipe; expected a file"),
         ("none.mp4", "no such folder; expected one with videos, or one"),
@@ -602,10 +604,10 @@ def test_what_is_no_folder_and_no_file_is_named(tmp_path):
 
 def test_no_work_folder_stays_where_no_video_can_be_decoded(own, tmp_path, monkeypatch):
     def bad(path, *rest):
-        raise AvbookError(f"{path}: no frame of its picture can be decoded")
+        raise AvbookError(f"{path}: no frame of it can be decoded")
 
     monkeypatch.setattr(folder_work, "video_features", bad)
-    with pytest.raises(AvbookError, match="4 of 4 videos.*; mend or remove$"):
+    with pytest.raises(AvbookError, match="4 of 4 videos.*; correct or remove$"):
         extract_folder(own, tmp_path / "out", **WORLD)
     assert [path.name for path in tmp_path.iterdir()] == ["own"]
 
@@ -659,7 +661,7 @@ def test_half_of_a_work_file_is_made_again(stopped, made, tmp_path):
     ],
 )
 def test_work_with_other_options_is_refused(stopped, tmp_path, changed, said):
-    with pytest.raises(AvbookError, match=f"{said}.*remove that folder to start anew"):
+    with pytest.raises(AvbookError, match=f"{said}.*remove that folder to start again"):
         extract_folder(stopped, tmp_path / "out", **WORLD | changed)
     assert extract_folder(stopped, tmp_path / "out", **WORLD).made == COUNT - 2
 
@@ -679,7 +681,7 @@ def test_a_finished_folder_is_not_made_again_and_no_other_is_overwritten(own, tm
     assert extract_folder(own, tmp_path / "out", **WORLD).made == 0
     clip(SECONDS, own / "another.mp4")
     for options in (WORLD, WORLD | {"seconds": 1}):
-        with pytest.raises(AvbookError, match="exists already, and not as the features"):
+        with pytest.raises(AvbookError, match="exists already, but does not hold the features"):
             extract_folder(own, tmp_path / "out", **options)
     assert files(tmp_path / "out") == before
     (tmp_path / "other").mkdir()
@@ -711,7 +713,7 @@ def test_two_processes_give_the_same_bytes(videos, made, tmp_path):
         ({"task": "ave", "audio": "vggish"}, "none for VGGish.*torchvggish.*--weights FILE"),
         ({"task": "ave", "visual": "vgg19"}, "none for VGG-19"),
         ({"task": "ave", "weights": ["vggish-10086976.pth"]}, "which is not used"),
-        ({"task": "ave", "weights": ["mine.pth"]}, "does not say which network"),
+        ({"task": "ave", "weights": ["mine.pth"]}, "does not show its network"),
         ({"task": "ave", "weights": ["lite0=a", "efficientnet-lite0-x.pth"]}, "second file"),
         ({"task": "ave", "device": "tpu"}, "device 'tpu'"),
     ],
@@ -739,7 +741,7 @@ def test_a_plan_is_found_again_by_what_features_say_of_themselves(made):
         told["audio"]["weights"] = "00000000"
         with pytest.raises(AvbookError, match="audio features.*have weights.*00000000"):
             plan_of(task, told)
-    with pytest.raises(AvbookError, match="videos cannot be given to them"):
+    with pytest.raises(AvbookError, match="cannot be applied to videos"):
         plan_of("ave", {"audio": {"name": "openl3"}, "visual": {"name": "clip"}})
 
 

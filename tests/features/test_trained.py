@@ -130,7 +130,7 @@ def test_the_sound_network_has_one_width():
         ({"float": "picture.0.weight"}, "picture.0.weight is torch.float32"),
         ({"cut": "picture.1.weight"}, "picture.1.weight is torch.int8 of shape (63, 48, 4, 4)"),
         ({"large": "sound.4.offset"}, "sound.4 has sums of 16777216 and more"),
-        ({"fewer": "sample.change"}, "sample.change has"),
+        ({"fewer": "sample.change"}, "`sample.change` has"),
     ],
     ids=lambda value: str(value)[:40],
 )

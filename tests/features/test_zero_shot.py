@@ -174,7 +174,7 @@ def test_bad_options_are_refused(options, said):
 
 
 def test_networks_that_saw_clips_of_other_lengths_are_refused():
-    with pytest.raises(AvbookError, match="as many of both"):
+    with pytest.raises(AvbookError, match="the same number for both"):
         zero_shot_timeline(sound(3), picture(4, {}), categories=("Dog",))
     with pytest.raises(AvbookError, match="no logits"):
         zero_shot_timeline(categories=("Dog",))

@@ -77,7 +77,7 @@ def test_elsewhere_one_line_says_what_to_do(elsewhere):
 
 
 def test_what_a_clone_lacks_is_named(clone, elsewhere):
-    with pytest.raises(AvbookError, match=r"metrics\.json: not there.*git clone"):
+    with pytest.raises(AvbookError, match=r"metrics\.json: not found.*git clone"):
         find_stored("benchmarks/results/metrics.json", clone)
 
 

@@ -655,7 +655,7 @@ def test_more_epochs_continue_a_finished_run(tmp_path):
     run(out=tmp_path, epochs=3, schedule=("step", 2, 0.5, 100))
     longer = run(out=tmp_path, epochs=6, schedule=("step", 2, 0.5, 100))
     assert numbers(longer) == numbers(run(epochs=6, schedule=("step", 2, 0.5, 100)))
-    with pytest.raises(AvbookError, match="6 epochs are done, 4 were asked"):
+    with pytest.raises(AvbookError, match="6 epochs are done, 4 were requested"):
         run(out=tmp_path, epochs=4, schedule=("step", 2, 0.5, 100))
 
 

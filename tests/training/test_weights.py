@@ -227,7 +227,7 @@ REFUSED = {
     "bytes": (lambda: b"w.pt", "found bytes"),
     "contents": (lambda: "1 2\n3 4", r"found '1 2\n3 4'; expected a path"),
     "long contents": (lambda: "1 2 " * 5000, "found '1 2 1 2"),
-    "a zero byte": (lambda: "w\0.pt", "cannot be looked at"),
+    "a zero byte": (lambda: "w\0.pt", "cannot be accessed"),
     "a list": (lambda: list(weights().items()), "found list"),
     "a class": (lambda: Small, "found the class Small"),
     "a tensor": (lambda: torch.ones(3), "found Tensor"),
@@ -235,22 +235,25 @@ REFUSED = {
     "nothing": (dict, "first.weight only in the network"),
     "no keys": (lambda: NoKeys(weights()), "RuntimeError: first line"),
     "no values": (lambda: NoValues(weights()), "OSError: gone"),
-    "no state": (Lazy, "state_dict of Lazy cannot be had (RuntimeError: no)"),
-    "list": (changed(MATRIX, [1.0]), "no array (list): first.weight"),
-    "string": (changed(MATRIX, "x"), "no array (str): first.weight"),
-    "float": (changed(MATRIX, 1.0), "no array (float): first.weight"),
-    "null": (changed(MATRIX, None), "no array (NoneType): first.weight"),
-    "masked": (changed(MATRIX, np.ma.ones((4, 3))), "no array (MaskedArray)"),
-    "a dict within": (changed(MATRIX, {"a": torch.ones(2)}), "no array (dict)"),
-    "int keys": (lambda: dict(enumerate(weights().values())), "4 of 4 names are no strings"),
-    "a key of None": (lambda: {None: torch.ones(1)}, "1 of 1 names are no strings, such as None"),
-    "int8": (changed(MATRIX, torch.ones(4, 3, dtype=torch.int8)), "no floating numbers (int8)"),
-    "numpy ints": (changed(MATRIX, np.ones((4, 3), int)), "no floating numbers (int64)"),
-    "bool": (changed(MATRIX, torch.ones(4, 3) > 0), "no floating numbers (bool)"),
-    "complex": (changed(MATRIX, torch.ones(4, 3) * 1j), "no floating numbers (complex64)"),
-    "objects": (changed(MATRIX, np.array([[None]])), "no floating numbers (object)"),
-    "words": (changed(MATRIX, np.array(["a"])), "no floating numbers (<U1)"),
-    "records": (changed(MATRIX, np.zeros(2, "f4,f4")), "no floating numbers"),
+    "no state": (Lazy, "state_dict of Lazy cannot be read (RuntimeError: no)"),
+    "list": (changed(MATRIX, [1.0]), "not an array (list): first.weight"),
+    "string": (changed(MATRIX, "x"), "not an array (str): first.weight"),
+    "float": (changed(MATRIX, 1.0), "not an array (float): first.weight"),
+    "null": (changed(MATRIX, None), "not an array (NoneType): first.weight"),
+    "masked": (changed(MATRIX, np.ma.ones((4, 3))), "not an array (MaskedArray)"),
+    "a dict within": (changed(MATRIX, {"a": torch.ones(2)}), "not an array (dict)"),
+    "int keys": (lambda: dict(enumerate(weights().values())), "4 of 4 names are not strings"),
+    "a key of None": (lambda: {None: torch.ones(1)}, "1 of 1 names are not strings, such as None"),
+    "int8": (
+        changed(MATRIX, torch.ones(4, 3, dtype=torch.int8)),
+        "not floating-point numbers (int8)",
+    ),
+    "numpy ints": (changed(MATRIX, np.ones((4, 3), int)), "not floating-point numbers (int64)"),
+    "bool": (changed(MATRIX, torch.ones(4, 3) > 0), "not floating-point numbers (bool)"),
+    "complex": (changed(MATRIX, torch.ones(4, 3) * 1j), "not floating-point numbers (complex64)"),
+    "objects": (changed(MATRIX, np.array([[None]])), "not floating-point numbers (object)"),
+    "words": (changed(MATRIX, np.array(["a"])), "not floating-point numbers (<U1)"),
+    "records": (changed(MATRIX, np.zeros(2, "f4,f4")), "not floating-point numbers"),
     "no size": (changed(MATRIX, torch.ones(0, 3)), "empty: first.weight"),
     "NaN": (changed(MATRIX, torch.full((4, 3), math.nan)), "not finite: first.weight"),
     "infinite": (changed(MATRIX, np.full((4, 3), -np.inf)), "not finite: first.weight"),
@@ -295,7 +298,7 @@ def test_values_refused_from_every_kind_of_file(tmp_path, name):
     path = tmp_path / name
     for value, word in (
         (torch.full((4, 3), math.nan), "not finite: first.weight"),
-        (torch.ones(4, 3, dtype=torch.int8), "no floating numbers (int8): first.weight"),
+        (torch.ones(4, 3, dtype=torch.int8), "not floating-point numbers (int8): first.weight"),
         (torch.ones(0, 3), "empty: first.weight"),
     ):
         FILES[name](path, weights() | {"first.weight": value})
@@ -496,5 +499,5 @@ def test_a_tensor_that_claims_more_than_the_file_has(tmp_path, write):
     whole = path.read_bytes()
     assert whole.count(b"K\x04K\x03\x86") == 1  # the shape
     path.write_bytes(whole.replace(b"K\x04K\x03\x86", b"K\x40K\x40\x86"))
-    with pytest.raises(AvbookError, match="not weights alone"):
+    with pytest.raises(AvbookError, match="not weights only"):
         read_torch(path)

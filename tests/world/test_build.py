@@ -411,7 +411,7 @@ def test_the_full_real_scripts_in_the_official_layout(tmp_path, data_dir, quick,
         assert np.array_equal(
             dataset(folder / "mil_labels.h5"), dataset(data_dir / "ave" / "mil_labels.h5")
         )
-        with pytest.raises(AvbookError, match="stands in rows"):
+        with pytest.raises(AvbookError, match="is in rows"):
             ids = [row.id for row in read_annotations(folder / "Annotations.txt")]
             open_clip(folder, next(id for id in ids if ids.count(id) > 1))
         return

@@ -117,7 +117,7 @@ def test_only_the_first_row_of_an_id_has_a_video(begun):
     first = open_clip(begun, 1)
     frames = read_clip(folder / f"{first.id}.mp4", 1, sound=False).frames.astype(float)
     assert np.abs(frames - render_frames(first, SMALL["side"], 4)[2::4]).mean() < 12
-    assert len(files(folder)) == 6 and said[0].startswith("1 rows have the id of one before")
+    assert len(files(folder)) == 6 and said[0].startswith("1 rows repeat the id of an earlier row")
 
 
 # ---- whole or nothing, continued
@@ -162,7 +162,7 @@ def test_another_form_begins_anew_and_does_not_replace(begun, monkeypatch):
     monkeypatch.undo()
     write_videos(begun, **SMALL | {"side": 24})
     assert not list(begun.glob(".videos*"))
-    with pytest.raises(AvbookError, match="exists already, with other clips or of another side"):
+    with pytest.raises(AvbookError, match="exists already, with other clips or another side"):
         write_videos(begun, **SMALL)
 
 

@@ -1,4 +1,4 @@
-"""Every recipe by its name: of PSP, AVEL and CMRAN, of HAN and MA, of CMLCL and its baselines."""
+"""All recipes by name: PSP, AVEL and CMRAN, HAN and MA, CMLCL and its baselines."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ RECIPES: dict[str, Recipe] = {}
 def register(
     *recipes: Recipe,
 ) -> None:
-    """Makes recipes known by their names, to the command line, the tables and the records."""
+    """Makes recipes known by name to the command line, the tables and the records."""
     RECIPES.update({recipe.name: recipe for recipe in recipes})
 
 
 def find_recipe(
     name: str,  # such as "psp-full"
 ) -> Recipe:
-    """The recipe of this name; raises `AvbookError` naming the nearest known ones."""
+    """The recipe of this name; raises `AvbookError` with the nearest known ones."""
     if name not in RECIPES:
         raise AvbookError(
             f"recipe {name!r} is not known{hint(name, RECIPES)}: expected one of"

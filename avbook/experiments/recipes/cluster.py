@@ -1,4 +1,4 @@
-"""The baselines of CMLCL as a recipe: k-means, spectral clustering, chance."""
+"""The baselines of CMLCL as a recipe: k-means, spectral clustering, random labels."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ __all__ = ["RECIPES"]
 
 
 def _train_cluster(job: Job) -> tuple:
-    """Groups the training clips; a test clip goes to the nearest group's mean, in all its seconds.
-    Nothing is background."""
+    """Clusters the training clips; a test clip gets the cluster with the nearest mean, in all its
+    seconds. No second is background."""
     from avbook.unsupervised.clustering import group
     from avbook.unsupervised.em import score_round
 
@@ -37,7 +37,7 @@ def _train_cluster(job: Job) -> tuple:
 
 
 def _clip_features(job: Job) -> dict:
-    """A vector for each clip (N,D), by split: of CMLCL's backbone, whose stage is shared, or of the
+    """A vector per clip (N,D), by split: from CMLCL's backbone, whose stage is shared, or from the
     extractors."""
     from avbook.unsupervised.clustering import raw_features
 
@@ -50,7 +50,7 @@ def _clip_features(job: Job) -> dict:
 
 
 def _round_of(job: Job, features: dict, labels):
-    """The grouping as a `Round`: labels of train, and val and test by the nearest mean."""
+    """The clustering as a `Round`: labels of train, and of val and test by the nearest mean."""
     from torch.nn.functional import one_hot
 
     from avbook.unsupervised.clustering import nearest_mean
@@ -77,7 +77,7 @@ RECIPES = (
         name="cluster",
         task="ave",
         about=(
-            "k-means, spectral clustering or chance in place of CMLCL's labels, on raw or on its"
+            "k-means, spectral clustering or random labels instead of CMLCL's, on raw or on its"
             " learned features"
         ),
         settings=ClusterOptions,

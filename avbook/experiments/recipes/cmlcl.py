@@ -21,12 +21,12 @@ __all__ = ["RECIPES"]
 
 
 def _train_cmlcl(job: Job) -> tuple:
-    """represent → labels-1 → localiser-1 → labels-2 → … : each a stage of its own."""
+    """represent → labels-1 → localiser-1 → labels-2 → …: each is a stage of its own."""
     from avbook.unsupervised.em import em
 
     represented = pretrain_stage(job)
     features = read_features(job, represented)
-    folders: dict[str, Path] = {"represent": represented}  # of the stages done so far
+    folders: dict[str, Path] = {"represent": represented}  # folders of the stages done so far
 
     def e_step(number, gamma):
         source = folders[f"localiser-{number - 1}"] if number > 1 else represented
@@ -49,15 +49,15 @@ RECIPES = (
         name="cmlcl",
         task="ave",
         about=(
-            "CMLCL, without labels: features by telling clips apart, pseudo-labels by contrasting"
-            " neighbours, localiser by EM"
+            "CMLCL, without labels: features from instance discrimination, pseudo-labels from"
+            " label contrast, localiser by EM"
         ),
         settings=CMLCLOptions,
         quick={
             "width": 64,
-            "k": 6,  # of 680 clips, as 30 of 3,339
+            "k": 6,  # of 680 clips, like 30 of 3,339
             "represent_epochs": 12,
-            "bank": "features",  # noise would be a quarter of the banks after twelve epochs
+            "bank": "features",  # random ones would be a quarter of the bank after 12 epochs
             "annotate_epochs": 20,
             "epochs": 10,
             "lr": 1e-3,

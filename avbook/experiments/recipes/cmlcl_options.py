@@ -13,7 +13,7 @@ __all__ = ["CMLCLOptions", "ClusterOptions", "read_kl_cap"]
 # --------------------------------------------------------------------------------------- represent
 @dataclass(frozen=True)
 class Backbone:
-    """The network that gives the features."""
+    """The network that makes the features."""
 
     width: int = option(
         512, "d, width of a modality's features, a multiple of heads", least=1, most=WIDEST
@@ -21,20 +21,18 @@ class Backbone:
     heads: int = option(4, "heads of the attention over time", least=1, most=WIDEST)
     s_attn: bool = option(True, "spatial attention (Eq. 1, 2); false: mean over positions")
     audio2visual: bool = option(
-        True, "visual attention over time by both modalities (Eq. 4); false: by itself"
+        True, "visual attention over time from both modalities (Eq. 4); false: from itself only"
     )
     visual2audio: bool = option(
-        True, "audio attention over time by both modalities (Eq. 4); false: by itself"
+        True, "audio attention over time from both modalities (Eq. 4); false: from itself only"
     )
     residual: bool = option(True, "add and normalise, as in CMRAN; false: Eq. 3-5 literally")
-    modality: str = option(
-        "both", "the modalities that the network has", choices=("both", "audio", "visual")
-    )
+    modality: str = option("both", "modalities of the network", choices=("both", "audio", "visual"))
 
 
 @dataclass(frozen=True)
 class Pretext:
-    """The two pretext tasks: telling clips apart, and decorrelated features (Eq. 8)."""
+    """The two pretext tasks: instance discrimination and feature decorrelation (Eq. 8)."""
 
     views: str = option(
         "dropout",
@@ -43,7 +41,7 @@ class Pretext:
     )
     positives: str = option(
         "own",
-        "memory bank that a modality is matched with: its own, or the other's",
+        "memory bank that a modality is matched with: its own, or the other modality's",
         choices=("own", "cross"),
     )
     tau: float = option(1.0, "τ, temperature of instance discrimination (Eq. 6)", above=0)
@@ -55,11 +53,11 @@ class Pretext:
         "decorrelation: cross entropy (soft), squares (hard), or Eq. 7 as printed (videos)",
         choices=("soft", "hard", "videos"),
     )
-    momentum: float = option(0.9, "share of the old vector in the memory banks", least=0, below=1)
+    momentum: float = option(0.9, "weight of the old vector in the memory banks", least=0, below=1)
     sgd_momentum: float = option(0.9, "momentum of SGD", least=0, below=1)
     bank: str = option(
         "random",
-        "memory banks at first: random, or the features of the untrained backbone",
+        "initial memory banks: random, or the features of the untrained backbone",
         choices=("random", "features"),
     )
 
@@ -76,9 +74,10 @@ class PretextFit:
 def read_kl_cap(
     text: str,  # "log C", "none", or nats with or without their unit: "10nats", "2.5"
 ) -> float | str | None:
-    """The bound as `label_contrast` takes it: "log C", None for no bound, or a number of nats.
+    """The bound in the form of `label_contrast`: "log C", None for no bound, or a number of nats.
 
-    Raises `ValueError` for anything else. It is a word, since `--set` reads numbers as JSON."""
+    Raises `ValueError` for anything else. The option is a string, since `--set` reads numbers as
+    JSON."""
     if text == "none":
         return None
     if text == "log C":
@@ -91,7 +90,7 @@ def read_kl_cap(
 
 @dataclass(frozen=True)
 class Categories:
-    """How many groups are sought, and among how many neighbours."""
+    """The number of clusters, and of neighbours."""
 
     categories: int = option(28, "C, number of pseudo-categories", least=2, most=WIDEST)
     k: int = option(30, "K, clips in the affinity set and in the repulsion set", least=1)
@@ -104,7 +103,7 @@ class Labels(Categories):
     contrast: bool = option(True, "with the label contrast L_c (Eq. 9)")
     entropy: bool = option(True, "with the entropy of the mean L_e (Eq. 10)")
     literal_sign: bool = option(
-        False, "add L_e as Eq. 11 is printed; false: subtract it, as the text wants"
+        False, "add L_e, as printed in Eq. 11; false: subtract it, as the text requires"
     )
     kl_cap: str = option(
         "log C",
@@ -113,11 +112,11 @@ class Labels(Categories):
         form="log C, none or nats, such as 10nats",
     )
     through_neighbours: bool = option(
-        True, "the neighbours' distributions get gradients; false: they are targets"
+        True, "the neighbours' distributions get gradients; false: they are fixed targets"
     )
     search: str = option(
         "exact",
-        "search of the neighbours; approximate needs FAISS",
+        "neighbour search; approximate needs FAISS",
         choices=("exact", "approximate"),
     )
 
@@ -144,14 +143,14 @@ class Localiser:
     )
     temperature: float = option(1.0, "temperature of γ", above=0)
     soft_labels: bool = option(
-        False, "train on the cluster head's distributions; false: on their best category"
+        False, "train on the cluster head's distributions; false: on their most probable category"
     )
     strangers: str = option(
         "none",
         "replace seconds by those of other clips: any, or those with the smallest γ (weakest)",
         choices=("none", "any", "weakest"),
     )
-    share: float = option(0.3, "share of the seconds that are replaced", least=0, below=1)
+    share: float = option(0.3, "share of replaced seconds", least=0, below=1)
 
 
 @dataclass(frozen=True)
@@ -176,11 +175,11 @@ class Scoring:
 
 @dataclass(frozen=True)
 class Naming:
-    """What a pseudo-category is called."""
+    """The names of the pseudo-categories."""
 
     naming: str = option(
         "train",
-        "the clips whose labels name the pseudo-categories",
+        "clips whose labels name the pseudo-categories",
         choices=("train", "judged"),
     )
 
@@ -196,7 +195,7 @@ class _Passes:
 
 @dataclass(frozen=True)
 class Batches(_Passes, Threads):
-    """What all stages depend on."""
+    """The options of all stages."""
 
 
 # ------------------------------------------------------------------------------------- the recipes
@@ -218,13 +217,15 @@ class CMLCLOptions(
 
 @dataclass(frozen=True)
 class Clustering:
-    """What takes the place of the pseudo-labels."""
+    """The replacement of the pseudo-labels."""
 
     method: str = option(
         "kmeans", "how clips are grouped", choices=("kmeans", "spectral", "random")
     )
     features: str = option(
-        "learned", "of CMLCL's backbone, or of the frozen extractors", choices=("learned", "raw")
+        "learned",
+        "features of CMLCL's backbone, or of the frozen extractors",
+        choices=("learned", "raw"),
     )
 
 

@@ -1,4 +1,4 @@
-"""What a run without labels reports: scores of each round, a sweep over θ, its stages."""
+"""The report of a run without labels: scores of each round, a sweep over θ, its stages."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["record_of", "result_of", "other_naming"]
 
 def record_of(
     job: Job,
-    rounds: list,  # a `Round` each
-    folders: dict[str, Path],  # of the stages, by name, in their order
+    rounds: list,  # one `Round` each
+    folders: dict[str, Path],  # folders of the stages, by name, in order
 ) -> tuple:
-    """The run's `Result` and what a record says besides. Labels are read here and nowhere
-    before."""
+    """The run's `Result` and further fields of its record. Labels are read here for the first
+    time."""
     from avbook.unsupervised.em import score_round
 
     s, last = job.settings, rounds[-1]
@@ -56,12 +56,13 @@ def record_of(
 
 
 def _last_loss(told: dict[str, Any]) -> float | None:
-    """The loss of the last epoch that a stage tells of."""
+    """The loss of the last epoch that a stage reports."""
     return told["history"][-1].get("loss") if told["history"] else None
 
 
 def _score_rounds(job: Job, rounds: list) -> list[dict[str, float]]:
-    """The scores of each round on test; from the second on, how many clips changed their label."""
+    """The scores of each round on test; from the second on, also how many clips changed their
+    label."""
     from avbook.unsupervised.em import changed_share, score_round
 
     s, train, test = job.settings, job.data.train.labels, job.data.test.labels
@@ -78,12 +79,12 @@ def _score_rounds(job: Job, rounds: list) -> list[dict[str, float]]:
 
 
 def other_naming(naming: str) -> str:
-    """The way of naming pseudo-categories that was not asked for."""
+    """The other way to name pseudo-categories."""
     return "judged" if naming == "train" else "train"
 
 
 def _sweep_theta(job: Job, last) -> dict[str, Any]:
-    """Accuracy on test for each θ, and the θ that labels of the validation split would choose."""
+    """Test accuracy for each θ, and the θ that labels of the validation split would select."""
     from avbook.unsupervised.em import theta_sweep
 
     train, naming = job.data.train.labels, job.settings["naming"]
@@ -96,14 +97,14 @@ def _sweep_theta(job: Job, last) -> dict[str, Any]:
 
 
 def _predictions(job: Job, rounds: list) -> dict[str, dict[str, Any]]:
-    """The last round's events and γ (of 255) on test, and every round's labels of train."""
+    """The last round's events and γ (scaled to 255) on test, and every round's labels of train."""
     from avbook.unsupervised.em import names_of
     from avbook.unsupervised.localiser import decode_segments
 
     s, labels, found = job.settings, job.data.test.labels, rounds[-1].found["test"]
     names = names_of(rounds[-1], job.data.train.labels, labels, "test", s["naming"])
     background = labels.shape[-1] - 1
-    gamma = found["gamma"] / found["gamma"].amax(1, keepdim=True)  # (N, T), largest of a clip 1
+    gamma = found["gamma"] / found["gamma"].amax(1, keepdim=True)  # (N, T), maximum of a clip 1
     return {
         "last": {
             "predicted": decode_segments(
@@ -126,8 +127,8 @@ def result_of(
     history: list[dict[str, Any]],
     predictions: dict[str, Any],
 ):
-    """The `Result`. Without labels there is nothing to select by: the three selections are the same
-    last model."""
+    """The `Result`. Without labels there is no selection: all three selections are the last
+    model."""
     import torch
 
     from avbook.training.device import default_device, device_name, peak_memory_mb, versions

@@ -1,6 +1,6 @@
 """The stages of CMLCL: features, then pseudo-labels and a localiser in each round.
 
-Each is a folder that all runs share which agree in what it depends on."""
+Each stage is a folder, shared by all runs that agree in the settings it depends on."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ def pretrain_stage(job: Job) -> Path:
 
 
 def unlabelled(
-    split,  # of an AVE data set
+    split,  # split of an AVE data set
 ):
-    """The split without anything but sound and picture."""
+    """The split with audio and visual features only."""
     return type(split)(split.name, split.ids, split.rows, split.stores, {}, split.device)
 
 
 def _make_features(job: Job, folder: Path) -> None:
-    """Trains the backbone without labels; keeps its weights and the features of every second of
+    """Trains the backbone without labels; stores its weights and the features of every second of
     every split."""
     from avbook.training.weights import save_weights, write_tensors
     from avbook.unsupervised.pretraining import segment_features
@@ -81,7 +81,7 @@ def _make_features(job: Job, folder: Path) -> None:
 
 
 def _network_options(settings: dict[str, Any]) -> dict[str, Any]:
-    """The backbone's options under the names that `AVBackbone` gives them."""
+    """The backbone's options under the names of `AVBackbone`'s arguments."""
     options = pick(settings, Backbone)
     return {"hidden": options.pop("width"), **options}
 
@@ -107,7 +107,7 @@ def _trained_backbone(job: Job, folder: Path) -> tuple:
 
 
 def _new_backbone(job: Job) -> tuple:
-    """The backbone as initialised, and an empty history."""
+    """The untrained backbone, and an empty history."""
     from avbook.training.device import seed_everything
 
     seed_everything(job.seed)
@@ -122,7 +122,7 @@ def _backbone(job: Job):
 
 
 def read_features(job: Job, folder: Path) -> dict[str, Any]:
-    """The features of a finished stage, f̃ (N,T,D) by split; raises `AvbookError` where they do not
+    """The features of a finished stage, f̃ (N,T,D) by split; raises `AvbookError` if they do not
     belong to the job's data."""
     s = job.settings
     width = s["width"] * (2 if s["modality"] == "both" else 1)
@@ -134,10 +134,10 @@ def read_features(job: Job, folder: Path) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------ E step
 def labels_stage(
     job: Job,
-    source: str,  # name of the folder that γ came from
-    features: dict[str, Any],  # by split
+    source: str,  # name of the folder of γ
+    features: dict[str, Any],  # features by split
     gamma,  # (N, T) of train; None in the first round
-    number: int,  # of the round, from 1
+    number: int,  # number of the round, from 1
 ) -> Path:
     """The stage `labels-N`, the E step: pseudo-labels of the training clips."""
     settings = pick(job.settings, ("width",), Labels, LabelsFit, Batches)
@@ -197,12 +197,12 @@ def read_labels(job: Job, folder: Path):
 def localiser_stage(
     job: Job,
     source: str,  # name of the folder of the pseudo-labels
-    features: dict[str, Any],  # by split
+    features: dict[str, Any],  # features by split
     annotation,  # the pseudo-labels
-    number: int,  # of the round, from 1
+    number: int,  # number of the round, from 1
 ) -> Path:
-    """The stage `localiser-N`, the M step: weights, γ of train, and what scoring needs of val and
-    test."""
+    """The stage `localiser-N`, the M step: weights, γ of train, and the outputs on val and test
+    needed for scoring."""
     settings = pick(job.settings, ("width", "heads"), Localiser, LocaliserFit, Batches)
 
     def make(folder: Path) -> None:
@@ -236,7 +236,7 @@ def localiser_stage(
 
 
 def _found_tensors(net, features: dict[str, Any]) -> dict[str, Any]:
-    """What the localiser gives, as `SPLIT.NAME`; of train, γ alone."""
+    """The localiser's outputs, as `SPLIT.NAME`; for train, γ only."""
     from avbook.unsupervised.em import localise
 
     tensors = {}
@@ -248,7 +248,7 @@ def _found_tensors(net, features: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_found(job: Job, folder: Path) -> dict[str, dict]:
-    """What the localiser of a finished stage gives, by split and name."""
+    """The outputs of a finished stage's localiser, by split and name."""
     categories, seconds = job.settings["categories"], data_dims(job.data)["seconds"]
     shapes: dict[str, tuple] = {}
     for split, part in job.data.splits.items():
@@ -272,7 +272,7 @@ class _Told(Schema):
 
 
 def read_meta(folder: Path) -> dict[str, Any]:
-    """What a stage tells of itself: `seconds`, and a few epochs of its `history`."""
+    """A stage's own report: `seconds`, and a few epochs of its `history`."""
     advice = f"remove {folder} to make it again"
     return read_json(folder / "told.json", _Told, "what its stage wrote", advice)
 
@@ -283,7 +283,8 @@ def _write_meta(folder: Path, started: float, history: list[dict[str, Any]]) -> 
 
 
 def _thinned(history: list[dict[str, Any]], most: int = 8) -> list[dict[str, float]]:
-    """A few epochs of a history, first and last among them: their numbers alone, to six digits."""
+    """A few epochs of a history, including the first and the last: their numbers only, to six
+    digits."""
     if not history:
         return []
     last = len(history) - 1
@@ -292,7 +293,7 @@ def _thinned(history: list[dict[str, Any]], most: int = 8) -> list[dict[str, flo
 
 
 def _numbers(entry: dict[str, Any]) -> dict[str, float]:
-    """The numbers of an epoch, its losses among them, without scores and seconds."""
+    """The numbers of an epoch, including its losses, without scores and seconds."""
     flat = {name: value for name, value in entry.items() if name != "losses"}
     flat |= entry.get("losses", {})
     return {

@@ -18,14 +18,12 @@ __all__ = ["RECIPES"]
 class RestOfAttention:
     """The audio-guided spatial-channel attention, besides the width it shares with AVEL's."""
 
-    bottleneck: int = option(
-        256, "hidden width of the scales of the channels", least=1, most=WIDEST
-    )
+    bottleneck: int = option(256, "hidden width of the channel attention", least=1, most=WIDEST)
     spatial_dim: int = option(
-        256, "width in which the positions are compared with the sound", least=1, most=WIDEST
+        256, "width in which positions and audio are compared", least=1, most=WIDEST
     )
     adapted: int = option(
-        512, "width that the first layer gives each position", least=1, most=WIDEST
+        512, "output width of the first layer at each position", least=1, most=WIDEST
     )
     adapt_dropout: float = option(0.2, "dropout after the first layer", least=0, below=1)
 
@@ -48,19 +46,17 @@ class Relations:
 class WeakLoss:
     """The loss of the weakly supervised setting."""
 
-    double_sigmoid: bool = option(
-        True, "the clip's probabilities go through a sigmoid, as released"
-    )
+    double_sigmoid: bool = option(True, "apply a sigmoid to the clip's probabilities, as released")
     targets: str = option(
         "tags",
-        "what the clip's label says; tags: its categories, shares: how much of it each fills",
+        "the clip's label: its categories (tags), or the share of time of each (shares)",
         choices=("tags", "shares"),
     )
 
 
 @dataclass(frozen=True)
 class CMRANFull(AttentionSize, RestOfAttention, Relations, MilestoneSchedule):
-    """The options of `cmran-full`, the schedule as in the released command."""
+    """The options of `cmran-full`, with the schedule of the released command."""
 
     epochs: int = 200
     batch_size: int = 32
@@ -70,7 +66,7 @@ class CMRANFull(AttentionSize, RestOfAttention, Relations, MilestoneSchedule):
 
 @dataclass(frozen=True)
 class CMRANWeak(AttentionSize, RestOfAttention, Relations, WeakLoss, MilestoneSchedule):
-    """The options of `cmran-weak`, the interaction and the schedule as released."""
+    """The options of `cmran-weak`, with interaction and schedule as released."""
 
     fusion_heads: int = 2
     epochs: int = 200
@@ -90,7 +86,7 @@ def _build(weak: bool, settings: dict[str, Any], dims: dict[str, int]) -> tuple:
 
 
 # ------------------------------------------------------------------------------------------ recipes
-_QUICK = {  # the widths that AVEL's and PSP's have there, and their number of epochs
+_QUICK = {  # the widths and epochs of AVEL and PSP under this preset
     "attention_dim": 64,
     "bottleneck": 64,
     "spatial_dim": 64,
@@ -105,7 +101,7 @@ RECIPES = (
     Recipe(
         name="cmran-full",
         task="ave",
-        about="CMRAN, every second labelled: relevance of each second, category of the clip",
+        about="CMRAN, every second labelled: relevance per second, category per clip",
         settings=CMRANFull,
         quick=_QUICK,
         build=partial(_build, False),
@@ -113,10 +109,10 @@ RECIPES = (
     Recipe(
         name="cmran-weak",
         task="ave",
-        about="CMRAN, each clip labelled with its categories: the largest relevant score over time",
+        about="CMRAN, each clip labelled with its categories: maximum over time of relevant scores",
         settings=CMRANWeak,
         quick=_QUICK,
         build=partial(_build, True),
-        open={"weak": True},  # the training split with its clips of background alone
+        open={"weak": True},  # the training split with its background clips
     ),
 )

@@ -1,7 +1,7 @@
 """HAN and MA as recipes, and a rule that predicts without a model.
 
-HAN trains in one stage, MA in three: a base model, labels refined with it, a model trained anew on
-those labels."""
+HAN trains in one stage, MA in three: a base model, labels refined with it, and a model trained from
+scratch on those labels."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def _build_ma(settings: dict[str, Any], dims: dict[str, int]) -> tuple:
 
 # ------------------------------------------------------------------------------------------- stages
 def _train_ma(job: Job) -> tuple:
-    """base → refine → retrain. Without refinement the base is the result; refinement by the truth
-    or by a rule needs none."""
+    """base → refine → retrain. Without refinement the base is the result; refinement by ground
+    truth or by a rule needs no base."""
     s = job.settings
     _check_modality(s)
     if s["refine"] in ("truth", "speech"):
@@ -98,7 +98,7 @@ def _train_ma(job: Job) -> tuple:
 
 
 def _check_modality(s: dict[str, Any]) -> None:
-    """Nothing; raises `AvbookError` where one modality is asked for what only both can do."""
+    """Raises `AvbookError` for a single modality with an option that needs both."""
     if s["modality"] == "both":
         return
     if s["contrast"]:
@@ -109,7 +109,7 @@ def _check_modality(s: dict[str, Any]) -> None:
     if s["refine"] in ("both", "audio", "visual"):
         raise AvbookError(
             f"modality={s['modality']} and refine={s['refine']}: the labels are refined by"
-            " exchanging tracks of both modalities; expected refine=none, truth or speech with one"
+            " exchanging streams between clips; expected refine=none, truth or speech with one"
             " of them"
         )
 
@@ -117,7 +117,7 @@ def _check_modality(s: dict[str, Any]) -> None:
 def _retrain(
     job: Job,
     refined: Path,  # folder of the refined labels
-    stages: dict[str, Any],  # what the record tells of the stages before
+    stages: dict[str, Any],  # the record's entries on the earlier stages
 ) -> tuple:
     """A model trained from scratch on the refined labels in a folder."""
     from avbook.parsing.refinement import with_targets
@@ -182,7 +182,7 @@ class _Base(Schema):
 
 
 class _Told(Schema):
-    """What a refinement tells of itself."""
+    """A refinement's own report."""
 
     folder: str
     seconds: float
@@ -222,8 +222,8 @@ def _refine_with_base(job: Job, base: Path, folder: Path) -> None:
 
 
 def _refine_without_network(job: Job, folder: Path) -> None:
-    """Refines the training labels without any network: by what the world knows of them, an upper
-    bound; or by one rule, Speech is never in view."""
+    """Refines the training labels without a network: by the world's ground truth, an upper bound,
+    or by the rule that Speech is never visible."""
     from avbook.parsing.refinement import Refinement
 
     started, train, kind = time.perf_counter(), job.data.train, job.settings["refine"]
@@ -247,11 +247,11 @@ def _refine_without_network(job: Job, folder: Path) -> None:
 
 
 def _labels_by_truth(train, labels: np.ndarray) -> dict[str, np.ndarray]:
-    """The labels (N,C) that each track really holds, as only a world knows them."""
+    """The labels (N,C) that occur in each modality, known only in a world."""
     if train.audio_labels is None:
         raise AvbookError(
-            "refine='truth': nobody knows what these training clips hold in each track; only a"
-            " world does"
+            "refine='truth': the ground truth of each modality is unknown for these training clips;"
+            " only a world has it"
         )
     heard = (train.audio_labels > 0).any(1)  # (N, T, C) -> (N, C)
     seen = (train.visual_labels > 0).any(1)
@@ -259,7 +259,7 @@ def _labels_by_truth(train, labels: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _labels_by_speech(categories, labels: np.ndarray) -> dict[str, np.ndarray]:
-    """All labels (N,C) for the sound, and all but Speech for the picture."""
+    """All labels (N,C) for audio, and all except Speech for visual."""
     if "Speech" not in categories:
         raise AvbookError(
             f"refine='speech': there is no Speech among {', '.join(categories)}; expected LLP's"
@@ -269,7 +269,7 @@ def _labels_by_speech(categories, labels: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _keep_refinement(job: Job, found, folder: Path, started: float) -> None:
-    """Saves a refinement and, beside it, what the run's record tells of it."""
+    """Saves a refinement and its report for the run's record."""
     from avbook.parsing.refinement import refinement_scores, save_refinement
 
     train, counts = job.data.train, found.counts()
@@ -281,7 +281,7 @@ def _keep_refinement(job: Job, found, folder: Path, started: float) -> None:
         "dropped": {track: int(counts[f"dropped_{track}"].sum()) for track in ("audio", "visual")},
         "errors": {track: [float(e) for e in values] for track, values in found.errors.items()},
     }
-    if train.audio_labels is not None:  # only a world knows what its training clips hold
+    if train.audio_labels is not None:  # only a world has the ground truth of its training clips
         scores = refinement_scores(found, train.audio_labels, train.visual_labels)
         told["scores"] = {
             track: {name: None if math.isnan(value) else value for name, value in figures.items()}
@@ -292,12 +292,12 @@ def _keep_refinement(job: Job, found, folder: Path, started: float) -> None:
 
 # --------------------------------------------------------------------------------- without learning
 def predict_by_rule(
-    # "nothing", or "weak-label": what the video's own label says, in every second of both tracks
+    # "nothing", or "weak-label": the video's own label in every second of both modalities
     rule: str,
-    split,  # of LLP, its seconds labelled
+    split,  # a split of LLP with labels for each second
 ) -> dict[str, np.ndarray]:
-    """Booleans `audio` and `visual` (N, T, C). The weak label is the judged video's own, which a
-    method has to find."""
+    """Booleans `audio` and `visual` (N, T, C). The weak label is the evaluated video's own, which a
+    method would have to predict."""
     check_choice("rule", rule, ("nothing", "weak-label"))
     shape = split.audio_labels.shape  # (N, T, C)
     if rule == "nothing":
@@ -308,7 +308,7 @@ def predict_by_rule(
 
 
 def _apply_rule(job: Job) -> tuple:
-    """The scores of a rule, the same under every selection since no epoch is chosen."""
+    """The scores of a rule, the same under every selection since there are no epochs."""
     import torch
 
     from avbook.metrics.llp import llp_scores
@@ -343,7 +343,7 @@ RECIPES = (
     Recipe(
         name="han",
         task="llp",
-        about="HAN: hybrid attention and attentive pooling, from labels of the whole video",
+        about="HAN: hybrid attention and attentive pooling, from video-level labels",
         settings=HANOptions,
         quick=_QUICK,
         build=_build_han,
@@ -351,7 +351,7 @@ RECIPES = (
     Recipe(
         name="ma",
         task="llp",
-        about="MA: HAN with temporal contrast, retrained on labels refined by swapping tracks",
+        about="MA: HAN with temporal contrast, retrained on labels refined by exchanging streams",
         settings=MAOptions,
         quick=_QUICK,
         build=_build_ma,
@@ -361,8 +361,8 @@ RECIPES = (
         name="rule",
         task="llp",
         about=(
-            "no model: nothing is predicted, or the video's own label in every second of both"
-            " tracks"
+            "no model: an empty prediction, or the video's own label in every second of both"
+            " modalities"
         ),
         settings=RuleOptions,
         quick={},

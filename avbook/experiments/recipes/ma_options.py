@@ -11,32 +11,32 @@ __all__ = ["HANOptions", "MAOptions", "RuleOptions"]
 
 @dataclass(frozen=True)
 class Network:
-    """HAN's network, which is MA's too."""
+    """HAN's network, which MA uses too."""
 
-    width: int = option(512, "d, width of everything after the first layers", least=1, most=WIDEST)
+    width: int = option(512, "d, width after the input layers", least=1, most=WIDEST)
     hidden: int = option(512, "width of the feed-forward step", least=1, most=WIDEST)
     dropout: float = option(0.1, "dropout in the attention and after it", least=0, below=1)
     average: str = option(
         "before",
-        "a second's frames are averaged before or after their layer (the same function)",
+        "average a second's frames before or after their layer (the same function)",
         choices=("before", "after"),
     )
     pool: str = option(
         "attention",
-        "from seconds to the clip: learned weights (attention), mean or max",
+        "pooling over seconds: learned weights (attention), mean or max",
         choices=("attention", "mean", "max"),
     )
     normalise: bool = option(False, "the video's pooling weights sum to 1; false: as released")
     modality: str = option(
         "both",
-        "the modalities that the network has; one alone predicts no event in the other",
+        "modalities of the network; a single one predicts no event in the other",
         choices=("both", "audio", "visual"),
     )
 
 
 @dataclass(frozen=True)
 class Targets:
-    """What the clip's probabilities should be."""
+    """The targets of the clip's probabilities."""
 
     smoothing_audio: float = option(0.0, "label smoothing of the audio target", least=0, most=1)
     smoothing_visual: float = option(0.1, "label smoothing of the visual target", least=0, most=1)
@@ -48,7 +48,7 @@ class Events:
 
     filter: str = option(
         "video",
-        "where an event must be found as well: in the whole video, or in its modality",
+        "where an event must also be detected: in the whole video, or in its modality",
         choices=("video", "modality"),
     )
     threshold: float = option(
@@ -58,13 +58,13 @@ class Events:
 
 @dataclass(frozen=True)
 class Contrast:
-    """The contrast of sound and picture in time."""
+    """The temporal contrast between the audio and visual streams."""
 
     contrast: bool = option(True, "C of Table 2: with the contrastive loss (Eq. 8)")
     tau: float = option(0.2, "τ, temperature of the contrast", above=0)
     direction: str = option(
         "code",
-        "code: audio segments seek their visual partner; both: and vice versa",
+        "code: each audio segment is matched with its visual one; both: and vice versa",
         choices=("code", "both"),
     )
     smoothing: float = option(0.1, "label smoothing of the contrast", least=0, most=1)
@@ -73,32 +73,32 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Refining:
-    """How labels are refined by swapping tracks."""
+    """Refinement of labels by exchanging streams between videos."""
 
     refine: str = option(
         "both",
-        "modalities whose labels are refined (R of Table 2); truth, speech: without a network",
+        "modalities whose labels are refined (R of Table 2); truth, speech: no network",
         choices=("both", "audio", "visual", "none", "truth", "speech"),
     )
-    partners: int = option(1, "videos with which each video swaps a track", least=1, most=1000)
+    partners: int = option(1, "videos with which each video exchanges a stream", least=1, most=1000)
     errors: str = option(
         "code",
         "E_c over all videos (code) or those with the label (positives); none: E_c = 1",
         choices=("code", "positives", "none"),
     )
     refine_threshold: float = option(
-        0.5, "a label is dropped where both probabilities over E_c are below", least=0
+        0.5, "a label is dropped if both probabilities divided by E_c are below this", least=0
     )
 
 
 @dataclass(frozen=True)
 class RefinedTargets:
-    """What a dropped label becomes."""
+    """The treatment of dropped labels."""
 
     aliased_targets: bool = option(
-        False, "a label dropped for audio leaves the video's target too, as released"
+        False, "a label dropped for audio is also removed from the video's target, as released"
     )
-    smooth_dropped: bool = option(False, "a dropped visual label is smoothed like an absent one")
+    smooth_dropped: bool = option(False, "smooth a dropped visual label like an absent one")
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Rule:
 
     rule: str = option(
         "nothing",
-        "what is predicted: nothing, or the video's own label in every second of both modalities",
+        "the prediction: empty, or the video's own label in every second of both modalities",
         choices=("nothing", "weak-label"),
     )
 

@@ -28,7 +28,7 @@ class InputSizes:
     """The layers before PSP's Bi-LSTMs."""
 
     bottleneck: int = option(256, "middle width of the two input layers", least=1, most=WIDEST)
-    width: int = option(128, "width that the input layers give the Bi-LSTMs", least=1, most=WIDEST)
+    width: int = option(128, "input width of the Bi-LSTMs", least=1, most=WIDEST)
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class HeadSizes:
 
 @dataclass(frozen=True)
 class Modality:
-    """Which modalities AVEL has."""
+    """The modalities of AVEL."""
 
     modality: str = option(
         "both",
-        "the modalities that the network has; one alone: no attention, no pair-similarity loss",
+        "modalities of the network; a single one: no attention, no pair-similarity loss",
         choices=("both", "audio", "visual"),
     )
 
@@ -61,7 +61,7 @@ class Propagation:
     )
     tau: float = option(0.095, "τ, threshold on a pair's share (Eq. 2)", least=0, most=1)
     strict: bool = option(True, "cut shares equal to τ too, as released; false: Eq. 2")
-    renormalise: bool = option(True, "rows sum to 1 again after the cut")
+    renormalise: bool = option(True, "renormalise rows to sum 1 after the cut")
     project: str = option(
         "code",
         "code: ReLU and dropout after each projection; paper: linear",
@@ -72,7 +72,7 @@ class Propagation:
 
 @dataclass(frozen=True)
 class Layers:
-    """Which layers the released full and weak models have."""
+    """The layers in which the released full and weak models differ."""
 
     inputs: str = option(
         "two-layer", "layers before the Bi-LSTMs", choices=("raw", "one-layer", "two-layer")
@@ -95,18 +95,18 @@ class PairLoss:
 class Weighting:
     """The weighting branch of the weakly supervised setting."""
 
-    weighting: bool = option(True, "weigh the seconds (Eq. 5); false: their mean (Eq. 6)")
+    weighting: bool = option(True, "weight the segments (Eq. 5); false: their mean (Eq. 6)")
     weighting_relu: bool = option(True, "ReLU before the sigmoid of Eq. 5, as released")
 
 
 @dataclass(frozen=True)
 class Loader:
-    """What the released weak loader does."""
+    """The behaviour of the released weak loader."""
 
     frozen_batches: bool = option(
-        False, "the released loader's batches: only an epoch's first is random"
+        False, "the released loader's batches: only the first of an epoch is random"
     )
-    by_category: bool = option(False, "those batches from a list in the order of its categories")
+    by_category: bool = option(False, "draw those batches from a list sorted by category")
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class PSPFull(AttentionSize, InputSizes, HeadSizes, Propagation, Layers, PairLos
 class PSPWeak(
     AttentionSize, InputSizes, HeadSizes, Propagation, Layers, Weighting, Loader, WeakSchedule
 ):
-    """The options of `psp-weak`, the layers as in the released weak model."""
+    """The options of `psp-weak`, with layers as in the released weak model."""
 
     renormalise: bool = False
     inputs: str = "one-layer"
@@ -160,7 +160,7 @@ def _build_psp(weak: bool, settings: dict[str, Any], dims: dict[str, int]) -> tu
 def _build_avel(weak: bool, settings: dict[str, Any], dims: dict[str, int]) -> tuple:
     from avbook.supervised.avel import AVEL
 
-    if settings["modality"] != "both" and settings.get("lam"):  # told before the first batch
+    if settings["modality"] != "both" and settings.get("lam"):  # checked before the first batch
         raise AvbookError(
             f"modality={settings['modality']} and lam={settings['lam']:g}: the pair-similarity loss"
             " compares both modalities; expected lam=0 with one of them"
@@ -183,7 +183,7 @@ _QUICK_SIZES = {"attention_dim": 64, "hidden": 64, "head": 64}
 _QUICK_FIT = {"epochs": 40, "batch_size": 32, "decay_every": 10, "decay_until": 40, "threads": 1}
 _QUICK_AVEL = {**_QUICK_SIZES, **_QUICK_FIT}
 _QUICK_PSP = {**_QUICK_AVEL, "bottleneck": 64, "width": 64}
-_WEAK = {"weak": True}  # the training split with its clips of background alone
+_WEAK = {"weak": True}  # the training split with its background clips
 
 RECIPES = (
     Recipe(
@@ -198,7 +198,7 @@ RECIPES = (
         name="psp-weak",
         task="ave",
         about=(
-            "PSP, each clip labelled with its share of seconds: weighting branch, binary cross"
+            "PSP, each clip labelled with its shares of segments: weighting branch, binary cross"
             " entropy"
         ),
         settings=PSPWeak,

@@ -4,7 +4,7 @@
   const $ = (id) => document.getElementById(id);
   const video = $("video"), chart = $("chart"), scroll = $("scroll");
   let clip, bars = [], plays = false; // plays: whether the browser can play the clip's file
-  let clock = { at: 0, since: null }; // the position where it cannot, moved on by this clock
+  let clock = { at: 0, since: null }; // position if it cannot, advanced by this clock
   let zoom = 1, speed = 1, url = null, shown = -1;
 
   function make(tag, properties = {}, ...inside) {
@@ -16,7 +16,7 @@
     node.setAttribute("aria-label", text);
     return node;
   }
-  function readable(address) { // of bytes that are no text, the address as it is
+  function readable(address) { // undecodable bytes: the address unchanged
     try { return decodeURI(address); } catch { return address; }
   }
   const seconds = (value) => `${value.toFixed(1)} s`;
@@ -25,7 +25,7 @@
     `${event.event}, ${event.modality}, ${event.onset} to ${event.offset} s, score ` +
     event.score.toFixed(2);
 
-  // ------------------------------------------------------------------------- where it is
+  // ------------------------------------------------------------------------- position
   function position() {
     if (plays) return Math.min(video.currentTime, clip.seconds);
     const on = clock.since === null ? 0 : (performance.now() - clock.since) / 1000;
@@ -57,7 +57,7 @@
     draw();
   }
 
-  // ------------------------------------------------------------------------- what is drawn
+  // ------------------------------------------------------------------------- drawing
   function draw(at = position()) {
     chart.style.setProperty("--position", at / clip.seconds);
     const on = bars.filter(({ event }) => event.onset <= at && at < event.offset);
@@ -128,9 +128,9 @@
     }
     if (clip.mel) {
       const dark = make("source", { srcset: clip.mel.dark, media: "screen and (prefers-color-scheme: dark)" });
-      const alt = "Log-mel spectrogram of the sound: time from left to right, low frequencies below";
+      const alt = "Log-mel spectrogram of the audio: time from left to right, low frequencies below";
       const image = make("picture", {}, dark, picture(clip.mel.light, alt));
-      row(["sound", make("br"), make("small", { textContent: "log-mel, 125–7500 Hz" })],
+      row(["audio", make("br"), make("small", { textContent: "log-mel, 125–7500 Hz" })],
         make("div", { className: "track mel" }, image));
     }
   }
@@ -205,14 +205,14 @@
     url = null;
     video.hidden = true;
     $("mute").hidden = true;
-    say(source ? "" : "There is no video on this page: the timeline alone.");
+    say(source ? "" : "There is no video on this page, only the timeline.");
     if (!source) {
       video.removeAttribute("src");
       return;
     }
     const own = clip;
     let from = source;
-    if (source.startsWith("data:")) { // browsers seek in a blob, not all of them in such an address
+    if (source.startsWith("data:")) { // all browsers seek in a blob, but not all in a data address
       try {
         const blob = await (await fetch(source)).blob();
         if (clip !== own) return;
@@ -236,7 +236,7 @@
     video.playbackRate = speed;
     if (at) video.currentTime = at;
     if (clip.picture && !video.videoWidth) {
-      say("This browser plays the sound of this video and not its picture (its codec).");
+      say("This browser plays the audio of this video, but cannot show its frames (codec).");
     } else say("");
     draw();
   });
@@ -246,10 +246,10 @@
     plays = false;
     clock = { at, since: null };
     video.hidden = $("mute").hidden = true;
-    const remedy = "The timeline works without it. To hear and see it here, convert it to H.264 and AAC (mp4).";
+    const remedy = "The timeline works without it. To play it here, convert it to H.264 and AAC (mp4).";
     say(clip.source.startsWith("data:")
       ? `This browser cannot play this video: it does not know its codec or format. ${remedy}`
-      : `This browser cannot play ${readable(clip.source)}: the file is not there, or its codec or format is unknown. ${remedy}`);
+      : `This browser cannot play ${readable(clip.source)}: the file does not exist, or its codec or format is unknown. ${remedy}`);
     draw();
   });
   for (const name of ["play", "playing", "seeked"]) video.addEventListener(name, () => { draw(); follow(); });
@@ -286,7 +286,7 @@
     else return;
     key.preventDefault();
   });
-  addEventListener("keyup", (key) => { // some browsers press a button when Space comes up
+  addEventListener("keyup", (key) => { // some browsers press a button on keyup of Space
     if (key.key === " " && key.target instanceof Element && (isBar(key.target) || key.target === $("play"))) {
       key.preventDefault();
     }
@@ -310,7 +310,7 @@
     video.playbackRate = speed;
     if (clock.since !== null) clock = { at: now, since: performance.now() };
   });
-  let closed = false; // the list of events, before it was opened to be printed
+  let closed = false; // state of the list of events before printing
   addEventListener("beforeprint", () => { closed = !$("list").open; $("list").open = true; });
   addEventListener("afterprint", () => { if (closed) $("list").open = false; });
   const most = () => Math.max(8, clip.seconds / 5);
@@ -322,7 +322,7 @@
     if (scroll.clientWidth !== width) { width = scroll.clientWidth; redraw(); }
   }).observe(scroll);
 
-  // ------------------------------------------------------------------------- one of several
+  // ------------------------------------------------------------------------- list of clips
   function choose(number) {
     clip = clips[number];
     zoom = 1;

@@ -165,7 +165,7 @@ def test_refined_by_the_truth_nothing_is_dropped_wrongly_and_nothing_missed(data
     hidden = copy.copy(data)
     hidden.train = copy.copy(data.train)
     hidden.train.arrays = {"video_labels": data.train.video_labels}
-    with pytest.raises(AvbookError, match="only a world does"):
+    with pytest.raises(AvbookError, match="only a world has it"):
         run(hidden, tmp_path / "hidden", refine="truth")
 
 
