@@ -144,7 +144,7 @@ def supervised(name: str, plain: bool, device: str):
 
 
 def representing(plain: bool, device: str):
-    """The same of CMLCL's backbone and its two riddles."""
+    """The same of CMLCL's backbone and its two pretext tasks."""
     from avbook.unsupervised.pretraining import PretextMethod, UnlabelledSplit
     from avbook.unsupervised.representation import AVBackbone
 
