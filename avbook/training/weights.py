@@ -169,8 +169,7 @@ def read_weights(
     what: str = "weights",  # name in messages
     known: tuple[str, ...] = (),  # prefixes of the network's own names, which stay
     unused: tuple[str, ...] = (),  # how names begin that are not to be read
-    own: Mapping[str, Tensor]
-    | None = None,  # the network's weights, for its counters and empty weights
+    own: Mapping[str, Tensor] | None = None,  # the network's, for its counters and empty weights
 ) -> Weights:
     """The weights in any of these forms, without the prefixes `module.`, `_orig_mod.`, `model.` and
     `net.` if all names have them.
