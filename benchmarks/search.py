@@ -75,9 +75,7 @@ def exact(n: int, dim: int, k: int, seconds: float, device: str) -> dict:
     queries = n if guess <= seconds else max(block, int(n * seconds / guess) // block * block)
     started = time.perf_counter()
     with torch.no_grad():
-        neighbours.search_rows(
-            unit, k, block, torch.arange(queries)
-        )  # the sets are moved to the CPU
+        neighbours.search_rows(unit, k, block, torch.arange(queries))  # moves the sets to the CPU
     searching = time.perf_counter() - started
     whole = scaling + searching * n / queries
     flops = 2 * n * n * dim

@@ -34,9 +34,7 @@ class Where:
 def run_all(
     tasks: list[dict[str, Any]],  # each with recipe, options and seed
     where: Where,
-    report: Callable[
-        [Any, int, int], None
-    ],  # called with each outcome, the number done, the number of all
+    report: Callable[[Any, int, int], None],  # called with outcome, number done, number of all
     *,
     writes: bool = False,  # whether the command writes more than records
     progress: bool = True,

@@ -40,8 +40,7 @@ class LocalPool:
     def __init__(
         self,
         workers: int,
-        threads: int
-        | None = None,  # threads of each worker's libraries; None: its share of the cores
+        threads: int | None = None,  # of each worker's libraries; None: its share of the cores
     ):
         self.workers, self.threads = workers, threads
         self.executor: Any = None

@@ -77,12 +77,10 @@ class Job:
     def stage(
         self,
         name: str,  # such as "base"
-        settings: dict[
-            str, Any
-        ],  # exactly the settings on which the stage depends: runs that agree in them share it
-        make: Callable[
-            [Path], None
-        ],  # writes the results into the folder; called again after an interruption
+        # exactly the settings on which the stage depends: runs that agree in them share it
+        settings: dict[str, Any],
+        # writes the results into the folder; called again after an interruption
+        make: Callable[[Path], None],
     ) -> Path:
         """The folder of a finished stage. The first run that needs it makes it; others wait for it
         meanwhile."""

@@ -171,10 +171,8 @@ def _cell_verdict(cell: Cell, found: list[dict], summary: Summary | None) -> str
 
 # ------------------------------------------------------------------------------------------ showing
 NBSP = "\N{NO-BREAK SPACE}"  # keeps a score and its spread on one line in a narrow column
-BESIDE, PAGE = (
-    3,
-    6,
-)  # up to so many columns: paper beside ours, else ours below; columns that fit a page
+BESIDE = 3  # up to so many columns paper and ours stand side by side, else ours below
+PAGE = 6  # columns that fit a page
 
 
 def format_number(

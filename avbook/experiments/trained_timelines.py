@@ -40,9 +40,7 @@ __all__ = [
 ]
 
 Clips = Dataset | UnlabelledClips
-OFFICIAL: dict[
-    str, dict[str, type[OfficialExtractor]]
-] = {  # the extractors of the published features
+OFFICIAL: dict[str, dict[str, type[OfficialExtractor]]] = {  # of the published features
     "ave": {"audio": VGGishExtractor, "visual": VGG19Extractor},
     "llp": {
         "audio": VGGishExtractor,
@@ -171,8 +169,7 @@ def clip_names(
 def folder_timelines(
     model: TrainedModel,  # from `read_model`
     data: Clips,  # from `open_clips`, or a data set of the model's task
-    names: Collection[str]
-    | None = None,  # names of the requested clips, as in `clip_names`; None: all
+    names: Collection[str] | None = None,  # of the clips, as in `clip_names`; None: all
     *,
     # lowest probability; None: the recipe's (for AVE none: the largest wins)
     threshold: float | None = None,

@@ -58,8 +58,7 @@ def read_clip(
     seconds: int | None = None,  # length of the clip, cut or padded; None: as it is
     picture: bool = True,  # False: audio only; no video stream is needed
     sound: bool = True,  # False: frames only, with an empty wave
-    transform: Callable[[np.ndarray], np.ndarray]
-    | None = None,  # applied to each frame (H, W, 3) taken
+    transform: Callable[[np.ndarray], np.ndarray] | None = None,  # of each frame (H, W, 3) taken
 ) -> Clip:
     """T whole seconds of frames and audio from a video file, with notes on what was found.
 
@@ -104,9 +103,7 @@ def read_clip(
     if heard:
         samples = heard.samples[: len(wave), 0]
         wave[: len(samples)] = samples.astype(np.float32) / 32768
-    whole = (
-        length if segments - length > SLACK else segments
-    )  # seconds: a short clip gets one note only
+    whole = length if segments - length > SLACK else segments  # a short clip gets one note only
     notes = _sound_notes(heard, whole, unheard) if sound else []
     if picture:
         notes += seen.notes(whole)

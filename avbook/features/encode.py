@@ -41,8 +41,7 @@ def write_video(
     path,  # ends in .mp4, .mov, .mkv, …; makes its folder
     frames: Iterable[np.ndarray] | None,  # each (H, W, 3) uint8 RGB, of one size; None: audio only
     fps: float | Fraction = 25,  # frames per second
-    wave: np.ndarray
-    | None = None,  # (samples,) or (samples, channels), floats or int16; None: no audio
+    wave: np.ndarray | None = None,  # (samples,) or (samples, channels), floats or int16
     rate: int = 16_000,  # samples per second; AAC takes the usual rates from 8000 to 96000
     *,
     video_codec: str = "libx264",  # a video encoder of FFmpeg

@@ -273,9 +273,8 @@ def _what(path, file: BinaryIO, error) -> str:
             " copy or download it again, as a recording that was cut off has none"
         )
     try:
-        text = codecs.getincrementaldecoder("utf-8")().decode(
-            head
-        )  # its end may be an incomplete letter
+        # incremental, since the end may be an incomplete letter
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
         text = "\0"
     if "\0" not in text:

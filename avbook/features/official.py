@@ -36,10 +36,7 @@ __all__ = [
 AVE_RATE = 16  # frames per second, over which AVE's features are averaged
 LLP_RATE = 8  # frames per second of LLP's features, and per clip of R(2+1)D
 CAFFE_MEAN = (103.939, 116.779, 123.68)  # ImageNet's mean: blue, green, red, from 0 to 255
-IMAGENET = (
-    (0.485, 0.456, 0.406),
-    (0.229, 0.224, 0.225),
-)  # mean and standard deviation, from 0 to 1
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and std, from 0 to 1
 KINETICS = ((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989))
 
 

@@ -168,8 +168,7 @@ def _notes(tally: Tally, stopped: bool = False) -> list[str]:
 def iter_frames(
     path,  # a video file
     wanted: Collection[int] | None = None,  # indices of the requested frames; None: all
-    notes: list[str]
-    | None = None,  # collects sentences on damage, once the last frame was returned
+    notes: list[str] | None = None,  # collects sentences on damage, after the last frame
 ) -> Iterator[Frame]:
     """Every decodable frame, in order, one at a time, for recipes that choose by index.
 

@@ -87,9 +87,8 @@ _OTHERS: dict[str, tuple[float, float | None, str]] = {  # full, weak, mark
     "AVT": (76.8, 70.2, ""),
     "CMRA": (77.4, 72.9, ""),
 }
-_REBUILT: dict[
-    tuple[str, str], tuple[str | None, dict]
-] = {  # other methods that we run; CMRA is CMRAN
+# other methods that we run; CMRA is CMRAN
+_REBUILT: dict[tuple[str, str], tuple[str | None, dict]] = {
     ("AVEL", "full"): ("avel-full", {"lam": 0.0}),
     ("AVEL", "weak"): ("avel-weak", {"weighting": False}),
     ("CMRA", "full"): ("cmran-full", {}),

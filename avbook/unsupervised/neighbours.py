@@ -183,9 +183,7 @@ def search_rows(
         here = torch.arange(len(rows), device=unit.device)
         part = torch.mm(table[rows], table.T, out=scores[: len(rows)])
         for which, largest in enumerate((True, False)):
-            part[here, rows] = (
-                float("-inf") if largest else float("inf")
-            )  # a row is never its own neighbour
+            part[here, rows] = float("-inf") if largest else float("inf")  # never its own neighbour
             values, columns = _extremes(part, count, largest)
             best, exact = (
                 _ranked(unit, rows, columns, k, largest)

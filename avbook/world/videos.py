@@ -62,9 +62,7 @@ __all__ = [
 ]
 
 FOLDER = "videos"  # subfolder of the world
-BACKGROUND = (
-    "background"  # subfolder of that: clips without an event, which are not in the annotations
-)
+BACKGROUND = "background"  # its subfolder: clips without an event, not in the annotations
 INFO = "videos.json"  # file in the world's folder: options of the videos
 VERSION = 1  # increased when the same options give other videos
 VIDEO_SIDE = 224  # pixels
