@@ -128,7 +128,7 @@ def replace_segments(
     mixed = torch.where(replaced.unsqueeze(-1), features[giver, taken], features)
     return mixed, replaced
 
-
+# %% ../../nbs/4_unsupervised/03_em.ipynb #c025
 class LocaliseMethod:
     """Eq. 17 of CMLCL on batches of features and pseudo-labels. Without labels, the
     mean largest clip score serves as the score, `confidence`."""
@@ -169,7 +169,7 @@ class LocaliseMethod:
     def score(self, predictions, split):
         return {"confidence": 100 * float(predictions["video"].amax(-1).mean())}
 
-# %% ../../nbs/4_unsupervised/03_em.ipynb #c026
+# %% ../../nbs/4_unsupervised/03_em.ipynb #c027
 def maximisation(
     features: dict[str, Tensor],  # f̃ (N, T, D) by split
     targets: Tensor,  # Z (N, C) of train
@@ -214,7 +214,7 @@ def maximisation(
     )
     return net, result
 
-# %% ../../nbs/4_unsupervised/03_em.ipynb #c027
+# %% ../../nbs/4_unsupervised/03_em.ipynb #c028
 def localise(
     net,  # a localiser
     features: Tensor,  # (N, T, D)
@@ -228,7 +228,7 @@ def localise(
     assert isinstance(found, dict)
     return found
 
-# %% ../../nbs/4_unsupervised/03_em.ipynb #c029
+# %% ../../nbs/4_unsupervised/03_em.ipynb #c030
 @dataclass
 class Round:
     """The result of one round of EM."""
@@ -237,7 +237,7 @@ class Round:
     # of the M step, by split: `gamma` (N, T), `segments` (N, T, C), `video` (N, C)
     found: dict[str, dict[str, Tensor]]
 
-# %% ../../nbs/4_unsupervised/03_em.ipynb #c030
+# %% ../../nbs/4_unsupervised/03_em.ipynb #c031
 def em(
     rounds: int,
     # (round, γ of train or None) -> pseudo-labels
@@ -257,7 +257,7 @@ def em(
         gamma = done[-1].found["train"]["gamma"]
     return done
 
-# %% ../../nbs/4_unsupervised/03_em.ipynb #c032
+# %% ../../nbs/4_unsupervised/03_em.ipynb #c033
 def category_of(
     labels,  # (N, T, C+1) one-hot, background last
 ) -> np.ndarray:
@@ -266,7 +266,7 @@ def category_of(
     index = np.asarray(labels).argmax(-1)
     return plurality(index, np.asarray(labels).shape[-1] - 1)
 
-# %% ../../nbs/4_unsupervised/03_em.ipynb #c033
+# %% ../../nbs/4_unsupervised/03_em.ipynb #c034
 def name_categories(
     pseudo,  # (N,) pseudo-category of each clip
     truth,  # (N,) its event category, -1: none
@@ -282,7 +282,7 @@ def name_categories(
     np.add.at(table, (pseudo, truth), 1)
     return np.where(table.any(1), table.argmax(1), table.sum(0).argmax())
 
-# %% ../../nbs/4_unsupervised/03_em.ipynb #c036
+# %% ../../nbs/4_unsupervised/03_em.ipynb #c037
 def changed_share(
     before,  # (N,) pseudo-categories
     after,  # (N,) those of the next round
@@ -312,7 +312,7 @@ def names_of(
         raise AvbookError(f"naming={naming!r}: expected {expected}")
     return name_categories(clusters, truth, count)
 
-# %% ../../nbs/4_unsupervised/03_em.ipynb #c037
+# %% ../../nbs/4_unsupervised/03_em.ipynb #c038
 def clustering_scores(
     round: Round,
     train_labels,  # (N, T, C+1)
@@ -331,7 +331,7 @@ def clustering_scores(
     count = round.annotation.probabilities.shape[1]
     return scores | {"empty": float(count - len(np.unique(pseudo)))}
 
-
+# %% ../../nbs/4_unsupervised/03_em.ipynb #c039
 def score_round(
     round: Round,
     train_labels,  # (N, T, C+1): for names and purity
@@ -356,7 +356,7 @@ def score_round(
         | gamma_scores(found["gamma"], labels[..., -1] > 0)
     )
 
-# %% ../../nbs/4_unsupervised/03_em.ipynb #c038
+# %% ../../nbs/4_unsupervised/03_em.ipynb #c040
 THETAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 1.0)
 
 

@@ -193,7 +193,7 @@ def within_clip_auc(
     wins = (left > right) + 0.5 * (left == right)
     return float((wins * pairs).sum() / pairs.sum())
 
-
+# %% ../../nbs/4_unsupervised/03a_localiser.ipynb #c044
 def gamma_scores(
     gamma,  # (N, T)
     background,  # (N, T) booleans, the ground truth
