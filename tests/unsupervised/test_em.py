@@ -64,7 +64,7 @@ def test_equation_12_in_a_loop_and_its_first_round():
     torch.testing.assert_close(
         relevance_pool(features), relevance_pool(features, torch.full((4, 10), 0.1))
     )
-    with pytest.raises(AvbookError, match="one weight a clip and second"):
+    with pytest.raises(AvbookError, match="one weight for each clip and segment"):
         relevance_pool(features, gamma[:, :5])
 
 

@@ -153,7 +153,7 @@ def test_one_track_asks_itself():
 
 
 def test_sizes_that_do_not_fit_are_named():
-    with pytest.raises(AvbookError, match="2 tracks"):
+    with pytest.raises(AvbookError, match="modalities, 2"):
         Localiser(7)
     with pytest.raises(AvbookError, match="softmax"):
         Localiser(8, hidden=8, gamma="hard")
