@@ -63,6 +63,7 @@ def plain(markdown: str) -> str:
         r"`[^`]*`",
         r"\]\([^)]*\)",
         r"<[^>]+>",
+        r"\bavbook(?:\.\w+)+",
         r"\*[A-Z][^*\n]{30,}\*",  # titles of papers
     ):
         markdown = re.sub(pattern, " ", markdown, flags=re.S)
@@ -105,7 +106,8 @@ def words_of_page(path: Path) -> list[str]:
         source = "".join(cell["source"])
         texts = [plain(source)] if cell["cell_type"] == "markdown" else list(strings(source))
         texts += [str(cell["metadata"].get(key, "")) for key in ("fig-alt", "fig-cap")]
-        for output in cell.get("outputs", []):
+        documentation = source.endswith(")") and "show_doc(" in source  # of a module, checked there
+        for output in [] if documentation else cell.get("outputs", []):
             data = output.get("data", {})
             texts.append("".join(output.get("text", data.get("text/plain", ""))))
             texts.append(plain("".join(data.get("text/markdown", ""))))
