@@ -161,16 +161,16 @@ def to_markdown(
     rows: list[dict[str, Any]],  # from `discrepancy_rows`
     base: str,  # prefix of links to pages, such as "../"
 ) -> str:
-    """The rows as a Markdown table with links to the sections that show them."""
+    """The rows of one paper as a Markdown table with links to the sections that show them.
+
+    A recipe that is not named by all rows alike stands with its option."""
     lines = []
+    alike = len({row["recipe"] for row in rows}) == 1
     for row in rows:
         what = f"[{row['entry']}]({base}{row['place']})" if row["place"] else row["entry"]
         option = " ".join(f"{name}={value}" for name, value in row["options"].items())
-        metric, seeds = row["metric"].replace("_", " "), row["gap"].n if row["gap"] else 0
-        call = f"`{row['recipe']} {option}`"
-        lines.append(
-            (row["paper"], what, call, metric, format_gap(row["gap"]), seeds, row["verdict"])
-        )
-    change = "change, points [95 %]"
-    head = ("paper", "discrepancy", "recipe and option", "score", change, "seeds", "against ours")
-    return markdown_table(head, lines, right=(4, 5)) + "\n"
+        call = f"`{option}`" if alike else f"`{row['recipe']} {option}`"
+        seeds = row["gap"].n if row["gap"] else 0
+        lines.append((what, call, format_gap(row["gap"]), seeds, row["verdict"]))
+    head = ("difference", "option", "change, points [95 %]", "seeds", "against ours")
+    return markdown_table(head, lines, right=(2, 3)) + "\n"

@@ -66,10 +66,11 @@ def equation_rows(
     pages: Iterable[Page],  # pages of the book
     tests: Iterable[Test],  # from `read_tests`
 ) -> list[dict[str, Any]]:
-    """One dict per numbered equation: paper, number, words, code (`Implementation`s), explained
-    (links to headings that name it), tests."""
+    """One dict per numbered equation: paper, number, words, typeset (links to the formula), code
+    (`Implementation`s), explained (links to headings that name it), tests."""
     import_all()
     pages, tests = list(pages), list(tests)
+    typeset = _typeset(pages)
     exported = {module: page for page in pages for module in page.exports}
     out = []
     for key, equations in EQUATIONS.items():
@@ -93,6 +94,7 @@ def equation_rows(
                     "paper": key,
                     "number": number,
                     "words": words,
+                    "typeset": typeset.get(f"eq-{key}-{number}", []),
                     "code": found,
                     "explained": explained,
                     "tests": used,
@@ -133,6 +135,17 @@ def named_equations(
         for first, joined, last in zip(parts[::2], parts[1::2], parts[2::2]):
             if joined in ("to", "-", "–"):
                 out |= set(range(int(first), int(last) + 1))
+    return out
+
+
+def _typeset(pages: list[Page]) -> dict[str, list[str]]:
+    """Where each equation is typeset: anchor -> links to the `<span id="eq-psp-3"></span>` above
+    the formula."""
+    out: dict[str, list[str]] = {}
+    for page in pages:
+        text = page.words("markdown")
+        for anchor in re.findall(r'<span id="(eq-[a-z]+-\d+)"></span>\s*\$\$', text):
+            out.setdefault(anchor, []).append(f"{page.path}#{anchor}")
     return out
 
 
@@ -258,34 +271,33 @@ def to_markdown(
     # address of the repository's files, such as "https://github.com/avbook/avbook/blob/main"
     repository: str,
 ) -> str:
-    """The equations of one paper as a Markdown table with links to the text, the lines of code and
-    the tests."""
+    """The equations of one paper as a Markdown table with links to the formula on its page, the
+    lines of code and the tests. An equation that is typeset nowhere links to the section that names
+    it."""
     lines = []
     for row in (r for r in rows if r["paper"] == key):
-        text = ", ".join(f"[{_spoken(place)}]({base}{place})" for place in row["explained"]) or "–"
-        code = (
-            ", ".join(
-                f"[`{c.name.partition('.')[2]}`]({repository}/{c.file}#L{c.line})"
-                for c in row["code"]
-            )
-            or "–"
+        places = row["typeset"] or row["explained"]
+        page = ", ".join(f"[{Path(_file(place)).stem}]({base}{place})" for place in places)
+        code = ", ".join(
+            f"[`{_short(c.name)}`]({repository}/{c.file}#L{c.line})" for c in row["code"]
         )
         files: dict[str, list[Test]] = {}
         for test in row["tests"]:
             files.setdefault(test.file, []).append(test)
-        tests = (
-            ", ".join(
-                f"[{file.removesuffix('.py')}]({repository}/tests/{file}#L{found[0].line})"
-                f" ({len(found)})"
-                for file, found in files.items()
-            )
-            or "–"
+        tests = ", ".join(
+            f"[{Path(file).stem}]({repository}/tests/{file}#L{found[0].line}) ({len(found)})"
+            for file, found in files.items()
         )
-        lines.append((row["number"], row["words"], text, code, tests))
-    head = ("Eq.", "in our words", "explained", "code", "tests")
+        lines.append((row["number"], row["words"], page or "–", code or "–", tests or "–"))
+    head = ("Eq.", "in our words", "typeset on", "code", "tests")
     return markdown_table(head, lines, right=[0]) + "\n"
 
 
-def _spoken(place: str) -> str:
-    path, _, name = place.partition("#")
-    return f"{Path(path).stem}: {name.replace('-', ' ')}" if name else Path(path).stem
+def _file(place: str) -> str:
+    """The page in a link, without the anchor."""
+    return place.partition("#")[0]
+
+
+def _short(name: str) -> str:
+    """A dotted name without the package and the subpackage: "psp.pair_similarity"."""
+    return name.split(".", 2)[2]

@@ -60,6 +60,23 @@ def test_the_links_lead_to_the_lines(rows):
     assert text.count("\n| ") == NUMBERED["psp"] and "avbook/supervised/psp.py#L" in text
 
 
+def test_a_row_links_to_the_typeset_formula(rows):
+    pages = {page.path: page.words("markdown") for page in read_pages(ROOT / "nbs")}
+    typeset = [(row, place) for row in rows for place in row["typeset"]]
+    assert len(typeset) >= 25
+    for row, place in typeset:
+        path, _, anchor = place.partition("#")
+        assert anchor == f"eq-{row['paper']}-{row['number']}"
+        formula = pages[path].partition(f'<span id="{anchor}"></span>')[2].lstrip()
+        assert formula.startswith("$$"), f"{place}: no formula below the anchor"
+    third = next(row for row in rows if (row["paper"], row["number"]) == ("psp", 3))
+    assert third["typeset"] == ["2_supervised/03_psp.ipynb#eq-psp-3"]
+    text = to_markdown([third], "psp", "../", "https://example.org")
+    assert "[03_psp](../2_supervised/03_psp.ipynb#eq-psp-3) | [`psp.propagate`](" in text
+    nowhere = to_markdown([{**third, "typeset": []}], "psp", "../", "https://example.org")
+    assert f"(../{third['explained'][0]})" in nowhere
+
+
 @pytest.mark.parametrize(
     "text, numbers",
     [
