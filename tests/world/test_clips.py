@@ -2,6 +2,7 @@
 second by second."""
 
 import csv
+import hashlib
 import json
 import shutil
 
@@ -20,7 +21,10 @@ from avbook.data.statistics import (
     together,
 )
 from avbook.errors import AvbookError
+from avbook.world.ave_scripts import around_event, tilted
 from avbook.world.clips import (
+    FIRST,
+    SECOND,
     Clip,
     Source,
     ave_spans,
@@ -32,6 +36,8 @@ from avbook.world.clips import (
     sample_background,
     sample_scripts,
 )
+from avbook.world.draws import apportion
+from avbook.world.llp_scripts import chain_pattern, llp_spans
 
 NONE, ALL = np.zeros(10, bool), np.ones(10, bool)
 
@@ -137,7 +143,110 @@ def test_masks_cannot_be_changed_behind_a_clips_back():
         source.heard[0] = False
 
 
+def test_labels_of_both_data_sets_by_hand():
+    dog, radio = (
+        Source(name, heard, seen)
+        for name, heard, seen in (
+            ("Bark", [0, 0, 1, 1, 0], [0, 1, 1, 1, 1]),
+            ("Accordion", [1, 1, 1, 1, 1], [0, 0, 0, 0, 0]),
+        )
+    )
+    clip = Clip("dog-in-yard", (dog, radio), seconds=5)
+    assert ave_truth([clip])[0].argmax(-1).tolist() == [28, 28, 2, 2, 28]
+    assert clip.labels == ("Bark", "Accordion") and clip.file_name == "dog-in-yard_0_5"
+    dog = Source("Dog", dog.heard, dog.seen)
+    audio, visual = llp_truth([Clip("dog-in-yard", (dog, radio), seconds=5)])
+    classes = [LLP_CATEGORIES.index(name) for name in ("Dog", "Accordion")]
+    assert audio[0][:, classes].T.tolist() == [[0, 0, 1, 1, 0], [1] * 5]
+    assert visual[0][:, classes].T.tolist() == [[0, 1, 1, 1, 1], [0] * 5]
+    assert audio.sum() == 7 and visual.sum() == 4
+
+
 # ---- the sampler
+
+
+def stored(clips):
+    """One hash of what is drawn for clips: classes, seconds, splits and seeds."""
+    found = hashlib.sha256()
+    for record in map(clip_record, clips):
+        parts = [record[key] for key in ("id", "split", "seed", "labels")]
+        for source in record["sources"]:
+            parts += [source[key] for key in ("category", "heard", "seen", "seed")]
+        found.update(json.dumps(parts).encode())
+    return found.hexdigest()[:12]
+
+
+@pytest.mark.parametrize(
+    "task, levers, expected",
+    [
+        ("ave", FIRST, "a4b4f219b5c3"),
+        ("ave", None, "245cb1e64437"),
+        ("llp", None, "4d2f219ee275"),
+    ],
+)
+def test_scripts_are_drawn_in_the_stored_order(task, levers, expected):
+    """Where this turns red, all worlds change: see test_build.py."""
+    assert stored(sample_scripts(task, 300, 3, levers=levers)) == expected
+
+
+def test_background_is_drawn_in_the_stored_order():
+    assert stored(sample_background(100, 3)) == "fd42cfc9556d"
+
+
+def test_levers_stay_those_of_the_two_versions():
+    assert FIRST.decoys == FIRST.intruders == 0.35 and FIRST.quality is None
+    assert (SECOND["ave"].decoys, SECOND["ave"].intruders) == (0.2, 0.1)
+    assert SECOND["llp"].quality is None
+
+
+def test_clips_are_apportioned_by_hand():
+    assert apportion(10, [5, 3, 3]).tolist() == [4, 3, 3]
+    assert apportion(4, [97, 1, 1, 1]).tolist() == [4, 0, 0, 0]
+    assert apportion(4, [97, 1, 1, 1], least=1).tolist() == [1, 1, 1, 1]
+    assert apportion(3, [97, 1, 1, 1], least=1).tolist() == [3, 0, 0, 0]  # no room for one each
+    for split, n in (("train", 3339), ("val", 402), ("test", 402)):
+        counts = AVE_COUNTS[f"videos_{split}"]
+        assert apportion(n, counts, least=split == "train").tolist() == counts
+    assert apportion(40, AVE_COUNTS["videos_train"], least=1).min() == 1
+
+
+@given(st.integers(0, 500), st.lists(st.integers(1, 99), min_size=1, max_size=30))
+def test_apportioned_numbers_add_up_and_are_near_their_shares(total, weights):
+    found = apportion(total, weights)
+    assert found.sum() == total and found.min() >= 0
+    assert np.abs(found - total * np.array(weights) / sum(weights)).max() < 1 + 1e-9
+
+
+@pytest.mark.parametrize("mean", [2.5, 4, 6, 8])
+def test_a_tilted_table_has_the_mean_and_the_proportions_of_each_length(mean):
+    joint = np.array(AVE_COUNTS["joint"], float)
+    length = np.arange(11)[None] - np.arange(11)[:, None]
+    table = tilted(joint, mean)
+    assert np.isclose(table.sum(), 1) and np.isclose((table * length).sum(), mean)
+    for k in range(1, 11):
+        before, after = joint[length == k], table[length == k]
+        assert np.allclose(after * before.sum(), before * after.sum())
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 10**6), st.integers(0, 9), st.integers(1, 10))
+def test_around_an_event_a_source_is_heard_or_seen_and_changes_once(seed, onset, length):
+    event = (np.arange(10) >= onset) & (np.arange(10) < onset + length)
+    heard, seen = around_event(np.random.default_rng(seed), event, FIRST)
+    assert np.array_equal(heard & seen, event)
+    for start, stop in runs(~event):
+        kinds = heard[start:stop] + 2 * seen[start:stop].astype(int)
+        assert np.count_nonzero(np.diff(kinds)) <= 1
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.integers(0, 24))
+def test_seconds_of_a_label_are_heard_or_seen(seed, c):
+    heard, seen = llp_spans(np.random.default_rng(seed), c)
+    assert (heard | seen).any() and ((heard & seen).any() or not (heard.any() and seen.any()))
+    for key in ("audio_chain", "visual_chain"):
+        part = chain_pattern(np.random.default_rng(seed), key, c)
+        assert part.any() and not part.all()
 
 
 @settings(max_examples=8, deadline=None)
@@ -163,6 +272,8 @@ def test_ave_clips_keep_the_rules(seed, n):
 def test_background_clips_hold_no_event():
     clips = sample_background(178, 3)
     assert ave_truth(clips)[..., -1].all() and not any(clip.labels for clip in clips)
+    for clip in clips:  # of one class, both would be an event to a viewer
+        assert len({source.category for source in clip.sources}) == len(clip.sources) <= 2
     assert any(source.heard.any() for clip in clips for source in clip.sources) and any(
         source.seen.any() for clip in clips for source in clip.sources
     )

@@ -1,4 +1,4 @@
-"""Pictures of the world: bricks, canvas, looks, scenes. What is promised of them, for every
+"""Frames of the world: shapes, canvas, appearances, scenes. What is promised of them, for every
 category."""
 
 import hashlib
@@ -11,10 +11,28 @@ from hypothesis import given, settings, strategies as st
 from avbook.data.events import AVE_CATEGORIES, LLP_CATEGORIES
 from avbook.errors import AvbookError
 from avbook.world import canvas
-from avbook.world.appearance import APPEARANCES, TWINS, appearance_of, sample_instance
-from avbook.world.canvas import MOTIONS, TEXTURES, as_images, blank
+from avbook.world.appearance import (
+    APPEARANCES,
+    STRAY,
+    TWINS,
+    appearance_of,
+    sample_instance,
+)
+from avbook.world.canvas import MOTIONS, TEXTURES, Easel, Rhythm, as_images, blank, hsv, patch
 from avbook.world.clips import Clip, Source, sample_scripts
-from avbook.world.sdf import Patch, box, cosine, disc, half, lathe, limb, oval, sine, stripes
+from avbook.world.sdf import (
+    Patch,
+    box,
+    cosine,
+    disc,
+    half,
+    lathe,
+    limb,
+    oval,
+    ripple,
+    sine,
+    stripes,
+)
 from avbook.world.video import (
     STILL,
     WORLD,
@@ -84,6 +102,63 @@ def test_nothing_of_a_shape_lies_outside_its_bounds(shape):
     assert not (shape.distance(Patch(u, v, None)) < 0)[outside].any()
 
 
+def test_a_ripple_is_one_at_whole_numbers_and_zero_between():
+    assert ripple(np.float32([0, 1, -2])).tolist() == [1, 1, 1]
+    assert ripple(np.float32([0.5, 7.5])).tolist() == [0, 0]
+
+
+def distances(shape, *points):
+    u, v = np.float32(points).T
+    return shape.distance(Patch(u, v, None))
+
+
+def test_distances_by_hand():
+    eight = disc(0, -0.5, 0.4) | disc(0, 0.4, 0.5)
+    assert np.allclose(distances(eight, (0, 0), (1, 0.4)), [-0.1, 0.5], atol=1e-6)
+    arm = limb(0, 0, 2, 0, 0.5, 0.1)  # half-way its radius is 0.3
+    assert np.allclose(distances(arm, (1, 1), (-1, 0), (3, 0)), [0.7, 0.5, 0.9], atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [14, 28, 56, 224])
+def test_what_is_painted_is_the_area_at_any_size(size):
+    c = blank(size, paper=np.zeros(3)).fill(disc(0.05, -0.03, 0.5), np.ones(3), rim=False)
+    assert c.planes[0].sum() * (2.4 / size) ** 2 == pytest.approx(np.pi / 4, rel=0.01)
+
+
+def test_no_shape_is_steeper_than_the_margin_around_its_box_allows():
+    v, u = ((np.mgrid[:200, :200] + 0.5) / 100 - 1).astype(np.float32)
+    for one in (limb(-0.5, 0.5, 0.5, -0.5, 0.3, 0.1), lathe(-0.7, 0.6, 0.2, 0.1, 0.4), oval()):
+        slope = np.hypot(*np.gradient(one.distance(Patch(u, v, None)), 0.01))
+        assert slope.max() < 1.5
+
+
+# canvas
+
+
+def test_colours_by_hand():
+    assert hsv(0, 1, 1).tolist() == [1, 0, 0] and hsv(0.7, 0, 0.5).tolist() == [0.5] * 3
+    assert np.allclose(hsv(1 / 3, 1, 1), [0, 1, 0], atol=1e-6)
+
+
+def test_a_rhythm_by_hand():
+    rhythm = Rhythm([0, 0.25, 0.5, 0.75], gain=0.5)
+    assert np.allclose(rhythm.swing().ravel(), [0, 0.5, 0, -0.5], atol=1e-7)
+    assert np.allclose(rhythm.open().ravel(), [0, 0.25, 0.5, 0.25], atol=1e-7)
+    assert np.allclose(rhythm.cycle(2).ravel(), [0, 0.5, 0, 0.5])
+
+
+def test_a_quarter_turn_by_hand():
+    """Ten pixels a side, the origin in the middle, four pixels to a unit: turned clockwise, one
+    unit of u leads four pixels down."""
+    place = np.array([[[5], [5]], [[4], [0]], [[0], [4]]])
+    turned = Easel(np.zeros((3, 1, 10, 10), np.float32), place, [0.0]).moved(turns=0.25)
+    assert np.allclose(turned.place[1].ravel(), [0, 4], atol=1e-6)
+    found, _ = patch(turned, (-1, -1, 1, 1))
+    assert np.allclose(found.u[0, 0, :], -4.5 / 4, atol=1e-6) and np.isclose(
+        found.pixel.item(), 0.25
+    )
+
+
 @pytest.mark.parametrize("turns", [0.0, 0.1, 0.25, 0.6])
 def test_a_turn_keeps_areas(turns):
     c = (
@@ -121,6 +196,32 @@ def test_every_category_has_a_look_and_twins_share_one():
     assert {look.texture for look in APPEARANCES.values()} <= set(TEXTURES) and {
         look.motion for look in APPEARANCES.values()
     } <= set(MOTIONS)
+
+
+def test_a_seed_is_one_individual_and_few_are_of_a_strange_colour():
+    look = replace(APPEARANCES["Church bell"], colour=(0.13, 0.13, 0.7, 0.7, 0.8, 0.8))
+    one, again, other = (sample_instance(look, seed) for seed in (3, 3, 4))
+    assert all(np.array_equal(one[key], again[key]) for key in one) and one["vary"] != other["vary"]
+    assert np.array_equal(sample_instance(look, 3, colour=0)["ink"], hsv(0.13, 0.7, 0.8))
+    own = [np.allclose(sample_instance(look, k)["ink"], hsv(0.13, 0.7, 0.8)) for k in range(2000)]
+    assert abs(1 - np.mean(own) - STRAY) < 0.02
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_after_twelve_movements_all_is_as_before(name):
+    """Twelve, since the clock's hand takes that many."""
+    look = appearance_of(name)
+    individual = sample_instance(look, 1, colour=0)
+    first, last = (
+        as_images(look.paint(blank(32, turn=turn, gain=0.8, **individual))).astype(int)
+        for turn in (0.1, 12.1)
+    )
+    assert np.abs(first - last).max() <= 1
+
+
+def test_a_category_without_an_appearance_is_named():
+    with pytest.raises(AvbookError, match="no appearance for category 'Dragon'"):
+        appearance_of("Dragon")
 
 
 def test_painting_inside_bounds_is_painting_everywhere(monkeypatch):
