@@ -1,5 +1,5 @@
-"""The extractors' training corpus: single pictures and single seconds of sound, labelled with what
-is visible or audible in them."""
+"""The extractors' training corpus: single images and single seconds of sound, labelled with what is
+visible or audible in them."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ _SHARED_SOUNDS = (
     "Motorcycle",
     "Clock",
 )
-PICTURES = (*_SHARED_PICTURES, *CORPUS_APPEARANCES)  # categories of the pictures
+PICTURES = (*_SHARED_PICTURES, *CORPUS_APPEARANCES)  # categories of the images
 SOUNDS = (*_SHARED_SOUNDS, *CORPUS_VOICES)  # and of the sounds
-STEP = 1 / 8  # seconds between the two pictures of a pair
+STEP = 1 / 8  # seconds between the two images of a pair
 AUDIBLE = 0.25  # a sound is labelled where its level in the second is at least this share of LEVEL
 _KINDS = {"picture": PICTURES, "sound": SOUNDS}
 
@@ -63,11 +63,11 @@ class Scene:
     """One example of the corpus: a clip of one second and what its sources are."""
 
     clip: Clip
-    labels: np.ndarray  # (sources,) indices into PICTURES or SOUNDS
+    labels: np.ndarray  # (sources,) indices into `PICTURES` or `SOUNDS`
 
 
 def sample_scene(
-    kind: str,  # "picture" or "sound"
+    kind: str,  # `"picture"` or `"sound"`
     index: int,  # of the example
     seed: int = 0,  # of the corpus
 ) -> Scene:
@@ -97,7 +97,7 @@ def render_pair(
     index: int,
     seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Two pictures of a scene an eighth of a second apart, (2, 56, 56, 3) uint8, and its labels,
+    """Two images of a scene an eighth of a second apart, (2, 56, 56, 3) uint8, and its labels,
     (categories,) float32 of 0 and 1."""
     scene = sample_scene("picture", index, seed)
     start = np.random.default_rng([seed, 0xC1, index]).uniform(0, 1 - STEP - 1e-6)
