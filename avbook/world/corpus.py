@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 """The extractors' training corpus: single frames and single seconds of audio, labelled with what is
+=======
+"""The extractors' training corpus: single images and single seconds of sound, labelled with what is
+>>>>>>> h_g2
 visible or audible in them."""
 
 from __future__ import annotations
@@ -51,10 +55,17 @@ _SHARED_SOUNDS = (
     "Motorcycle",
     "Clock",
 )
+<<<<<<< HEAD
 PICTURES = (*_SHARED_PICTURES, *CORPUS_APPEARANCES)  # categories of the frames
 SOUNDS = (*_SHARED_SOUNDS, *CORPUS_VOICES)  # categories of the sounds
 STEP = 1 / 8  # seconds between the two frames of a pair
 AUDIBLE = 0.25  # a sound is labelled if its level in the second is at least this share of LEVEL
+=======
+PICTURES = (*_SHARED_PICTURES, *CORPUS_APPEARANCES)  # categories of the images
+SOUNDS = (*_SHARED_SOUNDS, *CORPUS_VOICES)  # and of the sounds
+STEP = 1 / 8  # seconds between the two images of a pair
+AUDIBLE = 0.25  # a sound is labelled where its level in the second is at least this share of LEVEL
+>>>>>>> h_g2
 _KINDS = {"picture": PICTURES, "sound": SOUNDS}
 
 
@@ -68,8 +79,13 @@ class Scene:
 
 def sample_scene(
     kind: str,  # `"picture"` or `"sound"`
+<<<<<<< HEAD
     index: int,  # index of the example
     seed: int = 0,  # seed of the corpus
+=======
+    index: int,  # of the example
+    seed: int = 0,  # of the corpus
+>>>>>>> h_g2
 ) -> Scene:
     """The example's script: one to three sources of different categories, drawn like the world's.
 
@@ -97,7 +113,11 @@ def render_pair(
     index: int,
     seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
+<<<<<<< HEAD
     """Two frames of a scene an eighth of a second apart, (2, 56, 56, 3) uint8, and its labels,
+=======
+    """Two images of a scene an eighth of a second apart, (2, 56, 56, 3) uint8, and its labels,
+>>>>>>> h_g2
     (categories,) float32 of 0 and 1."""
     scene = sample_scene("picture", index, seed)
     start = np.random.default_rng([seed, 0xC1, index]).uniform(0, 1 - STEP - 1e-6)

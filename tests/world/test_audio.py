@@ -1,5 +1,5 @@
-"""The world's sounds: what switches them on, what they share with the picture, and that nothing
-else gets in."""
+"""The world's audio: what switches a sound on, what it shares with the frames, and that nothing
+else has an effect."""
 
 import hashlib
 import os
@@ -15,6 +15,7 @@ from processes import ROOT
 from avbook.data.events import AVE_CATEGORIES, LLP_CATEGORIES
 from avbook.errors import AvbookError
 from avbook.features.logmel import RATE, log_mel
+from avbook.world import audio, synthesis, voices
 from avbook.world.audio import (
     LEVEL,
     MARGIN,
@@ -66,6 +67,12 @@ def test_every_class_has_a_voice_and_the_same_thing_the_same_voice():
         assert np.array_equal(render_source(source(llp), 1), render_source(source(ave), 1))
 
 
+def test_the_audio_module_offers_the_names_of_voices():
+    offered = {*audio.__all__} - {"gate", "ambience", "render_sound"}
+    assert offered == {*voices.__all__} | ({*synthesis.__all__} & offered)
+    assert all(getattr(audio, name) is not None for name in audio.__all__)
+
+
 def test_every_voice_sounds():
     for name in NAMES:
         sound = render_source(source(name, tempo=2.0), 4)
@@ -105,7 +112,7 @@ def test_kinds_are_further_apart_than_individuals():
     assert spectra.mean(1).std(0).mean() > within
 
 
-# what sound and picture share
+# what audio and frames share
 
 
 def test_pitch_falls_and_loudness_grows_with_size():

@@ -285,6 +285,26 @@ def test_frames_come_as_the_features_want_them():
     assert render_frames(clip_of(), size=20).std() > 0
 
 
+@pytest.mark.parametrize("fps", [1, 4, 2.5])
+def test_frames_are_from_the_middle_of_their_share_of_a_second(fps):
+    clip = clip_of(source(), shake=1.0)
+    middles = (np.arange(int(10 * fps)) + 0.5) / fps
+    assert np.array_equal(render_frames(clip, 24, fps), render_at(clip, middles, 24))
+
+
+def test_an_actor_does_not_depend_on_what_is_heard():
+    loud, silent = (vars(actor(source(heard=heard, seed=4))) for heard in (ON, OFF))
+    colours, others = loud.pop("colours"), silent.pop("colours")
+    assert all(np.array_equal(colours[name], others[name]) for name in colours)
+    assert all(np.array_equal(loud[name], silent[name]) for name in loud)
+
+
+def test_without_texture_a_background_has_one_colour_in_a_row():
+    flat = render_at(clip_of(seed=11), [0.5], 24, STILL)
+    patterned = render_at(clip_of(seed=11), [0.5], 24, replace(STILL, texture=1.0))
+    assert np.ptp(flat, axis=2).max() == 0 < np.ptp(patterned, axis=2).max()
+
+
 def test_same_seed_same_bytes_on_any_machine():
     digest = hashlib.sha256()
     for k, name in enumerate(EVERY):
