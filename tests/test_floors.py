@@ -9,7 +9,7 @@ from processes import BIN, ROOT
 
 PACKAGE = ROOT / "avbook"
 TOP = 18  # entries of the package; a nineteenth belongs into a folder
-LONGEST = 715  # lines of the longest module: lower this when it shrinks, never raise it
+LONGEST = 511  # lines of the longest module: lower this when it shrinks, never raise it
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p.name != "_modidx.py")  # nbdev's own index
 
 
