@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""The extractors' training corpus: single frames and single seconds of audio, labelled with what is
-=======
 """The extractors' training corpus: single images and single seconds of sound, labelled with what is
->>>>>>> h_g2
 visible or audible in them."""
 
 from __future__ import annotations
@@ -21,8 +17,8 @@ from avbook.world.video import render_at
 
 __all__ = ["PICTURES", "SOUNDS", "STEP", "Scene", "sample_scene", "render_pair", "render_second"]
 
-# Shared with AVE or LLP, under their names. Categories that ImageNet lacks are left out, such as
-# people, a shofar, a mandolin, frying food or running water.
+# Shared with AVE or LLP, under their names. What ImageNet has no category for is not among them,
+# such as people, a shofar, a mandolin, food that fries or running water.
 _SHARED_PICTURES = (
     "Bark",
     "Cat",
@@ -39,7 +35,7 @@ _SHARED_PICTURES = (
     "Clock",
     "Chainsaw",
 )
-# The tags of VGGish's training videos cover other categories, including speech.
+# The tags of the videos that VGGish was trained on name other things, speech among them.
 _SHARED_SOUNDS = (
     "Church bell",
     "Male speech, man speaking",
@@ -55,23 +51,16 @@ _SHARED_SOUNDS = (
     "Motorcycle",
     "Clock",
 )
-<<<<<<< HEAD
-PICTURES = (*_SHARED_PICTURES, *CORPUS_APPEARANCES)  # categories of the frames
-SOUNDS = (*_SHARED_SOUNDS, *CORPUS_VOICES)  # categories of the sounds
-STEP = 1 / 8  # seconds between the two frames of a pair
-AUDIBLE = 0.25  # a sound is labelled if its level in the second is at least this share of LEVEL
-=======
 PICTURES = (*_SHARED_PICTURES, *CORPUS_APPEARANCES)  # categories of the images
 SOUNDS = (*_SHARED_SOUNDS, *CORPUS_VOICES)  # and of the sounds
 STEP = 1 / 8  # seconds between the two images of a pair
 AUDIBLE = 0.25  # a sound is labelled where its level in the second is at least this share of LEVEL
->>>>>>> h_g2
 _KINDS = {"picture": PICTURES, "sound": SOUNDS}
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One example of the corpus: a clip of one second and the categories of its sources."""
+    """One example of the corpus: a clip of one second and what its sources are."""
 
     clip: Clip
     labels: np.ndarray  # (sources,) indices into `PICTURES` or `SOUNDS`
@@ -79,18 +68,13 @@ class Scene:
 
 def sample_scene(
     kind: str,  # `"picture"` or `"sound"`
-<<<<<<< HEAD
-    index: int,  # index of the example
-    seed: int = 0,  # seed of the corpus
-=======
     index: int,  # of the example
     seed: int = 0,  # of the corpus
->>>>>>> h_g2
 ) -> Scene:
     """The example's script: one to three sources of different categories, drawn like the world's.
 
-    All categories are equally likely. Raises AvbookError for an unknown kind or a negative
-    number."""
+    Every category is equally likely. Raises AvbookError for an unknown kind or a negative number.
+    """
     if kind not in _KINDS:
         raise AvbookError(f"corpus kind {kind!r}: expected one of {', '.join(_KINDS)}")
     check_int(index=(index, 0), seed=(seed, 0))
@@ -113,11 +97,7 @@ def render_pair(
     index: int,
     seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
-<<<<<<< HEAD
-    """Two frames of a scene an eighth of a second apart, (2, 56, 56, 3) uint8, and its labels,
-=======
     """Two images of a scene an eighth of a second apart, (2, 56, 56, 3) uint8, and its labels,
->>>>>>> h_g2
     (categories,) float32 of 0 and 1."""
     scene = sample_scene("picture", index, seed)
     start = np.random.default_rng([seed, 0xC1, index]).uniform(0, 1 - STEP - 1e-6)
@@ -129,7 +109,7 @@ def render_second(
     index: int,
     seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A second of audio as a log-mel patch, (96, 64) float32, and the labels of what is audible in
+    """A second of sound as a log-mel patch, (96, 64) float32, and the labels of what is audible in
     it, (categories,) float32 of 0 and 1."""
     scene = sample_scene("sound", index, seed)
     wave = ambience(scene.clip)
