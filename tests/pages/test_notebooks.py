@@ -119,6 +119,8 @@ def test_form(path):
     assert not ["".join(c["source"])[:80] for c in drawn if not c["metadata"].get("fig-alt")], (
         "a figure without alternative text in its cell's metadata"
     )
+    percent = [c["metadata"]["fig-alt"] for c in drawn if "%" in c["metadata"]["fig-alt"]]
+    assert not percent, f"Quarto takes a % for part of an address, write percent: {percent}"
 
 
 @pytest.fixture(scope="session")
