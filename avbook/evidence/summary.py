@@ -66,8 +66,8 @@ def _excluded(rows):
     if not inside:
         return ""
     return (
-        f" Of the undecided ones, the paper prints the gap of {len(inside)}; our interval excludes"
-        f" {inside.count(False)} of these."
+        f" The paper prints a difference for {len(inside)} of the undecided directions; our interval"
+        f" excludes {inside.count(False)} of these differences."
     )
 
 
