@@ -66,8 +66,8 @@ def _excluded(rows):
     if not inside:
         return ""
     return (
-        f" The paper prints a difference for {len(inside)} of the undecided directions; our interval"
-        f" excludes {inside.count(False)} of these differences."
+        f" The paper prints a difference for {len(inside)} of the undecided directions; our"
+        f" interval excludes {inside.count(False)} of these differences."
     )
 
 

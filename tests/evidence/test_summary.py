@@ -49,8 +49,8 @@ def test_the_answer_counts_the_papers_gaps_that_undecided_directions_exclude(row
         return summarise_page(made, **WORDS).splitlines()[1]
 
     assert undecided(False, True, False, None).endswith(
-        "The paper prints a difference for 3 of the undecided directions; our interval excludes 2 of"
-        " these differences."
+        "The paper prints a difference for 3 of the undecided directions; our interval excludes"
+        " 2 of these differences."
     )
     assert "Of the undecided" not in undecided(None, None, None, None)
     assert "Of the undecided" not in summarise_page(rows, **WORDS)
