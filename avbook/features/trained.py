@@ -199,11 +199,11 @@ def _checked(path, arrays, meta):
 
 def _check_samples(path, arrays):
     """The samples of frames and of their change belong together, row by row."""
-    counts = {name: len(arrays[f"sample.{name}"]) for name in ("picture", "change")}
-    if len(set(counts.values())) > 1:
-        rows = " and ".join(f"sample.{name} has {count} rows" for name, count in counts.items())
+    frames, changes = (len(arrays[f"sample.{name}"]) for name in ("picture", "change"))
+    if frames != changes:
         raise AvbookError(
-            f"{path}: {rows}; expected as many; train the extractors anew with `avbook extractors`"
+            f"{path}: `sample.change` has {changes} rows and `sample.picture` {frames}; expected"
+            " the same number; train the extractors again with `avbook extractors`"
         )
 
 
