@@ -89,8 +89,9 @@ def place(thing, path: str) -> str:
     folder = thing.__module__.removeprefix("avbook.").split(".")[0]
     at = anchor(thing.__name__)
     if page_of(folder) == path:
-        return f"[`{thing.__name__}`](#{at})"
-    return f"[`{thing.__name__}`]({os.path.relpath(page_of(folder), Path(path).parent)}#{at})"
+        return f"[{thing.__name__}](#{at})"
+    # no backticks: nbdev would put a link of its own into the link
+    return f"[{thing.__name__}]({os.path.relpath(page_of(folder), Path(path).parent)}#{at})"
 
 
 def table(rows: list[tuple[str, str]], heads: tuple[str, str]) -> str:

@@ -306,6 +306,17 @@ def test_nothing_is_fetched_from_elsewhere_to_read_a_page(processed):
             assert not re.search(r"!\[[^\]]*\]\(https?:", text), path
 
 
+def test_no_link_stands_in_a_link(processed):
+    """nbdev links a name in backticks, in the text of a link too, which breaks that link."""
+    nested = [
+        f"{path}: {found}"
+        for path, cells in processed.items()
+        for text in texts(cells)
+        for found in re.findall(r"\[[^\]\n]*\[`[^\]\n]*\]\([^)\n]*\)[^\[\n]*\]\([^)\n]*\)", text)
+    ]
+    assert not nested, nested
+
+
 def test_pictures_in_text_say_what_they_show(processed):
     for path, cells in processed.items():
         for text in texts(cells):
