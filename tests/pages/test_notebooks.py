@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 
+import language
 import pytest
 from forked import FewerEpochs, run_page
 from processes import BIN, ROOT
@@ -84,14 +85,13 @@ def test_a_page_that_fails_is_told(tmp_path, source, said):
     assert all(words in trouble for words in said) and bool(trouble) == bool(said), trouble
 
 
-def one_definition(source: str) -> bool:
-    """Whether a cell holds a single function or class, which cannot be parted, or only constants
-    or imports."""
+def one_piece(source: str) -> bool:
+    """Whether a cell holds a single exported function or class, which cannot be parted, or only
+    constants or imports."""
     if re.search(r"^\s*[%!]", source, flags=re.M):
         return False
-    body = ast.parse(source).body
-    kinds = {type(part) for part in body}
-    alone = len(body) == 1 and source.startswith("#| export")
+    kinds = {type(part) for part in ast.parse(source).body}
+    alone = language.one_definition(source) and source.startswith("#| export")
     return alone or kinds <= {ast.Assign} or kinds <= {ast.Import, ast.ImportFrom}
 
 
@@ -107,9 +107,7 @@ def test_form(path):
     assert not [o for c in code for o in c["outputs"] if o["output_type"] == "error"], (
         "stores an error"
     )
-    long = [
-        i for i, s in enumerate(sources) if len(s.splitlines()) > (77 if one_definition(s) else 45)
-    ]
+    long = [i for i, s in enumerate(sources) if len(s.splitlines()) > (77 if one_piece(s) else 45)]
     assert not long, f"code cells over 45 lines, or over 77 for one definition: {long}"
     read_by_quarto = r"^#\|\s*(?:fig-|code-)\S+"  # they would stand above the code in JupyterLab
     shown = [line for s in sources for line in re.findall(read_by_quarto, s, flags=re.M)]
