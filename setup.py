@@ -34,7 +34,11 @@ setup(
     package_dir={"": "."},
     packages=find_packages(include=["avbook", "avbook.*"]),
     include_package_data=True,
-    package_data={"avbook.features": ["*.safetensors"], "avbook.show": ["assets/*"]},
+    package_data={
+        "avbook.features": ["*.safetensors"],
+        "avbook.show": ["assets/*"],
+        "avbook.show.explorers": ["js/*"],
+    },
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
     extras_require={
