@@ -12,6 +12,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: several processes
 import numpy as np
 import pytest
 import torch
+from browser import Browser, executable
 from hypothesis import settings
 
 HERE = Path(__file__).parent
@@ -51,6 +52,27 @@ if (
     signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 ):  # as under `nohup make test &`: what the tests start would inherit it and never notice a Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# ------------------------------------------------------------------------------------------ browser
+@pytest.fixture(scope="session")
+def chromium():
+    """A headless Chromium, one a process."""
+    from playwright.sync_api import sync_playwright
+
+    path = executable()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def browser(chromium, tmp_path):
+    """Opens pages; at the end no page has logged an error or asked another host."""
+    opened = Browser(chromium, tmp_path)
+    yield opened
+    opened.close()
 
 
 # --------------------------------------------------------------------------------------- real files
