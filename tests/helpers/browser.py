@@ -38,13 +38,14 @@ class Browser:
         scripts: bool = True,
         touch: bool = False,
     ):
-        """The page, loaded; its clicks and waits end after 30 s."""
+        """The page, loaded."""
         theme = "quarto-dark" if dark else "quarto-light"
         file = self.folder / f"{len(self.contexts)}.html"
         file.write_text(PAGE.format(theme=theme, body=body), encoding="utf-8")
         context = self.chromium.new_context(
             viewport={"width": width, "height": 900}, java_script_enabled=scripts, has_touch=touch
         )
+        context.set_default_timeout(120_000)  # a slow machine is no fault
         self.contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
