@@ -287,7 +287,7 @@ def test_llp_is_painted_and_its_figures_follow(llp, browser):
     page.keyboard.press("ArrowDown")
     mine[0, 1, 4:6] = 0
     assert ((painted(page, 6) == "yes") == mine.reshape(6, 10)).all()
-    assert page.locator(".said").inner_text().startswith("dog, visual: segment 4 cleared.")
+    assert page.locator(".said").inner_text().startswith("dog, visual: segments 4 to 5 cleared.")
     four = [side[None] for side in (mine[:, 0], mine[:, 1], truth[:, 0], truth[:, 1])]
     scores = llp_scores(*four, layout="NCT")
     rows = [
