@@ -98,4 +98,24 @@ td.number, th.number { text-align: right; }
 svg { display: block; width: 100%; height: auto; }
 svg text { fill: var(--ink); font: 12px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 @media (prefers-reduced-motion: no-preference) { .bars rect { transition: all .15s; } }
+
+/* painting: cells, the tags on them, presets, changes of a figure */
+.cell.paint { min-height: 40px; cursor: pointer; touch-action: pan-y; user-select: none; gap: 2px; box-shadow: inset 0 0 0 1px var(--soft); }
+.cell.paint:focus-visible { outline-offset: -3px; z-index: 1; outline-color: var(--mark); }
+.tag { background: var(--ground); color: var(--ink); padding: 0 4px; border-radius: 3px; line-height: 1.3; }
+.presets { display: flex; flex-wrap: wrap; gap: 4px; }
+.figure { height: 2.9em; } /* with the room for a change */
+.change { display: block; font-size: .85em; line-height: 1.2; font-weight: 600; }
+.change.up { color: var(--good); }
+.change.down { color: var(--bad); }
+.group > .row { margin-top: 8px; }
+.group { padding-bottom: 8px; margin-bottom: 6px; border-bottom: 1px solid var(--line); }
+.strip .cell { min-height: 11px; }
+.tags { display: grid; gap: 1px; min-height: 1.5em; font-size: .78em; line-height: 1.5em; font-variant-numeric: tabular-nums; }
+.tags > span { grid-row: 1; text-align: center; white-space: nowrap; overflow: visible; color: var(--soft); }
+.tags > .match { color: var(--good); font-weight: 700; }
+.below { margin-top: 14px; }
+td.short { white-space: nowrap; }
+@container (max-width: 560px) { .cell.paint { flex-direction: column; } }
+details > summary { cursor: pointer; min-height: 36px; padding: 6px 0; }
 `;
