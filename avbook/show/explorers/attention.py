@@ -15,10 +15,9 @@ from avbook.show.widgets.threshold import rows_offered
 from avbook.supervised.attention import AudioGuidedAttention
 from avbook.world.audio import RATE, render_sound
 from avbook.world.build import open_clips
-from avbook.world.clips import Clip
 from avbook.world.video import render_frames, visible_masks
 
-__all__ = ["explore_attention", "object_cells"]
+__all__ = ["explore_attention"]
 
 CELL = 8  # pixels at each side of a position
 KEPT = 4_000  # samples of audio a second
@@ -64,23 +63,23 @@ def explore_attention(
     )
 
 
-def object_cells(
-    clip: Clip,  # of a world
-    positions: int = 49,  # of a square grid
-) -> np.ndarray:
-    """How much of each position is covered by each source in the middle of each second: (sources,
-    T, positions), 0 to 1; what hides a source does not count."""
-    side = _side(positions)
-    masks = visible_masks(clip, CELL * side)
-    cells = masks.reshape(*masks.shape[:2], side, CELL, side, CELL).mean((3, 5))
-    return cells.reshape(*masks.shape[:2], positions)
-
-
 def _side(positions) -> int:
     side = round(positions**0.5)
     if side * side != positions:
         raise AvbookError(f"{positions} positions: expected a square grid, as 7 × 7")
     return side
+
+
+def _masks(clip, positions) -> np.ndarray:
+    """Where each source is in sight, with `CELL` pixels at each side of a position."""
+    return visible_masks(clip, CELL * _side(positions))
+
+
+def _blocks(masks, side) -> np.ndarray:
+    """Means over side × side pixels: (sources, T, blocks)."""
+    count = masks.shape[-1] // side
+    means = masks.reshape(*masks.shape[:2], count, side, count, side).mean((3, 5))
+    return means.reshape(*masks.shape[:2], count * count)
 
 
 def _attention(net, audio, visual) -> np.ndarray:
@@ -128,11 +127,8 @@ def _named(clip) -> str:
 
 def _clip(row, clip, positions):
     """What the script reads of a clip, without its weights."""
-    cells = object_cells(clip, positions)
-    side = _side(positions)
-    masks = visible_masks(clip, CELL * side)
-    half = CELL * side // 2
-    outlines = masks.reshape(*masks.shape[:2], half, 2, half, 2).mean((3, 5)) >= 0.5
+    masks = _masks(clip, positions)
+    cells, outlines = _blocks(masks, CELL), _blocks(masks, 2) >= 0.5
     objects = [
         {
             "name": source.category,
@@ -159,7 +155,7 @@ def _exchanges(net, batch, own, scripts):
     sounding, silent = np.zeros_like(own), np.zeros_like(own)
     for row, clip in enumerate(scripts):
         if any((one.seen & ~one.heard).any() for one in clip.sources):
-            cells = object_cells(clip, own.shape[-1])
+            cells = _blocks(_masks(clip, own.shape[-1]), CELL)
             for one, covered in zip(clip.sources, cells):
                 sounding[row] += covered * one.heard[:, None]
                 silent[row] += covered * ~one.heard[:, None]

@@ -4,6 +4,7 @@ import { audioAddress, decodeAudio } from "./audio.js";
 import { announcement, choice, drawn, element, frameOf, radio, row, slider, start, title } from "./core.js";
 
 const OWN = 0, SECOND = 1, CLIP = 2, ZEROS = 3; // the audio that guides
+const PIXELS = 64; // of a position, as object masks are counted
 const STRONG = 0.2; // attention at one position that is drawn in full colour
 
 export function bytesOf(text) {
@@ -27,21 +28,32 @@ export function attentionMoved(before, after) {
   return before.reduce((total, weight, at) => total + Math.abs(weight - after[at]), 0) / 2;
 }
 
-// The border of a mask of side × side bits as the path of an SVG, one unit a pixel.
+// The border of a mask of side × side bits as the path of an SVG, one unit a pixel: loops with the
+// mask on their right, without those around a single pixel or two.
 export function outlinePath(inside, side) {
   const on = (x, y) => x >= 0 && y >= 0 && x < side && y < side && inside[y * side + x];
-  let path = "";
-  for (let y = 0; y <= side; y += 1) {
-    for (let x = 0; x <= side; x += 1) {
-      if (on(x, y) !== on(x, y - 1) && (on(x, y) || on(x, y - 1))) path += `M${x} ${y}h1`;
-      if (on(x, y) !== on(x - 1, y) && (on(x, y) || on(x - 1, y))) path += `M${x} ${y}v1`;
+  const steps = new Map(); // from a corner to the next ones
+  const add = (from, to) => steps.set(`${from}`, [...(steps.get(`${from}`) ?? []), to]);
+  for (let y = 0; y < side; y += 1) {
+    for (let x = 0; x < side; x += 1) {
+      if (!on(x, y)) continue;
+      if (!on(x, y - 1)) add([x, y], [x + 1, y]);
+      if (!on(x + 1, y)) add([x + 1, y], [x + 1, y + 1]);
+      if (!on(x, y + 1)) add([x + 1, y + 1], [x, y + 1]);
+      if (!on(x - 1, y)) add([x, y + 1], [x, y]);
     }
+  }
+  let path = "";
+  for (const begin of steps.keys()) {
+    const loop = [];
+    for (let at = begin; steps.get(at)?.length; at = `${loop.at(-1)}`) loop.push(steps.get(at).pop());
+    if (loop.length > 6) path += `M${loop.map(([x, y]) => `${x} ${y}`).join("L")}Z`;
   }
   return path;
 }
 
 // The stored clips with their bytes unpacked.
-function unpack(one, clips) {
+function unpack(one) {
   const seconds = one.frames.count;
   const zeros = bytesOf(one.zeros), maps = bytesOf(one.maps);
   const positions = zeros.length / seconds, side = Math.round(positions ** 0.5);
@@ -56,7 +68,7 @@ function unpack(one, clips) {
       const cells = bytesOf(object.cells), bits = bytesOf(object.outline), pixels = (4 * side) ** 2;
       return {
         ...object,
-        covered: (frame) => Array.from(cells.subarray(frame * positions, (frame + 1) * positions), (count) => count / 64),
+        covered: (frame) => Array.from(cells.subarray(frame * positions, (frame + 1) * positions), (pixels) => pixels / PIXELS),
         outline: (frame) => outlinePath(Array.from({ length: pixels }, (_, at) => {
           const bit = frame * pixels + at;
           return Boolean((bits[bit >> 3] >> (7 - (bit & 7))) & 1);
@@ -64,7 +76,6 @@ function unpack(one, clips) {
       };
     }),
     sounds: one.objects.filter((object) => object.heard.some(Boolean)).map((object) => object.name),
-    others: clips.length - 1,
   };
 }
 
@@ -134,7 +145,7 @@ function wave(samples, second, rate) {
 }
 
 function build(frame, data) {
-  const clips = data.clips.map((one) => unpack(one, data.clips));
+  const clips = data.clips.map(unpack);
   const { test } = data;
   const state = { clip: 0, second: 0, mode: CLIP, audio: 0, at: 0, grid: 0 };
   const last = clips[0].seconds - 1;
@@ -160,10 +171,10 @@ function build(frame, data) {
   hear.addEventListener("click", play);
   const said = announcement();
   const strip = element("div", { className: "cells" }), waves = element("div", { className: "cells" });
-  const wavesRow = row("audio", waves), maps = element("div", { className: "maps" });
-  const table = element("div"), all = element("div");
+  const wavesRow = row("audio", waves, "row below"), maps = element("div");
+  const table = element("div", { className: "apart" }), all = element("div", { className: "apart" });
   frame.append(
-    element("p", {}, "Two objects are in view, and one sounds. Exchange the audio that guides the attention: does the attention go to the object that the audio belongs to?"),
+    element("p", {}, "Exchange the audio that guides the attention over a frame. Does the attention go to the object that the audio belongs to?"),
     element("div", { className: "bar" }, clip.node, second.node), row("frames", strip),
     element("div", { className: "bar", style: "margin-top: 12px" }, mode.node, other.node),
     element("div", { className: "bar" }, at.node, hear, player), wavesRow,
@@ -242,10 +253,11 @@ function build(frame, data) {
       colour: value > 0 ? "#0072b2" : "#a33f00", opacity: 0.85 * Math.min(1, Math.abs(value) / STRONG) ** 0.7,
     }));
     const moved = attentionMoved(own, weights);
+    maps.className = state.grid ? "maps large" : "maps";
     maps.replaceChildren(
       panel("its own audio", one, state.second, `Attention under the frame's own audio: ${onThem(own)}`, objects, paint(own)),
       panel("the chosen audio", one, state.second, `Attention under the chosen audio: ${onThem(weights)}`, objects, paint(weights)),
-      panel("difference in points", one, state.second,
+      panel("difference (% points)", one, state.second,
         `Chosen minus own: ${whole(moved)} of the attention moves`, objects,
         [...cellsLayer(fills, side), ...numbers(signed, side)]));
   }
