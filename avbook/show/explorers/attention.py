@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from inspect import signature
 
 import numpy as np
 import torch
@@ -12,7 +13,6 @@ from avbook.errors import AvbookError
 from avbook.show.explorers.base import Explorer, audio_samples, figure_image, frame_sheet
 from avbook.show.plots import array, attention_over_frames
 from avbook.show.widgets.threshold import rows_offered
-from avbook.supervised.attention import AudioGuidedAttention
 from avbook.world.audio import RATE, render_sound
 from avbook.world.build import open_clips
 from avbook.world.video import render_frames, visible_masks
@@ -89,7 +89,7 @@ def _attention(net, audio, visual) -> np.ndarray:
     net.eval()
     try:
         with torch.inference_mode():
-            if isinstance(net, AudioGuidedAttention):
+            if len(signature(net.forward).parameters) == 2:  # the layer alone, a page's own too
                 return array(net(audio, visual)[1])
             return array(net({"audio": audio, "visual": visual})["attention"])
     finally:
