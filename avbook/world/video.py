@@ -46,9 +46,11 @@ __all__ = [
     # frames
     "render_at",
     "render_frames",
+    "visible_masks",
 ]
 
 CHUNK = 131072  # pixels of the frames rendered at once: they fit in the processor's cache
+CHANGED = 0.03  # of full brightness: by how much a source changes the pixels that it covers
 
 
 def _check(clip: Clip, times: np.ndarray, size: int) -> None:
@@ -84,21 +86,36 @@ def render_at(
     times = np.atleast_1d(np.asarray(times, np.float64))
     _check(clip, times, size)
     nuisances = clip_nuisances(clip) if nuisances is None else nuisances
-    actors = stage([actor(source, nuisances) for source in clip.sources if np.any(source.seen)])
-    chunk = max(1, CHUNK // (size * size))
     frames = []
-    for part in np.split(times, range(chunk, len(times), chunk)):
-        camera = camera_path(clip, part, nuisances.shake)
-        planes = background(clip, camera, size, nuisances.texture)
-        for one in reversed(actors):
-            now = one.seen[np.floor(part).astype(np.int64)]
-            if now.any():
-                some = planes if now.all() else planes[now]
-                draw_actor(some, one, part[now], camera[:, now])
-                planes[now] = some
-        draw_bars(planes, clip, camera, nuisances.bars)
+    for part in _parts(times, size):
+        *_, (_, planes) = _painted(clip, part, size, nuisances)
         frames.append(expose(planes, clip, nuisances.light))
     return np.concatenate(frames)
+
+
+def _parts(times, size):
+    """The moments in parts that are rendered at once."""
+    chunk = max(1, CHUNK // (size * size))
+    return np.split(times, range(chunk, len(times), chunk))
+
+
+def _painted(clip, times, size, nuisances):
+    """The frames (F, 3, size, size) after each layer, painted over in place, with the index of the
+    source that it shows; None for the background and the bars."""
+    shown = [k for k, source in enumerate(clip.sources) if np.any(source.seen)]
+    actors = stage([actor(clip.sources[k], nuisances) for k in shown])
+    camera = camera_path(clip, times, nuisances.shake)
+    planes = background(clip, camera, size, nuisances.texture)
+    yield None, planes
+    for k, one in reversed(list(zip(shown, actors))):
+        now = one.seen[np.floor(times).astype(np.int64)]
+        if now.any():
+            some = planes if now.all() else planes[now]
+            draw_actor(some, one, times[now], camera[:, now])
+            planes[now] = some
+        yield k, planes
+    draw_bars(planes, clip, camera, nuisances.bars)
+    yield None, planes
 
 
 def render_frames(
@@ -112,6 +129,11 @@ def render_frames(
 
     Raises AvbookError as `render_at` does, and for a frame rate that does not give a whole number
     of frames, at least one a second."""
+    return render_at(clip, _middles(clip, fps), size, nuisances)
+
+
+def _middles(clip, fps):
+    """The moment of each frame, in seconds."""
     is_number = isinstance(fps, (int, float, np.number)) and not isinstance(fps, bool)
     valid = is_number and np.isfinite(fps) and fps >= 1
     if not valid or clip.seconds * fps != int(clip.seconds * fps):
@@ -119,5 +141,32 @@ def render_frames(
             f"clip {clip.id}: fps is {fps!r}; expected one or more frames per second, whole over"
             f" the clip's {clip.seconds} s"
         )
-    count = int(clip.seconds * fps)
-    return render_at(clip, (np.arange(count) + 0.5) / fps, size, nuisances)
+    return (np.arange(int(clip.seconds * fps)) + 0.5) / fps
+
+
+def visible_masks(
+    clip: Clip,
+    size: int = 56,  # width and height in pixels
+    fps: float = 1,  # frames per second
+    nuisances: Nuisances | None = None,  # None: as the clip's difficulty says
+) -> np.ndarray:
+    """Where each source is in sight in the frames of `render_frames`: bool (sources, seconds·fps,
+    size, size); a pixel belongs to one source at most, the nearest.
+
+    Raises AvbookError as `render_frames` does."""
+    times = _middles(clip, fps)
+    _check(clip, times, size)
+    nuisances = clip_nuisances(clip) if nuisances is None else nuisances
+    masks = []
+    for part in _parts(times, size):
+        found = np.zeros((len(clip.sources), len(part), size, size), bool)
+        before = None
+        for k, planes in _painted(clip, part, size, nuisances):
+            if before is not None:
+                painted = np.abs(planes - before).max(1) > CHANGED
+                found &= ~painted
+                if k is not None:
+                    found[k] = painted
+            before = planes.copy()
+        masks.append(found)
+    return np.concatenate(masks, axis=1)

@@ -41,6 +41,7 @@ from avbook.world.video import (
     render_at,
     render_frames,
     stage,
+    visible_masks,
 )
 
 ON, OFF = np.ones(10, bool), np.zeros(10, bool)
@@ -373,6 +374,36 @@ def test_a_second_shows_what_is_seen_in_that_second_alone(t, seed):
     ]
     differs = (frames[0] != frames[1]).reshape(10, -1).any(1)
     assert differs.tolist() == [k == t for k in range(10)]
+
+
+@pytest.mark.parametrize("difficulty", [0.0, 1.0])
+def test_masks_are_where_a_source_changes_the_frame(difficulty):
+    half = np.arange(10) < 5
+    three = (
+        source("Clock", half, x=0.3, size=0.4, seed=1),
+        source("Bus", x=0.6, size=0.7, seed=2),
+        source("Goat", OFF, ON, seed=3),
+    )
+    clip = replace(clip_of(*three), difficulty=difficulty)
+    masks, frames = visible_masks(clip), render_frames(clip, fps=1).astype(int)
+    assert masks.shape == (3, 10, 56, 56) and masks.sum(0).max() == 1
+    assert masks[0, :5].mean((1, 2)).min() > 0.05 and not masks[0, 5:].any() and not masks[2].any()
+    for k, one in enumerate(three[:2]):
+        for t in (0, 4, 7):
+            # seen in another second, so that the places of all sources stay
+            seen = np.roll(one.seen, 1) if k == 0 and t == 0 else one.seen.copy()
+            seen[t] = False
+            others = tuple(replace(one, seen=seen) if j == k else o for j, o in enumerate(three))
+            without = render_frames(replace(clip, sources=others), fps=1).astype(int)
+            changed = np.abs(without - frames)[t].max(-1) > 8
+            assert (changed != masks[k, t]).mean() < 0.03
+
+
+def test_masks_follow_the_frames_moments():
+    clip = clip_of(source("Bus", x=0.6, size=0.7, motion=1.0, seed=2))
+    assert visible_masks(clip, 28, 4).shape == (1, 40, 28, 28)
+    with pytest.raises(AvbookError, match="fps is 0.5"):
+        visible_masks(clip, fps=0.5)
 
 
 def test_any_size_shows_the_same_scene():

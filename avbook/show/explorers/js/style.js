@@ -97,6 +97,29 @@ thead th { color: var(--soft); }
 td.number, th.number { text-align: right; }
 svg { display: block; width: 100%; height: auto; }
 svg text { fill: var(--ink); font: 12px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
+
+/* layers over a frame: attention, numbers, outlines of objects */
+.maps { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 12px; }
+.over { position: relative; overflow: hidden; }
+.over .frame { filter: grayscale(1); }
+.over canvas, .over svg { position: absolute; inset: 0; width: 100%; height: 100%; }
+.figure-number { font: 600 4.4px system-ui, sans-serif; fill: #fff; paint-order: stroke; stroke: #111; stroke-width: 1px; }
+.halo, .sounding, .silent { fill: none; vector-effect: non-scaling-stroke; }
+.halo { stroke: #000; stroke-width: 4px; stroke-opacity: .5; }
+.sounding { stroke: #fff; stroke-width: 2px; }
+.silent { stroke: #7fe3ff; stroke-width: 2px; stroke-dasharray: 5 4; }
+.key { display: inline-block; width: 30px; height: 8px; margin-right: .4em; background: #777; vertical-align: 1px; }
+.ramp { display: inline-block; width: 60px; height: .9em; margin-right: .4em; vertical-align: -.1em; background: linear-gradient(90deg, rgba(255, 92, 0, 0), rgba(255, 92, 0, .5) 45%, rgba(255, 92, 0, .85)), #777; }
+.apart { margin-top: 14px; }
+.below { margin-bottom: 10px; }
+.wave { height: 30px; cursor: pointer; }
+.wave svg { height: 100%; }
+tr.now > * { font-weight: 600; background: var(--lane); }
+@container (max-width: 560px) {
+  .maps { grid-template-columns: repeat(2, minmax(0, 1fr)); }
+  .maps > :last-child, .maps.large > * { grid-column: 1 / -1; max-width: 280px; width: 100%; }
+}
+
 @media (prefers-reduced-motion: no-preference) { .bars rect { transition: all .15s; } }
 
 /* painting: cells, the tags on them, presets, changes of a figure */
