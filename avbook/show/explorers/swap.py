@@ -34,7 +34,7 @@ def explore_swap(
     clips: Sequence[int],  # rows of the training split to choose from, two or more, with labels
 ) -> Explorer:
     """Choose two clips, exchange their audio, see and hear both, move the threshold: which labels
-    are dropped from each stream, and how many of them rightly, in the pair and in the whole split.
+    are dropped from each stream, and which of them correctly, in the pair and in the whole split.
 
     Probabilities of all ordered pairs are computed here, what is dropped in the browser. Raises
     `AvbookError` for rows outside the split, given twice or without a label, clips without

@@ -177,7 +177,7 @@ def test_an_unfit_partner_is_offered_with_a_warning(explorer, browser):
     partner = page.get_by_role("combobox", name="partner")
     assert partner.locator("option").all_inner_texts() == [
         "1: cat",
-        "2: speech, train (shares speech: unfit)",
+        "2 (unfit, shares speech): speech, train",
         "3: cat, train",
     ]
     assert partner.input_value() == "2"  # the one that the refinement drew

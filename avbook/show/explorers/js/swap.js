@@ -31,7 +31,7 @@ function clipPlayer(seconds, starts) {
     label: "second", min: 0, max: seconds, step: 0.5, value: 0,
     format: (value) => value.toFixed(1), changed(to) { audio.currentTime = to; show(); },
   });
-  const node = element("div", {},
+  const node = element("div", { role: "group" },
     element("div", { className: "player" }, frame, element("div", {}, button, place.node)), strip);
 
   function show() {
@@ -63,6 +63,7 @@ function clipPlayer(seconds, starts) {
     pause() { audio.pause(); },
     load(frames, address, said) {
       [sheet, words] = [frames, said];
+      node.setAttribute("aria-label", words);
       audio.pause();
       audio.src = address;
       place.set(0);
@@ -86,7 +87,7 @@ function build(frame, data) {
   const addresses = clips.map(() => null); // of each clip's audio, made when it is first needed
 
   const clip = choice({
-    label: "clip", options: clips.map(called),
+    label: "clip", options: clips.map((_, at) => called(at)),
     changed(to) { state.clip = to; offerPartners(); load(); draw(); },
   });
   const partner = choice({
@@ -115,8 +116,8 @@ function build(frame, data) {
       element("div", {}, names[at], clips[0].frames && clips[0].audio ? players[at].node : null, found[at]))),
     key, table);
 
-  function called(one) {
-    return `${one.row}: ${one.labels.join(", ")}`;
+  function called(at, note = "") {
+    return `${clips[at].row}${note}: ${clips[at].labels.join(", ")}`;
   }
   function others() {
     return clips.map((_, at) => at).filter((at) => at !== state.clip);
@@ -128,8 +129,8 @@ function build(frame, data) {
     const fair = others().filter((at) => !shared(at).length);
     const drawn = clips[state.clip].partner;
     state.partner = fair.includes(drawn) ? drawn : fair[0] ?? others()[0];
-    partner.fill(others().map((at) => called(clips[at])
-      + (shared(at).length ? ` (shares ${shared(at).join(", ")}: unfit)` : "")), others().indexOf(state.partner));
+    const note = (at) => (shared(at).length ? ` (unfit, shares ${shared(at).join(", ")})` : "");
+    partner.fill(others().map((at) => called(at, note(at))), others().indexOf(state.partner));
   }
   function audioOf(at) {
     addresses[at] ??= audioAddress(clips[at].audio);
@@ -207,7 +208,7 @@ function build(frame, data) {
   function inShort(stream, labels) {
     const parts = labels.filter(({ did, right }) => did === "dropped" || !right)
       .map(({ label, did, right, why }) => `${label} ${did} (${right ? "right" : "wrong"}: ${why})`);
-    return `${stream} stream: ${parts.join(", ") || "all labels kept, rightly"}`;
+    return `${stream} stream: ${parts.join(", ") || "all labels kept, correctly"}`;
   }
 
   function draw() {
@@ -235,12 +236,12 @@ function build(frame, data) {
     table.replaceChildren(title(`All ${all.clips} training clips, ${all.partners} random partner${all.partners > 1 ? "s" : ""} each, threshold ${state.threshold.toFixed(2)}`), totals());
   }
 
-  // How many labels are dropped over all training clips, and how many of them rightly.
+  // How many labels are dropped over all training clips, and how many of them correctly.
   function totals() {
     const step = (state.threshold - thresholds[0]) / (thresholds[1] - thresholds[0]);
     const at = Math.min(thresholds.length - 1, Math.max(0, Math.round(step)));
     const percent = (value) => (value === null ? "–" : `${value.toFixed(0)} %`);
-    const head = ["stream", "labels dropped", "rightly (precision)", "at random", "wrong labels dropped (recall)"];
+    const head = ["stream", "labels dropped", "correct (precision)", "at random", "wrong labels dropped (recall)"];
     return element("table", {},
       element("thead", {}, element("tr", {}, ...head.map((text, k) =>
         element("th", { scope: "col", className: k ? "number" : "" }, text)))),
