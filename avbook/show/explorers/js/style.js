@@ -95,6 +95,18 @@ table { border-collapse: collapse; width: 100%; font-size: .92em; }
 th, td { padding: 3px 8px 3px 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); font-weight: 400; }
 thead th { color: var(--soft); }
 td.number, th.number { text-align: right; }
+
+/* a clip that plays; a probability as a bar with its number */
+.player { display: grid; grid-template-columns: minmax(0, 9rem) minmax(0, 1fr); gap: 10px; align-items: center; margin-bottom: 4px; }
+.tested { margin: 8px 0 10px; }
+.meter { display: grid; grid-template-columns: 7rem minmax(0, 1fr) 2.6em; gap: 6px; align-items: center; margin-top: 3px; font-size: .88em; }
+.meter > .number { text-align: right; }
+.track { position: relative; height: 16px; background: var(--lane); }
+.fill { height: 100%; }
+.level { position: absolute; top: -2px; bottom: -2px; width: 3px; margin-left: -1.5px; background: var(--mark); }
+.good { color: var(--good); }
+.bad { color: var(--bad); }
+
 svg { display: block; width: 100%; height: auto; }
 svg text { fill: var(--ink); font: 12px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 
