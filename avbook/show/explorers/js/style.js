@@ -90,6 +90,27 @@ input[type="range"] {
   .cell { min-height: 24px; }
 }
 
+/* cards: frames with words that wrap */
+.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(76px, 1fr)); gap: 6px; margin: 4px 0 10px; }
+.card { font-size: .8em; line-height: 1.25; overflow-wrap: anywhere; min-width: 0; }
+.card .frame, .card .blank { outline: 1px solid var(--line); margin: 3px 3px 5px; }
+.card .blank { aspect-ratio: 1; background: var(--lane); }
+.card.agrees .frame, .card.agrees .blank { outline: 3px solid var(--good); }
+.card.differs .frame, .card.differs .blank { outline: 3px dashed var(--bad); }
+.card.own { max-width: 96px; }
+.beside { display: grid; grid-template-columns: 96px minmax(0, 1fr); gap: 0 16px; }
+.part { margin-top: 12px; }
+
+/* distributions: a line of shares with a name before and a number after it */
+.shares { display: grid; grid-template-columns: minmax(5.5rem, 10rem) minmax(0, 1fr) 4.6rem; gap: 2px 8px; align-items: center; font-size: .8em; line-height: 1.2; }
+.shares .cells { gap: 0; }
+.shares .cell { min-height: 15px; }
+.shares .number { text-align: right; }
+@container (max-width: 560px) {
+  .beside { display: block; }
+  .shares { grid-template-columns: 6.8rem minmax(0, 1fr) 3.8rem; gap: 2px 5px; }
+}
+
 /* tables */
 table { border-collapse: collapse; width: 100%; font-size: .92em; }
 th, td { padding: 3px 8px 3px 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); font-weight: 400; }
