@@ -332,6 +332,16 @@ def test_no_warning_is_published():
     assert not told, told
 
 
+def test_headings_leave_out_no_level_and_links_have_words(processed):
+    """A screen reader offers both as lists; it reads no name for a formula."""
+    for path, cells in processed.items():
+        text = re.sub(r"```.*?```", "", "\n\n".join(texts(cells)), flags=re.S)
+        levels = [1, *(len(marks) for marks in re.findall(r"^(#{1,6}) ", text, flags=re.M))]
+        assert all(b <= a + 1 for a, b in zip(levels, levels[1:])), f"{path}: {levels}"
+        wordless = re.findall(r"(?<!!)\[(?:\s*|\$[^$\n]*\$)\]\([^)]*\)", text)
+        assert not wordless, f"{path}: {wordless}"
+
+
 def test_pictures_in_text_say_what_they_show(processed):
     for path, cells in processed.items():
         for text in texts(cells):
