@@ -480,7 +480,7 @@ def test_the_footer_gives_version_licence_and_citation(tmp_path):
     files = [link.removeprefix(f"{site_files.FILES}/") for link in links]
     assert {"CHANGELOG.md", "LICENSE", "CITATION.cff"} < set(files)
     for name in files:
-        place = ROOT / ("nbs" if name.endswith(".ipynb") else "") / name
+        place = ROOT / ("nbs" + name if name.endswith(".ipynb") else name)  # from the site's top
         assert place.is_file() or name == f"{site_files.SETTINGS['git_url']}/issues/new", name
     (tmp_path / "a.html").write_text(f"<html><body>{footer['left']}</body></html>")
     assert site_finish.main(tmp_path) == 0
