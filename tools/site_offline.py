@@ -1,19 +1,14 @@
-"""Removes all requests to other hosts from a rendered site: Quarto runs it after each render
-(`post-render` in _quarto.yml); `python tools/site_offline.py FOLDER` by hand.
+"""Removes all requests to other hosts from a rendered page; site_finish.py applies it to each page.
 
 Into every page with an HTML output, such as a DataFrame, Quarto writes jQuery and require.js, and
 beside a widget's output the widget manager, as scripts from other hosts that block the head. No
 page needs them: tables are plain HTML, and each widget, which needs a kernel, has a figure beside
-it. These scripts are removed, and the stored widget state with them. Any remaining request to
-another host fails the render."""
+it. These scripts are removed, and the stored widget state with them."""
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 from html.parser import HTMLParser
-from pathlib import Path
 
 SCRIPT = re.compile(r"<script\b([^>]*)>(.*?)</script\s*>\n?", flags=re.S | re.I)
 REMOTE = re.compile(r"\s*(?:https?:)?//", flags=re.I)
@@ -95,31 +90,3 @@ def requests(html: str) -> list[str]:
     parser = _Requests()
     parser.feed(html)
     return parser.found
-
-
-def main(folder: Path) -> int:
-    """Strips every page below the folder; returns 1, with a line each on standard error, if one
-    still sends a request to another host."""
-    left = []
-    for page in sorted(folder.rglob("*.html")):
-        before = page.read_text(encoding="utf-8")
-        after = stripped(before)
-        if after != before:
-            page.write_text(after, encoding="utf-8")
-        left += [f"{page}: asks {address}" for address in requests(after)]
-    for sheet in sorted(folder.rglob("*.css")):
-        left += [
-            f"{sheet}: asks {address}"
-            for address in STYLE_REQUEST.findall(sheet.read_text(encoding="utf-8"))
-        ]
-    print(*left, sep="\n", end="\n" if left else "", file=sys.stderr)
-    return int(bool(left))
-
-
-if __name__ == "__main__":
-    place = Path(
-        sys.argv[1] if len(sys.argv) > 1 else os.environ.get("QUARTO_PROJECT_OUTPUT_DIR", "_docs")
-    )
-    sys.exit(
-        main(place) if place.is_dir() else f"{place}: no such folder; expected a rendered site"
-    )

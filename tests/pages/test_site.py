@@ -13,8 +13,10 @@ from urllib.parse import unquote
 
 import api_pages
 import pytest
+import site_access
 import site_anchors
 import site_files
+import site_finish
 import site_offline
 import typer
 import yaml
@@ -78,7 +80,7 @@ def test_what_quarto_is_told():
         assert (ROOT / website["repo-subdir"] / path).is_file(), path
     assert set(website["repo-actions"]) == {"source", "issue"}
     after = [(ROOT / "nbs" / path).resolve() for path in SITE["project"]["post-render"]]
-    assert after == [Path(tool.__file__).resolve() for tool in (site_offline, site_anchors)]
+    assert after == [Path(site_finish.__file__).resolve()]
     assert html["html-math-method"] == "mathml", "formulas without a script"
     for theme in (html["theme"]["light"], html["theme"]["dark"]):
         assert "$web-font-path: false" in (ROOT / "nbs" / theme[1]).read_text(encoding="utf-8"), (
@@ -317,6 +319,29 @@ def test_no_link_stands_in_a_link(processed):
     assert not nested, nested
 
 
+def test_no_warning_is_published():
+    """A warning names a path of the machine that ran the page."""
+    told = [
+        f"{path.relative_to(ROOT)}: {text[:100]!r}"
+        for path in NOTEBOOKS
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+        for output in cell.get("outputs", [])
+        for text in ["".join(output.get("text", output.get("data", {}).get("text/plain", "")))]
+        if output.get("name") == "stderr" or re.search(r"^\S*:\d+: \w*Warning", text, flags=re.M)
+    ]
+    assert not told, told
+
+
+def test_headings_leave_out_no_level_and_links_have_words(processed):
+    """A screen reader offers both as lists; it reads no name for a formula."""
+    for path, cells in processed.items():
+        text = re.sub(r"```.*?```", "", "\n\n".join(texts(cells)), flags=re.S)
+        levels = [1, *(len(marks) for marks in re.findall(r"^(#{1,6}) ", text, flags=re.M))]
+        assert all(b <= a + 1 for a, b in zip(levels, levels[1:])), f"{path}: {levels}"
+        wordless = re.findall(r"(?<!!)\[(?:\s*|\$[^$\n]*\$)\]\([^)]*\)", text)
+        assert not wordless, f"{path}: {wordless}"
+
+
 def test_pictures_in_text_say_what_they_show(processed):
     for path, cells in processed.items():
         for text in texts(cells):
@@ -346,7 +371,7 @@ def test_what_quarto_adds_from_elsewhere_goes_and_nothing_else(tmp_path):
     (tmp_path / "deep").mkdir()
     page = tmp_path / "deep/page.html"
     page.write_text(ADDED)
-    assert site_offline.main(tmp_path) == 0
+    assert site_finish.main(tmp_path) == 0
     left = page.read_text()
     assert re.findall(r"<script\b[^>]*>", left) == [
         '<script src="../site_libs/quarto-nav/quarto-nav.js">',
@@ -359,7 +384,7 @@ def test_what_quarto_adds_from_elsewhere_goes_and_nothing_else(tmp_path):
         and "canonical" in left
         and "widget" not in left
     )
-    assert site_offline.main(tmp_path) == 0 and page.read_text() == left
+    assert site_finish.main(tmp_path) == 0 and page.read_text() == left
 
 
 def test_a_listing_gets_the_anchors_of_what_it_defines():
@@ -373,6 +398,94 @@ def test_a_listing_gets_the_anchors_of_what_it_defines():
     assert '<span id="bank"></span><span id="bank.update"></span><div class="sourceCode"' in after
     assert "inner" not in re.findall(r'id="([^"]+)"', after)
     assert site_anchors.anchored(after) == after
+
+
+def page_of_quarto(body: str) -> str:
+    return f'<html><body><main id="quarto-content">{body}</main></body></html>'
+
+
+@pytest.mark.parametrize(
+    "before, after",
+    [
+        pytest.param(
+            '<table class="table"><tr><th style="a"></th><th>n</th></tr></table>',
+            '<div class="scrolls"><table class="table"><tr><td style="a"></td><th>n</th></tr>'
+            "</table></div>",
+            id="a table scrolls in a box, its empty corner is no header",
+        ),
+        pytest.param(
+            '<p><math display="block"><mi>a</mi></math> of <math display="inline"></math></p>',
+            '<p><span class="scrolls"><math display="block"><mi>a</mi></math></span> of'
+            ' <math display="inline"></math></p>',
+            id="a formula scrolls in a box",
+        ),
+        pytest.param(
+            '<div class="cell-output"><pre><code>one line</code></pre></div>',
+            '<div class="cell-output"><pre class="wraps"><code>one line</code></pre></div>',
+            id="an output of one line wraps",
+        ),
+        pytest.param(
+            '<h2>The <em>sound</em></h2><audio controls="controls"></audio>',
+            '<h2>The <em>sound</em></h2><audio aria-label="Audio of: The sound"'
+            ' controls="controls"></audio>',
+            id="a player is named by the heading above",
+        ),
+        pytest.param(
+            '<h3 id="f">f</h3>\n<div class="sourceCode"><pre><code>f()</code></pre></div>\n'
+            "<p><em>First line,</em> and <em>second</em>.</p>",
+            '<h3 id="f">f</h3>\n<div class="sourceCode"><pre><code>f()</code></pre></div>\n'
+            "<p>First line, and <em>second</em>.</p>",
+            id="a docstring is one text",
+        ),
+        pytest.param(
+            '<a href="#a.b" id="toc-a.b" class="nav-link">a.b_c</a> <a href="#a.b">a.b</a>',
+            '<a href="#a.b" id="toc-a.b" class="nav-link">a.<wbr>b_<wbr>c</a>'
+            ' <a href="#a.b">a.b</a>',
+            id="long names break in lists of contents",
+        ),
+        pytest.param(
+            '<a class="sidebar-item-toggle" role="navigation" aria-label="Toggle section"></a>',
+            '<a class="sidebar-item-toggle" role="button" tabindex="0"'
+            ' aria-label="Toggle section"></a>',
+            id="what opens a section is a button",
+        ),
+    ],
+)
+def test_a_rendered_page_is_made_accessible(before, after):
+    html = site_access.accessible(page_of_quarto(before))
+    assert html == page_of_quarto(after).replace("</body>", f"{site_access.SCRIPT}</body>")
+    assert site_access.accessible(html) == html, "a second run changes nothing"
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<html><body><table><tr><th></th></tr></table></body></html>",
+        page_of_quarto(
+            '<div class="ledger"><table data-quarto-disable-processing="true"></table>'
+        ).replace("</body>", f"{site_access.SCRIPT}</body>"),
+        page_of_quarto('<div class="cell-output"><pre><code>two\nlines</code></pre></div>').replace(
+            "</body>", f"{site_access.SCRIPT}</body>"
+        ),
+    ],
+    ids=["a file that is no page", "a table with a box of its own", "an output of two lines"],
+)
+def test_what_is_accessible_stays_as_it_is(html):
+    assert site_access.accessible(html) == html
+
+
+def test_the_footer_gives_version_licence_and_citation(tmp_path):
+    footer = SITE["website"]["page-footer"]
+    links = re.findall(r"\]\(([^)]+)\)", footer["left"] + footer["right"])
+    files = [link.removeprefix(f"{site_files.FILES}/") for link in links]
+    assert {"CHANGELOG.md", "LICENSE", "CITATION.cff"} < set(files)
+    for name in files:
+        place = ROOT / ("nbs" + name if name.endswith(".ipynb") else name)  # from the site's top
+        assert place.is_file() or name == f"{site_files.SETTINGS['git_url']}/issues/new", name
+    (tmp_path / "a.html").write_text(f"<html><body>{footer['left']}</body></html>")
+    assert site_finish.main(tmp_path) == 0
+    assert f">{site_files.SETTINGS['version']}</span>" in (tmp_path / "a.html").read_text()
+    assert site_files.SETTINGS["version"] not in (ROOT / "_quarto.yml").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -390,14 +503,14 @@ def test_a_listing_gets_the_anchors_of_what_it_defines():
 )
 def test_what_still_asks_another_host_fails_the_render(html, tmp_path, capsys):
     (tmp_path / "a.html").write_text(f"<html><body>{html}</body></html>")
-    assert site_offline.main(tmp_path) == 1
+    assert site_finish.main(tmp_path) == 1
     told = capsys.readouterr().err.splitlines()
     assert len(told) == 1 and "a.html: asks" in told[0] and "example.org" in told[0]
 
 
 def test_a_style_sheet_that_asks_another_host_fails_the_render(tmp_path):
     (tmp_path / "a.css").write_text('@font-face { src: url("https://example.org/a.woff") }')
-    assert site_offline.main(tmp_path) == 1
+    assert site_finish.main(tmp_path) == 1
 
 
 class Marks(HTMLParser):
