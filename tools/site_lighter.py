@@ -6,7 +6,7 @@ icon font has two thousand icons of which a site shows about ten. So here
 
 - a style sheet of Quarto's loses the rules whose classes occur in no page and no script,
 - the icon font keeps the icons that the style sheet still names,
-- a figure gets a palette, or fewer steps of each colour, so few that nobody sees it,
+- a figure gets a palette, or fewer steps of each colour, too little to be visible,
 - a sound stored inside a page becomes a file, loaded when it is played.
 
 A second run changes nothing."""
