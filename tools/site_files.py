@@ -205,16 +205,18 @@ def facts(page: Page, seconds: dict[str, float]) -> str:
 
 
 def contents(page: Page, entries: list, level: int = 0) -> str:
-    """The pages of a part as a list, with what each is about."""
+    """The pages of a part as a list, with what each is about and, for a chapter, how many minutes
+    it takes to read."""
     lines = []
     for entry in entries:
         path, below = (
             (entry, []) if isinstance(entry, str) else (entry["section"], entry["contents"])
         )
         told = read_page(NBS / path, NBS)
+        minutes = f" ({reading_minutes(told)} min)" if Path(path).name[0].isdigit() else ""
         lines.append(
-            f"{'  ' * level}- [{told.title}]({os.path.relpath(path, Path(page.path).parent)}):"
-            f" {told.about}"
+            f"{'  ' * level}- [{told.title}]({os.path.relpath(path, Path(page.path).parent)})"
+            f"{minutes}: {told.about}"
         )
         if below:
             lines.append(contents(page, below, level + 1))

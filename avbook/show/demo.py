@@ -75,9 +75,11 @@ def clip_figure(
     spectrogram, and the labels below."""
     import matplotlib.pyplot as plt
 
-    from avbook.show.plots import WIDTH
+    from avbook.show.plots import WIDTH, timeline_tracks
 
-    height = 0.32 + 0.34 * len(rows)
+    found = [timeline_tracks(row, names, clip.seconds) for row in rows.values()]
+    lanes = sum(1 if shared else len(tracks) for tracks, shared in found)
+    height = 0.32 + 0.34 * lanes
     figure, axes = plt.subplots(
         3,
         1,

@@ -17,7 +17,9 @@ import site_access
 import site_anchors
 import site_files
 import site_finish
+import site_lighter
 import site_offline
+import site_weight
 import typer
 import yaml
 from processes import BIN, ROOT
@@ -80,7 +82,7 @@ def test_what_quarto_is_told():
         assert (ROOT / website["repo-subdir"] / path).is_file(), path
     assert set(website["repo-actions"]) == {"source", "issue"}
     after = [(ROOT / "nbs" / path).resolve() for path in SITE["project"]["post-render"]]
-    assert after == [Path(site_finish.__file__).resolve()]
+    assert after == [Path(tool.__file__).resolve() for tool in (site_finish, site_lighter)]
     assert html["html-math-method"] == "mathml", "formulas without a script"
     for theme in (html["theme"]["light"], html["theme"]["dark"]):
         assert "$web-font-path: false" in (ROOT / "nbs" / theme[1]).read_text(encoding="utf-8"), (
@@ -577,6 +579,11 @@ def test_a_rendered_page_names_its_source(rendered):
     assert len(paths) > len(PAGES) and not [
         path for path in set(paths) if not (ROOT / unquote(path)).exists()
     ]
+
+
+def test_a_rendered_page_is_under_its_limit_of_weight(rendered):
+    over = {w.page: w.raw for w in site_weight.weigh(rendered) if w.raw > w.limit}
+    assert not over, "python tools/site_weight.py"
 
 
 # ---------------------------------------------------------------------- what pages tell one to type

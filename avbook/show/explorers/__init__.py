@@ -7,4 +7,12 @@ from avbook.show.explorers.paint import paint_ave, paint_llp
 from avbook.show.explorers.swap import explore_swap
 from avbook.show.explorers.threshold import explore_threshold
 
-__all__ = ["Explorer", "explore_attention", "explore_neighbours", "explore_swap", "explore_threshold", "paint_ave", "paint_llp"]
+__all__ = [
+    "Explorer",
+    "explore_attention",
+    "explore_neighbours",
+    "explore_swap",
+    "explore_threshold",
+    "paint_ave",
+    "paint_llp",
+]
