@@ -47,3 +47,9 @@ def test_the_ceiling_is_that_of_the_longest_module():
 def test_the_drawing_is_that_of_the_code():
     text = architecture.PAGE.read_text(encoding="utf-8")
     assert architecture.render(text) == text, "run: python tools/architecture.py"
+
+
+def test_the_map_in_the_reference_has_every_folder():
+    text = (ROOT / "nbs/reference/index.ipynb").read_text(encoding="utf-8")
+    folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert not [name for name in folders if not re.search(rf"\b{name}=", text)]
