@@ -154,13 +154,18 @@ function build(frame, data) {
       element("tbody", {}, ...Object.entries(COLUMNS).map(([type, name]) =>
         element("tr", {}, element("th", { scope: "row" }, name), ...cells(type)))));
   }
+  function iouCell(pair) {
+    if (!pair) return element("td", {}, "no overlap");
+    const value = `${(pair.overlap / pair.union).toFixed(2)}${pair.match ? "\u00a0✓" : ""}`;
+    return element("td", {}, `${value} `, element("small", {}, `${pair.overlap}/${pair.union}`));
+  }
   function eventTable() {
     const seconds = (event) => (event ? `${event.from}–${event.to}` : "none");
     const lines = work.clip.names.flatMap((name, c) => ["audio", "visual", "av"].flatMap((type) =>
       matchRows(...pairOf(type, c)).map(({ ours, event, pair, counts: words }) => element("tr", {},
         element("th", { scope: "row" }, `${name}, ${COLUMNS[type]}`),
         element("td", { className: "short" }, seconds(ours)), element("td", { className: "short" }, seconds(event)),
-        element("td", {}, pair ? `${pair.overlap}/${pair.union} = ${(pair.overlap / pair.union).toFixed(2)}${pair.match ? " ✓" : ""}` : "no overlap"),
+        iouCell(pair),
         element("td", {}, words.join(", ") || "–")))));
     if (!lines.length) return element("p", {}, "No event is true and none is predicted: each score is 100.");
     return element("table", {},
