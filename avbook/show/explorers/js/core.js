@@ -9,6 +9,7 @@ export function start(kind, build) {
     const data = JSON.parse(host.querySelector("script[type='application/json']").textContent);
     const frame = element("div", { className: "explorer", role: "group", "aria-label": data.title });
     const root = host.attachShadow({ mode: "open" });
+    host.dataset.lmSuppressShortcuts = "true"; // JupyterLab's keys, such as arrows between cells
     followTheme(host);
     root.append(element("style", { textContent: STYLE }), frame);
     try {
