@@ -113,7 +113,7 @@ def play_video(
     timeline: Timeline,  # the events that were found in it
     most: int = 40,  # frames
 ) -> Explorer:
-    """`play_clip` for a video of one's own, with the events of a timeline by modality."""
+    """`play_clip` for your own video, with the events of a timeline by modality."""
     found: dict[str, list[Event]] = {}
     for event in timeline.events:
         row = found.setdefault(f"{event.modality} events", [])
