@@ -10,7 +10,14 @@ from typing import Any
 from avbook.common.files import written_whole
 from avbook.errors import AvbookError
 
-__all__ = ["clip_figure", "clips_figure", "draw_figures", "trained", "pick_example"]
+__all__ = [
+    "clip_figure",
+    "clips_figure",
+    "streams_figure",
+    "draw_figures",
+    "trained",
+    "pick_example",
+]
 
 
 def trained(
@@ -73,22 +80,37 @@ def clip_figure(
 ):
     """A figure of a clip of the world on one time axis: a frame per second, the log-mel
     spectrogram, and the labels below."""
+    frames, patches = _streams(clip)
+    return streams_figure(frames, patches, rows, names, clip.seconds, title)
+
+
+def streams_figure(
+    frames,  # (n, H, W, 3) uint8, shown beside each other; None: without frames
+    log_mel,  # (T, 96, 64); None: without audio
+    rows: dict[str, Any],  # as for `plots.timeline_bars`
+    names,  # the categories; an index beyond them is background
+    seconds: int,  # T
+    title: str | None = None,
+):
+    """A figure of any clip on one time axis: frames, the log-mel spectrogram, and the labels
+    below."""
     import matplotlib.pyplot as plt
 
     from avbook.show.plots import WIDTH, timeline_tracks
 
-    found = [timeline_tracks(row, names, clip.seconds) for row in rows.values()]
-    lanes = sum(1 if shared else len(tracks) for tracks, shared in found)
-    height = 0.32 + 0.34 * lanes
+    tracks = [timeline_tracks(row, names, seconds) for row in rows.values()]
+    height = 0.32 + 0.34 * sum(1 if shared else len(found) for found, shared in tracks)
+    streams = [stream for stream in (frames, log_mel) if stream is not None]
     figure, axes = plt.subplots(
-        3,
+        len(streams) + 1,
         1,
-        figsize=(WIDTH, 2.1 + height + 0.3 * bool(title)),
-        height_ratios=(0.9, 0.9, height),
+        figsize=(WIDTH, 0.3 + 0.9 * len(streams) + height + 0.3 * bool(title)),
+        height_ratios=(*(0.9 for _ in streams), height),
         gridspec_kw={"hspace": 0.12},
+        squeeze=False,
     )
-    _draw_clip(axes, clip, rows, names, title)
-    legend = axes[2].get_legend()
+    _draw_streams(axes[:, 0], frames, log_mel, rows, names, seconds, title)
+    legend = axes[-1, 0].get_legend()
     if legend:  # below, so that the time axis keeps the whole width
         handles, texts = legend.legend_handles, [text.get_text() for text in legend.get_texts()]
         legend.remove()
@@ -123,7 +145,9 @@ def clips_figure(
     )
     for block, (clip, rows, title) in zip(blocks, clips):
         lines = block.subgridspec(3, 1, height_ratios=(0.7, 0.45, 0.3 * len(rows)), hspace=0.1)
-        _draw_clip([figure.add_subplot(line) for line in lines], clip, rows, names, title)
+        places = [figure.add_subplot(line) for line in lines]
+        frames, patches = _streams(clip)
+        _draw_streams(places, frames, patches, rows, names, clip.seconds, title)
     for ax in figure.axes[:-1]:
         ax.set(xticks=[], xlabel="")
     for seen, labels in zip(figure.axes[::3], figure.axes[2::3]):  # three axes per clip
@@ -143,33 +167,38 @@ def clips_figure(
     return figure
 
 
-def _draw_clip(axes, clip, rows: dict[str, Any], names, title: str | None) -> None:
-    """Draws frames, spectrogram and labels of a clip into three axes of the same width."""
-    import numpy as np
-
+def _streams(clip) -> tuple[Any, Any]:
+    """A frame a second and the log-mel spectrogram of a clip of the world."""
     from avbook.features.logmel import log_mel
-    from avbook.show import plots
     from avbook.world.audio import render_sound
     from avbook.world.video import render_frames
 
-    seen, heard, labels = axes
-    frames = render_frames(clip, size=112, fps=1)
-    seen.imshow(np.concatenate(list(frames), axis=1), extent=(0, clip.seconds, 0, 1), aspect="auto")
-    for second in range(1, clip.seconds):
-        seen.axvline(second, color="white", lw=2)
-    heard.imshow(
-        log_mel(render_sound(clip)).reshape(-1, 64).T,
-        origin="lower",
-        extent=(0, clip.seconds, 0, 1),
-        aspect="auto",
-        cmap="magma",
-    )
-    for ax, name in ((seen, "frames"), (heard, "audio")):
+    return render_frames(clip, size=112, fps=1), log_mel(render_sound(clip))
+
+
+def _draw_streams(axes, frames, log_mel, rows, names, seconds: int, title: str | None) -> None:
+    """Draws frames, spectrogram and labels into axes of the same width, one after the other."""
+    import numpy as np
+
+    from avbook.show import plots
+
+    *streams, labels = axes
+    if frames is not None:
+        ax = streams[0]
+        ax.imshow(np.concatenate(list(frames), axis=1), extent=(0, seconds, 0, 1), aspect="auto")
+        for place in range(1, len(frames)):
+            ax.axvline(place * seconds / len(frames), color="white", lw=2)
+    if log_mel is not None:
+        bands = np.asarray(log_mel).reshape(-1, 64).T
+        extent = (0, seconds, 0, 1)
+        streams[-1].imshow(bands, origin="lower", extent=extent, aspect="auto", cmap="magma")
+    drawn = ["frames"] * (frames is not None) + ["audio"] * (log_mel is not None)
+    for ax, name in zip(streams, drawn):
         ax.set(xticks=[], yticks=[])
         ax.set_ylabel(name, rotation=0, ha="right", va="center")
-    plots.timeline_bars(rows, names=names, ax=labels)
+    plots.timeline_bars(rows, names=names, seconds=seconds, ax=labels)
     if title:
-        seen.set_title(title, loc="left")
+        axes[0].set_title(title, loc="left")
 
 
 def draw_figures(

@@ -5,7 +5,6 @@ The page is one file that loads nothing from elsewhere: it contains style and sc
 
 from __future__ import annotations
 
-import base64
 import html
 import io
 import json
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import matplotlib
 import numpy as np
 from PIL import Image
 
@@ -26,23 +24,14 @@ from avbook.common.files import check_regular, os_fault, read_bytes, write_text
 from avbook.errors import AvbookError
 from avbook.features.small_clip import SmallClip, Thumbnail
 from avbook.features.timelines import Timeline
-from avbook.show.plots import LOUD, PALETTE
+from avbook.show.embedded import HATCHES, class_style, data_address, mel_images
+from avbook.show.plots import PALETTE
 
 __all__ = ["EMBEDDED_MB", "PageClip", "page_clip", "write_page"]
 
 EMBEDDED_MB = 25  # largest embedded video, in 10**6 bytes
 ASSETS = Path(__file__).parent / "assets"
 DARK = {"#000000": "#E9EBEE"}  # colours of the palette that are invisible on a dark page
-HATCHES = (  # as in the figures: for the second, third and fourth pass through the palette
-    ("none", "auto"),
-    ("repeating-linear-gradient(135deg, #0008 0 2px, #fff6 2px 4px, transparent 4px 9px)", "auto"),
-    ("radial-gradient(#fff 0 1.5px, #000 1.6px 2.4px, transparent 2.5px)", "9px 9px"),
-    (
-        "repeating-linear-gradient(45deg, #0008 0 2px, #fff6 2px 3px, transparent 3px 9px),"
-        " repeating-linear-gradient(135deg, #0008 0 2px, #fff6 2px 3px, transparent 3px 9px)",
-        "auto",
-    ),
-)
 TYPES = {
     ".mp4": "video/mp4",
     ".m4v": "video/mp4",
@@ -56,7 +45,6 @@ TYPES = {
     ".ogg": "audio/ogg",
     ".flac": "audio/flac",
 }  # by suffix; others are left to the browser
-COLUMNS = 4000  # largest width of the spectrogram: browsers refuse very wide images
 
 
 @dataclass(frozen=True)
@@ -97,7 +85,7 @@ def write_page(
     names = dict.fromkeys(event.event for clip in clips for event in clip.timeline.events)
     data = {
         "clips": [_clip_data(clip, folder, embed_mb) for clip in clips],
-        "styles": {name: _style_of(number) for number, name in enumerate(names)},
+        "styles": {name: class_style(number) for number, name in enumerate(names)},
     }
     parts = {
         "version": html.escape(avbook.__version__),
@@ -129,11 +117,6 @@ def _for_script(data: Any) -> str:
 
 
 # ------------------------------------------------------------------------------------------ colours
-def _style_of(number: int) -> list[int]:
-    """Colour and hatch of a category; 32 combinations differ."""
-    return [number % len(PALETTE), number // len(PALETTE) % len(HATCHES)]
-
-
 def _colours() -> str:
     """The palette and the hatches as variables of the style sheet."""
     light = [f"--colour-{k}: {colour};" for k, colour in enumerate(PALETTE)]
@@ -158,7 +141,7 @@ def _clip_data(clip: PageClip, folder: Path, embed_mb: float) -> dict[str, Any]:
         "source": None if clip.path is None else _source(clip.path, folder, embed_mb),
         "picture": bool(clip.thumbnails),
         "frames": [_frame_data(thumbnail) for thumbnail in clip.thumbnails],
-        "mel": None if clip.log_mel is None else _mel_data(clip.log_mel),
+        "mel": None if clip.log_mel is None else mel_images(clip.log_mel),
         "events": told["events"],
     }
 
@@ -175,7 +158,7 @@ def _source(path: Path, folder: Path, embed_mb: float) -> str:
     size = check_regular(path).st_size
     if size <= embed_mb * 1e6:
         kind = TYPES.get(path.suffix.lower(), "video/mp4")
-        return _data_address(kind, read_bytes(path))
+        return data_address(kind, read_bytes(path))
     try:
         link = os.path.relpath(path, folder)
     except ValueError:  # another drive on Windows
@@ -184,36 +167,10 @@ def _source(path: Path, folder: Path, embed_mb: float) -> str:
     return address if link.startswith(os.pardir) else f"./{address}"  # "a:b.mp4" has no scheme
 
 
-def _data_address(kind: str, data: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
-
-
 def _frame_data(thumbnail: Thumbnail) -> dict[str, Any]:
     file = io.BytesIO()
     Image.fromarray(thumbnail.picture).save(file, "JPEG", quality=75)
     return {
         "time": round(thumbnail.time, 2),
-        "source": _data_address("image/jpeg", file.getvalue()),
+        "source": data_address("image/jpeg", file.getvalue()),
     }
-
-
-def _mel_data(
-    log_mel: np.ndarray,  # (T, 96, 64)
-) -> dict[str, str]:
-    """The spectrogram as two images from the same values: loud is dark on a light page, and bright
-    on a dark one."""
-    flat = log_mel.reshape(-1, log_mel.shape[-1])
-    step = -(-len(flat) // COLUMNS)
-    flat = np.pad(flat, [(0, -len(flat) % step), (0, 0)], mode="edge")
-    flat = flat.reshape(-1, step, flat.shape[-1]).max(1)  # keeps a short click
-    low, high = float(flat.min()), max(float(flat.max()), float(flat.min()) + 1e-6)
-    levels = np.round((flat - low) / (high - low) * 255).astype(np.uint8)
-    found = {}
-    for name, colours in (("light", LOUD), ("dark", LOUD.removesuffix("_r"))):
-        picture = Image.fromarray(np.ascontiguousarray(levels.T[::-1]), "P")
-        table = matplotlib.colormaps[colours](np.arange(256), bytes=True)[:, :3]
-        picture.putpalette(table.tobytes())
-        file = io.BytesIO()
-        picture.save(file, "PNG", optimize=True)
-        found[name] = _data_address("image/png", file.getvalue())
-    return found

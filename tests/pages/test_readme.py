@@ -27,7 +27,7 @@ def test_the_readme_names_the_test_command_that_ci_runs():
 def test_the_example_prints_the_number_it_says(capsys):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     imports, lines, printed = re.search(
-        r"in seven lines:\n\n```python\n(.*?)```\n\n```python\n(.*?)```\n\n```\n(.*?)\n```",
+        r"in eight lines:\n\n```python\n(.*?)```\n\n```python\n(.*?)```\n\n```\n(.*?)\n```",
         text,
         re.S,
     ).groups()

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from avbook.errors import AvbookError
+from avbook.show.embedded import data_address
 from avbook.show.style import array
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
 
 SCRIPTS = Path(__file__).parent / "js"
 LARGEST = 500_000  # bytes of an explorer's data
+WIDEST = 16_383  # pixels of a WebP image
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./([\w-]+)\.js";\n', flags=re.M)
 
 
@@ -93,11 +95,6 @@ def script(kind: str) -> str:
     return "\n".join(parts.values())
 
 
-def data_address(kind: str, data: bytes) -> str:
-    """A data: address."""
-    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
-
-
 def frame_sheet(
     frames,  # (n, H, W, 3) uint8
     quality: int = 75,  # of WebP, 0 to 100
@@ -109,6 +106,11 @@ def frame_sheet(
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not len(frames):
         raise AvbookError(
             f"frames have shape {frames.shape} and type {frames.dtype}: expected (n, H, W, 3) uint8"
+        )
+    if frames.shape[0] * frames.shape[2] > WIDEST:
+        raise AvbookError(
+            f"{len(frames)} frames of {frames.shape[2]} pixels beside each other are wider than the"
+            f" {WIDEST:,} pixels of a WebP image: show fewer or smaller ones"
         )
     file = io.BytesIO()
     sheet = Image.fromarray(np.concatenate(list(frames), axis=1))

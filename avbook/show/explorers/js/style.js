@@ -70,7 +70,7 @@ input[type="range"] {
   font-size: 1.15em; line-height: 1.2;
 }
 .seconds .cell { background: none; min-height: 0; justify-content: start; color: var(--soft); }
-.frame { aspect-ratio: 1; background-repeat: no-repeat; }
+.frame { aspect-ratio: var(--aspect, 1); background-repeat: no-repeat; }
 .legend { display: flex; flex-wrap: wrap; gap: 2px 14px; margin: 6px 0 0; padding: 0; list-style: none; font-size: .88em; }
 .swatch {
   display: inline-block; width: .9em; height: .9em; margin-right: .4em; vertical-align: -.08em;
@@ -84,7 +84,47 @@ input[type="range"] {
 .map > .axis { aspect-ratio: auto; color: var(--soft); }
 .map > .pair { background-color: var(--lane); cursor: pointer; }
 .map > .event { color: var(--ink); font-weight: 700; text-decoration: underline 2.5px var(--colour-1); text-underline-offset: 3px; }
+/* a clip that plays: the current frame, and a cursor over all rows */
+.stage {
+  display: grid; grid-template: "frame said" auto "frame bar" auto "frame methods" 1fr / clamp(112px, 38cqi, 300px) minmax(0, 1fr);
+  gap: 0 16px; align-items: start;
+}
+.stage > .frame { grid-area: frame; border-radius: 6px; cursor: pointer; }
+.stage > .said { grid-area: said; }
+.stage > .bar { grid-area: bar; gap: 8px; }
+.stage > .control { grid-area: methods; }
+.toggles { display: flex; flex-wrap: wrap; gap: 4px; }
+.play { min-width: 5.5em; background: var(--accent); border-color: var(--accent); color: var(--ground); font-weight: 600; }
+.position { display: flex; align-items: center; gap: 12px; margin-top: 8px; }
+.position > .number { white-space: nowrap; min-width: 6em; text-align: right; }
+.axis-in-time { --label: 10rem; position: relative; touch-action: pan-y; user-select: none; -webkit-user-select: none; }
+.axis-in-time .cells { cursor: pointer; }
+.cursor {
+  position: absolute; top: -4px; bottom: 0; width: 2px; margin-left: -1px; pointer-events: none;
+  left: calc(var(--label) + (100% - var(--label)) * var(--at, 0)); background: var(--mark);
+  box-shadow: 0 0 0 1px var(--ground); z-index: 2;
+}
+.mel > img { grid-area: 1 / 1; width: 100%; height: 64px; display: block; image-rendering: pixelated; }
+:host([data-theme="dark"]) .mel > .light, :host(:not([data-theme="dark"])) .mel > .dark { display: none; }
+.lanes { grid-auto-flow: row; gap: 2px; align-content: center; }
+.lane {
+  display: grid; grid-template-columns: repeat(var(--columns), minmax(0, 1fr)); grid-template-rows: 26px; align-items: end;
+  background: linear-gradient(90deg, var(--ground) 1px, transparent 1px) -.5px 0 / calc(100% / var(--columns)) 100% var(--lane);
+}
+.bar-in-time { grid-row: 1; height: 100%; border-radius: 3px; container-type: inline-size; display: flex; align-items: center; min-width: 0; }
+.bar-in-time > span {
+  background: var(--ground); color: var(--ink); border-radius: 3px; margin-left: 4px; padding: 0 5px;
+  max-width: calc(100% - 8px); font-size: .8em; line-height: 1.4; white-space: nowrap; overflow: hidden; text-overflow: ellipsis;
+}
+@container (max-width: 60px) { .bar-in-time > span { display: none; } }
+.mark-in-time { grid-row: 1; align-self: center; text-align: center; line-height: 1; font-size: .9em; z-index: 1; }
+.marks { display: block; height: 1.4em; font-size: .8em; }
+.marks > span { position: absolute; color: var(--soft); }
+
 @container (max-width: 560px) {
+  .stage { grid-template: "frame bar" auto "said said" auto "methods methods" auto / 42cqi minmax(0, 1fr); gap: 10px; }
+  .stage > .said { margin: 0; }
+  .cursor { left: calc(100% * var(--at, 0)); }
   .row { display: block; }
   .row > .label { padding: 3px 0 0; }
   .cell { min-height: 24px; }
