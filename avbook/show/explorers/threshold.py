@@ -14,14 +14,14 @@ from avbook.show.widgets.threshold import cutting_at, draw_tau, rows_offered, wo
 
 __all__ = ["explore_threshold", "TAUS"]
 
-TAUS = np.arange(61) / 200  # 0 to 0.3 in steps of 0.005
+TAUS = tuple(step / 200 for step in range(61))  # 0 to 0.3 in steps of 0.005
 
 
 def explore_threshold(
     net,  # a trained `PSP` with prune="psp" or "sapsp"
     data,  # an `AVE` data set
     clips: Sequence[int],  # rows of the test split to choose from
-    taus=TAUS,  # thresholds of the slider, in equal steps
+    taus: Sequence[float] = TAUS,  # thresholds of the slider, in equal steps
 ) -> Explorer:
     """Choose a clip, move τ: which pairs are removed, what is propagated, which segments the
     network then classifies correctly; and accuracy over all test clips.
@@ -29,9 +29,9 @@ def explore_threshold(
     The maps are computed in the browser, predictions here for each τ. Raises `AvbookError` for a
     network without a threshold, rows outside the split and unequal steps."""
     rows = rows_offered(clips, len(data.test), "test")
-    taus = np.asarray(taus, float)
-    if len(taus) < 2 or not np.allclose(np.diff(taus), taus[1] - taus[0]) or taus[1] <= taus[0]:
-        raise AvbookError(f"taus={taus.tolist()}: expected two or more in equal steps upwards")
+    steps = np.diff(np.asarray(taus, float))
+    if not len(steps) or steps[0] <= 0 or not np.allclose(steps, steps[0]):
+        raise AvbookError(f"taus={list(taus)}: expected two or more in equal steps upwards")
     device = next(net.parameters()).device
     batch = data.test.batch(range(len(data.test)))
     inputs = {name: batch[name].to(device) for name in ("audio", "visual")}
@@ -68,7 +68,7 @@ def explore_threshold(
         {
             "clips": shown,
             "names": list(data.categories),
-            "taus": rounded(taus, 6),
+            "taus": rounded(np.asarray(taus), 6),
             "paper": paper,
             "test": {
                 "clips": len(truth),
