@@ -1,5 +1,5 @@
 """What each page of a rendered site weighs: `python tools/site_weight.py FOLDER` prints a table and
-exits with 1 if a page is over its limit.
+exits with 1 if a page is over its limit, or if there is none.
 
 Counted is what a browser loads to show the whole page: the page itself, its style sheets with
 their fonts, scripts, images, frames and what these load. The index of the search and a sound that
@@ -104,7 +104,7 @@ def main(folder: Path) -> int:
     for w in weights:
         over = f"  over {w.limit / 1e6:.1f} MB" if w.raw > w.limit else ""
         print(f"{w.raw / 1e6:6.2f} {w.compressed / 1e6:6.2f}  {w.page}{over}")
-    return int(any(w.raw > w.limit for w in weights))
+    return int(not weights or any(w.raw > w.limit for w in weights))
 
 
 if __name__ == "__main__":
