@@ -234,8 +234,9 @@ def _preset(name: str, words: str, masks: np.ndarray | None) -> dict[str, Any]:
 
 
 def _lanes(masks: np.ndarray) -> list[list[int]]:
-    """All rows in time as lists, audio lanes before visual ones."""
-    return masks.reshape(-1, masks.shape[-1]).tolist()
+    """All rows in time, of (1, T) classes or of (2, C, T) masks: audio and visual of each class."""
+    rows = masks if masks.ndim == 2 else masks.swapaxes(0, 1).reshape(-1, masks.shape[-1])
+    return rows.tolist()
 
 
 # ------------------------------------------------------------------------------------------- clips

@@ -285,6 +285,8 @@ def test_llp_is_painted_and_its_figures_follow(llp, browser):
     page.keyboard.press("Shift+ArrowLeft")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
+    focused = page.evaluate("document.activeElement.shadowRoot.activeElement.ariaLabel")
+    assert focused.startswith("segment 4, cat, visual: "), "two rows below"
     mine[0, 1, 4:6] = 0
     assert ((painted(page, 6) == "yes") == mine.reshape(6, 10)).all()
     assert page.locator(".said").inner_text().startswith("dog, visual: segments 4 to 5 cleared.")
@@ -302,10 +304,11 @@ def test_llp_is_painted_and_its_figures_follow(llp, browser):
 
 def test_what_llp_starts_from(llp, browser):
     page = browser.open(llp._repr_html_())
-    kinds = [preset["name"] for preset in llp.data["clips"][0]["presets"]]
+    clip = llp.data["clips"][0]
+    kinds = [preset["name"] for preset in clip["presets"]]
     starts = {
-        name: np.array(p["lanes"]).reshape(2, 3, 10)
-        for name, p in zip(kinds, llp.data["clips"][0]["presets"])
+        name: np.array(p["lanes"]).reshape(3, 2, 10).swapaxes(0, 1)  # (2, C, T)
+        for name, p in zip(kinds, clip["presets"])
     }
     truth = starts["ground truth"]
     assert (truth[0].T == AUDIO[0, :, :3]).all() and (truth[1].T == VISUAL[0, :, :3]).all()
@@ -317,9 +320,9 @@ def test_what_llp_starts_from(llp, browser):
     assert split.sum() == -1 and split[0, 0, 3] == -1  # the middle of seconds 0 to 7
     assert longer.sum() == 1 and longer[0, 0, 9] == 1  # after second 8
     assert (starts["MA"][0].T == MA[0][0][:, :3]).all()
-    for name in kinds:
+    for k, name in enumerate(kinds):
         page.get_by_role("button", name=name).click()
-        lanes = starts[name].transpose(1, 0, 2).reshape(6, 10)
+        lanes = np.array(clip["presets"][k]["lanes"])
         assert ((painted(page, 6) == "yes") == lanes).all()
     page.get_by_role("combobox", name="clip").select_option(index=1)
     assert page.get_by_role("button", name="one event split").is_disabled()  # its event has 2 s

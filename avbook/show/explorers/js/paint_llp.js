@@ -5,12 +5,13 @@ import { bothOf, f1, llpCounts, llpScores, matchEvents } from "./metrics.js";
 import { easel, figureCell, paintGrid, paintRow, span, told } from "./paint.js";
 
 const COLUMNS = { audio: "audio", visual: "visual", av: "audio-visual", type: "Type@AV", event: "Event@AV" };
+const MODALITIES = ["audio", "visual"];
 const LEVEL_NAMES = { segment: "segments", event: "events" };
 
-// The lanes of a painting are the audio masks of all classes, then their visual masks.
+// The lanes of a painting in the order of the rows, audio and visual of each class, as (C, T) masks
+// of audio and of visual.
 export function masksOf(lanes) {
-  const half = lanes.length / 2;
-  return [lanes.slice(0, half), lanes.slice(half)];
+  return [0, 1].map((modality) => lanes.filter((_, lane) => lane % 2 === modality));
 }
 
 // The events of two masks as rows of a table: each overlapping pair, then what overlaps nothing.
@@ -60,7 +61,7 @@ function build(frame, data) {
     element("div", { className: "below" }, title("Which events match in this clip"), events),
     element("details", {}, element("summary", {}, "The counts of each class"), counts));
 
-  // The masks of a lane or, for `both`, of a class in audio and visual together: [ours, truth].
+  // The masks [ours, truth] of a class in one modality or, for "av", in both together.
   function pairOf(type, c) {
     const [ours, truth] = [masksOf(work.ours), masksOf(work.clip.truth)];
     if (type === "audio") return [ours[0][c], truth[0][c]];
@@ -88,9 +89,9 @@ function build(frame, data) {
 
   // The rows of a class: audio and visual to paint, then what follows for both together.
   function classRows(name, c) {
-    const { names, truth } = work.clip, colour = colours.of(c);
-    const painted = ["audio", "visual"].map((type, k) => {
-      const lane = k * names.length + c, place = element("div");
+    const { truth } = work.clip, colour = colours.of(c);
+    const painted = MODALITIES.map((type, k) => {
+      const lane = 2 * c + k, place = element("div");
       derived.push(() => place.replaceChildren(tags(matchEvents(work.ours[lane], truth[lane]).pairs, truth[lane].length)));
       return paintRow(`${name}, ${type}`, strip(truth[lane], colour), place, grid.lanes[lane]);
     });
@@ -106,7 +107,7 @@ function build(frame, data) {
 
   function show(cell, lane, at) {
     const { names, truth } = work.clip, on = work.ours[lane][at], right = truth[lane][at];
-    const [type, c] = lane < names.length ? ["audio", lane] : ["visual", lane - names.length];
+    const [type, c] = [MODALITIES[lane % 2], Math.floor(lane / 2)];
     const word = (value) => (value ? "yes" : "no");
     cell.style.backgroundColor = on ? colours.of(c) : "";
     cell.setAttribute("aria-label", `segment ${at}, ${names[c]}, ${type}: ground truth ${word(right)}, prediction ${word(on)}`);
@@ -122,7 +123,7 @@ function build(frame, data) {
       grid = paintGrid({
         work, show, brush: (lane, at) => 1 - work.ours[lane][at], painted: () => draw(false),
         finished({ lane, from, to, value }) {
-          const where = `${names[lane % names.length]}, ${lane < names.length ? "audio" : "visual"}`;
+          const where = `${names[Math.floor(lane / 2)]}, ${MODALITIES[lane % 2]}`;
           work.tell(`${where}: ${span(from, to).toLowerCase()} ${value ? "filled" : "cleared"}. `);
         },
       });
