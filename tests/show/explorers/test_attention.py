@@ -195,7 +195,7 @@ def test_it_is_operated_by_keyboard_and_mouse(net, explorer, browser):
 
 def test_the_grid_says_the_percentages(net, explorer, browser):
     page = browser.open(explorer._repr_html_())
-    page.get_by_role("radio", name="the frame's second").click()
+    page.get_by_role("radio", name="its own second").click()
     page.get_by_role("radio", name="grid").click()
     own = weights(net, 0, 0, 0, 0)
     texts = page.locator(".over").first.locator("text").all_text_contents()

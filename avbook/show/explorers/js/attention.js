@@ -157,7 +157,7 @@ function build(frame, data) {
   });
   const mode = radio({
     label: "audio that guides the attention", value: CLIP,
-    options: ["the frame's second", "another second", "another clip", "zeros"],
+    options: ["its own second", "another second", "another clip", "zeros"],
     changed(to) { state.mode = to; draw(); },
   });
   const other = choice({ label: "clip of the audio", options: [], changed(to) { state.audio = others()[to]; draw(); } });

@@ -188,7 +188,7 @@ svg text { fill: var(--ink); font: 12px system-ui, -apple-system, "Segoe UI", Ro
 .wave { height: 30px; cursor: pointer; }
 .wave svg { height: 100%; }
 tr.now > * { font-weight: 600; background: var(--lane); }
-@container (max-width: 560px) {
+@container (max-width: 480px) {
   .maps { grid-template-columns: repeat(2, minmax(0, 1fr)); }
   .maps > :last-child, .maps.large > * { grid-column: 1 / -1; max-width: 280px; width: 100%; }
 }
