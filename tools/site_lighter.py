@@ -7,7 +7,8 @@ icon font has two thousand icons of which a site shows about ten. So here
 - a style sheet of Quarto's loses the rules whose classes occur in no page and no script,
 - the icon font keeps the icons that the style sheet still names,
 - a figure gets a palette, or fewer steps of each colour, too little to be visible,
-- a sound stored inside a page becomes a file, loaded when it is played.
+- a sound or an explorer's image stored inside a page becomes a file; a sound is loaded when it is
+  played.
 
 A second run changes nothing."""
 
@@ -27,11 +28,16 @@ from fontTools import subset
 from fontTools.ttLib import TTFont
 from PIL import Image
 
+from avbook.show.explorers.base import wav_file
+
 SHEETS = "site_libs/bootstrap/*.css"  # Quarto's; those of the book are left as they are
 ICONS = "site_libs/bootstrap/bootstrap-icons"
 VISIBLE = 8  # of 256 steps, in one pixel of a thousand
 STEP = 6
 SOUND = re.compile(r'(<audio\b[^>]*)>(.*?)"data:audio/wav;base64,([^"]+)"', flags=re.S)
+EXPLORER = re.compile(r'<div class="avbook-explorer"[^>]*><img src="data:.*?</script>', flags=re.S)
+IMAGE = re.compile(r"data:image/webp;base64,([A-Za-z0-9+/=]+)")
+AUDIO = re.compile(r'"samples":"([A-Za-z0-9+/=]+)","rate":(\d+)')
 
 
 def names_used(folder: Path) -> set[str]:
@@ -134,24 +140,39 @@ def small_png(png: bytes) -> bytes:
     return out.getvalue()
 
 
-def with_sounds_as_files(page: Path) -> None:
-    """Writes the sounds stored in a page beside it."""
+def with_media_as_files(page: Path) -> None:
+    """Writes the sounds and the explorers' images that are stored in a page beside it. Sounds are
+    loaded when they are played, an explorer's static figure where scripts are off."""
 
-    def written(found: re.Match) -> str:
-        wave = base64.b64decode(found[3])
-        name = f"{page.stem}-{hashlib.sha256(wave).hexdigest()[:8]}.wav"
-        page.with_name(name).write_bytes(wave)
-        return f'{found[1]} preload="none">{found[2]}"{name}"'
+    def file(content: bytes, kind: str) -> str:
+        name = f"{page.stem}-{hashlib.sha256(content).hexdigest()[:8]}.{kind}"
+        page.with_name(name).write_bytes(content)
+        return name
+
+    def sound(found: re.Match) -> str:
+        return f'{found[1]} preload="none">{found[2]}"{file(base64.b64decode(found[3]), "wav")}"'
+
+    def image(found: re.Match) -> str:
+        return file(base64.b64decode(found[1]), "webp")
+
+    def audio(found: re.Match) -> str:
+        stored = {"samples": found[1], "rate": int(found[2])}
+        return f'"address":"{file(wav_file(stored), "wav")}"'
+
+    def explorer(found: re.Match) -> str:
+        return AUDIO.sub(audio, IMAGE.sub(image, found[0].replace("<img ", '<img loading="lazy" ')))
 
     before = page.read_text(encoding="utf-8")
-    after = SOUND.sub(written, before)
+    after = SOUND.sub(sound, before)
+    if "base64," in after:
+        after = EXPLORER.sub(explorer, after)
     if after != before:
         page.write_text(after, encoding="utf-8")
 
 
 def main(folder: Path) -> int:
     for page in sorted(folder.rglob("*.html")):
-        with_sounds_as_files(page)
+        with_media_as_files(page)
     names = names_used(folder)
     for sheet in sorted(folder.glob(SHEETS)):
         sheet.write_text(purged(sheet.read_text(encoding="utf-8"), names), encoding="utf-8")

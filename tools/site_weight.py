@@ -2,8 +2,8 @@
 exits with 1 if a page is over its limit, or if there is none.
 
 Counted is what a browser loads to show the whole page: the page itself, its style sheets with
-their fonts, scripts, images, frames and what these load. The index of the search and a sound that
-is loaded when it is played do not count."""
+their fonts, scripts, images, frames and what these load. The index of the search, a sound that
+is loaded when it is played and an explorer's static figure do not count."""
 
 from __future__ import annotations
 
@@ -58,6 +58,8 @@ class _Loaded(HTMLParser):
             self.when_played = told.get("preload") == "none"
         if tag == "link" and set(told.get("rel", "").split()) & {"stylesheet", "icon", "preload"}:
             self.found.append(told.get("href", ""))
+        elif told.get("loading") == "lazy":  # an explorer's figure for readers without scripts
+            pass
         elif tag in LOADS and not (tag in ("audio", "video", "source") and self.when_played):
             self.found.append(told.get(LOADS[tag], ""))
 

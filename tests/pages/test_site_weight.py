@@ -2,6 +2,7 @@
 
 import base64
 import io
+import wave
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 import site_lighter
 import site_weight
 from PIL import Image
+
+from avbook.show.explorers import play_clip
 
 
 def figure(values) -> bytes:
@@ -108,3 +111,30 @@ def test_a_page_over_its_limit_is_named(site, capsys):
     assert site_weight.main(site) == 1
     over = [line for line in capsys.readouterr().out.splitlines() if "over" in line]
     assert [line.split()[2] for line in over] == ["deep/b"]
+
+
+def test_an_explorers_media_become_files_and_it_still_plays(browser, tmp_path):
+    seconds = np.arange(16_000) / 16_000
+    frames = np.zeros((2, 8, 8, 3), np.uint8)
+    explorer = play_clip(
+        frames, 0.5 * np.sin(2000 * seconds), {"ground truth": np.array([0])}, names=["dog"]
+    )
+    page = browser.open(explorer._repr_html_())
+    file = next(tmp_path.glob("*.html"))
+    page.close()
+    site_lighter.with_media_as_files(file)
+    light = file.read_text()
+    assert 'src="data:' not in light and '"data:' not in light and 'loading="lazy"' in light
+    (sound,) = tmp_path.glob("*.wav")
+    with wave.open(str(sound)) as stored:
+        samples = np.frombuffer(stored.readframes(16_000), "<i2") / 32767
+    assert np.abs(samples - 0.5 * np.sin(2000 * seconds)).max() < 0.02
+    assert site_weight.weigh(tmp_path)[0].raw == len(light.encode())
+    site_lighter.with_media_as_files(file)
+    assert file.read_text() == light
+    page = browser.contexts[0].new_page()
+    page.goto(file.as_uri())
+    page.get_by_role("button", name="Play").click()
+    page.get_by_role("button", name="Pause").wait_for()
+    images = page.evaluate("performance.getEntriesByType('resource').map(one => one.name)")
+    assert any(name.endswith(".wav") for name in images)

@@ -21,6 +21,7 @@ __all__ = ["explore_attention"]
 
 CELL = 8  # pixels at each side of a position
 KEPT = 4_000  # samples of audio a second
+BARS = 20  # of loudness in a second
 
 
 def explore_attention(
@@ -138,11 +139,14 @@ def _clip(row, clip, positions):
         }
         for k, source in enumerate(clip.sources)
     ]
+    samples = render_sound(clip)
+    peaks = np.abs(samples).reshape(clip.seconds, BARS, -1).max(-1)
     return {
         "name": f"{row}: {_named(clip)}",
         "row": row,
         "frames": frame_sheet(render_frames(clip, 112, 1)),
-        "audio": audio_samples(render_sound(clip), RATE, KEPT),
+        "audio": audio_samples(samples, RATE, KEPT),
+        "peaks": np.round(100 * peaks).astype(int).tolist(),
         "objects": objects,
     }
 

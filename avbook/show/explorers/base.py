@@ -8,6 +8,7 @@ import html
 import io
 import json
 import re
+import wave
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ __all__ = [
     "script",
     "frame_sheet",
     "audio_samples",
+    "wav_file",
     "figure_image",
     "rounded",
 ]
@@ -134,6 +136,20 @@ def audio_samples(
     level = np.sign(samples) * np.log1p(255 * np.abs(samples)) / np.log(256)
     stored_bytes = np.round((level + 1) / 2 * 255).astype(np.uint8).tobytes()
     return {"samples": base64.b64encode(stored_bytes).decode("ascii"), "rate": stored}
+
+
+def wav_file(
+    stored: dict[str, Any],  # of `audio_samples`
+) -> bytes:
+    """The stored audio as a WAV file of 16 bits, as the scripts decode it."""
+    coded = np.frombuffer(base64.b64decode(stored["samples"]), np.uint8)
+    level = coded / 127.5 - 1
+    samples = np.sign(level) * (256.0 ** np.abs(level) - 1) / 255
+    file = io.BytesIO()
+    with wave.open(file, "wb") as out:
+        out.setparams((1, 2, stored["rate"], len(samples), "NONE", "not compressed"))
+        out.writeframes(np.round(32767 * samples).astype("<i2").tobytes())
+    return file.getvalue()
 
 
 def figure_image(

@@ -28,7 +28,7 @@ def explore_neighbours(
     heads: dict[str, Tensor],  # (N, C) log-probabilities of all clips, by the head's state
     clips: Sequence[int],  # rows of the training split to choose from
     k: int = 6,  # where the slider over K starts
-    most: int = 12,  # where it ends
+    most: int = 10,  # where it ends
 ) -> Explorer:
     """Choose a clip and K: the nearest and farthest training clips, the share that is right, and
     the pull of label contrast (Eq. 9 of CMLCL, capped at log C) on the clip's soft label.
@@ -59,7 +59,7 @@ def explore_neighbours(
             "clips": [place[row] for row in rows],
             "shown": [[row, int(truth[row])] for row in shown],
             "names": list(data.categories),
-            "frames": _sheets(clip_frames(data, split, shown, size=60)),
+            "frames": _sheets(clip_frames(data, split, shown, size=54)),
             "sheet": SHEET,
             "k": k,
             "vectors": [
@@ -97,7 +97,7 @@ def _sheets(frames: list) -> list | None:
     if frames[0] is None:
         return None
     starts = range(0, len(frames), SHEET)
-    return [frame_sheet(np.stack(frames[start : start + SHEET]), quality=50) for start in starts]
+    return [frame_sheet(np.stack(frames[start : start + SHEET]), quality=40) for start in starts]
 
 
 def _near_and_far(

@@ -1,6 +1,6 @@
 // Audio-guided attention: the weights over a frame under any second of audio, beside those under
 // the frame's own.
-import { audioAddress, decodeAudio } from "./audio.js";
+import { audioAddress } from "./audio.js";
 import { announcement, choice, drawn, element, frameOf, radio, row, slider, start, title } from "./core.js";
 
 const OWN = 0, SECOND = 1, CLIP = 2, ZEROS = 3; // the audio that guides
@@ -59,7 +59,6 @@ function unpack(one) {
   const positions = zeros.length / seconds, side = Math.round(positions ** 0.5);
   return {
     ...one, seconds, side,
-    samples: decodeAudio(one.audio),
     weights(audio, second, frame) {
       return weightsAt(maps, positions, (audio * seconds + second) * seconds + frame);
     },
@@ -132,15 +131,13 @@ function cellsLayer(fills, side) {
   }));
 }
 
-// The loudness of a second as upright bars.
-function wave(samples, second, rate) {
-  const bars = 20, part = samples.subarray(second * rate, (second + 1) * rate);
-  const svg = drawn("svg", { viewBox: `0 0 ${bars} 20`, preserveAspectRatio: "none", "aria-hidden": "true" });
-  for (let bar = 0; bar < bars; bar += 1) {
-    const piece = part.subarray((bar * part.length) / bars, ((bar + 1) * part.length) / bars);
-    const high = Math.max(0.3, 10 * piece.reduce((most, value) => Math.max(most, Math.abs(value)), 0));
-    svg.append(drawn("rect", { x: bar + 0.15, y: 10 - high, width: 0.7, height: 2 * high, fill: "var(--colour-0)" }));
-  }
+// The loudness of a second, its peaks in percent, as upright bars.
+function wave(peaks) {
+  const svg = drawn("svg", { viewBox: `0 0 ${peaks.length} 20`, preserveAspectRatio: "none", "aria-hidden": "true" });
+  peaks.forEach((peak, at) => {
+    const high = Math.max(0.3, peak / 10);
+    svg.append(drawn("rect", { x: at + 0.15, y: 10 - high, width: 0.7, height: 2 * high, fill: "var(--colour-0)" }));
+  });
   return svg;
 }
 
@@ -222,11 +219,10 @@ function build(frame, data) {
     }));
     wavesRow.hidden = by === null;
     if (by === null) return;
-    const { samples, audio } = clips[by.index];
     wavesRow.firstChild.textContent = `audio of clip ${clips[by.index].row}`;
     waves.replaceChildren(...Array.from({ length: one.seconds }, (_, index) => {
       const cell = element("div", { className: index === by.at ? "cell wave chosen" : "cell wave" });
-      cell.append(wave(samples, index, audio.rate));
+      cell.append(wave(clips[by.index].peaks[index]));
       cell.addEventListener("click", () => {
         if (state.mode === OWN) { state.mode = SECOND; mode.set(SECOND); }
         state.at = index;

@@ -9,8 +9,10 @@ export function decodeAudio({ samples }) {
   });
 }
 
-// A WAV file of 16 bits in memory; every browser plays it and seeks in it.
+// A WAV file of 16 bits in memory; every browser plays it and seeks in it. On the site it is a file
+// already, which is loaded when it is first played.
 export function audioAddress(audio) {
+  if (audio.address) return audio.address;
   const samples = decodeAudio(audio);
   const file = new DataView(new ArrayBuffer(44 + 2 * samples.length));
   const text = (at, word) => [...word].forEach((letter, k) => file.setUint8(at + k, letter.charCodeAt(0)));

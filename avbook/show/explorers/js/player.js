@@ -78,9 +78,11 @@ export function playback({ seconds, audio, changed, failed }) {
   };
 }
 
-// A data: address as one of the browser's own: short in every style that names it.
+// A data: address as one of the browser's own: short in every style that names it. On the site
+// frames are files.
 function blobAddress(address) {
-  const [, kind, content] = address.match(/^data:([^;]+);base64,(.*)$/);
+  const [, kind, content] = address.match(/^data:([^;]+);base64,(.*)$/) ?? [];
+  if (!content) return address;
   const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
   return URL.createObjectURL(new Blob([bytes], { type: kind }));
 }
