@@ -100,7 +100,9 @@ def clone(tmp_path_factory) -> Path:
 def test_sdist_and_wheel_hold_every_module_and_no_more(built):
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "avbook").rglob("*.py")}
     modules.add("avbook/features/extractors.safetensors")
-    modules |= {f"avbook/show/assets/timeline.{kind}" for kind in ("html", "css", "js")}
+    for kind in ("html", "css", "js"):
+        files = (ROOT / "avbook/show").rglob(f"*.{kind}")
+        modules |= {path.relative_to(ROOT).as_posix() for path in files}
     with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
         names = set(wheel.namelist())
     assert {name for name in names if name.startswith("avbook/")} == modules
