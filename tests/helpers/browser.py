@@ -69,6 +69,15 @@ class Browser:
         assert not self.faults, self.faults
 
 
+def play_slowly(page, rate: float = 0.0625):
+    """Audio plays at this rate from now on, so that a test has time to act while it plays."""
+    page.evaluate(
+        "rate => { const play = HTMLMediaElement.prototype.play; HTMLMediaElement.prototype.play ="
+        " function () { this.playbackRate = rate; return play.call(this); }; }",
+        rate,
+    )
+
+
 def overflow(page) -> int:
     """By how many pixels the page is wider than its window."""
     return page.evaluate(

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from browser import overflow, violations
+from browser import overflow, play_slowly, violations
 
 from avbook.data.llp import LLP
 from avbook.errors import AvbookError
@@ -202,6 +202,7 @@ def test_right_and_wrong_are_said_in_words(explorer, browser):
 
 def test_frames_play_in_step_with_the_audio(explorer, browser):
     page = browser.open(explorer._repr_html_())
+    play_slowly(page, 0.125)
     page.get_by_role("radio", name="audio exchanged").click()
     play = page.get_by_role("button", name="Play: frames of clip 0, audio of clip 3")
     place = page.get_by_role("slider", name="second").first
