@@ -210,13 +210,19 @@ def draw_figures(
     import matplotlib
 
     matplotlib.use("Agg")
+    from avbook.show.plots import styled
+
+    return styled(_draw_figures)(where, Path(out))
+
+
+def _draw_figures(where: str, out: Path) -> list[Path]:
     import matplotlib.pyplot as plt
     import torch
 
     from avbook.show import plots
 
     net, data, record = trained("psp-full", where, out)
-    folder = Path(out) / "figures"
+    folder = out / "figures"
     drawn: list[Path] = []
 
     def keep(figure, name: str) -> None:
@@ -272,7 +278,6 @@ def draw_figures(
     plots.similarity_map(
         outputs["gamma_va"][row], event=event, title="what is propagated", ax=axes[1]
     )
-    figure.tight_layout()
     keep(figure, "pairs")
 
     if data.kind == "world":
