@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from browser import overflow, violations
-from torch.nn import functional as F
+from made_splits import MadeSplit, ave_clips
 
 from avbook.errors import AvbookError
 from avbook.show.explorers import explore_threshold
@@ -16,28 +16,9 @@ from avbook.supervised.psp import PSP
 NAMES = ("dog", "cat", "train")
 
 
-class Split:
-    def __init__(self, n=6, seconds=10):
-        g = torch.Generator().manual_seed(0)
-        classes = torch.randint(0, 3, (n, 1), generator=g).expand(n, seconds).clone()
-        classes[:, 6:] = 3
-        self.all = {
-            "audio": torch.randn(n, seconds, 6, generator=g),
-            "visual": torch.rand(n, seconds, 2, 2, 5, generator=g),
-            "labels": F.one_hot(classes, 4).float(),
-        }
-        self.labels, self.rows = self.all["labels"].numpy(), np.arange(n)
-
-    def __len__(self):
-        return len(self.rows)
-
-    def batch(self, rows):
-        return {name: value[list(rows)] for name, value in self.all.items()}
-
-
 class Data:
     kind, categories = "official", NAMES
-    test = Split()
+    test = MadeSplit(ave_clips())
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
+from made_splits import MadeSplit
 
 matplotlib.use("Agg")
 
@@ -44,23 +45,11 @@ def clips(seconds=5, seed=0):
     }
 
 
-class Split:
-    def __init__(self, batch):
-        self.all, self.video_labels = batch, batch["video_labels"].numpy()
-        self.rows = self.ids = np.arange(len(self.video_labels))
-
-    def __len__(self):
-        return len(self.rows)
-
-    def batch(self, rows):
-        return {name: part[rows] for name, part in self.all.items()}
-
-
 class Data:
     kind, categories = "folder", NAMES
 
     def __init__(self):
-        self.train = Split(clips())
+        self.train = MadeSplit(clips())
 
 
 @pytest.fixture
@@ -91,7 +80,7 @@ def test_the_four_probabilities_are_those_of_two_assembled_clips(net):
 
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.9])
 def test_the_verdict_is_that_of_the_refinement(net, threshold):
-    split = Split(clips())
+    split = MadeSplit(clips())
     partners = np.array([[1], [0], [1], [4], [3], [0]])
     whole = refine(net, split, NAMES, partners=partners, threshold=threshold)
     for row, partner in enumerate(partners[:, 0]):

@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional as F
+from made_splits import MadeSplit, ave_clips
 
 matplotlib.use("Agg")
 
@@ -38,37 +38,11 @@ SMALL = dict(
 NAMES = ("dog", "cat", "train")
 
 
-def clips(n=6, seconds=10, seed=0):
-    g = torch.Generator().manual_seed(seed)
-    classes = torch.randint(0, 4, (n, 1), generator=g).expand(n, seconds).clone()
-    classes[:, seconds // 2 :] = 3  # background from the middle on
-    return {
-        "audio": torch.randn(n, seconds, 6, generator=g),
-        "visual": torch.rand(n, seconds, 2, 2, 5, generator=g),
-        "labels": F.one_hot(classes, 4).float(),
-    }
-
-
-class Split:
-    def __init__(self, batch):
-        self.all, self.labels, self.rows = (
-            batch,
-            batch["labels"].numpy(),
-            np.arange(len(batch["labels"])),
-        )
-
-    def __len__(self):
-        return len(self.labels)
-
-    def batch(self, rows):
-        return {name: part[rows] for name, part in self.all.items()}
-
-
 class Data:
     kind, categories = "folder", NAMES
 
     def __init__(self):
-        self.test = Split(clips())
+        self.test = MadeSplit(ave_clips())
 
 
 @pytest.fixture
@@ -78,7 +52,7 @@ def net():
 
 
 def test_a_clip_is_what_the_network_gives_at_that_threshold(net):
-    batch = clips()
+    batch = ave_clips()
     seen = {}
     for tau in (0.0, 0.095, 0.2):
         net.eval().propagation.tau = tau
@@ -94,20 +68,20 @@ def test_a_clip_is_what_the_network_gives_at_that_threshold(net):
 
 def test_the_network_is_left_as_it_was_even_after_an_error(net):
     weights = {name: value.clone() for name, value in net.state_dict().items()}
-    draw_tau(net, clips(), 0.2, NAMES)
+    draw_tau(net, ave_clips(), 0.2, NAMES)
     assert net.propagation.tau == 0.095 and net.training
     with pytest.raises(RuntimeError), cutting_at(net, 0.2):
         raise RuntimeError
     assert net.propagation.tau == 0.095 and net.training
     net.eval()
-    draw_taus(net, clips(), (0.0, 0.2), NAMES)
+    draw_taus(net, ave_clips(), (0.0, 0.2), NAMES)
     assert not net.training and all(
         torch.equal(weights[name], value) for name, value in net.state_dict().items()
     )
 
 
 def test_the_titles_count_what_the_maps_show(net):
-    batch = clips()
+    batch = ave_clips()
     clip = clip_at(net, batch, 0.095)
     figure = draw_tau(net, batch, 0.095, NAMES)
     kept, lost = (clip["gamma_va"] > 0).sum(), (clip["gamma_va"].sum(-1) == 0).sum()
@@ -126,15 +100,15 @@ def test_the_titles_count_what_the_maps_show(net):
 def test_frames_stand_above_and_have_to_fit(net):
     frames = np.zeros((10, 8, 8, 3), np.uint8)
     assert (
-        len(draw_tau(net, clips(), 0.1, NAMES, frames=frames).axes)
-        == len(draw_tau(net, clips(), 0.1, NAMES).axes) + 10
+        len(draw_tau(net, ave_clips(), 0.1, NAMES, frames=frames).axes)
+        == len(draw_tau(net, ave_clips(), 0.1, NAMES).axes) + 10
     )
     with pytest.raises(AvbookError, match="4 frames for a clip of 10 s"):
-        draw_tau(net, clips(), 0.1, NAMES, frames=frames[:4])
+        draw_tau(net, ave_clips(), 0.1, NAMES, frames=frames[:4])
 
 
 def test_several_settings_get_a_map_each(net):
-    figure = draw_taus(net, clips(), (0.0, 0.1, 0.2), NAMES, row=1)
+    figure = draw_taus(net, ave_clips(), (0.0, 0.1, 0.2), NAMES, row=1)
     maps = [ax for ax in figure.axes if ax.images and ax.get_title(loc="left")]
     assert [ax.get_title(loc="left").split(":")[0] for ax in maps] == [
         "τ = 0",
@@ -155,17 +129,17 @@ def test_several_settings_get_a_map_each(net):
 )
 def test_what_cannot_be_cut_is_said_in_one_line(prune, tau, says):
     with pytest.raises(AvbookError, match=says) as raised:
-        draw_tau(PSP(**SMALL, prune=prune), clips(), tau, NAMES)
+        draw_tau(PSP(**SMALL, prune=prune), ave_clips(), tau, NAMES)
     assert "\n" not in str(raised.value)
 
 
 def test_other_bad_input(net):
     with pytest.raises(AvbookError, match="row=6: the batch holds 6 clips"):
-        draw_tau(net, clips(), 0.1, NAMES, row=6)
+        draw_tau(net, ave_clips(), 0.1, NAMES, row=6)
     with pytest.raises(AvbookError, match="lacks visual"):
         draw_tau(net, {"audio": 0, "labels": 0}, 0.1, NAMES)
     with pytest.raises(AvbookError, match="Linear with prune=None"):
-        draw_tau(torch.nn.Linear(2, 2), clips(), 0.1, NAMES)
+        draw_tau(torch.nn.Linear(2, 2), ave_clips(), 0.1, NAMES)
     with pytest.raises(AvbookError, match=r"clips=\[99\]"):
         tau_explorer(net, Data(), clips=[99])
     with pytest.raises(AvbookError, match="prune='asp'"):
@@ -199,7 +173,7 @@ def test_only_the_explorer_needs_ipywidgets(net, monkeypatch):
         == "False"
     )
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
-    draw_tau(net, clips(), 0.1, NAMES)
+    draw_tau(net, ave_clips(), 0.1, NAMES)
     with pytest.raises(AvbookError, match="ipywidgets is not installed"):
         tau_explorer(net, Data())
 
