@@ -9,6 +9,7 @@ from typing import Any
 
 from avbook.common.files import written_whole
 from avbook.errors import AvbookError
+from avbook.show.style import styled
 
 __all__ = [
     "clip_figure",
@@ -84,6 +85,7 @@ def clip_figure(
     return streams_figure(frames, patches, rows, names, clip.seconds, title)
 
 
+@styled
 def streams_figure(
     frames,  # (n, H, W, 3) uint8, shown beside each other; None: without frames
     log_mel,  # (T, 96, 64); None: without audio
@@ -118,6 +120,7 @@ def streams_figure(
     return figure
 
 
+@styled
 def clips_figure(
     clips: list[
         tuple
@@ -201,6 +204,7 @@ def _draw_streams(axes, frames, log_mel, rows, names, seconds: int, title: str |
         axes[0].set_title(title, loc="left")
 
 
+@styled
 def draw_figures(
     where: str,  # the data, as for `--data`
     out: str | os.PathLike = "runs",
@@ -210,19 +214,13 @@ def draw_figures(
     import matplotlib
 
     matplotlib.use("Agg")
-    from avbook.show.plots import styled
-
-    return styled(_draw_figures)(where, Path(out))
-
-
-def _draw_figures(where: str, out: Path) -> list[Path]:
     import matplotlib.pyplot as plt
     import torch
 
     from avbook.show import plots
 
     net, data, record = trained("psp-full", where, out)
-    folder = out / "figures"
+    folder = Path(out) / "figures"
     drawn: list[Path] = []
 
     def keep(figure, name: str) -> None:

@@ -12,6 +12,7 @@ from avbook.errors import AvbookError
 from avbook.features.logmel import RATE, log_mel, resample
 from avbook.features.small_clip import SmallClip
 from avbook.features.timelines import Timeline
+from avbook.show.demo import streams_figure
 from avbook.show.embedded import HATCHES, class_style, mel_images
 from avbook.show.explorers.base import (
     LARGEST,
@@ -80,7 +81,7 @@ def play_clip(
     }
     strip = None if frames is None else _one_a_second(array(frames), seconds)
     drawn = {name: row for name, (row, method, _) in rows.items() if method in ("", *at_first)}
-    figure = _figure(strip, patches, drawn, names, seconds)
+    figure = figure_image(streams_figure(strip, patches, drawn, names, seconds))
     alt = f"{title}: frames, spectrogram, and labels in time. {_in_words(data, at_first)}"
     for stored in RATES:
         if wave is None:
@@ -249,11 +250,3 @@ def _one_a_second(frames: np.ndarray, seconds: int) -> np.ndarray:
 def _at_least_a_second(wave: np.ndarray, rate: int) -> np.ndarray:
     """The wave with silence up to a whole second: `log_mel` drops what is left over."""
     return np.pad(wave, (0, -len(wave) % rate if len(wave) % rate > rate // 2 else 0))
-
-
-def _figure(strip, patches, rows, names, seconds) -> bytes:
-    from avbook.show.demo import streams_figure
-    from avbook.show.plots import styled
-
-    draw = styled(lambda: figure_image(streams_figure(strip, patches, rows, names, seconds)))
-    return draw()
